@@ -1,0 +1,162 @@
+"""Events to journal lines and back.
+
+A line is one JSON object: envelope and event in one, so that `grep`, `jq` and DuckDB read it by
+name. Kinds that this version does not know are kept as they are (`Unknown`), never dropped.
+"""
+
+from typing import TypeAlias, Union, cast
+
+import msgspec
+
+from events.base import CONTROL, Event, Recorded, Source
+from events.nodes import (
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
+    DrainRequested,
+    HeartbeatReceived,
+    NodeBecameHealthy,
+    NodeConfigured,
+    NodeDegraded,
+    NodeDiscovered,
+    NodeDrained,
+    NodeMoved,
+    NodeProbed,
+    NodeSilent,
+    NodeUndrained,
+    NodeWentOffline,
+    SlotsChanged,
+)
+from events.requests import (
+    AttemptFailed,
+    LeaseAdopted,
+    LeaseVoided,
+    RequestCancelled,
+    RequestCompleted,
+    RequestDispatched,
+    RequestFailed,
+    RequestInterrupted,
+    RequestQueued,
+    RequestReaped,
+    RequestReceived,
+    RequestRejected,
+    StreamsProgressed,
+    StreamStarted,
+)
+from events.system import (
+    ActorFailed,
+    ConfigurationLoaded,
+    ControlStarted,
+    ControlStopped,
+    FrontConnected,
+    FrontLost,
+    RecordingResumed,
+    RecoveryEnded,
+    SettingsChanged,
+    StateSnapshotted,
+    TimerFired,
+)
+from events.upcast import upcast
+
+AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a chain of bars)
+    ActorFailed,
+    AttemptFailed,
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
+    ConfigurationLoaded,
+    ControlStarted,
+    ControlStopped,
+    DrainRequested,
+    FrontConnected,
+    FrontLost,
+    HeartbeatReceived,
+    LeaseAdopted,
+    LeaseVoided,
+    NodeBecameHealthy,
+    NodeConfigured,
+    NodeDegraded,
+    NodeDiscovered,
+    NodeDrained,
+    NodeMoved,
+    NodeProbed,
+    NodeSilent,
+    NodeUndrained,
+    NodeWentOffline,
+    RecordingResumed,
+    RecoveryEnded,
+    RequestCancelled,
+    RequestCompleted,
+    RequestDispatched,
+    RequestFailed,
+    RequestInterrupted,
+    RequestQueued,
+    RequestReaped,
+    RequestReceived,
+    RequestRejected,
+    SettingsChanged,
+    SlotsChanged,
+    StateSnapshotted,
+    StreamStarted,
+    StreamsProgressed,
+    TimerFired,
+]
+
+KINDS: dict[str, type[Event]] = {
+    cast("str", kind.__struct_config__.tag): kind for kind in AnyEvent.__args__
+}
+"""Every kind of event by its stored name."""
+
+
+class Unknown(Event, frozen=True, tag="unknown"):
+    """An event of a kind that this version does not know, kept as it was read."""
+
+    kind: str
+    line: bytes
+
+
+class _Envelope(msgspec.Struct, frozen=True, gc=False):
+    seq: int
+    recorded_at: int
+    k: str
+    v: int = 1
+    src: Source = CONTROL
+    n: int = 0
+    cause: int = 0
+
+
+_encoder = msgspec.json.Encoder()
+_envelope_decoder = msgspec.json.Decoder(_Envelope)
+_event_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def encode(record: Recorded) -> bytes:
+    """Return the record as one line of JSON, with its line break."""
+    event = record.event
+    if isinstance(event, Unknown):
+        return event.line
+    body = _encoder.encode(event)
+    return b'{"seq":%d,"recorded_at":%d,"src":"%s","n":%d,"cause":%d,%s\n' % (
+        record.seq,
+        record.recorded_at,
+        record.src.encode(),
+        record.n,
+        record.cause,
+        body[1:],
+    )
+
+
+def decode(line: bytes) -> Recorded:
+    """Return the record that `encode` wrote, whatever version wrote it.
+
+    Raises `msgspec.DecodeError` for a torn or foreign line.
+    """
+    head = _envelope_decoder.decode(line)
+    kind = KINDS.get(head.k)
+    event: Event
+    if kind is None:
+        event = Unknown(kind=head.k, line=line if line.endswith(b"\n") else line + b"\n")
+    else:
+        newer = upcast(head.k, head.v, line)
+        event = _event_decoder.decode(line if newer is None else newer)
+    return Recorded(head.seq, head.recorded_at, event, head.src, head.n, head.cause)

@@ -1,0 +1,193 @@
+"""What happened to nodes, and the one description of what a node can do."""
+
+from typing import Literal
+
+import msgspec
+
+from events.base import Event, NodeId
+
+Origin = Literal["flag", "local", "agent"]
+"""How a node came in: `--node URL`, this machine's own Ollama, or an agent's heartbeat."""
+
+NodeDialect = Literal["ollama", "openai"]
+"""What a node speaks: Ollama's whole API, or only `/v1` routes (llama.cpp, vLLM, LM Studio)."""
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A model on a node's disk, with the fields clients read from `/api/tags`."""
+
+    name: str
+    """Normalised, with its tag."""
+    size_bytes: int = 0
+    digest: str = ""
+    modified_at: str = ""
+    format: str = ""
+    family: str = ""
+    families: tuple[str, ...] = ()
+    parameter_size: str = ""
+    quantization_level: str = ""
+    parent_model: str = ""
+    capabilities: tuple[str, ...] = ()
+    context_length: int = 0
+    """The trained context, in tokens; 0 if unknown."""
+
+
+class ResidentModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A model in a node's memory, with the fields clients read from `/api/ps`."""
+
+    name: str
+    size_bytes: int = 0
+    size_vram_bytes: int = 0
+    context_length: int = 0
+    expires_at: str = ""
+    """As the node says it; not compared when looking for changes."""
+    digest: str = ""
+
+
+class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What a node can do: heartbeat, prober, simulator and what-if all use this."""
+
+    dialect: NodeDialect = "ollama"
+    version: str = ""
+    agent_version: str = ""
+    slots: int = 0
+    """Requests it serves at once per model; 0 means learn it."""
+    max_loaded_models: int = 0
+    vram_bytes: int = 0
+    memory_bytes: int = 0
+    cores: int = 0
+    arch: str = ""
+    chip: str = ""
+    bandwidth_bytes_per_s: int = 0
+
+
+class NodeConfigured(Event, frozen=True, tag="node_configured"):
+    """A node was named on the command line, or is this machine's own Ollama."""
+
+    node_id: NodeId
+    url: str
+    origin: Origin = "flag"
+    slots: int = 0
+
+
+class HeartbeatReceived(Event, frozen=True, tag="heartbeat_received"):
+    """An agent spoke for its node; recorded only when it says something new."""
+
+    node_id: NodeId
+    url: str
+    facts: NodeFacts
+    resident: tuple[ResidentModel, ...] = ()
+    models: tuple[ModelFacts, ...] = ()
+    reachable: bool = True
+    """Whether the agent itself can reach its Ollama."""
+    draining: bool = False
+
+
+class NodeProbed(Event, frozen=True, tag="node_probed"):
+    """herd asked a node itself; recorded only when the answer changed."""
+
+    node_id: NodeId
+    reachable: bool
+    error: str = ""
+    facts: NodeFacts | None = None
+    resident: tuple[ResidentModel, ...] | None = None
+    """None where this probe did not ask."""
+    models: tuple[ModelFacts, ...] | None = None
+    """None where this probe did not ask."""
+
+
+class NodeSilent(Event, frozen=True, tag="node_silent"):
+    """Nothing was heard of a node for a while; recorded only when it changes its health."""
+
+    node_id: NodeId
+    silent_s: float
+
+
+class DrainRequested(Event, frozen=True, tag="drain_requested"):
+    """Somebody asked a node to take no new work, or to take it again."""
+
+    node_id: NodeId
+    draining: bool = True
+    by: str = ""
+
+
+class NodeDiscovered(Event, frozen=True, tag="node_discovered"):
+    """A node joined the fleet."""
+
+    node_id: NodeId
+    url: str
+    origin: Origin
+    slots: int = 0
+
+
+class NodeMoved(Event, frozen=True, tag="node_moved"):
+    """A known node answers at another address."""
+
+    node_id: NodeId
+    url: str
+
+
+class NodeBecameHealthy(Event, frozen=True, tag="node_became_healthy"):
+    """A node is online: it answers, and may get work."""
+
+    node_id: NodeId
+
+
+class NodeDegraded(Event, frozen=True, tag="node_degraded"):
+    """A node was not heard of for some time; it is used only if no other can serve."""
+
+    node_id: NodeId
+    reason: str = ""
+
+
+class NodeWentOffline(Event, frozen=True, tag="node_went_offline"):
+    """A node gets no work until it is heard of again."""
+
+    node_id: NodeId
+    reason: str = ""
+
+
+class NodeDrained(Event, frozen=True, tag="node_drained"):
+    """A node takes no new work; what runs there may finish."""
+
+    node_id: NodeId
+    by: str = ""
+
+
+class NodeUndrained(Event, frozen=True, tag="node_undrained"):
+    """A drained node takes work again."""
+
+    node_id: NodeId
+    by: str = ""
+
+
+class CircuitOpened(Event, frozen=True, tag="circuit_opened"):
+    """A node failed a model too often in a row: no more of it for a while."""
+
+    node_id: NodeId
+    model: str
+    failures: int
+    open_s: float
+
+
+class CircuitHalfOpened(Event, frozen=True, tag="circuit_half_opened"):
+    """One request may try that node and model again."""
+
+    node_id: NodeId
+    model: str
+
+
+class CircuitClosed(Event, frozen=True, tag="circuit_closed"):
+    """The node serves that model again."""
+
+    node_id: NodeId
+    model: str
+
+
+class SlotsChanged(Event, frozen=True, tag="slots_changed"):
+    """How many requests of one model a node may hold at once was changed."""
+
+    node_id: NodeId
+    model: str
+    slots: int
+    reason: Literal["trial", "held", "stepped_back", "told"]

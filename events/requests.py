@@ -1,0 +1,217 @@
+"""What happened to requests.
+
+An undisturbed request is three events: received, dispatched, completed. Everything else is
+recorded only when it happens.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from events.base import Event, Lease, NodeId, RequestId
+
+Phase = Literal["admit", "hold", "queue", "connect", "first_byte", "stream"]
+"""How far a request had come."""
+
+Fault = Literal["client", "node", "herd"]
+"""Who was at fault."""
+
+UsageSource = Literal["reported", "counted", "none"]
+"""Where a token count comes from: the node's own figure, or data events counted by herd."""
+
+
+class RequestReceived(Event, frozen=True, tag="request_received"):
+    """A front accepted a request: this is its admission to the queue of its model."""
+
+    request_id: RequestId
+    model: str
+    """The normalised name: `llama3.2:latest` for `llama3.2`."""
+    asked_model: str = ""
+    """The client's own spelling, where it differs."""
+    route: str = "/api/chat"
+    stream: bool = True
+    body_bytes: int = 0
+    client: str = ""
+    """The client's address, as `FLEET_LOG_CLIENTS` allows."""
+    app: str = ""
+    num_ctx: int = 0
+    """The context asked for, in tokens; 0 if the client left it to the node."""
+    deadline_s: float = 0.0
+    """How long the client will wait for a slot; 0 means as long as the queue allows."""
+    waited_s: float = 0.0
+    """How long the front had held it before control could hear of it."""
+
+
+class RequestQueued(Event, frozen=True, tag="request_queued"):
+    """A request could not be bound at once and waits in its model's queue."""
+
+    request_id: RequestId
+    model: str
+    position: int
+    """Place in the queue, from 1."""
+    reason: Literal["slots", "hold"]
+    """`slots`: some node can serve it, later. `hold`: no online node has the model now."""
+
+
+class RequestRejected(Event, frozen=True, tag="request_rejected"):
+    """A request will get no node."""
+
+    request_id: RequestId
+    model: str
+    status: int
+    reason: Literal["unknown_model", "queue_full", "hold_timeout", "queue_timeout", "deadline"]
+    retry_after_s: int = 0
+    waited_s: float = 0.0
+
+
+class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One node as placement saw it. Stored as an array: the order of the fields is a contract."""
+
+    node_id: NodeId
+    resident: bool
+    in_flight: int
+    slots: int
+    wait_s: float
+    """Predicted wait on this node, in seconds: what runs there now, and a load if it is cold."""
+    score: float
+    """Higher is better: what `X-Fleet-Score` shows."""
+    draw: int
+    """The seeded draw that breaks ties: `blake2b(request_id, attempt, node_id)`."""
+
+
+class RequestDispatched(Event, frozen=True, tag="request_dispatched"):
+    """The scheduler bound a request to a node with a free slot."""
+
+    request_id: RequestId
+    model: str
+    node_id: NodeId
+    lease: Lease
+    attempt: int = 1
+    queue_s: float = 0.0
+    """Seconds from admission to this decision."""
+    terms: tuple[Candidate, ...] = ()
+    """The best eight candidates; replay recomputes them all."""
+    more: int = 0
+    """How many candidates there were beside those in `terms`."""
+    policy: str = "resident-first/1"
+    """Placement policy and version of the term list."""
+    cold: bool = False
+    """The node has to load the model first."""
+    probing: bool = False
+    """A trial of one more slot: the front reports the first byte at once."""
+
+
+class AttemptFailed(Event, frozen=True, tag="attempt_failed"):
+    """A node failed a request before the first byte of an answer; it asks for another node."""
+
+    request_id: RequestId
+    model: str
+    node_id: NodeId
+    lease: Lease
+    phase: Phase
+    status: int = 0
+    error: str = ""
+    elapsed_s: float = 0.0
+
+
+class StreamStarted(Event, frozen=True, tag="stream_started"):
+    """The first byte of an answer reached herd; reported once the stream is a second old."""
+
+    request_id: RequestId
+    model: str
+    node_id: NodeId
+    lease: Lease
+    ttft_s: float
+
+
+class StreamsProgressed(Event, frozen=True, tag="streams_progressed"):
+    """One front's live streams in the last second, and the tokens each has had so far."""
+
+    progress: tuple[tuple[RequestId, int], ...]
+
+
+class RequestCompleted(Event, frozen=True, tag="request_completed"):
+    """The last byte of a whole answer was passed to the client."""
+
+    request_id: RequestId
+    model: str
+    node_id: NodeId
+    lease: Lease
+    status: int = 200
+    ttft_s: float = 0.0
+    """Seconds from dispatch to the first byte of the answer."""
+    service_s: float = 0.0
+    """Seconds from dispatch to the last byte."""
+    load_s: float = 0.0
+    """Seconds the node says it spent loading the model."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usage_source: UsageSource = "none"
+    finish: str = ""
+    """The node's own word for why it stopped: stop, length, load, ..."""
+
+
+class RequestFailed(Event, frozen=True, tag="request_failed"):
+    """A request ended without a whole answer, and nobody will try again."""
+
+    request_id: RequestId
+    model: str
+    phase: Phase
+    fault: Fault
+    status: int
+    node_id: NodeId = NodeId("")
+    lease: Lease = Lease("")
+    error: str = ""
+    ttft_s: float = 0.0
+    service_s: float = 0.0
+    completion_tokens: int = 0
+
+
+class RequestCancelled(Event, frozen=True, tag="request_cancelled"):
+    """The client went away before the end."""
+
+    request_id: RequestId
+    model: str
+    phase: Phase
+    node_id: NodeId = NodeId("")
+    lease: Lease = Lease("")
+    service_s: float = 0.0
+    completion_tokens: int = 0
+
+
+class RequestReaped(Event, frozen=True, tag="request_reaped"):
+    """A request made no progress for too long; it is ended and its slot is free."""
+
+    request_id: RequestId
+    model: str
+    node_id: NodeId
+    lease: Lease
+    idle_s: float
+
+
+class RequestInterrupted(Event, frozen=True, tag="request_interrupted"):
+    """A request was lost with the process that held it."""
+
+    request_id: RequestId
+    model: str
+    reason: Literal["front_lost", "unknown_to_front", "herd_stopped"]
+    node_id: NodeId = NodeId("")
+    lease: Lease = Lease("")
+
+
+class LeaseVoided(Event, frozen=True, tag="lease_voided"):
+    """A grant never reached its front: the request is queued again at its old place."""
+
+    request_id: RequestId
+    model: str
+    node_id: NodeId
+    lease: Lease
+
+
+class LeaseAdopted(Event, frozen=True, tag="lease_adopted"):
+    """A stream that a front carries, unknown to this log, was given a slot after the fact."""
+
+    request_id: RequestId
+    model: str
+    node_id: NodeId
+    lease: Lease

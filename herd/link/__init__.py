@@ -1,0 +1,1 @@
+"""The link between a front and control: facts up, grants and state down."""

@@ -1,0 +1,125 @@
+"""What travels on the link: msgpack lists, one list per loop tick and direction.
+
+Front to control: `Hello`, then `Fact`s. Control to front: `Welcome`, `Ack`, `Grant`, `Refuse`,
+`Cancel`, `View`. Array-like, so the order of the fields is the wire format: both ends belong to
+one running herd, and `PROTOCOL` guards against two versions meeting.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from events import (
+    AnyEvent,
+    Lease,
+    ModelFacts,
+    NodeFacts,
+    NodeId,
+    RequestId,
+    ResidentModel,
+    Source,
+)
+
+PROTOCOL = 1
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """A front's first message on a fresh link."""
+
+    src: Source
+    front: int
+    protocol: int = PROTOCOL
+
+
+class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """Something that happened at a front; kept there until it is acknowledged."""
+
+    n: int
+    event: AnyEvent
+
+
+class Welcome(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """Control's answer to `Hello`: what it has already written of this front's facts."""
+
+    epoch: int
+    last_n: int
+
+
+class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
+    """All facts up to `n` are in the journal."""
+
+    n: int
+
+
+class Grant(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
+    """Send this request to that node."""
+
+    request_id: RequestId
+    node_id: NodeId
+    url: str
+    lease: Lease
+    attempt: int
+    score: float
+    probing: bool = False
+
+
+class Refuse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
+    """This request gets no node (any more): answer the client so."""
+
+    request_id: RequestId
+    status: int
+    reason: str
+    retry_after_s: int = 0
+    error: str = ""
+
+
+class Cancel(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
+    """End this request's upstream now and tell the client."""
+
+    request_id: RequestId
+    lease: Lease
+    reason: str
+
+
+class SlotView(msgspec.Struct, frozen=True, gc=False):
+    """One model on one node: its slots and its past."""
+
+    slots: int
+    in_flight: int
+    completed: int = 0
+    failed: int = 0
+    service_s: float = 0.0
+    """Mean seconds of a completed request; 0 if none."""
+    prompt_tokens: float = 0.0
+    completion_tokens: float = 0.0
+
+
+class NodeView(msgspec.Struct, frozen=True, gc=False):
+    """A node as fronts and operators see it."""
+
+    node_id: NodeId
+    url: str
+    status: str
+    """online, degraded or offline."""
+    origin: str
+    draining: bool
+    facts: NodeFacts
+    resident: tuple[ResidentModel, ...]
+    models: tuple[ModelFacts, ...]
+    slots: dict[str, SlotView]
+
+
+class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
+    """The fleet as control sees it: what a front answers from by itself."""
+
+    nodes: tuple[NodeView, ...] = ()
+    waiting: dict[str, int] = {}
+    """Requests waiting, per model."""
+    settled: bool = False
+    """Every `--node` has answered or failed once, so an unknown model is a 404."""
+    recording: bool = True
+    """False while the journal cannot be written."""
+
+
+FromFront: TypeAlias = Hello | Fact
+FromControl: TypeAlias = Welcome | Ack | Grant | Refuse | Cancel | View
