@@ -127,6 +127,13 @@ class NodeMoved(Event, frozen=True, tag="node_moved"):
     url: str
 
 
+class NodeForgotten(Event, frozen=True, tag="node_forgotten"):
+    """A node left the fleet for good; what ran there was let finish."""
+
+    node_id: NodeId
+    reason: str = ""
+
+
 class NodeBecameHealthy(Event, frozen=True, tag="node_became_healthy"):
     """A node is online: it answers, and may get work."""
 

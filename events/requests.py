@@ -75,8 +75,6 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Predicted wait on this node, in seconds: what runs there now, and a load if it is cold."""
     score: float
     """Higher is better: what `X-Fleet-Score` shows."""
-    draw: int
-    """The seeded draw that breaks ties: `blake2b(request_id, attempt, node_id)`."""
 
 
 class RequestDispatched(Event, frozen=True, tag="request_dispatched"):
@@ -95,6 +93,8 @@ class RequestDispatched(Event, frozen=True, tag="request_dispatched"):
     """How many candidates there were beside those in `terms`."""
     policy: str = "resident-first/1"
     """Placement policy and version of the term list."""
+    draw: int = 0
+    """`blake2b(request_id, attempt)`, where it had to break a tie; the only chance there is."""
     cold: bool = False
     """The node has to load the model first."""
     probing: bool = False

@@ -9,16 +9,24 @@ from typing import TypeAlias
 
 import msgspec
 
-from events import (
-    AnyEvent,
-    Lease,
-    ModelFacts,
-    NodeFacts,
-    NodeId,
-    RequestId,
-    ResidentModel,
-    Source,
-)
+from actors.core.commands import Cancel, Grant, Refuse
+from events import AnyEvent, ModelFacts, NodeFacts, NodeId, ResidentModel, Source
+
+__all__ = [
+    "PROTOCOL",
+    "Ack",
+    "Cancel",
+    "Fact",
+    "FromControl",
+    "FromFront",
+    "Grant",
+    "Hello",
+    "NodeView",
+    "Refuse",
+    "SlotView",
+    "View",
+    "Welcome",
+]
 
 PROTOCOL = 1
 
@@ -49,36 +57,6 @@ class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     """All facts up to `n` are in the journal."""
 
     n: int
-
-
-class Grant(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
-    """Send this request to that node."""
-
-    request_id: RequestId
-    node_id: NodeId
-    url: str
-    lease: Lease
-    attempt: int
-    score: float
-    probing: bool = False
-
-
-class Refuse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
-    """This request gets no node (any more): answer the client so."""
-
-    request_id: RequestId
-    status: int
-    reason: str
-    retry_after_s: int = 0
-    error: str = ""
-
-
-class Cancel(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
-    """End this request's upstream now and tell the client."""
-
-    request_id: RequestId
-    lease: Lease
-    reason: str
 
 
 class SlotView(msgspec.Struct, frozen=True, gc=False):
