@@ -13,8 +13,8 @@ from events.base import (
     Source,
 )
 from events.codec import (
-    AnyEvent,
     KINDS,
+    AnyEvent,
     Unknown,
     decode,
     encode,
@@ -59,8 +59,8 @@ from events.requests import (
     RequestReaped,
     RequestReceived,
     RequestRejected,
-    StreamStarted,
     StreamsProgressed,
+    StreamStarted,
     UsageSource,
 )
 from events.system import (
@@ -82,10 +82,12 @@ DISTRIBUTION = "herd-balancer"
 """The distribution that ships this package: tells it from others of the same name."""
 
 __all__ = [
+    "CONTROL",
+    "DISTRIBUTION",
+    "KINDS",
     "ActorFailed",
     "AnyEvent",
     "AttemptFailed",
-    "CONTROL",
     "Candidate",
     "CarriedRequest",
     "CircuitClosed",
@@ -94,14 +96,12 @@ __all__ = [
     "ConfigurationLoaded",
     "ControlStarted",
     "ControlStopped",
-    "DISTRIBUTION",
     "DrainRequested",
     "Event",
     "Fault",
     "FrontConnected",
     "FrontLost",
     "HeartbeatReceived",
-    "KINDS",
     "Lease",
     "LeaseAdopted",
     "LeaseVoided",

@@ -25,9 +25,7 @@ Source = NewType("Source", str)
 CONTROL = Source("control")
 
 
-class Event(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="k"
-):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="k"):
     """A fact. Named in the past tense; never changed, never deleted."""
 
 

