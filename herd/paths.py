@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from herd.errors import HerdError
+from herd.platform import is_private
 
 DEFAULT_ROOT = "~/.fleet-manager"
 
@@ -132,7 +133,7 @@ class DataDir:
             if beside:
                 jsonl.touch(mode=0o600)
             if self.sockets != self.run:
-                self._create_private(self.sockets)
+                _create_private(self.sockets)
             _check_writable(self.run)
         except OSError as error:
             raise HerdError(
@@ -140,16 +141,15 @@ class DataDir:
                 "choose another one with --data-dir or FLEET_DATA_DIR",
             ) from error
 
-    def _create_private(self, folder: Path) -> None:
-        """Make a folder in a place open to everybody; someone else's is never used."""
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        private = folder.is_dir() and not folder.is_symlink() and found.st_mode & 0o077 == 0
-        if os.name == "posix" and not (private and found.st_uid == os.getuid()):
-            raise HerdError(
-                f"{folder} belongs to somebody else",
-                "choose a data directory with a shorter path: --data-dir or FLEET_DATA_DIR",
-            )
+
+def _create_private(folder: Path) -> None:
+    """Make a folder in a place open to everybody; someone else's is never used."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if not is_private(folder):
+        raise HerdError(
+            f"{folder} belongs to somebody else",
+            "choose a data directory with a shorter path: --data-dir or FLEET_DATA_DIR",
+        )
 
 
 def _check_writable(folder: Path) -> None:

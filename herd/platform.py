@@ -1,0 +1,145 @@
+"""All differences between operating systems, and between event loops.
+
+Nobody else asks `sys.platform`. What a system cannot do is a no-op here, and the caller's other
+means carry it: where there is no death signal, the pipe from the supervisor still ends.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import setproctitle
+
+T = TypeVar("T")
+
+FRONTS_SHARE_PORT = sys.platform == "linux"
+"""Whether each front binds the port itself (SO_REUSEPORT spreads connections), or all accept from
+one inherited listener: elsewhere the option exists, but the last to bind gets everything."""
+
+HAS_UNIX_SOCKETS = sys.platform != "win32"
+"""Whether the link can be a Unix socket with asyncio."""
+
+ONE_PROCESS_ONLY = sys.platform == "win32"
+"""Whether fronts cannot share a port in any way, so that `--workers 0` is the only mode."""
+
+LOGD_NICENESS = 10
+_PR_SET_PDEATHSIG = 1
+
+
+# The event loop
+
+
+def loop_factory(*, fast: bool = True) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes a loop: uvloop's where there is one, unless the plain one is wanted."""
+    if fast and sys.platform != "win32" and os.environ.get("FLEET_LOOP") != "asyncio":
+        try:
+            import uvloop
+        except ImportError:  # pragma: no cover (a platform without wheels)
+            return asyncio.new_event_loop
+        return uvloop.new_event_loop
+    return asyncio.new_event_loop
+
+
+def run_loop(main: Coroutine[Any, Any, T], *, fast: bool = True) -> T:
+    """Run a process's main coroutine to its end on a fresh loop."""
+    with asyncio.Runner(loop_factory=loop_factory(fast=fast)) as runner:
+        return runner.run(main)
+
+
+def core_count() -> int:
+    """Return the cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_workers() -> int:
+    """Return how many fronts suit this machine; 0 means one process for all."""
+    return 0 if ONE_PROCESS_ONLY else max(1, core_count() - 1)
+
+
+# Processes
+
+
+def set_title(name: str) -> None:
+    """Show this process as `herd: NAME`; under spawn all command lines look the same."""
+    setproctitle.setproctitle(f"herd: {name}")
+
+
+def die_with_parent() -> None:
+    """Ask for SIGTERM when the parent dies, where the system can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def lower_priority() -> None:
+    """Let every other process of herd go first."""
+    if sys.platform == "win32":
+        import psutil
+
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    else:
+        os.nice(LOGD_NICENESS)
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that mean: finish in good order."""
+    if sys.platform == "win32":
+        return (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
+    return (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+# Files
+
+
+class FileLock:
+    """A lock on a file that the system gives back when the process ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file; nothing is locked yet."""
+        self._path = path
+        self._descriptor = -1
+
+    def take(self) -> bool:
+        """Lock without waiting; return whether the lock is ours."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _lock(descriptor)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; once is enough, twice does no harm."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def is_private(folder: Path) -> bool:
+    """Return whether a folder is really ours, and nobody else can look into it."""
+    if sys.platform == "win32":
+        return folder.is_dir()
+    found = folder.lstat()
+    real = folder.is_dir() and not folder.is_symlink()
+    return real and found.st_uid == os.getuid() and found.st_mode & 0o077 == 0
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
