@@ -1,0 +1,1 @@
+"""HTTP on both sides: towards clients and towards nodes. The only package that parses it."""

@@ -1,0 +1,220 @@
+"""One small HTTP request, from start to end: for probes, agents and commands, not for relaying.
+
+A connection serves one request and is closed. Nothing is followed, decompressed or taken from the
+environment (no proxy: fleets are local). One deadline bounds all phases together, and sizes are
+bounded too.
+"""
+
+import asyncio
+import contextlib
+import errno
+import re
+import socket
+import ssl
+from collections.abc import Sequence
+from functools import cache
+from typing import Literal
+from urllib.parse import urlsplit
+
+import httptools
+import msgspec
+
+from herd.errors import HerdError
+
+FetchPhase = Literal["address", "connect", "send", "first_byte", "body"]
+"""How far a request had come when it failed."""
+
+Header = tuple[bytes, bytes]
+
+HEAD_LIMIT_BYTES = 64 * 1024
+BODY_LIMIT_BYTES = 16 * 1024 * 1024
+CHUNK_BYTES = 64 * 1024
+
+
+class Response(msgspec.Struct, frozen=True, gc=False):
+    """A whole answer, whatever its status."""
+
+    status: int
+    headers: tuple[Header, ...]
+    """As received."""
+    body: bytes
+
+    def header(self, name: bytes) -> bytes:
+        """Return the first header of that lower-case name, or nothing."""
+        return next((value for key, value in self.headers if key.lower() == name), b"")
+
+
+class FetchError(HerdError):
+    """No answer: in which phase it ended, and why."""
+
+    def __init__(self, phase: FetchPhase, text: str) -> None:
+        """Keep the phase apart: `connect` means that nothing listens, the rest that it is ill."""
+        super().__init__(text)
+        self.phase: FetchPhase = phase
+        self.text = text
+
+
+async def fetch(  # noqa: PLR0913 (all but two are limits with a default)
+    method: str,
+    url: str,
+    *,
+    headers: Sequence[Header] = (),
+    body: bytes = b"",
+    timeout_s: float = 5.0,
+    max_bytes: int = BODY_LIMIT_BYTES,
+) -> Response:
+    """Send one request and return its whole answer; `FetchError` if there is none in time."""
+    target = Target(url)
+    exchange = _Exchange(method, max_bytes)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await exchange.run(target, _request(method, target, headers, body))
+    except TimeoutError as error:
+        raise FetchError(exchange.phase, f"no answer within {timeout_s:g} s") from error
+    except (OSError, asyncio.IncompleteReadError) as error:
+        raise FetchError(exchange.phase, reason(error)) from error
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        raise FetchError(exchange.phase, f"not an HTTP answer: {error}") from error
+    return Response(exchange.status, tuple(exchange.headers), bytes(exchange.body))
+
+
+class Target:
+    """A URL, taken apart once."""
+
+    __slots__ = ("authority", "host", "path", "port", "secure")
+
+    def __init__(self, url: str) -> None:
+        """Refuse what cannot be asked, with the phase `address`."""
+        if not url.isascii() or any(character <= " " or character == "\x7f" for character in url):
+            raise FetchError("address", f"not a URL: {url!r}")
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise FetchError("address", f"not a URL: {url!r} ({error})") from error
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise FetchError("address", f"not an http:// or https:// address: {url!r}")
+        self.secure = parts.scheme == "https"
+        self.host = parts.hostname
+        self.port = port or (443 if self.secure else 80)
+        self.path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self.authority = re.sub(r"%[^\]]*", "", parts.netloc.rpartition("@")[2])  # no IPv6 zone
+
+
+def reason(error: Exception) -> str:
+    """Say in a few words why a connection failed, without Python's own wrapping."""
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {getattr(error, 'verify_message', '') or error.reason or error}"
+    if isinstance(error, socket.gaierror):
+        return "name not known"
+    known = {
+        errno.ECONNREFUSED: "connection refused",
+        errno.ECONNRESET: "connection reset",
+        errno.EHOSTUNREACH: "no route to host",
+        errno.ENETUNREACH: "network unreachable",
+        errno.ETIMEDOUT: "connection timed out",
+        errno.EPIPE: "connection closed",
+    }
+    if isinstance(error, OSError) and error.errno in known:
+        return known[error.errno]
+    if "Connect call failed" in str(error):  # asyncio's sum of several addresses has no errno
+        return "connection refused or unreachable at every address"
+    return str(error) or type(error).__name__
+
+
+def _request(method: str, target: Target, headers: Sequence[Header], body: bytes) -> bytes:
+    lines = [
+        f"{method} {target.path} HTTP/1.1".encode("ascii"),
+        b"Host: " + target.authority.encode("ascii"),
+        b"Connection: close",
+        b"Accept-Encoding: identity",
+    ]
+    lines += [name + b": " + value for name, value in headers]
+    if body or method in {"POST", "PUT"}:
+        lines.append(b"Content-Length: %d" % len(body))
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
+        raise FetchError("address", "a line break in a header")
+    return head + b"\r\n\r\n" + body
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+class _Exchange:
+    """One request on its own connection; the parser's callbacks fill it in."""
+
+    def __init__(self, method: str, max_bytes: int) -> None:
+        self.phase: FetchPhase = "connect"
+        self.status = 0
+        self.headers: list[Header] = []
+        self.body = bytearray()
+        self._bodiless = method == "HEAD"
+        self._max_bytes = max_bytes
+        self._head_bytes = 0
+        self._head_ended = False
+        self._ended = False
+        self._delimited = False
+        self._parser = httptools.HttpResponseParser(self)
+
+    async def run(self, target: Target, request: bytes) -> None:
+        """Connect, send, read to the end of the answer."""
+        reader, writer = await asyncio.open_connection(
+            target.host,
+            target.port,
+            ssl=_tls() if target.secure else None,
+            limit=CHUNK_BYTES,
+        )
+        try:
+            self.phase = "send"
+            writer.write(request)
+            with contextlib.suppress(ConnectionError):  # it may have answered without reading all
+                await writer.drain()
+            self.phase = "first_byte"
+            while not self._ended:
+                self._take(await reader.read(CHUNK_BYTES))
+        finally:
+            writer.transport.abort()
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            if not self._head_ended or self._delimited:
+                raise FetchError(self.phase, "connection closed before the end of the answer")
+            self._ended = True
+            return
+        if not self._head_ended:
+            self._head_bytes += len(data)
+        self._parser.feed_data(data)
+        if not self._head_ended and self._head_bytes > HEAD_LIMIT_BYTES:
+            raise FetchError(self.phase, f"more than {HEAD_LIMIT_BYTES} bytes of headers")
+        if len(self.body) > self._max_bytes:
+            raise FetchError(self.phase, f"more than {self._max_bytes} bytes of body")
+
+    # The parser's callbacks.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+        lowered = name.lower()
+        self._delimited |= lowered == b"content-length"
+        self._delimited |= lowered == b"transfer-encoding" and b"chunked" in value.lower()
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status < 200:  # noqa: PLR2004 (1xx: the answer is still to come)
+            return
+        self.phase = "body"
+        self._head_ended = True
+        self._ended = self._bodiless
+
+    def on_body(self, body: bytes) -> None:
+        if not self._bodiless:
+            self.body += body
+
+    def on_message_complete(self) -> None:
+        if self._head_ended:
+            self._ended = True
+        else:
+            self.headers.clear()
+            self._delimited = False
