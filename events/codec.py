@@ -4,7 +4,7 @@ A line is one JSON object: envelope and event in one, so that `grep`, `jq` and D
 name. Kinds that this version does not know are kept as they are (`Unknown`), never dropped.
 """
 
-from typing import TypeAlias, Union, cast
+from typing import TypeAlias, Union, cast, get_args
 
 import msgspec
 
@@ -57,7 +57,7 @@ from events.system import (
     StateSnapshotted,
     TimerFired,
 )
-from events.upcast import upcast
+from events.upcast import newest, upcast
 
 AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a chain of bars)
     ActorFailed,
@@ -105,9 +105,13 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
 ]
 
 KINDS: dict[str, type[Event]] = {
-    cast("str", kind.__struct_config__.tag): kind for kind in AnyEvent.__args__
+    cast("str", kind.__struct_config__.tag): kind
+    for kind in cast("tuple[type[Event], ...]", get_args(AnyEvent))
 }
 """Every kind of event by its stored name."""
+
+VERSIONS: dict[str, int] = {kind: newest(kind) for kind in KINDS}
+"""The version of each kind that this code writes."""
 
 
 class Unknown(Event, frozen=True, tag="unknown"):
@@ -127,6 +131,10 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
     cause: int = 0
 
 
+_MARKS: dict[type[Event], bytes] = {
+    KINDS[kind]: b'"v":%d,' % version for kind, version in VERSIONS.items() if version > 1
+}
+
 _encoder = msgspec.json.Encoder()
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
 _event_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
@@ -138,12 +146,13 @@ def encode(record: Recorded) -> bytes:
     if isinstance(event, Unknown):
         return event.line
     body = _encoder.encode(event)
-    return b'{"seq":%d,"recorded_at":%d,"src":"%s","n":%d,"cause":%d,%s\n' % (
+    return b'{"seq":%d,"recorded_at":%d,"src":"%s","n":%d,"cause":%d,%s%s\n' % (
         record.seq,
         record.recorded_at,
         record.src.encode(),
         record.n,
         record.cause,
+        _MARKS.get(type(event), b""),
         body[1:],
     )
 

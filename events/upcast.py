@@ -26,3 +26,8 @@ def upcast(
         raw = step(raw)
         version += 1
     return msgspec.json.encode({**raw, "v": version})
+
+
+def newest(kind: str, steps: Mapping[tuple[str, int], Step] = STEPS) -> int:
+    """Return the version of a kind that this code writes: one more than its last step starts at."""
+    return max((version + 1 for (stepped, version) in steps if stepped == kind), default=1)
