@@ -1,0 +1,220 @@
+"""The settings: one frozen Struct, each field with its meaning, and the one order of precedence.
+
+Defaults < recorded changes < environment < flags. A field `some_wait_s` is read from the variable
+`FLEET_SOME_WAIT`: the unit is dropped, and a few have ollama-herd's older name. `fixed` says which
+fields the environment or a flag decided, so that a change recorded in the log, or asked for while
+running, cannot move them.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, get_args
+from urllib.parse import urlsplit
+
+import msgspec
+
+from events import Origin
+from herd.errors import HerdError
+from herd.paths import DEFAULT_ROOT, DataDir
+from herd.platform import default_workers
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+Value: TypeAlias = bool | int | float | str
+Wait = Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 3600)]
+"""Seconds; a wait is always bounded."""
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+OLLAMA_PORT = 11434
+LARGEST_PORT = 65535
+
+
+class NodeAddress(msgspec.Struct, frozen=True):
+    """A node that was named, not found."""
+
+    url: str
+    """Scheme, host and port, nothing more."""
+    slots: int = 0
+    """Requests it serves at once per model; 0 means learn it."""
+    origin: Origin = "flag"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set, with its value in force."""
+
+    host: str = "0.0.0.0"  # noqa: S104 (a balancer for the network; guarded by who may ask)
+    """The address to listen on; all interfaces unless you say otherwise."""
+    port: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_PORT)] = 11435
+    """The port to listen on; 0 takes any free one."""
+    workers: Annotated[int, msgspec.Meta(ge=0, le=256)] = msgspec.field(
+        default_factory=default_workers
+    )
+    """Front processes: cores minus one unless you say otherwise; 0 runs all in one process."""
+    data_dir: str = DEFAULT_ROOT
+    """Where the log, the keys and the files of the running herd live."""
+    log_level: LogLevel = "info"
+    """The least severe line that goes to the log file."""
+    mdns: bool = True
+    """Whether the balancer advertises itself to the agents on the network."""
+    local_ollama: bool = True
+    """Whether an Ollama on this machine becomes a node by itself."""
+    nodes: tuple[NodeAddress, ...] = ()
+    """Nodes without an agent: `URL` or `URL,slots=N`, in the environment separated by spaces."""
+    hold_timeout_s: Wait = 30.0
+    """How long a request waits while no node that is online has its model."""
+    queue_timeout_s: Wait = 600.0
+    """How long a request waits for a slot on nodes that can serve it."""
+    stale_timeout_s: Wait = 600.0
+    """How long a request may be in flight without any progress before it is ended."""
+    max_queue: Count = 512
+    """Requests that may wait for one model; the next is told to come again (429)."""
+    max_queue_total: Count = 4096
+    """Requests that may wait in all."""
+    max_retries: Count = 2
+    """Further nodes tried after a failure before the first byte of an answer."""
+    degraded_after_s: Wait = 15.0
+    """Silence after which a node counts as degraded."""
+    offline_after_s: Wait = 30.0
+    """Silence after which a node counts as offline."""
+    fixed: dict[str, str] = {}
+    """What decided a field, where that was a variable or a flag: `{"port": "--port"}`."""
+
+    @property
+    def directory(self) -> DataDir:
+        """The data directory's paths."""
+        return DataDir(Path(self.data_dir))
+
+    def recorded(self, changes: Mapping[str, Value]) -> "Settings":
+        """Return the settings with the changes that the log remembers, where nothing fixed them."""
+        known = {key: value for key, value in changes.items() if key in CHANGEABLE}
+        free = {key: value for key, value in known.items() if key not in self.fixed}
+        return msgspec.structs.replace(
+            self, **{key: check(key, value, named=key) for key, value in free.items()}
+        )
+
+    def flat(self) -> dict[str, Value]:
+        """Return every value in force, as the log records it."""
+        pairs = {name: getattr(self, name) for name in FIELDS if name != "nodes"}
+        return pairs | {"nodes": " ".join(_written(node) for node in self.nodes)}
+
+
+FIELDS = tuple(field for field in Settings.__struct_fields__ if field != "fixed")
+
+CHANGEABLE = frozenset(
+    {
+        "hold_timeout_s",
+        "queue_timeout_s",
+        "stale_timeout_s",
+        "max_queue",
+        "max_queue_total",
+        "max_retries",
+        "degraded_after_s",
+        "offline_after_s",
+    }
+)
+"""Fields that can change while herd runs; a change is recorded, and holds after a restart."""
+
+_OLDER_NAMES = {
+    "degraded_after_s": "FLEET_HEARTBEAT_TIMEOUT",
+    "offline_after_s": "FLEET_HEARTBEAT_OFFLINE",
+}
+_TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+_WORDS = {"on": True, "yes": True, "off": False, "no": False}
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a field."""
+    return _OLDER_NAMES.get(field, f"FLEET_{field.removesuffix('_s').upper()}")
+
+
+def load(flags: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Put the settings together; `flags` holds only what was given on the command line."""
+    values: dict[str, Any] = {}
+    fixed: dict[str, str] = {}
+    for field in FIELDS:
+        name = variable(field)
+        if environment.get(name, "") != "":
+            values[field] = _from_text(field, environment[name], named=name)
+            fixed[field] = name
+    for field, given in flags.items():
+        named = "--node" if field == "nodes" else f"--{field.replace('_', '-')}"
+        values[field] = check(field, given, named=named)
+        fixed[field] = named
+    settings = Settings(**values, fixed=fixed)
+    if settings.degraded_after_s > settings.offline_after_s:
+        raise HerdError(
+            f"a node cannot be offline ({settings.offline_after_s:g} s) before it is degraded "
+            f"({settings.degraded_after_s:g} s)",
+            f"set {variable('offline_after_s')} above {variable('degraded_after_s')}",
+        )
+    return settings
+
+
+def check(field: str, value: object, *, named: str) -> Any:  # noqa: ANN401 (of the field's type)
+    """Return a value of the field's own type, or raise naming who gave it."""
+    try:
+        return msgspec.convert(value, _TYPES[field])
+    except msgspec.ValidationError as error:
+        raise _refused(field, value, named, error) from error
+
+
+def parse_node(text: str, *, named: str = "--node") -> NodeAddress:
+    """Read `URL` or `URL,slots=N`; scheme and port may be left out."""
+    address, *options = text.strip().split(",")
+    slots = 0
+    for option in options:
+        key, _, number = option.partition("=")
+        if key.strip() != "slots" or not number.strip().isdecimal() or int(number) < 1:
+            raise HerdError(f"{named} {text}: {option!r} is no option", "write URL,slots=N")
+        slots = int(number)
+    return NodeAddress(normalised_url(address, named=named), slots)
+
+
+def parse_nodes(texts: Iterable[str], *, named: str = "--node") -> tuple[NodeAddress, ...]:
+    """Read several; the same URL twice is an error, since the two may disagree."""
+    nodes = tuple(parse_node(text, named=named) for text in texts)
+    urls = [node.url for node in nodes]
+    for url in urls:
+        if urls.count(url) > 1:
+            raise HerdError(f"{named}: {url} is named twice")
+    return nodes
+
+
+def normalised_url(text: str, *, named: str) -> str:
+    """Return `scheme://host:port` of a node's address as people write it."""
+    wrong = HerdError(f"{named} {text}: no address of a node", "write http://host:11434")
+    address = text.strip()
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise wrong from error
+    extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
+    if parts.scheme not in {"http", "https"} or not parts.hostname or extra:
+        raise wrong
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if port is None:
+        port = 443 if parts.scheme == "https" else OLLAMA_PORT
+    return f"{parts.scheme}://{host}:{port}"
+
+
+def _from_text(field: str, text: str, *, named: str) -> object:
+    """Read a variable: text, made what the field wants."""
+    if field == "nodes":
+        return parse_nodes(text.split(), named=named)
+    given: object = text
+    if _TYPES[field] is bool:
+        given = _WORDS.get(text.lower(), text)
+    try:
+        return msgspec.convert(given, _TYPES[field], strict=False)
+    except msgspec.ValidationError as error:
+        raise _refused(field, text, named, error) from error
+
+
+def _refused(field: str, value: object, named: str, error: Exception) -> HerdError:
+    next_step = f"write one of: {', '.join(get_args(LogLevel))}" if field == "log_level" else ""
+    return HerdError(f"{named} cannot be {value!r}: {error}", next_step)
+
+
+def _written(node: NodeAddress) -> str:
+    return f"{node.url},slots={node.slots}" if node.slots else node.url
