@@ -5,21 +5,29 @@ means carry it: where there is no death signal, the pipe from the supervisor sti
 """
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Callable, Coroutine
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import setproctitle
 
 T = TypeVar("T")
 
-FRONTS_SHARE_PORT = sys.platform == "linux"
-"""Whether each front binds the port itself (SO_REUSEPORT spreads connections), or all accept from
-one inherited listener: elsewhere the option exists, but the last to bind gets everything."""
+PortSharing: TypeAlias = Literal["reuseport", "inherited", "none"]
+
+PORT_SHARING: PortSharing = (
+    "reuseport" if sys.platform == "linux" else "none" if sys.platform == "win32" else "inherited"
+)
+"""How several fronts listen on one port: each binds it (Linux spreads the connections), all accept
+from one inherited listener (elsewhere the last to bind gets everything), or there is only one."""
 
 HAS_UNIX_SOCKETS = sys.platform != "win32"
 """Whether the link can be a Unix socket with asyncio."""
@@ -92,6 +100,66 @@ def stop_signals() -> tuple[signal.Signals, ...]:
     if sys.platform == "win32":
         return (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
     return (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def on_finish(alive: Connection, finish: Callable[[], None]) -> None:
+    """Call `finish` once, on the running loop: when the supervisor is gone, or at SIGTERM."""
+    loop = asyncio.get_running_loop()
+    told = False
+
+    def once() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            finish()
+
+    if sys.platform == "win32":
+
+        def watch() -> None:
+            with contextlib.suppress(OSError, EOFError):
+                alive.poll(None)
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(once)
+
+        threading.Thread(target=watch, name="alive", daemon=True).start()
+    else:
+
+        def ended() -> None:
+            loop.remove_reader(alive.fileno())
+            once()
+
+        loop.add_reader(alive.fileno(), ended)
+        loop.add_signal_handler(signal.SIGTERM, once)
+
+
+# Ports
+
+Address: TypeAlias = tuple[str | int | bytes, ...]
+"""Of a socket, as `getaddrinfo` gives it."""
+
+
+def bind_alone(bound: socket.socket, address: Address) -> None:
+    """Bind only if nobody else listens there; connections that linger do no harm."""
+    if sys.platform == "win32":
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(address)
+
+
+def bind_shared(bound: socket.socket, address: Address) -> None:
+    """Bind so that other processes of this user may bind too.
+
+    Without SO_REUSEADDR first: then `bind_alone` of another herd that starts now fails, although
+    nobody listens yet.
+    """
+    if sys.platform != "win32":
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            bound.bind(address)
+        except OSError:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
 
 
 # Files

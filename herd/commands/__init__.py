@@ -1,0 +1,1 @@
+"""The commands, one small file each; `herd/cli.py` lists and imports them, late."""
