@@ -1,0 +1,294 @@
+"""The supervisor: starts the children, watches them, starts them again, stops them in order.
+
+Rules: no loop, no threads, nothing that could block or fail by itself. It waits in one place for
+three things: a child that says something or ends, a signal, an instant at which something is due.
+A signal handler does nothing; the signal's number comes through a socket to that one place.
+"""
+
+import multiprocessing
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import NamedTuple
+
+from herd import platform
+from herd.errors import HerdError
+from herd.processes.child import ChildSpec, child_main, heard
+
+FIRST_RESTART_S = 0.1
+SLOWEST_RESTART_S = 5.0
+QUICK_DEATHS = 5
+QUICK_WINDOW_S = 60.0
+ONE_SIGNAL_S = 0.2
+"""A Ctrl-C may arrive twice at once: from the terminal, and passed on by a wrapper."""
+KILL_WAIT_S = 1.0
+
+
+class Errand(NamedTuple):
+    """Something to do once, some time after the start; short, since everything else waits."""
+
+    after_s: float
+    perform: Callable[[], None]
+
+
+class Watch(NamedTuple):
+    """What the supervisor tells the one who runs it."""
+
+    say: Callable[[str], None]
+    """A line for the person at the terminal."""
+    pids_changed: Callable[[dict[str, int]], None]
+    """The children that run now, by name."""
+    all_ready: Callable[[], None]
+    """Every child has said that it works, for the first time."""
+    errands: tuple[Errand, ...] = ()
+
+
+class Child:
+    """One child through all its lives."""
+
+    def __init__(self, spec: ChildSpec) -> None:
+        """Begin without a process."""
+        self.spec = spec
+        self.was_ready = False
+        """In any of its lives."""
+        self.due: float | None = None
+        """When to start it (again)."""
+        self.deaths: deque[float] = deque(maxlen=QUICK_DEATHS)
+        self.life: Life | None = None
+
+    def delay_s(self, now: float) -> float:
+        """Count a death, and return how long to wait before the next life."""
+        self.deaths.append(now)
+        quick = sum(1 for death in self.deaths if now - death < QUICK_WINDOW_S)
+        if quick == QUICK_DEATHS:
+            return SLOWEST_RESTART_S
+        return min(SLOWEST_RESTART_S, FIRST_RESTART_S * (1 << (quick - 1)))
+
+
+class Life(NamedTuple):
+    """One process of a child."""
+
+    process: SpawnProcess
+    alive: Connection
+    """Our end; closing it tells the child to finish."""
+    ready: Connection
+
+    def end(self) -> None:
+        """Collect a process that has ended."""
+        self.process.join()
+        self.process.close()
+        self.alive.close()
+        self.ready.close()
+
+
+class Supervisor:
+    """Keeps a list of children running until a signal says stop."""
+
+    def __init__(self, specs: Sequence[ChildSpec], watch: Watch) -> None:
+        """Know the children; `run` starts them."""
+        self._children = [Child(spec) for spec in specs]
+        self._watch = watch
+        self._spawn = multiprocessing.get_context("spawn")
+        self._signals, self._signal_writer = socket.socketpair()
+        self._told_at: float | None = None
+        self._told_twice = False
+        self._all_ready = False
+        self._failure: HerdError | None = None
+        self._errands: list[tuple[float, Callable[[], None]]] = []
+
+    def run(self) -> None:
+        """Run to the end. Raises the `HerdError` of a child that could not even start."""
+        with self._catching_signals():
+            try:
+                now = time.monotonic()
+                self._errands = [(now + after, act) for after, act in self._watch.errands]
+                for child in self._children:
+                    self._start(child)
+                while self._told_at is None and self._failure is None:
+                    self._wait(self._next_due())
+                    self._do_what_is_due()
+                self._stop_in_order()
+            finally:
+                self._kill_all()
+        if self._failure is not None:
+            raise self._failure
+
+    # Waiting
+
+    def _wait(self, until: float | None) -> None:
+        """Wait for one of the three things, and take in what came."""
+        lives = {child: child.life for child in self._children if child.life is not None}
+        ended = {life.process.sentinel: child for child, life in lives.items()}
+        spoke = {life.ready: child for child, life in lives.items() if not life.ready.closed}
+        timeout = None if until is None else max(0.0, until - time.monotonic())
+        came = wait([self._signals, *ended, *spoke], timeout)
+        if self._signals in came:
+            self._hear_signals()
+        for connection, child in spoke.items():
+            if connection in came:
+                self._hear(child, connection)
+        for sentinel, child in ended.items():
+            if sentinel in came:
+                self._bury(child)
+
+    def _next_due(self) -> float | None:
+        dues = [child.due for child in self._children if child.due is not None]
+        return min([*dues, *(due for due, _ in self._errands)], default=None)
+
+    def _do_what_is_due(self) -> None:
+        now = time.monotonic()
+        for child in self._children:
+            if child.due is not None and child.due <= now:
+                self._start(child)
+        for errand in [errand for errand in self._errands if errand[0] <= now]:
+            self._errands.remove(errand)
+            errand[1]()
+
+    # Children
+
+    def _start(self, child: Child) -> None:
+        child.due = None
+        alive_here, alive_there = self._spawn.Pipe()
+        ready_here, ready_there = self._spawn.Pipe(duplex=False)
+        process = self._spawn.Process(
+            target=child_main,
+            name=child.spec.name,
+            args=(child.spec.name, child.spec.start, alive_there, ready_there),
+        )
+        try:
+            process.start()
+        except OSError as error:  # no memory, no process, no descriptor left
+            self._watch.say(f"{child.spec.name} cannot be started now: {error.strerror}")
+            child.due = time.monotonic() + child.delay_s(time.monotonic())
+            alive_here.close()
+            ready_here.close()
+            return
+        finally:
+            alive_there.close()
+            ready_there.close()
+        child.life = Life(process, alive_here, ready_here)
+        self._tell_pids()
+
+    def _hear(self, child: Child, ready: Connection) -> None:
+        try:
+            failure = heard(ready)
+        except (EOFError, OSError):
+            ready.close()
+            return
+        ready.close()
+        if failure is None:
+            child.was_ready = True
+            self._notice_all_ready()
+        elif not child.was_ready:
+            self._failure = self._failure or failure
+        else:
+            self._watch.say(f"{child.spec.name}: {failure.what}")
+
+    def _notice_all_ready(self) -> None:
+        if not self._all_ready and all(child.was_ready for child in self._children):
+            self._all_ready = True
+            self._watch.all_ready()
+
+    def _bury(self, child: Child) -> None:
+        if child.life is None:
+            return
+        if not child.life.ready.closed and child.life.ready.poll():
+            self._hear(child, child.life.ready)
+        child.life.process.join()
+        how = _how_it_ended(child.life.process.exitcode)
+        child.life.end()
+        child.life = None
+        self._tell_pids()
+        if self._told_at is None and self._failure is None:
+            now = time.monotonic()
+            delay_s = child.delay_s(now)
+            child.due = now + delay_s
+            if delay_s < SLOWEST_RESTART_S:
+                self._watch.say(f"{child.spec.name} ended ({how}); it is started again")
+            else:
+                self._watch.say(
+                    f"{child.spec.name} ended ({how}), {QUICK_DEATHS} times in a minute; it is "
+                    f"started again every {SLOWEST_RESTART_S:g} s: look into the log file for why"
+                )
+
+    def _tell_pids(self) -> None:
+        pids = {
+            child.spec.name: child.life.process.pid or 0
+            for child in self._children
+            if child.life is not None
+        }
+        self._watch.pids_changed(pids)
+
+    # The end
+
+    def _stop_in_order(self) -> None:
+        """Let each rank finish before the next; what does not in time is killed."""
+        for rank in sorted({child.spec.stop_rank for child in self._children}):
+            members = [child for child in self._children if child.spec.stop_rank == rank]
+            deadline = time.monotonic() + max(child.spec.grace_s for child in members)
+            for child in members:
+                if child.life is not None:
+                    child.life.alive.close()
+            while any(child.life for child in members) and time.monotonic() < deadline:
+                self._wait(deadline)
+                if self._told_twice:
+                    self._watch.say("told twice: ending at once")
+                    return
+            for child in members:
+                if child.life is not None:
+                    self._watch.say(f"{child.spec.name} did not finish in time; it is killed")
+                    child.life.process.kill()
+
+    def _kill_all(self) -> None:
+        lives = [child.life for child in self._children if child.life is not None]
+        for life in lives:
+            life.process.kill()
+        for life in lives:
+            life.process.join(KILL_WAIT_S)
+            life.end()
+        for child in self._children:
+            child.life = None
+
+    # Signals
+
+    @contextmanager
+    def _catching_signals(self) -> Generator[None]:
+        """Turn the stop signals into bytes; one that was ignored (nohup) stays ignored."""
+        self._signal_writer.settimeout(0)
+        caught = [s for s in platform.stop_signals() if signal.getsignal(s) != signal.SIG_IGN]
+        handlers = {number: signal.signal(number, _do_nothing) for number in caught}
+        wakeup = signal.set_wakeup_fd(self._signal_writer.fileno())
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            self._signals.close()
+            self._signal_writer.close()
+
+    def _hear_signals(self) -> None:
+        stops = set(platform.stop_signals())
+        if not stops.intersection(self._signals.recv(64)):
+            return
+        now = time.monotonic()
+        if self._told_at is None:
+            self._told_at = now
+            self._watch.say("finishing; a second signal ends it at once")
+        elif now - self._told_at > ONE_SIGNAL_S:
+            self._told_twice = True
+
+
+def _do_nothing(_number: int, _frame: object) -> None:
+    """Leave the signal to the byte that it puts into the wakeup socket."""
+
+
+def _how_it_ended(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"signal {-exit_code}"
+    return f"exit {exit_code}"
