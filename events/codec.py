@@ -4,6 +4,7 @@ A line is one JSON object: envelope and event in one, so that `grep`, `jq` and D
 name. Kinds that this version does not know are kept as they are (`Unknown`), never dropped.
 """
 
+from collections.abc import Mapping
 from typing import TypeAlias, Union, cast, get_args
 
 import msgspec
@@ -131,9 +132,12 @@ class _Envelope(msgspec.Struct, frozen=True, gc=False):
     cause: int = 0
 
 
-_MARKS: dict[type[Event], bytes] = {
-    KINDS[kind]: b'"v":%d,' % version for kind, version in VERSIONS.items() if version > 1
-}
+def marks(versions: Mapping[str, int]) -> dict[type[Event], bytes]:
+    """Return what a line says of its version: nothing for a first version."""
+    return {KINDS[kind]: b'"v":%d,' % number for kind, number in versions.items() if number > 1}
+
+
+_MARKS = marks(VERSIONS)
 
 _encoder = msgspec.json.Encoder()
 _envelope_decoder = msgspec.json.Decoder(_Envelope)
