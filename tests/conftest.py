@@ -1,0 +1,95 @@
+"""What every test can count on.
+
+`HERD_NO_SKIP=1` (CI) turns each skip into a failure. No actor outlives its test. Whoever asks for
+`no_blocking` fails when code on the event loop blocks; `on_each_loop` runs a coroutine on the
+stdlib loop and on uvloop; `workers` and `loop_name` are the composition that end-to-end tests
+start, chosen by `HERD_TEST_WORKERS` and `HERD_TEST_LOOP`.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from importlib.util import find_spec
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import pykka
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+T = TypeVar("T")
+
+LoopName: TypeAlias = Literal["asyncio", "uvloop"]
+Run: TypeAlias = Callable[[Coroutine[Any, Any, T]], T]
+
+HERE: tuple[LoopName, ...] = ("asyncio", "uvloop") if find_spec("uvloop") else ("asyncio",)
+NO_SKIP = os.environ.get("HERD_NO_SKIP") == "1"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let no test be skipped where nothing may be missing."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _forbid(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let no module be skipped where nothing may be missing."""
+    report = yield
+    if report.skipped:
+        _forbid(report)
+    return report
+
+
+def _forbid(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if NO_SKIP:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and HERD_NO_SKIP=1 allows no skip: {report.longrepr}"
+
+
+@pytest.fixture(autouse=True)
+def _no_actor_is_left() -> Iterator[None]:
+    before = {ref.actor_urn for ref in pykka.ActorRegistry.get_all()}
+    yield
+    left = [ref for ref in pykka.ActorRegistry.get_all() if ref.actor_urn not in before]
+    for ref in left:
+        ref.stop(block=False)
+        pykka.ActorRegistry.unregister(ref)
+    assert not left, f"the test left actors running: {left}"
+
+
+@pytest.fixture
+def no_blocking() -> Iterator[BlockBuster]:
+    """Fail when herd's or the actors' code blocks a running event loop."""
+    with blockbuster_ctx(["herd", "actors"]) as buster:
+        yield buster
+
+
+@pytest.fixture(params=HERE)
+def on_each_loop(request: pytest.FixtureRequest) -> Iterator[Run[Any]]:
+    """Run coroutines to their end on each kind of event loop, one test each."""
+    with runner(request.param) as here:
+        yield here.run
+
+
+def runner(name: LoopName) -> asyncio.Runner:
+    """Return a runner on that kind of event loop."""
+    if name == "asyncio":
+        return asyncio.Runner()
+    import uvloop
+
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+@pytest.fixture(scope="session")
+def workers() -> int:
+    """Fronts that end-to-end tests start; 0 is the one-process composition."""
+    return int(os.environ.get("HERD_TEST_WORKERS", "1"))
+
+
+@pytest.fixture(scope="session")
+def loop_name() -> LoopName:
+    """The event loop that end-to-end tests choose for the processes they start."""
+    return "asyncio" if os.environ.get("HERD_TEST_LOOP") == "asyncio" else HERE[-1]
