@@ -1,0 +1,242 @@
+"""One request on one connection, and its answer.
+
+Rules
+1. An answer has a head, then its body, then an end: `start`, `write`, `finish`; or `respond`.
+2. An end is clean only if the framing is whole. `abort` is RST; `cut` sends what was written and
+   closes without the last chunk: the client gets the last words and still sees a broken answer.
+3. Once the client has gone (`on_gone` was called), or the answer has ended, calls do nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+from urllib.parse import unquote_to_bytes
+
+from herd.http import wire
+from herd.http.wire import Header
+
+NEW: Final = 0
+STARTED: Final = 1
+ENDED: Final = 2
+
+_BODILESS: Final = (204, 304)
+
+
+class Request:
+    """A whole request."""
+
+    __slots__ = ("body", "headers", "keep_alive", "method", "old", "target")
+
+    def __init__(self) -> None:
+        """Begin empty; the server fills it in."""
+        self.method = b""
+        self.target = b""
+        self.headers: list[Header] = []
+        """As sent, in order."""
+        self.body = b""
+        """De-chunked."""
+        self.keep_alive = True
+        self.old = False
+        """HTTP/1.0: no chunks for this client."""
+
+    @property
+    def path(self) -> str:
+        """Without the query, decoded once."""
+        path = self.target.partition(b"?")[0]
+        if not path.startswith(b"/"):  # the absolute form, as sent to a proxy
+            path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+        if b"%" in path:
+            path = unquote_to_bytes(path)
+        return path.decode("utf-8", "replace")
+
+    @property
+    def query(self) -> str:
+        """As sent, without the question mark."""
+        return self.target.partition(b"?")[2].decode("latin-1")
+
+    def header(self, name: bytes) -> bytes:
+        """Return the first header of that lower-case name, or nothing."""
+        for spelling, value in self.headers:
+            if len(spelling) == len(name) and spelling.lower() == name:
+                return value
+        return b""
+
+
+class Downstream(Protocol):
+    """What an exchange needs of its connection."""
+
+    blocked: bool
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        ...
+
+    def answered(self, *, keep: bool) -> None:
+        """End the answer well."""
+        ...
+
+    def abort(self) -> None:
+        """End by RST."""
+        ...
+
+    def cut(self) -> None:
+        """Send what was written, then close."""
+        ...
+
+    @property
+    def date(self) -> bytes:
+        """The Date header's line."""
+        ...
+
+
+class Exchange:
+    """A request, and the way to answer it."""
+
+    __slots__ = (
+        "_chunked",
+        "_connection",
+        "_keep",
+        "_left_bytes",
+        "_phase",
+        "_silent",
+        "on_blocked",
+        "on_gone",
+        "on_writable",
+        "peer",
+        "request",
+    )
+
+    def __init__(self, connection: Downstream, request: Request, peer: str) -> None:
+        """Begin with nothing sent."""
+        self.request = request
+        self.peer = peer
+        """The client's address; empty on a Unix socket."""
+        self.on_gone: Callable[[], None] | None = None
+        """The client left before the answer ended; called once."""
+        self.on_blocked: Callable[[], None] | None = None
+        """The client does not take what was written: write no more for now."""
+        self.on_writable: Callable[[], None] | None = None
+        """The client takes bytes again."""
+        self._connection = connection
+        self._phase = NEW
+        self._keep = request.keep_alive
+        self._chunked = False
+        self._silent = False
+        self._left_bytes = -1
+
+    @property
+    def started(self) -> bool:
+        """A head was sent, so that its status stands."""
+        return self._phase != NEW
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more can be sent."""
+        return self._phase == ENDED
+
+    @property
+    def blocked(self) -> bool:
+        """The client does not take what was written."""
+        return self._connection.blocked
+
+    def start(
+        self,
+        status: int,
+        headers: Sequence[Header],
+        length: int | None = None,
+        first: bytes = b"",
+    ) -> None:
+        """Send the head, with a first piece of the body; without a length the body is chunked."""
+        if self._phase != NEW:
+            if self._phase == ENDED:
+                return
+            raise RuntimeError("an answer starts once")
+        head = self._head(status, headers, length)
+        self._phase = STARTED
+        self._connection.write(head + self._framed(first) if first else head)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body."""
+        if self._phase == STARTED and data and not self._silent:
+            self._connection.write(self._framed(data))
+
+    def finish(self, last: bytes = b"") -> None:
+        """End well; an answer that is short of its announced length is aborted instead."""
+        if self._phase != STARTED:
+            return
+        data = self._framed(last)
+        if self._chunked and not self._silent:
+            data += wire.LAST_CHUNK
+        if self._left_bytes > 0 and not self._silent:
+            self.abort()
+            return
+        if data:
+            self._connection.write(data)
+        self._phase = ENDED
+        self._connection.answered(keep=self._keep)
+
+    def respond(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+        """Answer in one go."""
+        if self._phase == NEW:
+            self.start(status, headers, len(body), body)
+            self.finish()
+
+    def abort(self) -> None:
+        """End by RST, never cleanly."""
+        if self._phase != ENDED:
+            self._phase = ENDED
+            self._connection.abort()
+
+    def cut(self, last: bytes = b"") -> None:
+        """Send last words, then end without the end of the framing; RST where there is none."""
+        if self._phase == STARTED and self._chunked:
+            self._connection.write(self._framed(last))
+            self._phase = ENDED
+            self._connection.cut()
+        else:
+            self.abort()
+
+    def lost(self) -> None:
+        """Be told by the connection that the client has gone."""
+        if self._phase != ENDED:
+            self._phase = ENDED
+            if self.on_gone is not None:
+                self.on_gone()
+
+    def fail(self) -> None:
+        """End after an error in the app: 500 if nothing was sent, else RST."""
+        if self._phase == NEW:
+            self.respond(
+                500, ((b"Content-Type", b"application/json"),), b'{"error":"internal error"}'
+            )
+        else:
+            self.abort()
+
+    def _head(self, status: int, headers: Sequence[Header], length: int | None) -> bytes:
+        bodiless = status in _BODILESS
+        self._silent = bodiless or self.request.method == b"HEAD"
+        framing = self._connection.date
+        if length is not None:
+            self._left_bytes = length
+            if not bodiless:
+                framing += b"Content-Length: %d\r\n" % length
+        elif self.request.old:
+            self._keep = False
+        elif not bodiless:
+            self._chunked = True
+            framing += b"Transfer-Encoding: chunked\r\n"
+        if not self._keep:
+            framing += b"Connection: close\r\n"
+        elif self.request.old:
+            framing += b"Connection: keep-alive\r\n"
+        return wire.head(status, headers, framing)
+
+    def _framed(self, data: bytes) -> bytes:
+        if self._silent:
+            return b""
+        if self._chunked:
+            return wire.chunk(data)
+        if self._left_bytes >= 0:
+            if len(data) > self._left_bytes:
+                raise ValueError("more than the announced length")
+            self._left_bytes -= len(data)
+        return data

@@ -1,0 +1,261 @@
+"""A client's bytes become whole requests.
+
+Rules
+1. What two readers could read in two ways is refused: `Content-Length` beside `Transfer-Encoding`,
+   either twice, a missing or second `Host`, bad chunks. llhttp refuses most of it by itself; it
+   does not ask for a Host, and knows no limits.
+2. A refusal ends the reading: what follows it cannot be trusted to be a request.
+3. `Upgrade` is ignored. llhttp would skip the body of such a request, and take it for the next
+   one (Java's HTTP client asks every server for h2c): a fresh parser reads that body instead.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import httptools
+import msgspec
+
+from herd.http import wire
+from herd.http.exchange import Request
+
+_LENGTH_DIGITS: Final = 18
+_SPOKEN: Final = ("1.0", "1.1")
+
+_log = logging.getLogger("herd.http.reader")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client may ask of one connection, and for how long."""
+
+    head_bytes: int = 32 * 1024
+    body_bytes: int = 64 * 1024 * 1024
+    pipelined: int = 16
+    """Requests sent ahead of their answers; what comes after them is not read any more."""
+    connections: int = 10_000
+    head_timeout_s: float = 30.0
+    """From a request's first byte to the end of its head."""
+    body_timeout_s: float = 60.0
+    """Between two pieces of a body."""
+    idle_timeout_s: float = 300.0
+    write_timeout_s: float = 60.0
+    """For how long a client may take nothing of what waits for it."""
+    linger_s: float = 5.0
+    """How long a refused client may go on sending, so that it reads the refusal."""
+
+
+class RefusedError(Exception):
+    """A request that is not read any further."""
+
+    def __init__(self, status: int, text: str) -> None:
+        """Say what the client is told."""
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+class RequestReader:
+    """The parser of one connection, and the request that it is in."""
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_chunked",
+        "_head_bytes",
+        "_hosts",
+        "_length",
+        "_limits",
+        "_on_continue",
+        "_on_request",
+        "_parser",
+        "_request",
+        "_resuming",
+        "_upgrading",
+        "deaf",
+        "expects",
+        "in_head",
+    )
+
+    def __init__(
+        self,
+        limits: Limits,
+        on_request: Callable[[Request], None],
+        on_continue: Callable[[], None],
+    ) -> None:
+        """Call back with each whole request, and when a client waits to be asked for a body."""
+        # Per connection
+        self._limits = limits
+        self._on_request = on_request
+        self._on_continue = on_continue
+        self._parser = httptools.HttpRequestParser(self)
+        self._upgrading = False
+        self._resuming = False
+        self.deaf = False
+        """Nothing more is read."""
+        # Per request
+        self._request: Request | None = None
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._length = 0
+        self._chunked = False
+        self._hosts = 0
+        self.in_head = True
+        """Its head has not come to its end."""
+        self.expects = False
+        """Its body will be sent when the client is told to go on."""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a part of a request was read."""
+        return self._request is not None
+
+    def feed(self, data: bytes) -> None:
+        """Read on; `RefusedError` if this cannot be answered but with a refusal."""
+        if self.deaf:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._resume(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            if not self.deaf:
+                raise self._refusal(error) from error
+        else:
+            if self._request is not None and self.in_head:
+                self._head_bytes += len(data)
+                if self._head_bytes > self._limits.head_bytes:
+                    raise self._deafen(431, "request header fields too large")
+
+    # The parser's callbacks
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        if self._resuming or self.deaf:
+            return
+        self._request = Request()
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._length = 0
+        self._chunked = False
+        self._hosts = 0
+        self.in_head = True
+        self.expects = False
+
+    def on_url(self, url: bytes) -> None:
+        """Take the target, in one piece or in several."""
+        if self._request is not None and not self._resuming:
+            self._request.target += url
+            self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header; trailers are counted and dropped."""
+        request = self._request
+        if request is None or self._resuming:
+            return
+        self._count_head(len(name) + len(value) + 4)
+        if self.in_head:
+            request.headers.append((name, value))
+            kind = wire.kind_of(name)
+            if kind != wire.PLAIN:
+                self._note(kind, value)
+
+    def on_headers_complete(self) -> None:
+        """Refuse what is ambiguous or too large, before any of its body is read."""
+        request = self._request
+        if self._resuming or request is None:
+            return
+        self.in_head = False
+        parser = self._parser
+        version = parser.get_http_version()
+        request.method = parser.get_method()
+        request.keep_alive = parser.should_keep_alive()
+        request.old = version == "1.0"
+        if version not in _SPOKEN:
+            raise RefusedError(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        if self._hosts != 1 and not (request.old and self._hosts == 0):
+            raise RefusedError(400, "bad request: exactly one Host header is needed")
+        if self._chunked and (request.old or self._length):
+            raise RefusedError(400, "bad request: two ways to tell the length of the body")
+        if self._length > self._limits.body_bytes:
+            raise RefusedError(413, self._too_large())
+        if parser.should_upgrade():
+            if request.method == b"CONNECT":
+                raise RefusedError(405, "CONNECT is not served here")
+            self._upgrading = True
+        if self.expects and not request.old:
+            self._on_continue()
+        else:
+            self.expects = False
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of the body."""
+        if self._request is not None:
+            self._body_bytes += len(body)
+            if self._body_bytes > self._limits.body_bytes:
+                raise RefusedError(413, self._too_large())
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """Hand the request over."""
+        request = self._request
+        if request is None or self._upgrading:
+            return
+        self._request = None
+        self.expects = False
+        body = self._body
+        if body:
+            request.body = body[0] if len(body) == 1 else b"".join(body)
+            body.clear()
+        self._on_request(request)
+
+    # Inside
+
+    def _note(self, kind: int, value: bytes) -> None:
+        if kind == wire.HOST:
+            self._hosts += 1
+        elif kind == wire.CONTENT_LENGTH:
+            if not value.isdigit() or len(value) > _LENGTH_DIGITS:
+                raise RefusedError(400, "bad request: Content-Length is not a length")
+            self._length = int(value)
+        elif kind == wire.TRANSFER_ENCODING:
+            if self._chunked or value.lower() != b"chunked":
+                raise RefusedError(501, "transfer encodings other than chunked are not read")
+            self._chunked = True
+        elif kind == wire.EXPECT:
+            if value.lower() != b"100-continue":
+                raise RefusedError(417, "this expectation cannot be met")
+            self.expects = True
+
+    def _count_head(self, size_bytes: int) -> None:
+        self._head_bytes += size_bytes
+        if self._head_bytes > self._limits.head_bytes:
+            raise RefusedError(431, "request header fields too large")
+
+    def _too_large(self) -> str:
+        return f"request body too large: the limit is {self._limits.body_bytes} bytes"
+
+    def _resume(self, rest: bytes) -> None:
+        """Read the body that llhttp would skip: its framing is all the new parser is told."""
+        chunked = b"Transfer-Encoding: chunked"
+        framing = chunked if self._chunked else b"Content-Length: %d" % self._length
+        self._upgrading = False
+        self._resuming = True
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+        self._resuming = False
+        self.feed(rest)
+
+    def _refusal(self, error: httptools.HttpParserError) -> RefusedError:
+        cause = error.__context__
+        if isinstance(cause, RefusedError):
+            return self._deafen(cause.status, cause.text)
+        if isinstance(error, httptools.HttpParserCallbackError):
+            _log.error("a request could not be read", exc_info=cause)
+        return self._deafen(400, f"bad request: {error}")
+
+    def _deafen(self, status: int, text: str) -> RefusedError:
+        self.deaf = True
+        self._request = None
+        self._body.clear()
+        return RefusedError(status, text)

@@ -1,0 +1,341 @@
+"""One HTTP/1.1 server: a client's bytes become exchanges, an exchange becomes bytes.
+
+Rules
+1. The app is called once a request, on the loop, when the whole body is there. It answers then or
+   later, through the exchange. Answers leave in the order of the requests.
+2. Reading is never paused: a paused transport sees neither FIN nor RST, and a client that leaves
+   must be seen at once. What a client sends ahead is bounded instead (`Limits.pipelined`).
+3. FIN means that the client has gone, as Ollama has it.
+4. No Task, Future or timer for a request: one sweep a second bounds every wait.
+"""
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Final, TypeAlias, cast
+
+import msgspec
+
+from herd.clock import wall_s
+from herd.http import wire
+from herd.http.exchange import Exchange, Request
+from herd.http.flow import Stall, reset
+from herd.http.reader import Limits, RefusedError, RequestReader
+from herd.http.wire import Header
+
+__all__ = ["App", "Exchange", "Header", "Limits", "Listener", "Request", "listen"]
+
+App: TypeAlias = Callable[[Exchange], None]
+"""Called on the loop with every whole request; must not block."""
+
+SWEEP_S: Final = 1.0
+WRITE_HIGH_BYTES: Final = 256 * 1024
+BACKLOG: Final = 4_096
+_JSON: Final = ((b"Content-Type", b"application/json; charset=utf-8"),)
+
+_log = logging.getLogger("herd.http.server")
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    __slots__ = (
+        "_closing",
+        "_closing_s",
+        "_current",
+        "_last_words",
+        "_listener",
+        "_reader",
+        "_stall",
+        "_touched_s",
+        "_transport",
+        "_waiting",
+        "blocked",
+        "peer",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, listener: "Listener") -> None:
+        """Wait for the transport."""
+        # Per process
+        self._listener = listener
+        # Per connection
+        self._reader = RequestReader(listener.limits, self._take, self._go_on)
+        self._touched_s = listener.now_s
+        self._stall: Stall | None = None
+        self._closing = False
+        self._closing_s = 0.0
+        self._last_words = b""
+        self.peer = ""
+        self.blocked = False
+        # Per request
+        self._current: Exchange | None = None
+        self._waiting: deque[Request] | None = None
+
+    # The transport's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection, or refuse it."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
+        address: object = transport.get_extra_info("peername")
+        if isinstance(address, tuple):
+            self.peer = str(cast("tuple[object, ...]", address)[0])
+        connections = self._listener.connections
+        connections.add(self)
+        if len(connections) > self._listener.limits.connections:
+            self._reader.deaf = True
+            self._refuse(RefusedError(503, "too many connections"))
+
+    def data_received(self, data: bytes) -> None:
+        """Read requests."""
+        if not self._reader.under_way or not self._reader.in_head:
+            self._touched_s = self._listener.now_s
+        try:
+            self._reader.feed(data)
+        except RefusedError as refused:
+            self._refuse(refused)
+
+    def eof_received(self) -> bool:
+        """Take FIN as gone; the transport then closes itself."""
+        self._lose()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection; tell whoever is still answering."""
+        del exc
+        self._listener.forget(self)
+        self._reader.deaf = True
+        self._lose()
+
+    def pause_writing(self) -> None:
+        """Pass the back-pressure on."""
+        self.blocked = True
+        self._stall = Stall(self._listener.now_s)
+        if self._current is not None and self._current.on_blocked is not None:
+            self._current.on_blocked()
+
+    def resume_writing(self) -> None:
+        """Pass the relief on."""
+        self.blocked = False
+        self._stall = None
+        if self._current is not None and self._current.on_writable is not None:
+            self._current.on_writable()
+
+    # What an exchange asks for
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        self._transport.write(data)
+
+    def answered(self, *, keep: bool) -> None:
+        """Go on to the next request, or close."""
+        self._current = None
+        if not keep:
+            self._end(linger=bool(self._waiting) or self._reader.under_way)
+        elif self._waiting:
+            self._open(self._waiting.popleft())
+        elif self._reader.deaf:
+            if self._last_words:
+                self._transport.write(self._last_words)
+            self._end(linger=True)
+        elif self._listener.closing:
+            self._end(linger=False)
+        elif self._reader.expects:
+            self._go_on()
+
+    def abort(self) -> None:
+        """End by RST."""
+        self._current = None
+        self._reader.deaf = self._closing = True
+        reset(self._transport)
+
+    def cut(self) -> None:
+        """Send what was written, then close, whatever the framing still promises."""
+        self._current = None
+        self._end(linger=False)
+
+    @property
+    def date(self) -> bytes:
+        """The Date header's line, as of this second."""
+        return self._listener.date
+
+    # What the listener asks for
+
+    def sweep(self, now_s: float) -> None:
+        """Bound every wait on this connection."""
+        limits = self._listener.limits
+        if self._stall is not None:
+            if self._stall.length_s(self._transport, now_s) > limits.write_timeout_s:
+                self.drop()
+        elif self._closing:
+            self._closing_s += SWEEP_S
+            if self._transport.get_write_buffer_size():
+                self._stall = Stall(now_s)
+            elif self._closing_s > limits.linger_s:
+                self._transport.abort()
+        elif self._current is not None:
+            return
+        elif self._reader.under_way:
+            limit_s = limits.head_timeout_s if self._reader.in_head else limits.body_timeout_s
+            if now_s - self._touched_s > limit_s:
+                self._reader.deaf = True
+                self._refuse(RefusedError(408, "the request did not come to its end in time"))
+        elif now_s - self._touched_s > limits.idle_timeout_s:
+            self._end(linger=False)
+
+    def retire(self) -> None:
+        """Close now if idle; if not, after the answer."""
+        if self._current is None and not self._closing:
+            self._end(linger=False)
+
+    def drop(self) -> None:
+        """End at once, whatever is under way."""
+        self._lose()
+        self.abort()
+
+    # Inside
+
+    def _take(self, request: Request) -> None:
+        self._touched_s = self._listener.now_s
+        if self._current is None:
+            self._open(request)
+            return
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(request)
+        if len(self._waiting) >= self._listener.limits.pipelined:
+            self._reader.deaf = True
+
+    def _open(self, request: Request) -> None:
+        exchange = self._current = Exchange(self, request, self.peer)
+        try:
+            self._listener.app(exchange)
+        except Exception:  # noqa: BLE001 (whatever it was, the client gets its answer)
+            _log.exception("a request could not be answered")
+            exchange.fail()
+
+    def _go_on(self) -> None:
+        if self._current is None:
+            self._reader.expects = False
+            self._transport.write(wire.CONTINUE)
+
+    def _refuse(self, refused: RefusedError) -> None:
+        """Answer in place of the app, after the answers that are due."""
+        body = msgspec.json.encode({"error": refused.text})
+        framing = b"Content-Length: %d\r\nConnection: close\r\n" % len(body)
+        self._last_words = wire.head(refused.status, _JSON, self._listener.date + framing) + body
+        if self._current is None:
+            self._transport.write(self._last_words)
+            self._end(linger=True)
+
+    def _end(self, *, linger: bool) -> None:
+        """Close; with `linger` only our half, so that the client reads what we said last."""
+        self._reader.deaf = self._closing = True
+        if linger and self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def _lose(self) -> None:
+        self._reader.deaf = self._closing = True
+        if self._waiting is not None:
+            self._waiting.clear()
+        current, self._current = self._current, None
+        if current is not None:
+            current.lost()
+
+
+class Listener:
+    """A listening socket, its connections, and the one timer that bounds them."""
+
+    def __init__(self, app: App, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the sweep; `listen` adds the socket."""
+        self.app = app
+        self.limits = limits
+        self.connections: set[Connection] = set()
+        self.closing = False
+        self._loop = loop
+        self._server: asyncio.Server | None = None
+        self._empty: asyncio.Event | None = None
+        self._sweep()
+
+    @property
+    def port(self) -> int:
+        """The port of the first socket."""
+        sockets = self._server.sockets if self._server is not None else ()
+        return int(sockets[0].getsockname()[1]) if sockets else 0
+
+    def close(self) -> None:
+        """Accept nothing more; idle connections end now, the others after their answer."""
+        self.closing = True
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self.connections):
+            connection.retire()
+
+    async def closed(self, timeout_s: float) -> None:
+        """Wait for the last connection, at most so long; then end what is left."""
+        self._empty = asyncio.Event()
+        if self.connections:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._empty.wait()
+            except TimeoutError:
+                _log.warning("%d connections were cut at the end", len(self.connections))
+        self.abort()
+        await asyncio.sleep(0)  # the transports say goodbye
+
+    def abort(self) -> None:
+        """End everything now."""
+        self.close()
+        self._timer.cancel()
+        for connection in tuple(self.connections):
+            connection.drop()
+
+    def attach(self, server: asyncio.Server) -> None:
+        """Take the server over."""
+        self._server = server
+
+    def forget(self, connection: Connection) -> None:
+        """Let a lost connection go."""
+        self.connections.discard(connection)
+        if self._empty is not None and not self.connections:
+            self._empty.set()
+
+    def _sweep(self) -> None:
+        self.now_s = self._loop.time()
+        self.date = b"Date: %b\r\n" % formatdate(wall_s(), usegmt=True).encode("ascii")
+        for connection in tuple(self.connections):
+            connection.sweep(self.now_s)
+        self._timer = self._loop.call_later(SWEEP_S, self._sweep)
+
+
+async def listen(  # noqa: PLR0913 (each is one of the ways to listen)
+    app: App,
+    *,
+    host: str | None = None,
+    port: int = 0,
+    limits: Limits | None = None,
+    reuse_port: bool = False,
+    sock: socket.socket | None = None,
+) -> Listener:
+    """Listen on an address, or on a socket that somebody else has bound."""
+    loop = asyncio.get_running_loop()
+    listener = Listener(app, limits or Limits(), loop)
+
+    def connection() -> Connection:
+        return Connection(listener)
+
+    if sock is not None:
+        server = await loop.create_server(connection, sock=sock, backlog=BACKLOG)
+    else:
+        server = await loop.create_server(
+            connection, host, port, backlog=BACKLOG, reuse_port=reuse_port or None
+        )
+    listener.attach(server)
+    return listener
