@@ -118,6 +118,7 @@ _OLDER_NAMES = {
     "degraded_after_s": "FLEET_HEARTBEAT_TIMEOUT",
     "offline_after_s": "FLEET_HEARTBEAT_OFFLINE",
 }
+_FLAGS = {"nodes": "--node", "mdns": "--no-mdns"}
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 _WORDS = {"on": True, "yes": True, "off": False, "no": False}
 
@@ -137,7 +138,7 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str] = os.enviro
             values[field] = _from_text(field, environment[name], named=name)
             fixed[field] = name
     for field, given in flags.items():
-        named = "--node" if field == "nodes" else f"--{field.replace('_', '-')}"
+        named = _FLAGS.get(field, f"--{field.replace('_', '-')}")
         values[field] = check(field, given, named=named)
         fixed[field] = named
     settings = Settings(**values, fixed=fixed)

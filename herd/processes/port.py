@@ -23,6 +23,12 @@ class Claim(NamedTuple):
     listener: socket.socket | None
     """What the fronts inherit; None where each binds the port itself."""
 
+    def release(self) -> None:
+        """Give the port back."""
+        for kept in (self.held, self.listener):
+            if kept is not None:
+                kept.close()
+
 
 def claim(host: str, port: int) -> Claim:
     """Take the port, or raise naming who has it; port 0 takes a free one."""

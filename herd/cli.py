@@ -1,0 +1,92 @@
+"""The `herd` command: a table of commands, each imported only when it is used.
+
+Nothing heavy is imported here, so that `herd --help` and `herd --version` are quick, and so that
+the guard against foreign `actors` and `events` comes before anything that imports them.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from herd._siblings import DISTRIBUTION, check_siblings
+from herd.errors import HerdError
+
+COMMANDS = {
+    "run": "Run the balancer (what `herd` alone does).",
+    "status": "Show the fleet: nodes, models, queues.",
+    "where": "Show every path and address that herd uses here.",
+}
+"""Every command with its line in `herd --help`; the module is `herd.commands.NAME`."""
+
+DEFAULT = "run"
+
+
+class LateGroup(click.Group):
+    """A group that knows its commands by name, and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command's module, and return what it calls `command`."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        check_siblings()
+        command = import_module(f"herd.commands.{cmd_name}").command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"herd.commands.{cmd_name}.command is {command!r}")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table, importing nothing."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let `herd` and `herd --port 1` mean `herd run`."""
+        if not args or (args[0].startswith("-") and args[0] not in {"-h", "--help", "--version"}):
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=LateGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=DISTRIBUTION, message="herd %(version)s")
+def group() -> None:
+    """Serve every Ollama on the network at one address."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; what is expected to fail ends with a message and exit 1."""
+    sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def node_main() -> NoReturn:
+    """Run `herd-node`, which is `herd node`."""
+    main(["node", *sys.argv[1:]])
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        outcome: object = group.main(arguments, prog_name="herd", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        return 130
+    except HerdError as error:
+        click.echo(f"{click.style('herd:', fg='red', bold=True)} {error.what}", err=True)
+        if error.next_step:
+            click.echo(f"      {error.next_step}", err=True)
+        return 1
+    except BrokenPipeError:  # `herd log | head`
+        sys.stderr.close()
+        return 141
+    return outcome if isinstance(outcome, int) else 0

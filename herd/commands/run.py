@@ -1,0 +1,134 @@
+"""`herd run`: the balancer, in the foreground, until a signal."""
+
+import asyncio
+import socket
+
+import click
+import msgspec
+
+from herd.config import NodeAddress, Settings, load, parse_nodes
+from herd.http.client import FetchError, fetch
+from herd.processes.balancer import run_balancer
+from herd.processes.composition import compose
+from herd.processes.local_node import with_local_ollama
+from herd.processes.run_file import local_url
+from herd.processes.supervisor import Errand, Watch
+from herd.version import version
+
+NO_NODE_AFTER_S = 30.0
+SLOW_START_S = 10.0
+PATIENCE_S = 1.0
+
+
+class _Fleet(msgspec.Struct):
+    nodes_total: int
+
+
+class _Status(msgspec.Struct):
+    fleet: _Fleet
+
+
+@click.command()
+@click.option("--host", help="The address to listen on; all interfaces unless you say otherwise.")
+@click.option("--port", type=int, help="The port to listen on (11435).")
+@click.option("--node", multiple=True, metavar="URL[,slots=N]", help="An Ollama without agent.")
+@click.option("--workers", type=int, help="Front processes; 0 runs all in one process.")
+@click.option("--data-dir", help="Where everything is kept (~/.fleet-manager).")
+@click.option("--log-level", help="debug, info, warning or error.")
+@click.option("--no-mdns", is_flag=True, help="Do not advertise the balancer on the network.")
+def command(  # noqa: PLR0913 (one parameter an option)
+    *,
+    host: str | None,
+    port: int | None,
+    node: tuple[str, ...],
+    workers: int | None,
+    data_dir: str | None,
+    log_level: str | None,
+    no_mdns: bool,
+) -> None:
+    """Run the balancer (what `herd` alone does)."""
+    given: dict[str, object] = {
+        "host": host,
+        "port": port,
+        "nodes": parse_nodes(node) or None,
+        "workers": workers,
+        "data_dir": data_dir,
+        "log_level": log_level,
+        "mdns": False if no_mdns else None,
+    }
+    settings = load({name: value for name, value in given.items() if value is not None})
+    run_balancer(with_local_ollama(settings), compose, watch, say)
+
+
+def watch(settings: Settings) -> Watch:
+    """Return what to tell the person at the terminal, and when."""
+    up = False
+
+    def all_ready() -> None:
+        nonlocal up
+        up = True
+        click.echo(banner(settings))
+
+    def slow_start() -> None:
+        if not up:
+            say(f"still starting; the log file says more: {settings.directory.jsonl}")
+
+    def no_node() -> None:
+        if up and _has_no_node(settings):
+            say("no node yet: run `herd node` on a machine with Ollama, or `--node URL`")
+
+    errands = (Errand(SLOW_START_S, slow_start), Errand(NO_NODE_AFTER_S, no_node))
+    return Watch(say, _ignore, all_ready, errands)
+
+
+def say(line: str) -> None:
+    """Write a line of our own, apart from what is asked for."""
+    click.echo(f"herd: {line}", err=True)
+
+
+def banner(settings: Settings) -> str:
+    """Return what a running herd says of itself: where it is, and how to use it."""
+    here = local_url(settings.host, settings.port)
+    lines = [
+        f"{click.style(f'herd {version()}', bold=True)}  {here}",
+        f"  data     {settings.directory.root}",
+        f"  nodes    {', '.join(map(_describe, settings.nodes)) or 'none yet'}",
+        f"  Ollama   OLLAMA_HOST={here.removeprefix('http://')} ollama run MODEL",
+        f'  OpenAI   base_url="{here}/v1"',
+        f"  look     {here}/dashboard",
+    ]
+    if settings.host in {"0.0.0.0", "::"} and (lan := _lan_address()):  # noqa: S104 (asked)
+        lines.insert(1, f"  network  http://{lan}:{settings.port}")
+    if settings.directory.beside_ollama_herd:
+        lines.append(f"  log      {settings.directory.jsonl} (herd.jsonl is ollama-herd's)")
+    return "\n".join(lines)
+
+
+def _describe(node: NodeAddress) -> str:
+    notes = ["this machine"] if node.origin == "local" else []
+    if node.slots:
+        notes.append(f"{node.slots} slots")
+    return f"{node.url} ({', '.join(notes)})" if notes else node.url
+
+
+def _lan_address() -> str:
+    """Return this machine's address in its network, as the routes have it; sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("10.255.255.255", 1))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
+
+
+def _has_no_node(settings: Settings) -> bool:
+    url = f"{local_url(settings.host, settings.port)}/fleet/status"
+    try:
+        answer = asyncio.run(fetch("GET", url, timeout_s=PATIENCE_S))
+        return msgspec.json.decode(answer.body, type=_Status).fleet.nodes_total == 0
+    except (FetchError, msgspec.MsgspecError):
+        return False
+
+
+def _ignore(_pids: dict[str, int]) -> None:
+    """Leave the pids to `run/herd.json`."""

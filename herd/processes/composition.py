@@ -1,0 +1,64 @@
+"""Which children a herd has: logd, control and its fronts; or logd and one process for the rest.
+
+A rank that is stopped earlier may take longer: all of `herd run` ends within ten seconds.
+"""
+
+from functools import partial
+from multiprocessing.connection import Connection
+from socket import socket
+
+from herd.config import Settings
+from herd.processes.child import ChildSpec, say_ready
+from herd.processes.port import Claim
+
+FRONT_GRACE_S = 5.5
+CONTROL_GRACE_S = 2.0
+LOGD_GRACE_S = 1.5
+
+
+def compose(settings: Settings, claim: Claim) -> list[ChildSpec]:
+    """Return the children in start order."""
+    logd = ChildSpec("logd", partial(_logd, settings), 2, LOGD_GRACE_S)
+    if settings.workers == 0:
+        single = ChildSpec("single", partial(_single, settings, claim.listener), 0, FRONT_GRACE_S)
+        return [logd, single]
+    control = ChildSpec("control", partial(_control, settings), 1, CONTROL_GRACE_S)
+    fronts = [
+        ChildSpec(
+            f"front {number}", partial(_front, settings, number, claim.listener), 0, FRONT_GRACE_S
+        )
+        for number in range(1, settings.workers + 1)
+    ]
+    return [logd, control, *fronts]
+
+
+# Each runs in its own process, and imports only there what it needs.
+
+
+def _logd(settings: Settings, alive: Connection, ready: Connection) -> None:
+    from herd.processes.logd import run_logd
+
+    say_ready(ready)  # nothing ever waits for logd
+    run_logd(settings.directory, alive)
+
+
+def _control(settings: Settings, alive: Connection, ready: Connection) -> None:
+    from herd.processes.control import run_control
+
+    run_control(settings, alive, ready)
+
+
+def _front(
+    settings: Settings, number: int, listener: socket | None, alive: Connection, ready: Connection
+) -> None:
+    from herd.processes.front import run_front
+
+    run_front(settings, number, listener, alive, ready)
+
+
+def _single(
+    settings: Settings, listener: socket | None, alive: Connection, ready: Connection
+) -> None:
+    from herd.processes.single import run_single
+
+    run_single(settings, listener, alive, ready)
