@@ -71,7 +71,7 @@ async def fetch(  # noqa: PLR0913 (all but two are limits with a default)
             await exchange.run(target, _request(method, target, headers, body))
     except TimeoutError as error:
         raise FetchError(exchange.phase, f"no answer within {timeout_s:g} s") from error
-    except (OSError, asyncio.IncompleteReadError) as error:
+    except (OSError, UnicodeError) as error:
         raise FetchError(exchange.phase, reason(error)) from error
     except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
         raise FetchError(exchange.phase, f"not an HTTP answer: {error}") from error
@@ -105,7 +105,7 @@ def reason(error: Exception) -> str:
     """Say in a few words why a connection failed, without Python's own wrapping."""
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {getattr(error, 'verify_message', '') or error.reason or error}"
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, (socket.gaierror, UnicodeError)):
         return "name not known"
     known = {
         errno.ECONNREFUSED: "connection refused",

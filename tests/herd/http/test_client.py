@@ -173,6 +173,12 @@ def test_nobody_listens() -> None:
     assert caught.value.phase == "connect"
 
 
+def test_a_name_that_cannot_be() -> None:
+    with pytest.raises(FetchError, match="name not known") as caught:
+        asyncio.run(fetch("GET", "http://a..b/"))
+    assert caught.value.phase == "connect"
+
+
 def test_silence_ends_at_the_deadline_in_its_phase() -> None:
     async def silent(_request: bytes, _writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.3)

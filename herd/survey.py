@@ -1,0 +1,333 @@
+"""What a server says about itself: its dialect, what is in its memory and on its disk.
+
+Only GET, and never a request that could load a model. It finds out by itself what it talks to:
+Ollama answers `/api/ps`; everything else is asked for `/v1/models`, and by the way for
+llama.cpp's `/props` and LM Studio's `/api/v0/models`, which know more. What was found is kept as
+`Kind`, so that the next look asks only where an answer is expected.
+
+A server that answers 503 is loading (llama.cpp says so to everything), or stands behind a proxy
+that cannot reach it: either way a request sent there now would fail at once, so it counts as not
+reachable, with the reason. It is asked again in a second.
+"""
+
+from typing import Literal, TypeVar
+
+import msgspec
+
+from events import ModelFacts, NodeFacts, ResidentModel
+from herd.dialects.names import normalise
+from herd.http.client import FetchError, fetch
+
+Kind = Literal["", "ollama", "llama.cpp", "lmstudio", "openai"]
+"""What a server turned out to be; empty while nobody knows."""
+
+TIMEOUT_S = 2.0
+OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, BUSY = 200, 401, 403, 404, 405, 503
+
+T = TypeVar("T")
+
+
+class Survey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One look at a server."""
+
+    reachable: bool
+    kind: Kind = ""
+    error: str = ""
+    facts: NodeFacts | None = None
+    """None where this look did not ask."""
+    resident: tuple[ResidentModel, ...] | None = None
+    models: tuple[ModelFacts, ...] | None = None
+    """None where this look did not ask."""
+
+
+class SurveyError(Exception):
+    """A server that cannot be used now, and why."""
+
+
+async def survey(
+    url: str, *, want_models: bool, kind: Kind = "", timeout_s: float = TIMEOUT_S
+) -> Survey:
+    """Ask a server what it has in memory and, if wanted, on disk; never raises for its sake."""
+    server = _Server(url.rstrip("/"), timeout_s)
+    try:
+        if kind == "ollama":
+            return await _ollama(server, want_models=want_models)
+        if kind:
+            return await _openai(server, kind, want_models=want_models)
+        return await _unknown(server)
+    except FetchError as error:
+        return Survey(reachable=False, kind=kind, error=error.text)
+    except SurveyError as error:
+        return Survey(reachable=False, error=str(error))  # another server may have taken its place
+
+
+class _Server:
+    """The address, and how to read an answer from it."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+
+    async def get(self, path: str, form: type[T]) -> T | None:
+        """Return the answer, None where the server knows no such path, or raise."""
+        response = await fetch("GET", self._url + path, timeout_s=self._timeout_s)
+        match response.status:
+            case 200:
+                return _read(response.body, form, path)
+            case 404 | 405 | 501:
+                return None
+            case 503:
+                detail = _detail(response.body)
+                raise SurveyError("it is loading" if "oading" in detail else f"busy (503) {detail}")
+            case 401 | 403:
+                raise SurveyError(
+                    f"it refuses {path} ({response.status}): its allowed hosts, or a key it wants"
+                )
+            case status:
+                raise SurveyError(f"it answers {status} to {path}")
+
+    async def says_ollama(self) -> bool:
+        """Whether the front page is Ollama's, for versions too old for `/api/ps`."""
+        response = await fetch("GET", self._url + "/", timeout_s=self._timeout_s)
+        return response.status == OK and b"Ollama is running" in response.body
+
+
+def _read(body: bytes, form: type[T], path: str) -> T:
+    try:
+        return msgspec.json.decode(body, type=form, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SurveyError(f"what it answers to {path} cannot be read: {error}") from error
+
+
+def _detail(body: bytes) -> str:
+    return body[:200].decode("utf-8", "replace").strip()
+
+
+async def _unknown(server: _Server) -> Survey:
+    """Find out what it is, and look at everything."""
+    if await server.get("/api/ps", _Listing) is not None or await server.says_ollama():
+        return await _ollama(server, want_models=True)
+    if (await server.get("/props", _Props)) is not None:
+        return await _openai(server, "llama.cpp", want_models=True)
+    if (listing := await server.get("/api/v0/models", _OpenModels)) is not None and listing.data:
+        return await _openai(server, "lmstudio", want_models=True)
+    return await _openai(server, "openai", want_models=True)
+
+
+# Ollama
+
+
+class _Details(msgspec.Struct, gc=False):
+    parent_model: str | None = ""
+    format: str | None = ""
+    family: str | None = ""
+    families: list[str] | None = None
+    parameter_size: str | None = ""
+    quantization_level: str | None = ""
+    context_length: int | None = 0
+
+
+class _Entry(msgspec.Struct, gc=False):
+    """An entry of `/api/ps` or `/api/tags`."""
+
+    name: str = ""
+    model: str = ""
+    size: int = 0
+    digest: str | None = ""
+    details: _Details | None = None
+    modified_at: str | None = ""
+    expires_at: str | None = ""
+    size_vram: int | None = 0
+    context_length: int | None = 0
+    capabilities: list[str] | None = None
+
+    @property
+    def shown(self) -> str:
+        return normalise(self.name or self.model)
+
+
+class _Listing(msgspec.Struct, gc=False):
+    models: list[_Entry] | None = None
+
+    def named(self) -> dict[str, _Entry]:
+        """Return the entries by name; the first of a name counts."""
+        found: dict[str, _Entry] = {}
+        for entry in self.models or ():
+            if entry.name or entry.model:
+                found.setdefault(entry.shown, entry)
+        return found
+
+
+class _Version(msgspec.Struct, gc=False):
+    version: str = ""
+
+
+async def _ollama(server: _Server, *, want_models: bool) -> Survey:
+    running = await server.get("/api/ps", _Listing)
+    resident = None if running is None else _resident(running)
+    if running is None and not await server.says_ollama():
+        raise SurveyError("it does not speak Ollama's API any more")
+    if not want_models:
+        return Survey(reachable=True, kind="ollama", resident=resident)
+    version = await server.get("/api/version", _Version)
+    tags = await server.get("/api/tags", _Listing)
+    return Survey(
+        reachable=True,
+        kind="ollama",
+        facts=NodeFacts(version=version.version if version else ""),
+        resident=resident,
+        models=() if tags is None else _models(tags),
+    )
+
+
+def _resident(listing: _Listing) -> tuple[ResidentModel, ...]:
+    return tuple(
+        ResidentModel(
+            name=name,
+            size_bytes=entry.size,
+            size_vram_bytes=entry.size_vram or 0,
+            context_length=entry.context_length or 0,
+            expires_at=entry.expires_at or "",
+            digest=entry.digest or "",
+        )
+        for name, entry in listing.named().items()
+    )
+
+
+def _models(listing: _Listing) -> tuple[ModelFacts, ...]:
+    found: list[ModelFacts] = []
+    for name, entry in listing.named().items():
+        details = entry.details or _Details()
+        found.append(
+            ModelFacts(
+                name=name,
+                size_bytes=entry.size,
+                digest=entry.digest or "",
+                modified_at=entry.modified_at or "",
+                format=details.format or "",
+                family=details.family or "",
+                families=tuple(details.families or ()),
+                parameter_size=details.parameter_size or "",
+                quantization_level=details.quantization_level or "",
+                parent_model=details.parent_model or "",
+                capabilities=tuple(entry.capabilities or ()),
+                context_length=details.context_length or 0,
+            )
+        )
+    return tuple(found)
+
+
+# Servers that only speak OpenAI's API
+
+
+class _Generation(msgspec.Struct, gc=False):
+    n_ctx: int = 0
+
+
+class _Props(msgspec.Struct, gc=False):
+    """What matters of llama.cpp's `/props`."""
+
+    total_slots: int = 0
+    default_generation_settings: _Generation | None = None
+    build_info: str = ""
+
+    @property
+    def context_length(self) -> int:
+        return self.default_generation_settings.n_ctx if self.default_generation_settings else 0
+
+
+class _Meta(msgspec.Struct, gc=False):
+    """llama.cpp's `meta` of a model; null while it loads."""
+
+    n_ctx_train: int | None = 0
+    size: int | None = 0
+
+
+class _Status(msgspec.Struct, gc=False):
+    """llama.cpp's word on a model, where one server manages several."""
+
+    value: str = "loaded"
+
+
+class _OpenModel(msgspec.Struct, gc=False):
+    """An entry of `/v1/models`, with what the different servers add."""
+
+    id: str
+    meta: _Meta | None = None
+    status: _Status | None = None
+    max_model_len: int | None = 0
+    """vLLM's."""
+    max_context_length: int | None = 0
+    """LM Studio's, as are the next four."""
+    loaded_context_length: int | None = 0
+    state: str | None = None
+    arch: str | None = ""
+    quantization: str | None = ""
+    type: str | None = ""
+
+    @property
+    def is_resident(self) -> bool:
+        if self.state is not None:
+            return self.state == "loaded"
+        return self.status is None or self.status.value == "loaded"
+
+    @property
+    def trained_context(self) -> int:
+        trained = self.meta.n_ctx_train if self.meta else 0
+        return trained or self.max_context_length or self.max_model_len or 0
+
+    @property
+    def size_bytes(self) -> int:
+        return (self.meta.size if self.meta else 0) or 0
+
+
+class _OpenModels(msgspec.Struct, gc=False):
+    data: list[_OpenModel] | None = None
+
+
+_CAPABILITIES = {"embeddings": ("embedding",), "vlm": ("completion", "vision")}
+
+
+async def _openai(server: _Server, kind: Kind, *, want_models: bool) -> Survey:
+    path = "/api/v0/models" if kind == "lmstudio" else "/v1/models"
+    listing = await server.get(path, _OpenModels)
+    if listing is None:
+        raise SurveyError("neither Ollama nor an OpenAI-compatible server answers there")
+    props = await server.get("/props", _Props) if kind == "llama.cpp" else None
+    found = {normalise(entry.id): entry for entry in listing.data or () if entry.id}
+    context_length = props.context_length if props else 0
+    facts = NodeFacts(
+        dialect="openai",
+        slots=props.total_slots if props else 0,
+        version=props.build_info if props else "",
+    )
+    return Survey(
+        reachable=True,
+        kind=kind,
+        facts=facts,
+        resident=tuple(
+            ResidentModel(
+                name=name,
+                size_bytes=entry.size_bytes,
+                context_length=context_length
+                or entry.loaded_context_length
+                or entry.max_model_len
+                or 0,
+            )
+            for name, entry in found.items()
+            if entry.is_resident
+        ),
+        models=tuple(
+            ModelFacts(
+                name=name,
+                size_bytes=entry.size_bytes,
+                family=entry.arch or "",
+                quantization_level=entry.quantization or "",
+                capabilities=_CAPABILITIES.get(entry.type or "", ()),
+                context_length=entry.trained_context,
+            )
+            for name, entry in found.items()
+        )
+        if want_models
+        else None,
+    )

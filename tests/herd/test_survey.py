@@ -1,0 +1,188 @@
+"""What a server says about itself: every kind that herd knows, and every way to be ill."""
+
+import asyncio
+
+import pytest
+
+from events import ModelFacts, NodeFacts, ResidentModel
+from herd.survey import Kind, Survey, survey
+from tests.herd.small_server import SmallServer
+
+Answers = dict[str, tuple[int, object]]
+
+
+def _look(
+    answers: Answers | None = None, *, want_models: bool = True, kind: Kind = ""
+) -> tuple[Survey, list[str]]:
+    async def look() -> tuple[Survey, list[str]]:
+        server = SmallServer()
+        server.ollama()
+        if answers is not None:
+            server.answers = answers
+        async with server.running():
+            found = await survey(server.url, want_models=want_models, kind=kind, timeout_s=0.5)
+        return found, server.asked
+
+    return asyncio.run(look())
+
+
+def test_ollama_with_memory_and_disk() -> None:
+    found, asked = _look()
+    assert found.reachable
+    assert found.kind == "ollama"
+    assert found.facts == NodeFacts(version="0.33.0")
+    assert found.resident == (
+        ResidentModel(
+            name="llama3.2:3b",
+            size_bytes=3_500_398_346,
+            size_vram_bytes=3_000_000_000,
+            context_length=8192,
+            expires_at="2318-01-02T03:04:05.678+01:00",
+            digest="925b2caf",
+        ),
+    )
+    assert found.models == (
+        ModelFacts(
+            name="llama3.2:3b",
+            size_bytes=2_000_000_000,
+            digest="925b2caf",
+            modified_at="2026-01-02T03:04:05.678Z",
+            format="gguf",
+            family="llama",
+            families=("llama",),
+            parameter_size="3.2B",
+            quantization_level="Q4_K_M",
+            capabilities=("completion", "tools"),
+        ),
+        ModelFacts(name="nomic-embed-text:latest", size_bytes=270_000_000),
+    )
+    assert set(asked) <= {"/", "/api/ps", "/api/version", "/api/tags"}
+
+
+def test_a_known_ollama_is_asked_one_question() -> None:
+    found, asked = _look(want_models=False, kind="ollama")
+    assert asked == ["/api/ps"]
+    assert found.models is None
+    assert found.facts is None
+    assert found.resident is not None
+
+
+def test_an_ollama_with_nothing() -> None:
+    found, _ = _look({"/api/ps": (200, {"models": None}), "/api/tags": (200, {"models": []})})
+    assert (found.reachable, found.resident, found.models) == (True, (), ())
+
+
+def test_an_ollama_older_than_ps() -> None:
+    found, _ = _look({"/": (200, b"Ollama is running"), "/api/tags": (200, {"models": []})})
+    assert (found.kind, found.reachable, found.resident) == ("ollama", True, None)
+
+
+def test_one_name_twice_counts_once() -> None:
+    twice = [{"name": "a", "size": 1}, {"name": "a:latest", "size": 2}]
+    found, _ = _look({"/api/ps": (200, {"models": twice}), "/api/tags": (200, {"models": twice})})
+    assert found.models == (ModelFacts(name="a:latest", size_bytes=1),)
+    assert found.resident == (ResidentModel(name="a:latest", size_bytes=1),)
+
+
+LLAMA_CPP: Answers = {
+    "/props": (200, {"total_slots": 4, "default_generation_settings": {"n_ctx": 4096}}),
+    "/v1/models": (
+        200,
+        {
+            "object": "list",
+            "data": [{"id": "smollm2", "meta": {"n_ctx_train": 8192, "size": 91_000_000}}],
+            "models": [{"name": "smollm2"}],
+        },
+    ),
+}
+
+
+def test_llama_cpp() -> None:
+    found, _ = _look(LLAMA_CPP)
+    assert found.kind == "llama.cpp"
+    assert found.facts == NodeFacts(dialect="openai", slots=4)
+    assert found.resident == (
+        ResidentModel(name="smollm2:latest", size_bytes=91_000_000, context_length=4096),
+    )
+    assert found.models == (
+        ModelFacts(name="smollm2:latest", size_bytes=91_000_000, context_length=8192),
+    )
+
+
+def test_llama_cpp_that_manages_several_models() -> None:
+    data = [
+        {"id": "a", "status": {"value": "loaded"}, "meta": None},
+        {"id": "b", "status": {"value": "unloaded"}},
+    ]
+    found, _ = _look({"/props": (200, {"role": "router"}), "/v1/models": (200, {"data": data})})
+    assert [model.name for model in found.resident or ()] == ["a:latest"]
+    assert [model.name for model in found.models or ()] == ["a:latest", "b:latest"]
+
+
+def test_loading_cannot_be_used_yet() -> None:
+    loading = (503, {"error": {"message": "Loading model", "code": 503}})
+    found, _ = _look(dict.fromkeys(["/api/ps", "/props", "/v1/models"], loading))
+    assert (found.reachable, found.error) == (False, "it is loading")
+    again, _ = _look({**LLAMA_CPP, "/v1/models": loading}, kind="llama.cpp")
+    assert (again.reachable, again.resident, again.kind) == (False, None, "")
+
+
+def test_vllm() -> None:
+    data = [{"id": "Qwen/Qwen2.5-7B", "owned_by": "vllm", "max_model_len": 32768}]
+    found, asked = _look({"/v1/models": (200, {"data": data})})
+    assert found.kind == "openai"
+    assert found.facts == NodeFacts(dialect="openai")
+    assert found.resident == (ResidentModel(name="Qwen/Qwen2.5-7B:latest", context_length=32768),)
+    _, again = _look({"/v1/models": (200, {"data": data})}, kind="openai", want_models=False)
+    assert again == ["/v1/models"]
+    assert "/props" in asked
+
+
+def test_lm_studio() -> None:
+    data = [
+        {"id": "a", "type": "vlm", "state": "loaded", "loaded_context_length": 4096},
+        {"id": "e", "type": "embeddings", "state": "not-loaded", "max_context_length": 2048},
+    ]
+    found, _ = _look({"/api/v0/models": (200, {"data": data})})
+    assert found.kind == "lmstudio"
+    assert found.resident == (ResidentModel(name="a:latest", context_length=4096),)
+    assert found.models == (
+        ModelFacts(name="a:latest", capabilities=("completion", "vision")),
+        ModelFacts(name="e:latest", capabilities=("embedding",), context_length=2048),
+    )
+
+
+ILL: dict[str, tuple[Answers, str]] = {
+    "stranger": ({}, "neither Ollama nor an OpenAI-compatible server answers there"),
+    "500": ({"/api/ps": (500, b"boom")}, "it answers 500 to /api/ps"),
+    "403": ({"/api/ps": (403, b"")}, "it refuses /api/ps (403)"),
+    "html": ({"/api/ps": (200, b"<html>")}, "what it answers to /api/ps cannot be read"),
+    "list": ({"/api/ps": (200, b"[]")}, "what it answers to /api/ps cannot be read"),
+    "not-utf8": ({"/api/ps": (200, b'{"models": [{"name": "\xff"}]}')}, "cannot be read"),
+    "proxy": ({"/api/ps": (503, b"no upstream")}, "busy (503) no upstream"),
+}
+
+
+@pytest.mark.parametrize(("answers", "error"), ILL.values(), ids=ILL)
+def test_what_cannot_be_used(answers: Answers, error: str) -> None:
+    found, _ = _look(answers)
+    assert not found.reachable
+    assert error in found.error
+
+
+def test_nobody_there_and_nobody_answering() -> None:
+    async def look() -> tuple[Survey, Survey]:
+        server = SmallServer()
+        async with server.running():
+            server.silent = True
+            silent = await survey(server.url, want_models=False, kind="ollama", timeout_s=0.05)
+        return silent, await survey(server.url, want_models=False, kind="ollama")
+
+    silent, gone = asyncio.run(look())
+    assert (silent.error, silent.kind) == ("no answer within 0.05 s", "ollama")
+    assert (gone.error, gone.reachable) == ("connection refused", False)
+
+
+def test_another_server_in_the_same_place_is_found_out() -> None:
+    found, _ = _look(LLAMA_CPP, kind="ollama")
+    assert (found.reachable, found.kind) == (False, "")
