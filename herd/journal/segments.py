@@ -1,0 +1,322 @@
+"""The journal's writer: one process appends, in one order, and knows when it cannot.
+
+- An append is one write; it returns after the write, so that a kill of any process loses nothing.
+  `sync()` makes it safe against a power cut too.
+- A short write is continued. On an error the file is cut back to its last whole line, the records
+  that stayed are counted in `JournalError.written`, and recording is off until `resume()`.
+- On a full disk the reserve file is freed first, once, and the write goes on.
+- Every segment begins with a `StateSnapshotted` record: whoever sees `needs_rotation` brings one
+  to `rotate()`. So does a fresh log, with the empty state.
+- A segment is never written to again once a newer one has existed.
+"""
+
+import errno
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from events import Recorded, StateSnapshotted, encode
+from herd.errors import HerdError
+from herd.journal import snapshots
+from herd.journal.disk import BINARY, allocate, sync_data, sync_directory
+from herd.journal.files import segment_path, segments
+from herd.journal.recovery import Place, repair
+
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_log = logging.getLogger(__name__)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How large things grow."""
+
+    segment_bytes: int = 64 << 20
+    """A new segment is due from here,"""
+    segment_events: int = 250_000
+    """or from here."""
+    reserve_bytes: int = 64 << 20
+    """Room kept for the time when the disk is full; 0 keeps none."""
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class JournalError(HerdError):
+    """The journal could not be written."""
+
+    def __init__(self, what: str, next_step: str = "", *, written: int = 0) -> None:
+        """Say how many records of the failed append are in the journal all the same."""
+        super().__init__(what, next_step)
+        self.written = written
+
+
+class Journal:
+    """The open journal of one control process. Only `sync` may be called on another thread."""
+
+    def __init__(self, directory: Path, last: Place, limits: Limits) -> None:
+        """Begin with no segment open; use `Journal.open`."""
+        # For life.
+        self._directory = directory
+        self._limits = limits
+        self._reserve = directory / "reserve"
+        # The log so far.
+        self._last = last
+        self._error: JournalError | None = None
+        # The open segment.
+        self._descriptor = -1
+        self._first_seq = 0
+        self._size_bytes = 0
+        # What a power cut could still take.
+        self._bookkeeping = threading.Lock()
+        self._syncing = threading.Lock()
+        self._unsynced = False
+        self._new_name = False
+        self._retired: list[int] = []
+
+    @classmethod
+    def open(
+        cls, directory: Path, snapshots_dir: Path, limits: Limits = DEFAULT_LIMITS
+    ) -> "Journal":
+        """Recover the log on disk, to continue it."""
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        last, current = Place(0, 0), None
+        found = segments(directory)
+        for segment in reversed(found):
+            place = repair(segment.path)
+            if place is not None:
+                last = place
+                current = segment if segment is found[-1] else None
+                break
+            segment.path.unlink()  # its process ended before the first line was whole
+        snapshot = snapshots.newest(snapshots_dir)
+        if snapshot is not None and snapshot.seq > last.seq:
+            _log.error("the journal ends at %d, the snapshot at %d", last.seq, snapshot.seq)
+            last, current = Place(snapshot.seq, snapshot.recorded_at), None
+        journal = cls(directory, last, limits)
+        if current is not None:
+            journal._descriptor = os.open(current.path, os.O_WRONLY | os.O_APPEND | BINARY)
+            journal._first_seq = current.first_seq
+            journal._size_bytes = current.path.stat().st_size
+        journal._keep_reserve()
+        return journal
+
+    @property
+    def last_seq(self) -> int:
+        """`seq` of the last record; 0 in a fresh log."""
+        return self._last.seq
+
+    @property
+    def last_recorded_at(self) -> int:
+        """When the last record was made, in microseconds since the epoch; 0 in a fresh log."""
+        return self._last.recorded_at
+
+    @property
+    def recording(self) -> bool:
+        """False from a failed write until `resume()`."""
+        return self._error is None
+
+    @property
+    def error(self) -> JournalError | None:
+        """Why it does not record."""
+        return self._error
+
+    @property
+    def reserve_intact(self) -> bool:
+        """False once the reserve was freed: the disk is all but full."""
+        return self._limits.reserve_bytes == 0 or self._reserve.exists()
+
+    @property
+    def needs_rotation(self) -> bool:
+        """A new segment is due: there is none open, or it is full. Never while not recording."""
+        return self._error is None and (
+            self._descriptor < 0
+            or self._size_bytes >= self._limits.segment_bytes
+            or self._last.seq - self._first_seq + 1 >= self._limits.segment_events
+        )
+
+    @property
+    def unsynced(self) -> bool:
+        """Something was appended since the last `sync()` began."""
+        return self._unsynced
+
+    def append(self, records: Sequence[Recorded]) -> None:
+        """Write the records, which follow the last one without a gap, and return once written."""
+        if not records:
+            return
+        self._check_recording()
+        if self._descriptor < 0:
+            raise JournalError("the journal has no segment yet", "rotate first")
+        self._check_follows(records[0])
+        data = b"".join([encode(record) for record in records])
+        self._unsynced = True
+        try:
+            self._write(self._descriptor, data, self._size_bytes)
+        except JournalError as error:
+            if error.written:
+                self._note(records[error.written - 1])
+            self._stop_recording(error)
+            raise
+        self._size_bytes += len(data)
+        self._note(records[-1])
+
+    def rotate(self, first: Recorded) -> None:
+        """Begin a new segment with a record of the whole state."""
+        self._check_recording()
+        try:
+            self._begin(first)
+        except JournalError as error:
+            self._stop_recording(error)
+            raise
+
+    def resume(self, first: Recorded) -> None:
+        """Record again, in a new segment; raises `JournalError` while the disk still refuses.
+
+        The reserve comes back first: without that much room recording would soon fail again.
+        """
+        if self._limits.reserve_bytes:
+            try:
+                allocate(self._reserve, self._limits.reserve_bytes)
+            except OSError as error:
+                raise _unwritable(self._directory, error) from error
+        self._begin(first)
+        self._error = None
+
+    def sync(self) -> None:
+        """Make what was appended safe against a power cut. May run on another thread."""
+        with self._syncing:
+            with self._bookkeeping:
+                retired, self._retired = self._retired, []
+                new_name, self._new_name = self._new_name, False
+                current = self._descriptor
+                self._unsynced = False
+            try:
+                for descriptor in retired:
+                    _sync_and_close(descriptor)
+                if current >= 0:
+                    sync_data(current)
+                if new_name:
+                    sync_directory(self._directory)
+            except OSError as error:
+                self._error = _unwritable(self._directory, error)
+                raise self._error from error
+
+    def close(self) -> None:
+        """Sync and let go of the files."""
+        with self._bookkeeping:
+            self._retire()
+        self.sync()
+
+    def _begin(self, first: Recorded) -> None:
+        if not isinstance(first.event, StateSnapshotted):
+            raise TypeError("a segment begins with StateSnapshotted")
+        self._check_follows(first)
+        path = segment_path(self._directory, first.seq)
+        line = encode(first)
+        try:
+            descriptor = _create(path)
+        except OSError as error:
+            raise _unwritable(self._directory, error) from error
+        try:
+            self._write(descriptor, line, 0)
+        except JournalError:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        with self._bookkeeping:
+            self._retire()
+            self._descriptor = descriptor
+            self._unsynced = self._new_name = True
+        self._first_seq = first.seq
+        self._size_bytes = len(line)
+        self._note(first)
+        self._keep_reserve()
+
+    def _write(self, descriptor: int, data: bytes, at: int) -> None:
+        """Write all at the end, which is at `at`; on failure cut back to the last whole line."""
+        view = memoryview(data)
+        done = 0
+        while done < len(data):
+            try:
+                done += os.write(descriptor, view[done:])
+            except OSError as error:
+                if error.errno in _FULL and self._free_reserve():
+                    continue
+                whole_bytes = data.rfind(b"\n", 0, done) + 1
+                _cut(descriptor, at + whole_bytes)
+                raise _unwritable(
+                    self._directory, error, written=data.count(b"\n", 0, whole_bytes)
+                ) from error
+
+    def _check_recording(self) -> None:
+        if self._error is not None:
+            raise JournalError(self._error.what, self._error.next_step)
+
+    def _check_follows(self, record: Recorded) -> None:
+        if record.seq != self._last.seq + 1:
+            raise ValueError(f"seq {record.seq} does not follow {self._last.seq}")
+
+    def _note(self, record: Recorded) -> None:
+        self._last = Place(record.seq, record.recorded_at)
+
+    def _stop_recording(self, error: JournalError) -> None:
+        with self._bookkeeping:
+            self._retire()
+        self._error = error
+
+    def _retire(self) -> None:
+        """Leave the open segment for good; `sync` closes it. Called with the bookkeeping held."""
+        if self._descriptor >= 0:
+            self._retired.append(self._descriptor)
+            self._descriptor = -1
+
+    def _free_reserve(self) -> bool:
+        try:
+            self._reserve.unlink()
+        except OSError:
+            return False
+        _log.critical("the disk is full: freed the journal's reserve")
+        return True
+
+    def _keep_reserve(self) -> None:
+        if not self._limits.reserve_bytes:
+            return
+        try:
+            allocate(self._reserve, self._limits.reserve_bytes)
+        except OSError as error:
+            _log.warning("no room for the journal's reserve: %s", error)
+
+
+def _create(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | BINARY
+    try:
+        return os.open(path, flags, 0o600)
+    except FileExistsError:
+        if repair(path) is not None:
+            raise
+        path.unlink()  # left by a rotation that failed
+        return os.open(path, flags, 0o600)
+
+
+def _cut(descriptor: int, size_bytes: int) -> None:
+    try:
+        os.ftruncate(descriptor, size_bytes)
+    except OSError:  # readers skip a torn line, and nothing is ever written behind it
+        _log.exception("cannot cut a torn line off the journal")
+
+
+def _sync_and_close(descriptor: int) -> None:
+    try:
+        sync_data(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(directory: Path, error: OSError, *, written: int = 0) -> JournalError:
+    return JournalError(
+        f"cannot write the journal in {directory}: {error.strerror or error}",
+        "free some space on that disk, or make it writable; recording then resumes by itself",
+        written=written,
+    )
