@@ -1,6 +1,7 @@
 """`herd run`: the balancer, in the foreground, until a signal."""
 
 import asyncio
+import logging
 import socket
 
 import click
@@ -18,6 +19,8 @@ from herd.version import version
 NO_NODE_AFTER_S = 30.0
 SLOW_START_S = 10.0
 PATIENCE_S = 1.0
+
+_log = logging.getLogger("herd.run")
 
 
 class _Fleet(msgspec.Struct):
@@ -82,7 +85,8 @@ def watch(settings: Settings) -> Watch:
 
 
 def say(line: str) -> None:
-    """Write a line of our own, apart from what is asked for."""
+    """Write a line about the running herd, for the terminal and the log file."""
+    _log.info("%s", line)
     click.echo(f"herd: {line}", err=True)
 
 

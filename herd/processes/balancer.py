@@ -15,6 +15,7 @@ from herd import platform
 from herd.clock import wall_s
 from herd.config import Settings
 from herd.errors import HerdError
+from herd.logs import configure_logging
 from herd.paths import DataDir
 from herd.processes import port as ports
 from herd.processes import run_file
@@ -36,6 +37,7 @@ def run_balancer(
     """Run until a signal; `watch` is asked once the port is known."""
     directory = settings.directory
     directory.create()
+    configure_logging(settings)
     lock = platform.FileLock(directory.lock)
     if not lock.take():
         raise _owned(directory)

@@ -20,10 +20,13 @@ def say(line: str) -> None:
 
 
 def main(data_dir: str, name: str, port: str) -> int:
+    def tell_pids(pids: dict[str, int]) -> None:
+        say(f"pids {sorted(pids)}")
+
     def watch(settings: Settings) -> Watch:
         return Watch(
             say=say,
-            pids_changed=lambda pids: say(f"pids {sorted(pids)}"),
+            pids_changed=tell_pids,
             all_ready=lambda: say(f"ready {settings.port}"),
             errands=(Errand(0.05, lambda: say("errand")),),
         )

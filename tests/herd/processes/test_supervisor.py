@@ -1,6 +1,5 @@
 """A whole supervisor with fake children, as a real process: what happens when anything dies."""
 
-import json
 import os
 import re
 import signal
@@ -11,10 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from herd.processes.child import ChildSpec
+from herd.processes.run_file import RunFile
 from herd.processes.supervisor import Child
 from tests.herd.processes.fakes import failing
 
@@ -50,11 +51,11 @@ class Rig:
                 return found
         raise AssertionError(f"{pattern!r} was never said: {self.said}")
 
-    def run_file(self) -> dict[str, dict[str, int]]:
-        return json.loads((self.data_dir / "run" / "herd.json").read_bytes())
+    def run_file(self) -> RunFile:
+        return msgspec.json.decode((self.data_dir / "run" / "herd.json").read_bytes(), type=RunFile)
 
     def pids(self) -> dict[str, int]:
-        return self.run_file()["pids"]
+        return self.run_file().pids
 
     def diary(self) -> list[str]:
         return (self.data_dir / "diary").read_text().splitlines()
@@ -108,8 +109,8 @@ def test_all_processes_are_named_and_listed(start: StartRig) -> None:
     rig = start()
     port = int(rig.hears(r"ready (\d+)")[1])
     content = rig.run_file()
-    assert content["port"] == port
-    assert {"host", "version", "started_at", "data_dir"} <= content.keys()
+    assert (content.host, content.port) == ("127.0.0.1", port)
+    assert content.data_dir == str(rig.data_dir)
     titles = {name: psutil.Process(pid).cmdline()[0] for name, pid in rig.pids().items()}
     assert titles == {
         "supervisor": "herd: supervisor",
