@@ -26,7 +26,7 @@ class Grant(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
 
 
 class Refuse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
-    """This request gets no node (any more): answer the client so."""
+    """Answer the client so: its request gets no node (any more)."""
 
     request_id: RequestId
     status: int

@@ -1,0 +1,240 @@
+"""NodeMonitor: what each node is able to do now.
+
+* A node is `healthy` while it answers, `degraded` when it was silent for a while or refused a
+  connection (it is then used only if no other node can serve), `offline` when it stays away.
+* One circuit per node and model: three failures in a row open it for 10 s, doubling up to 160 s;
+  then one request may try (half-open); its success closes the circuit, its failure opens it again.
+"""
+
+from actors.core.commands import Command
+from actors.core.state import US, Circuit, Node, State
+from events import (
+    AttemptFailed,
+    CircuitClosed,
+    CircuitHalfOpened,
+    CircuitOpened,
+    DrainRequested,
+    Event,
+    HeartbeatReceived,
+    NodeBecameHealthy,
+    NodeDegraded,
+    NodeDrained,
+    NodeProbed,
+    NodeSilent,
+    NodeUndrained,
+    NodeWentOffline,
+    Recorded,
+    RequestCompleted,
+    RequestFailed,
+    TimerFired,
+)
+
+NAME = "node_monitor"
+
+HEARS: tuple[type[Event], ...] = (
+    HeartbeatReceived,
+    NodeProbed,
+    NodeSilent,
+    DrainRequested,
+    NodeBecameHealthy,
+    NodeDegraded,
+    NodeWentOffline,
+    NodeDrained,
+    NodeUndrained,
+    AttemptFailed,
+    RequestFailed,
+    RequestCompleted,
+    CircuitOpened,
+    CircuitHalfOpened,
+    CircuitClosed,
+    TimerFired,
+)
+
+_AGENT = "its agent"
+
+FAILURES_TO_OPEN = 3
+FIRST_OPEN_S = 10.0
+LONGEST_OPEN_S = 160.0
+
+
+def evolve(state: State, record: Recorded) -> None:
+    """Fold one event into what is known of its node."""
+    match record.event:
+        case RequestCompleted() | AttemptFailed() | RequestFailed():
+            _count(state, record.event)
+        case HeartbeatReceived() | NodeProbed():
+            _told(state, record.event, record.seq)
+        case (
+            NodeBecameHealthy(node_id=node_id)
+            | NodeDegraded(node_id=node_id)
+            | NodeWentOffline(node_id=node_id)
+            | NodeDrained(node_id=node_id)
+            | NodeUndrained(node_id=node_id)
+        ):
+            if (node := state.nodes.get(node_id)) is not None:
+                _changed(node, record.event)
+        case CircuitOpened() | CircuitHalfOpened() | CircuitClosed():
+            _circuit(state, record.event, record.recorded_at)
+        case _:
+            pass
+
+
+def decide(state: State, record: Recorded) -> list[Command]:
+    """Name every change of health, draining and circuit."""
+    match record.event:
+        case RequestCompleted() | AttemptFailed() | RequestFailed():
+            return _judge(state, record.event)
+        case TimerFired():
+            return [
+                CircuitHalfOpened(node_id=node.node_id, model=model)
+                for node in state.nodes.values()
+                for model, circuit in node.circuits.items()
+                if half_opens(circuit, record.recorded_at)
+            ]
+        case (
+            HeartbeatReceived(node_id=node_id)
+            | NodeProbed(node_id=node_id)
+            | NodeSilent(node_id=node_id)
+            | DrainRequested(node_id=node_id)
+        ):
+            node = state.nodes.get(node_id)
+            return [] if node is None else consequences(state, node, record.event)
+        case _:
+            return []
+
+
+def consequences(
+    state: State,
+    node: Node,
+    event: HeartbeatReceived | NodeProbed | NodeSilent | DrainRequested,
+) -> list[Command]:
+    """Return what a word about a node changes: also the test whether it is worth recording."""
+    match event:
+        case HeartbeatReceived(reachable=reachable, draining=draining):
+            asked = draining or node.drained_by not in {"", _AGENT}
+            return [
+                *_health(node, "its agent cannot reach Ollama", reachable=reachable),
+                *_drain(node, _AGENT, asked=asked),
+            ]
+        case NodeProbed(reachable=False, error=error) if node.health == "healthy":
+            return [NodeDegraded(node_id=node.node_id, reason=error)]
+        case NodeProbed(reachable=reachable, error=error):
+            return _health(node, error, reachable=reachable)
+        case NodeSilent(silent_s=silent_s):
+            reason = f"silent for {int(silent_s)} s"
+            if silent_s >= state.settings.offline_after_s:
+                return _health(node, reason, reachable=False)
+            if silent_s >= state.settings.degraded_after_s and node.health == "healthy":
+                return [NodeDegraded(node_id=node.node_id, reason=reason)]
+            return []
+        case DrainRequested(draining=draining, by=by):
+            return _drain(node, by, asked=draining)
+
+
+def half_opens(circuit: Circuit, now_us: int) -> bool:
+    """Whether an open circuit has been open long enough to let one request try."""
+    return circuit.status == "open" and now_us - circuit.opened_us >= circuit.open_s * US
+
+
+def _health(node: Node, reason: str, *, reachable: bool) -> list[Command]:
+    if reachable:
+        return [] if node.health == "healthy" else [NodeBecameHealthy(node_id=node.node_id)]
+    if node.health == "offline":
+        return []
+    return [NodeWentOffline(node_id=node.node_id, reason=reason)]
+
+
+def _drain(node: Node, by: str, *, asked: bool) -> list[Command]:
+    if asked and not node.drained_by:
+        return [NodeDrained(node_id=node.node_id, by=by)]
+    if not asked and node.drained_by:
+        return [NodeUndrained(node_id=node.node_id, by=by)]
+    return []
+
+
+def _told(state: State, event: HeartbeatReceived | NodeProbed, seq: int) -> None:
+    node = state.nodes.get(event.node_id)
+    if node is None:
+        return
+    node.heard = True
+    if not event.reachable:
+        node.resident = {}
+        return
+    if event.facts is not None:
+        node.facts = event.facts
+    if event.resident is not None:
+        node.resident = {model.name: model for model in event.resident}
+    if event.models:
+        node.models = {model.name: model for model in event.models}
+    for model in (*node.models, *node.resident):
+        state.catalogue.setdefault(model, seq)
+
+
+def _changed(
+    node: Node,
+    event: NodeBecameHealthy | NodeDegraded | NodeWentOffline | NodeDrained | NodeUndrained,
+) -> None:
+    match event:
+        case NodeBecameHealthy():
+            node.health = "healthy"
+            node.circuits.clear()
+        case NodeDegraded():
+            node.health = "degraded"
+        case NodeWentOffline():
+            node.health = "offline"
+        case NodeDrained(by=by):
+            node.drained_by = by or "operator"
+        case NodeUndrained():
+            node.drained_by = ""
+
+
+def _count(state: State, event: RequestCompleted | AttemptFailed | RequestFailed) -> None:
+    node = state.nodes.get(event.node_id)
+    if node is None:
+        return
+    circuit = node.circuits.get(event.model)
+    if isinstance(event, RequestCompleted):
+        if circuit is not None:
+            circuit.failures = 0
+    elif isinstance(event, AttemptFailed) or event.fault == "node":
+        if circuit is None:
+            circuit = node.circuits[event.model] = Circuit()
+        circuit.failures += 1
+
+
+def _judge(state: State, event: RequestCompleted | AttemptFailed | RequestFailed) -> list[Command]:
+    node = state.nodes.get(event.node_id)
+    circuit = None if node is None else node.circuits.get(event.model)
+    if node is None or circuit is None:
+        return []
+    if isinstance(event, RequestCompleted):
+        if circuit.status == "closed":
+            return []
+        return [CircuitClosed(node_id=node.node_id, model=event.model)]
+    commands: list[Command] = []
+    if event.phase == "connect" and node.health == "healthy":
+        commands.append(NodeDegraded(node_id=node.node_id, reason="refused a connection"))
+    again = circuit.status == "half_open"
+    if again or (circuit.status == "closed" and circuit.failures >= FAILURES_TO_OPEN):
+        open_s = min(LONGEST_OPEN_S, circuit.open_s * 2) if again else FIRST_OPEN_S
+        commands.append(
+            CircuitOpened(
+                node_id=node.node_id, model=event.model, failures=circuit.failures, open_s=open_s
+            )
+        )
+    return commands
+
+
+def _circuit(
+    state: State, event: CircuitOpened | CircuitHalfOpened | CircuitClosed, now_us: int
+) -> None:
+    node = state.nodes.get(event.node_id)
+    if node is None:
+        return
+    match event:
+        case CircuitOpened(open_s=open_s, model=model, failures=failures):
+            node.circuits[model] = Circuit(failures, "open", now_us, open_s)
+        case CircuitHalfOpened(model=model):
+            node.circuits[model].status = "half_open"
+        case CircuitClosed(model=model):
+            node.circuits.pop(model, None)

@@ -1,0 +1,149 @@
+"""Placement: which node a request goes to. A pure function that can be swapped.
+
+First policy, `resident-first/1`: among the nodes with a free slot, one that has the model in
+memory goes before one that has to load it; then the least predicted wait; then the fewest requests
+in flight; then a draw seeded by the request (`blake2b(request_id, attempt)`, RFC 7693), which is
+recorded. Degraded nodes are asked only if no healthy node has the model.
+"""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import TypeAlias
+
+import msgspec
+
+from actors.core.slots import Slots
+from actors.core.state import Node, Request, State
+from events import Candidate
+
+POLICY = "resident-first/1"
+
+SHOWN = 8
+"""How many candidates are stored in full with a decision; replay recomputes them all."""
+
+LOAD_BYTES_PER_S = 1_000_000_000
+"""Prior for reading weights from disk, until the node has reported a load."""
+
+LOAD_UNKNOWN_S = 10.0
+"""Prior for a model whose size is unknown."""
+
+
+class Choice(msgspec.Struct, frozen=True, gc=False):
+    """The node that was chosen, and what it was chosen from, best first."""
+
+    node: Node
+    candidates: tuple[Candidate, ...]
+    more: int
+    draw: int
+
+    @property
+    def cold(self) -> bool:
+        """Whether the node has to load the model first."""
+        return not self.candidates[0].resident
+
+
+Policy: TypeAlias = Callable[[State, Request], Choice | None]
+"""Chooses a node with a free slot for a request, or None if it has to wait."""
+
+
+def place(state: State, request: Request) -> Choice | None:
+    """Choose by `resident-first/1`."""
+    candidates = [
+        candidate(node, request.model) for node in usable(state, request) if free(node, request)
+    ]
+    if not candidates:
+        return None
+    candidates.sort(key=_rank)
+    best = _rank(candidates[0])
+    tied = 1
+    while tied < len(candidates) and _rank(candidates[tied]) == best:
+        tied += 1
+    drawn = 0
+    if tied > 1:
+        drawn = draw(request)
+        winner = candidates.pop(drawn % tied)
+        candidates.insert(0, winner)
+    return Choice(
+        state.nodes[candidates[0].node_id],
+        tuple(candidates[:SHOWN]),
+        max(0, len(candidates) - SHOWN),
+        drawn,
+    )
+
+
+def usable(state: State, request: Request) -> list[Node]:
+    """Return the nodes that could serve the request, now or after a wait, by node id."""
+    nodes = [
+        node
+        for node in state.nodes.values()
+        if node.online
+        and node.has(request.model)
+        and node.node_id not in request.excluded
+        and (request.v1 or node.facts.dialect == "ollama")
+        and _circuit_lets(node, request.model)
+    ]
+    nodes.sort(key=_node_id)
+    healthy = [node for node in nodes if node.health == "healthy"]
+    return healthy or nodes
+
+
+def free(node: Node, request: Request) -> bool:
+    """Whether the node has a slot free for the request's model."""
+    slots = slots_of(node, request.model)
+    return slots.in_flight < slots.limit
+
+
+def slots_of(node: Node, model: str) -> Slots:
+    """Return the slots of a model on a node: told, or to be learned. Changes nothing."""
+    slots = node.slots.get(model)
+    if slots is not None:
+        return slots
+    told = node.told_slots or node.facts.slots
+    return Slots(limit=told, told=True) if told else Slots()
+
+
+def candidate(node: Node, model: str) -> Candidate:
+    """Return a node's terms for a model."""
+    slots = slots_of(node, model)
+    # A node that already runs a request of this model is loading it: no second cold start.
+    resident = model in node.resident or slots.in_flight > 0
+    tally = node.tallies.get(model)
+    wait_s = 0.0
+    if tally is not None and tally.completed:
+        wait_s = tally.service_s / tally.completed * slots.in_flight / slots.limit
+    if not resident:
+        wait_s += _load_s(node, model)
+    score = (100.0 if resident else 50.0) - min(50.0, wait_s)
+    return Candidate(node.node_id, resident, slots.in_flight, slots.limit, wait_s, score)
+
+
+def draw(request: Request) -> int:
+    """Return the 48-bit draw of this attempt."""
+    seed = f"{request.request_id}:{request.attempt + 1}".encode()
+    return int.from_bytes(blake2b(seed, digest_size=6).digest(), "big")
+
+
+def _rank(candidate: Candidate) -> tuple[bool, float, int]:
+    return (not candidate.resident, candidate.wait_s, candidate.in_flight)
+
+
+def _node_id(node: Node) -> str:
+    return node.node_id
+
+
+def _circuit_lets(node: Node, model: str) -> bool:
+    circuit = node.circuits.get(model)
+    if circuit is None or circuit.status == "closed":
+        return True
+    slots = node.slots.get(model)
+    return circuit.status == "half_open" and (slots is None or slots.in_flight == 0)
+
+
+def _load_s(node: Node, model: str) -> float:
+    tally = node.tallies.get(model)
+    if tally is not None and tally.load_s:
+        return tally.load_s
+    facts = node.models.get(model)
+    if facts is None or not facts.size_bytes:
+        return LOAD_UNKNOWN_S
+    return facts.size_bytes / LOAD_BYTES_PER_S

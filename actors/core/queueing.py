@@ -1,0 +1,277 @@
+"""Queue: who waits for a model, in the order of admission.
+
+* `RequestReceived` is the admission; `AttemptFailed` and `LeaseVoided` put a request back at its
+  old place; dispatch and every end take it out.
+* Two waits. *Hold*: no online node has the model; it ends after `hold_timeout_s`. *Queue*: some
+  node can serve it, later; it ends after `queue_timeout_s`, or at the client's own deadline.
+* A queue is made only for a model of the catalogue. Requests for others (nothing may be known
+  yet) wait in the hold queue, `HOLD`, so that clients cannot create actors.
+"""
+
+from typing import Literal
+
+from actors.core.commands import Command, Refuse, Send
+from actors.core.state import US, Line, Request, State
+from events import (
+    AttemptFailed,
+    Event,
+    HeartbeatReceived,
+    LeaseAdopted,
+    LeaseVoided,
+    NodeBecameHealthy,
+    NodeDegraded,
+    NodeDrained,
+    NodeForgotten,
+    NodeProbed,
+    NodeUndrained,
+    NodeWentOffline,
+    Recorded,
+    RequestCancelled,
+    RequestDispatched,
+    RequestFailed,
+    RequestId,
+    RequestInterrupted,
+    RequestReceived,
+    RequestRejected,
+    TimerFired,
+)
+
+NAME = "queue"
+
+HOLD = ""
+"""The queue of requests whose model no node of the fleet was ever seen to have."""
+
+OF_ONE_MODEL: tuple[type[Event], ...] = (
+    RequestReceived,
+    RequestDispatched,
+    RequestRejected,
+    RequestFailed,
+    RequestCancelled,
+    RequestInterrupted,
+    AttemptFailed,
+    LeaseVoided,
+    LeaseAdopted,
+)
+"""Heard by the queue of the event's model."""
+
+OF_ALL: tuple[type[Event], ...] = (
+    HeartbeatReceived,
+    NodeProbed,
+    NodeBecameHealthy,
+    NodeDegraded,
+    NodeWentOffline,
+    NodeDrained,
+    NodeUndrained,
+    NodeForgotten,
+    TimerFired,
+)
+"""Heard by every queue: what a model can hope for may have changed, or time has passed."""
+
+Overdue = Literal["hold_timeout", "queue_timeout", "deadline"]
+
+
+def key(state: State, model: str) -> str:
+    """Return the queue of a model: its own if a node was ever seen to have it, else `HOLD`."""
+    return model if model in state.catalogue else HOLD
+
+
+def keys(state: State) -> list[str]:
+    """Return every queue that holds a line now, in a fixed order."""
+    return list(dict.fromkeys(key(state, model) for model in state.lines))
+
+
+def evolve(state: State, queue: str, record: Recorded) -> None:
+    """Fold one event into the lines of this queue."""
+    match record.event:
+        case RequestReceived():
+            _admit(state, record.event, record)
+        case (
+            AttemptFailed(request_id=request_id, lease=lease)
+            | LeaseVoided(request_id=request_id, lease=lease)
+        ):
+            request = state.requests.get(request_id)
+            if request is not None and request.lease == lease:
+                _put_back(state, request)
+        case (
+            RequestDispatched(model=model, request_id=request_id)
+            | RequestRejected(model=model, request_id=request_id)
+            | RequestFailed(model=model, request_id=request_id)
+            | RequestCancelled(model=model, request_id=request_id)
+            | RequestInterrupted(model=model, request_id=request_id)
+            | LeaseAdopted(model=model, request_id=request_id)
+        ):
+            _take_out(state, model, request_id)
+        case _:
+            for model in _models(state, queue):
+                _watch_hold(state, model, record.recorded_at)
+
+
+def decide(state: State, queue: str, record: Recorded) -> list[Command]:
+    """Reject what may not wait, or has waited too long; give up what was tried too often."""
+    match record.event:
+        case RequestReceived(request_id=request_id):
+            return _admission(state, state.requests[request_id])
+        case AttemptFailed(request_id=request_id, lease=lease):
+            request = state.requests.get(request_id)
+            if request is not None and request.lease == lease:
+                return _next_attempt(state, request, record.event)
+        case TimerFired():
+            return [
+                command
+                for model in _models(state, queue)
+                for request, reason in overdue(state, model, record.recorded_at)
+                for command in _reject(state, request, 503, reason, record.recorded_at)
+            ]
+        case _:
+            pass
+    return []
+
+
+def overdue(state: State, model: str, now_us: int) -> list[tuple[Request, Overdue]]:
+    """Return the requests of one line that have waited too long, and for what."""
+    line = state.lines[model]
+    settings = state.settings
+    ended: list[tuple[Request, Overdue]] = []
+    for request_id in line.waiting:
+        request = state.requests[request_id]
+        held_us = now_us - max(line.held_since_us, request.received_us)
+        if request.deadline_us and now_us >= request.deadline_us:
+            ended.append((request, "deadline"))
+        elif now_us - request.received_us >= settings.queue_timeout_s * US:
+            ended.append((request, "queue_timeout"))
+        elif line.held_since_us and held_us >= settings.hold_timeout_s * US:
+            ended.append((request, "hold_timeout"))
+    return ended
+
+
+def retry_after_s(state: State, model: str) -> int:
+    """Return when it is worth asking again, in whole seconds: the line's length over its pace."""
+    slots = 0
+    completed = 0
+    service_s = 0.0
+    for node in state.nodes.values():
+        if node.online and model in node.slots:
+            slots += node.slots[model].limit
+        if (tally := node.tallies.get(model)) is not None:
+            completed += tally.completed
+            service_s += tally.service_s
+    if not slots or not completed:
+        return int(state.settings.hold_timeout_s)
+    line = state.lines.get(model)
+    ahead = 1 if line is None else len(line.waiting) + 1
+    return max(1, min(600, round(ahead * service_s / completed / slots)))
+
+
+def _models(state: State, queue: str) -> list[str]:
+    return [model for model in state.lines if key(state, model) == queue]
+
+
+def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
+    if event.request_id in state.requests:
+        raise ValueError(f"request {event.request_id} was received twice")
+    received_us = record.recorded_at - int(event.waited_s * US)
+    state.requests[event.request_id] = Request(
+        request_id=event.request_id,
+        model=event.model,
+        src=record.src,
+        v1=event.route.startswith("/v1/"),
+        seq=record.seq,
+        received_us=received_us,
+        deadline_us=received_us + int(event.deadline_s * US) if event.deadline_s else 0,
+    )
+    line = state.lines.get(event.model)
+    if line is None:
+        line = state.lines[event.model] = Line()
+        _watch_hold(state, event.model, record.recorded_at)
+    line.waiting[event.request_id] = record.seq
+    state.waiting += 1
+
+
+def _put_back(state: State, request: Request) -> None:
+    line = state.lines.get(request.model)
+    if line is None:
+        line = state.lines[request.model] = Line()
+    line.waiting[request.request_id] = request.seq
+    line.waiting = dict(sorted(line.waiting.items(), key=lambda item: item[1]))
+    state.waiting += 1
+
+
+def _take_out(state: State, model: str, request_id: RequestId) -> None:
+    line = state.lines.get(model)
+    if line is None or line.waiting.pop(request_id, None) is None:
+        return
+    state.waiting -= 1
+    if not line.waiting and model not in state.catalogue:
+        del state.lines[model]
+
+
+def _watch_hold(state: State, model: str, now_us: int) -> None:
+    line = state.lines[model]
+    if state.servable(model):
+        line.held_since_us = 0
+    elif not line.held_since_us:
+        line.held_since_us = now_us
+
+
+def _admission(state: State, request: Request) -> list[Command]:
+    model = request.model
+    now_us = state.recorded_at
+    if model not in state.catalogue and state.settled():
+        return _reject(state, request, 404, "unknown_model", now_us)
+    settings = state.settings
+    if len(state.lines[model].waiting) > settings.max_queue or (
+        state.waiting > settings.max_queue_total
+    ):
+        return _reject(state, request, 429, "queue_full", now_us)
+    return []
+
+
+def _next_attempt(state: State, request: Request, event: AttemptFailed) -> list[Command]:
+    others = [
+        node
+        for node in state.nodes.values()
+        if node.online
+        and node.has(request.model)
+        and node.node_id != event.node_id
+        and node.node_id not in request.excluded
+    ]
+    if request.attempt <= state.settings.max_retries and others:
+        return []
+    status = 503 if event.status == 503 else 502  # noqa: PLR2004 (busy stays busy)
+    wait_s = retry_after_s(state, request.model) if status == 503 else 0  # noqa: PLR2004
+    return [
+        RequestFailed(
+            request_id=request.request_id,
+            model=request.model,
+            phase=event.phase,
+            fault="node",
+            status=status,
+            node_id=event.node_id,
+            error=event.error,
+        ),
+        Send(
+            request.src,
+            Refuse(request.request_id, status, "node_failed", wait_s, event.error),
+        ),
+    ]
+
+
+def _reject(
+    state: State,
+    request: Request,
+    status: int,
+    reason: Literal["unknown_model", "queue_full", "hold_timeout", "queue_timeout", "deadline"],
+    now_us: int,
+) -> list[Command]:
+    wait_s = 0 if reason == "unknown_model" else retry_after_s(state, request.model)
+    return [
+        RequestRejected(
+            request_id=request.request_id,
+            model=request.model,
+            status=status,
+            reason=reason,
+            retry_after_s=wait_s,
+            waited_s=(now_us - request.received_us) / US,
+        ),
+        Send(request.src, Refuse(request.request_id, status, reason, wait_s)),
+    ]

@@ -1,0 +1,136 @@
+"""Recovery: the Scheduler's part when control or a front starts again.
+
+Fronts are the truth for waiting and in-flight requests, control for slots, the journal for
+history. A front that connects says what it carries, after sending again every fact that was not
+acknowledged; what the journal says otherwise is corrected by events, never silently.
+"""
+
+from actors.core.commands import Command, Refuse, Send
+from actors.core.state import Front, Request, State
+from events import (
+    ActorFailed,
+    ConfigurationLoaded,
+    ControlStarted,
+    FrontConnected,
+    FrontLost,
+    LeaseAdopted,
+    LeaseVoided,
+    Recorded,
+    RecoveryEnded,
+    RequestInterrupted,
+    Source,
+)
+
+_GONE = 2
+"""Restarts of control after which a front that did not come back is forgotten: until then it may
+be late, and its counter says which of its facts are written already."""
+
+
+def evolve(state: State, record: Recorded) -> None:
+    """Fold one event into the epoch, the settings and the fronts."""
+    match record.event:
+        case ControlStarted(epoch=epoch):
+            state.epoch = epoch
+            state.leases = 0
+            state.recovering = True
+            for front in state.fronts.values():
+                front.connected = False
+        case ConfigurationLoaded(settings=settings):
+            _configure(state, settings)
+        case FrontConnected(front=number):
+            front = state.fronts.setdefault(record.src, Front())
+            front.number = number
+            front.connected = True
+        case FrontLost(front_src=src):
+            state.fronts.pop(src, None)
+        case ActorFailed():
+            state.actor_failures += 1
+        case RecoveryEnded():
+            state.recovering = False
+            for front in state.fronts.values():
+                front.missed = 0 if front.connected else front.missed + 1
+            state.fronts = {
+                src: front for src, front in state.fronts.items() if front.missed < _GONE
+            }
+        case _:
+            pass
+
+
+def decide(state: State, record: Recorded) -> list[Command]:
+    """Correct what the journal says by what a front says, or by its silence."""
+    match record.event:
+        case FrontConnected():
+            return _reconcile(state, record.src, record.event)
+        case FrontLost(front_src=src):
+            return [_lost(request) for request in state.requests.values() if request.src == src]
+        case RecoveryEnded():
+            return [
+                _lost(request)
+                for request in state.requests.values()
+                if not (front := state.fronts.get(request.src)) or not front.connected
+            ]
+        case _:
+            return []
+
+
+def _configure(state: State, settings: dict[str, bool | int | float | str]) -> None:
+    for name in state.settings.__struct_fields__:
+        if name in settings:
+            kind = type(getattr(state.settings, name))
+            setattr(state.settings, name, kind(settings[name]))
+
+
+def _reconcile(state: State, src: Source, event: FrontConnected) -> list[Command]:
+    waiting = dict.fromkeys(event.waiting)
+    carried = {request.request_id: request for request in event.in_flight}
+    commands: list[Command] = []
+    for request in state.requests.values():
+        if request.src != src or request.request_id in carried:
+            continue
+        if request.request_id not in waiting:
+            commands.append(
+                RequestInterrupted(
+                    request_id=request.request_id,
+                    model=request.model,
+                    reason="unknown_to_front",
+                    node_id=request.node_id,
+                    lease=request.lease,
+                )
+            )
+        elif request.lease:
+            commands.append(
+                LeaseVoided(
+                    request_id=request.request_id,
+                    model=request.model,
+                    node_id=request.node_id,
+                    lease=request.lease,
+                )
+            )
+    for item in carried.values():
+        known = state.requests.get(item.request_id)
+        if known is None or not known.lease:
+            commands.append(
+                LeaseAdopted(
+                    request_id=item.request_id,
+                    model=item.model,
+                    node_id=item.node_id,
+                    lease=item.lease,
+                    front_src=src,
+                )
+            )
+    commands += [
+        Send(src, Refuse(request_id, 503, "lost", 1))
+        for request_id in waiting
+        if request_id not in state.requests
+    ]
+    return commands
+
+
+def _lost(request: Request) -> RequestInterrupted:
+    return RequestInterrupted(
+        request_id=request.request_id,
+        model=request.model,
+        reason="front_lost",
+        node_id=request.node_id,
+        lease=request.lease,
+    )

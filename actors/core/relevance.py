@@ -1,0 +1,71 @@
+"""Which facts are worth recording: those that change something.
+
+A heartbeat that says what the last one said, a timer that finds nothing due, a probe with the
+same answer are dropped before they get a `seq`, by a pure test on the folded state. So the live
+state is always the fold of the log, and an idle fleet writes nothing.
+"""
+
+from actors.core import health, queueing, reaping, scheduling
+from actors.core.state import Node, State
+from events import (
+    Event,
+    HeartbeatReceived,
+    NodeConfigured,
+    NodeProbed,
+    NodeSilent,
+    ResidentModel,
+    TimerFired,
+)
+
+
+def matters(state: State, fact: Event, now_us: int) -> bool:
+    """Whether folding this fact now would change anything."""
+    match fact:
+        case TimerFired():
+            return _due(state, now_us)
+        case NodeSilent(node_id=node_id):
+            node = state.nodes.get(node_id)
+            return node is not None and bool(health.consequences(state, node, fact))
+        case NodeConfigured(node_id=node_id, url=url, slots=slots):
+            node = state.nodes.get(node_id)
+            return node is None or (node.url, node.told_slots) != (url, slots)
+        case HeartbeatReceived(node_id=node_id, url=url):
+            node = state.nodes.get(node_id)
+            return node is None or node.url != url or _news(state, node, fact)
+        case NodeProbed(node_id=node_id):
+            node = state.nodes.get(node_id)
+            return node is not None and _news(state, node, fact)
+        case _:
+            return True
+
+
+def _due(state: State, now_us: int) -> bool:
+    return (
+        any(queueing.overdue(state, model, now_us) for model in state.lines)
+        or bool(reaping.stale(state, now_us))
+        or any(
+            health.half_opens(circuit, now_us)
+            for node in state.nodes.values()
+            for circuit in node.circuits.values()
+        )
+        or bool(scheduling.proposals(state, now_us))
+    )
+
+
+def _news(state: State, node: Node, fact: HeartbeatReceived | NodeProbed) -> bool:
+    if not node.heard or health.consequences(state, node, fact):
+        return True
+    if not fact.reachable:
+        return False
+    if fact.facts is not None and fact.facts != node.facts:
+        return True
+    if fact.resident is not None and _looks(fact.resident) != _looks(tuple(node.resident.values())):
+        return True
+    return bool(fact.models) and fact.models != tuple(node.models.values())
+
+
+def _looks(models: tuple[ResidentModel, ...]) -> list[tuple[str, int, int, int, str]]:
+    """Return what counts of resident models: not when they expire, which changes all the time."""
+    return sorted(
+        (m.name, m.size_bytes, m.size_vram_bytes, m.context_length, m.digest) for m in models
+    )

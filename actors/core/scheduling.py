@@ -1,0 +1,368 @@
+"""Scheduler: who runs where.
+
+It hears every event, and binds waiting requests to free slots whenever nothing else is left to be
+decided (`State.pending`), one dispatch at a time: each is folded before the next is considered.
+Lines are served by the age of their heads; in a line, a request that cannot use the free slot
+(the node failed it before) lets the next few try.
+"""
+
+from typing import Literal, TypeAlias
+
+from actors.core import recovery
+from actors.core.commands import Cancel, Command, Grant, Refuse, Send
+from actors.core.placement import Policy, place, slots_of, usable
+from actors.core.slots import (
+    Slots,
+    changed,
+    completed,
+    dispatched,
+    first_byte,
+    probing,
+    progressed,
+    proposal,
+    released,
+)
+from actors.core.state import US, Line, Node, Request, State, Tally
+from events import (
+    ActorFailed,
+    AttemptFailed,
+    FrontConnected,
+    FrontLost,
+    HeartbeatReceived,
+    Lease,
+    LeaseAdopted,
+    LeaseVoided,
+    NodeConfigured,
+    NodeId,
+    NodeProbed,
+    Recorded,
+    RecoveryEnded,
+    RequestCancelled,
+    RequestCompleted,
+    RequestDispatched,
+    RequestFailed,
+    RequestInterrupted,
+    RequestQueued,
+    RequestReaped,
+    RequestReceived,
+    RequestRejected,
+    SlotsChanged,
+    StreamsProgressed,
+    StreamStarted,
+)
+
+NAME = "scheduler"
+
+Reason: TypeAlias = Literal["trial", "held", "stepped_back", "told"]
+
+LOOK_AHEAD = 8
+"""How many requests of one line are tried for a free slot."""
+
+_CLIENT_ERROR = 400
+
+_LAST = 1 << 62
+
+
+def evolve(state: State, record: Recorded) -> None:
+    """Fold one event into leases, slots and statistics."""
+    event = record.event
+    now_us = record.recorded_at
+    match event:
+        case RequestDispatched():
+            _dispatch(state, event, now_us)
+        case RequestCompleted():
+            _complete(state, event, now_us)
+        case StreamStarted() | StreamsProgressed():
+            _listen(state, event, now_us)
+        case AttemptFailed() | LeaseVoided():
+            _take_back(state, event, now_us)
+        case LeaseAdopted():
+            _adopt(state, event, record)
+        case RequestRejected(request_id=request_id):
+            state.requests.pop(request_id, None)
+        case RequestFailed() | RequestCancelled() | RequestReaped() | RequestInterrupted():
+            _end(state, event, now_us)
+        case SlotsChanged(node_id=node_id, model=model, slots=slots, reason=reason):
+            if (node := state.nodes.get(node_id)) is not None:
+                changed(_slots(node, model), now_us, slots, reason)
+        case _:
+            recovery.evolve(state, record)
+
+
+def decide(state: State, record: Recorded, policy: Policy = place) -> list[Command]:
+    """Answer the event itself, then bind whoever can be bound."""
+    commands = _answer(state, record)
+    if state.pending or state.recovering or any(not isinstance(c, Send) for c in commands):
+        return commands
+    event = record.event
+    if isinstance(event, RequestReceived):
+        line = state.lines[event.model]
+        commands += _bind(state, line, record.recorded_at, policy) or _queued(state, event, line)
+    elif state.waiting:
+        for line in sorted(state.lines.values(), key=_head):
+            if line.waiting and (bound := _bind(state, line, record.recorded_at, policy)):
+                commands += bound
+                break
+    return commands
+
+
+def proposals(state: State, now_us: int) -> list[Command]:
+    """Return the changes of slots that the evidence calls for, whoever waits."""
+    commands: list[Command] = []
+    for node in state.nodes.values():
+        for model, slots in node.slots.items():
+            line = state.lines.get(model)
+            waiting = line is not None and bool(line.waiting)
+            if (change := proposal(slots, now_us, waiting=waiting)) is not None:
+                commands.append(_change(node, model, *change))
+    return commands
+
+
+def _answer(state: State, record: Recorded) -> list[Command]:
+    match record.event:
+        case RequestDispatched(request_id=request_id):
+            return _grant(state, state.requests[request_id], record.event)
+        case FrontConnected() | FrontLost() | RecoveryEnded():
+            return recovery.decide(state, record)
+        case (
+            HeartbeatReceived(node_id=node_id)
+            | NodeProbed(node_id=node_id)
+            | NodeConfigured(node_id=node_id)
+        ):
+            node = state.nodes.get(node_id)
+            return [] if node is None else told_slots(node)
+        case ActorFailed():
+            return _give_up(state, record.event)
+        case _:
+            return []
+
+
+def told_slots(node: Node) -> list[Command]:
+    """Return the changes that make its slots what the node, or the command line, says."""
+    told = node.told_slots or node.facts.slots
+    if not told:
+        return []
+    return [
+        _change(node, model, told, "told")
+        for model, slots in node.slots.items()
+        if not slots.told or slots.limit != told
+    ]
+
+
+def _bind(state: State, line: Line, now_us: int, policy: Policy) -> list[Command]:
+    """Bind one request of this line, or try one more slot for it."""
+    for request_id in list(line.waiting)[:LOOK_AHEAD]:
+        request = state.requests[request_id]
+        choice = policy(state, request)
+        if choice is not None:
+            slots = slots_of(choice.node, request.model)
+            return [
+                RequestDispatched(
+                    request_id=request_id,
+                    model=request.model,
+                    node_id=choice.node.node_id,
+                    lease=Lease(f"{state.epoch}.{state.leases + 1}"),
+                    attempt=request.attempt + 1,
+                    queue_s=(now_us - request.received_us) / US,
+                    terms=choice.candidates,
+                    more=choice.more,
+                    draw=choice.draw,
+                    cold=choice.cold,
+                    probing=probing(slots),
+                )
+            ]
+        for node in usable(state, request):
+            change = proposal(slots_of(node, request.model), now_us, waiting=True)
+            if change is not None:
+                return [_change(node, request.model, *change)]
+    return []
+
+
+def _queued(state: State, event: RequestReceived, line: Line) -> list[Command]:
+    reason: Literal["slots", "hold"] = "slots" if state.servable(event.model) else "hold"
+    return [
+        RequestQueued(
+            request_id=event.request_id,
+            model=event.model,
+            position=len(line.waiting),
+            reason=reason,
+        )
+    ]
+
+
+def _grant(state: State, request: Request, event: RequestDispatched) -> list[Command]:
+    url = state.nodes[event.node_id].url
+    score = event.terms[0].score if event.terms else 0.0
+    grant = Grant(
+        request.request_id, event.node_id, url, event.lease, event.attempt, score, event.probing
+    )
+    return [Send(request.src, grant)]
+
+
+def _give_up(state: State, event: ActorFailed) -> list[Command]:
+    """End the request that an actor stumbled over, so that its client hears of it."""
+    if not event.request_id:
+        return []
+    request = state.requests.get(event.request_id)
+    src = event.front_src if request is None else request.src
+    refusal = Send(src, Refuse(event.request_id, 500, "internal_error", 0, event.error))
+    if request is None:
+        return [refusal]
+    ended = RequestFailed(
+        request_id=request.request_id,
+        model=request.model,
+        phase="stream" if request.lease else "queue",
+        fault="herd",
+        status=500,
+        node_id=request.node_id,
+        lease=request.lease,
+        error=event.error,
+    )
+    cancel = Send(src, Cancel(request.request_id, request.lease, "internal_error"))
+    return [ended, cancel if request.lease else refusal]
+
+
+def _dispatch(state: State, event: RequestDispatched, now_us: int) -> None:
+    request = state.requests[event.request_id]
+    node = state.nodes[event.node_id]
+    _take(state, request, node, now_us)
+    request.attempt = event.attempt
+    request.lease = event.lease
+    request.cold = event.cold
+    state.leases += 1
+
+
+def _take_back(state: State, event: AttemptFailed | LeaseVoided, now_us: int) -> None:
+    request = state.requests.get(event.request_id)
+    if request is None or request.lease != event.lease:
+        return
+    if isinstance(event, AttemptFailed):
+        _free(state, request, now_us, failed=True)
+        request.excluded = [*request.excluded, event.node_id]
+        request.last_status = event.status
+        request.last_error = event.error
+    else:
+        _free(state, request, now_us, failed=False)
+        request.attempt -= 1
+
+
+def _adopt(state: State, event: LeaseAdopted, record: Recorded) -> None:
+    request = state.requests.get(event.request_id)
+    if request is None:
+        request = state.requests[event.request_id] = Request(
+            request_id=event.request_id,
+            model=event.model,
+            src=event.front_src,
+            v1=True,
+            seq=record.seq,
+            received_us=record.recorded_at,
+            attempt=1,
+        )
+    request.lease = event.lease
+    request.node_id = event.node_id
+    node = state.nodes.get(event.node_id)
+    if node is not None:
+        _take(state, request, node, record.recorded_at)
+
+
+def _take(state: State, request: Request, node: Node, now_us: int) -> None:
+    """Put a request on a node: the only place where a slot is taken."""
+    request.node_id = node.node_id
+    request.dispatched_us = now_us
+    request.progress_us = now_us
+    request.tokens = 0
+    request.turn = dispatched(_slots(node, request.model), now_us)
+    node.in_flight += 1
+    state.in_flight += 1
+
+
+def _free(state: State, request: Request, now_us: int, *, failed: bool) -> None:
+    """Take a request off its node, without evidence for its slots."""
+    node = state.nodes.get(request.node_id)
+    if node is not None and request.lease:
+        released(_slots(node, request.model), now_us)
+        node.in_flight -= 1
+        if failed:
+            _tally(node, request.model).failed += 1
+    if request.lease:
+        state.in_flight -= 1
+    request.lease = Lease("")
+    request.node_id = NodeId("")
+
+
+def _complete(state: State, event: RequestCompleted, now_us: int) -> None:
+    request = state.requests.get(event.request_id)
+    if request is None or request.lease != event.lease:
+        return
+    del state.requests[event.request_id]
+    node = state.nodes.get(request.node_id)
+    if node is None or event.status >= _CLIENT_ERROR:
+        _free(state, request, now_us, failed=False)
+        return
+    completed(
+        _slots(node, request.model),
+        now_us,
+        request.turn,
+        event.service_s,
+        event.completion_tokens,
+        cold=request.cold,
+    )
+    node.in_flight -= 1
+    state.in_flight -= 1
+    tally = _tally(node, request.model)
+    tally.completed += 1
+    tally.service_s += event.service_s
+    tally.load_s = event.load_s or tally.load_s
+    tally.prompt_tokens += event.prompt_tokens
+    tally.completion_tokens += event.completion_tokens
+
+
+def _end(
+    state: State,
+    event: RequestFailed | RequestCancelled | RequestReaped | RequestInterrupted,
+    now_us: int,
+) -> None:
+    request = state.requests.get(event.request_id)
+    if request is None or (event.lease and event.lease != request.lease):
+        return
+    del state.requests[event.request_id]
+    blamed = isinstance(event, RequestReaped) or (
+        isinstance(event, RequestFailed) and event.fault == "node"
+    )
+    _free(state, request, now_us, failed=blamed)
+
+
+def _listen(state: State, event: StreamStarted | StreamsProgressed, now_us: int) -> None:
+    if isinstance(event, StreamStarted):
+        request = state.requests.get(event.request_id)
+        if request is not None and request.lease == event.lease:
+            node = state.nodes.get(request.node_id)
+            if node is not None:
+                first_byte(_slots(node, request.model), now_us, request.turn, event.ttft_s)
+        return
+    for request_id, tokens in event.progress:
+        request = state.requests.get(request_id)
+        node = None if request is None else state.nodes.get(request.node_id)
+        if request is not None and node is not None:
+            age_s = (now_us - request.dispatched_us) / US
+            progressed(_slots(node, request.model), now_us, request.turn, age_s, tokens)
+
+
+def _slots(node: Node, model: str) -> Slots:
+    slots = node.slots[model] = slots_of(node, model)
+    return slots
+
+
+def _tally(node: Node, model: str) -> Tally:
+    tally = node.tallies.get(model)
+    if tally is None:
+        tally = node.tallies[model] = Tally()
+    return tally
+
+
+def _change(node: Node, model: str, slots: int, reason: Reason) -> SlotsChanged:
+    return SlotsChanged(node_id=node.node_id, model=model, slots=slots, reason=reason)
+
+
+def _head(line: Line) -> int:
+    return next(iter(line.waiting.values()), _LAST)

@@ -1,0 +1,201 @@
+"""The folded state of control: everything that a decision may rest on.
+
+One state, five actors: each writes only its own part and reads the rest (decision 0005).
+
+* Discovery: which nodes there are (`Node.url`, `origin`, `told_slots`, `announced`).
+* NodeMonitor: what they are able to do now (health, draining, facts, models, circuits).
+* Queue: who waits (`State.lines`, and a `Request` from its admission on).
+* Scheduler: who runs where (the lease of a `Request`, slots, statistics, fronts, epoch).
+* Reaper: when a running request last made progress.
+
+Values are changed in place, by `evolve` only. Instants are integer microseconds of control's
+clock, durations floating seconds. All of it is JSON, because a snapshot is.
+"""
+
+import msgspec
+
+from actors.core.slots import Slots, Turn
+from events import (
+    Lease,
+    ModelFacts,
+    NodeFacts,
+    NodeId,
+    Origin,
+    RequestId,
+    ResidentModel,
+    Source,
+)
+
+SCHEMA = 1
+"""Version of this state as stored in snapshots; raise it when old ones no longer decode."""
+
+US = 1_000_000
+"""Microseconds in a second."""
+
+
+class Settings(msgspec.Struct):
+    """The settings in force that decisions depend on; each is recorded at every start."""
+
+    hold_timeout_s: float = 30.0
+    queue_timeout_s: float = 600.0
+    stale_timeout_s: float = 600.0
+    max_queue: int = 512
+    max_queue_total: int = 4096
+    max_retries: int = 2
+    degraded_after_s: float = 15.0
+    offline_after_s: float = 30.0
+
+
+class Circuit(msgspec.Struct):
+    """One model on one node: open means no requests, half-open means one."""
+
+    failures: int = 0
+    """In a row."""
+    status: str = "closed"
+    opened_us: int = 0
+    open_s: float = 0.0
+
+
+class Tally(msgspec.Struct):
+    """What one model did on one node so far."""
+
+    completed: int = 0
+    failed: int = 0
+    service_s: float = 0.0
+    """Total over completed requests."""
+    load_s: float = 0.0
+    """Last load the node reported."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Node(msgspec.Struct):
+    """One Ollama server, or one that speaks OpenAI's API."""
+
+    node_id: NodeId
+    url: str
+    origin: Origin
+    told_slots: int = 0
+    announced: bool = False
+    facts: NodeFacts = NodeFacts()
+    resident: dict[str, ResidentModel] = {}
+    models: dict[str, ModelFacts] = {}
+    health: str = "new"
+    """new, healthy, degraded or offline."""
+    drained_by: str = ""
+    """Who asked it to take no new work; empty while it takes work."""
+    heard: bool = False
+    """It answered or failed at least once."""
+    circuits: dict[str, Circuit] = {}
+    slots: dict[str, Slots] = {}
+    tallies: dict[str, Tally] = {}
+    in_flight: int = 0
+
+    @property
+    def online(self) -> bool:
+        """Whether it answers, and may get work."""
+        return self.health in {"healthy", "degraded"} and not self.drained_by
+
+    def has(self, model: str) -> bool:
+        """Whether it can serve the model, from memory or from disk."""
+        return model in self.models or model in self.resident
+
+
+class Request(msgspec.Struct):
+    """A request that has not ended."""
+
+    request_id: RequestId
+    model: str
+    src: Source
+    """The front that holds its client."""
+    v1: bool
+    """It came by a `/v1` route, which nodes of both dialects serve."""
+    seq: int
+    """Of its admission: its place in the queue, also after a retry."""
+    received_us: int
+    deadline_us: int = 0
+    attempt: int = 0
+    """Grants so far."""
+    excluded: list[NodeId] = []
+    """Nodes that failed it."""
+    last_status: int = 0
+    last_error: str = ""
+    node_id: NodeId = NodeId("")
+    lease: Lease = Lease("")
+    """Empty while it waits."""
+    dispatched_us: int = 0
+    turn: Turn = Turn(0, 0)
+    """When it was dispatched among its node's requests of its model: for slot learning."""
+    cold: bool = False
+    progress_us: int = 0
+    tokens: int = 0
+
+
+class Line(msgspec.Struct):
+    """The requests that wait for one model, in the order of their admission."""
+
+    waiting: dict[RequestId, int] = {}
+    """Request to `seq`, ascending."""
+    held_since_us: int = 0
+    """Since when no online node has had the model; 0 while one has."""
+
+
+class Front(msgspec.Struct):
+    """A process that holds clients."""
+
+    number: int = 0
+    last_n: int = 0
+    """The last of its facts in the log."""
+    connected: bool = False
+    missed: int = 0
+    """Restarts of control in a row that it did not come back to."""
+
+
+class State(msgspec.Struct):
+    """Everything."""
+
+    seq: int = 0
+    """Of the last record folded."""
+    recorded_at: int = 0
+    epoch: int = 0
+    leases: int = 0
+    """Granted in this epoch."""
+    recovering: bool = True
+    """No grants until every living front has said what it carries."""
+    settings: Settings = msgspec.field(default_factory=Settings)
+    nodes: dict[NodeId, Node] = {}
+    catalogue: dict[str, int] = {}
+    """Every model ever seen on a node of the fleet, with the `seq` of the first sight."""
+    lines: dict[str, Line] = {}
+    requests: dict[RequestId, Request] = {}
+    waiting: int = 0
+    """Requests without a lease."""
+    in_flight: int = 0
+    """Requests with a lease."""
+    fronts: dict[Source, Front] = {}
+    actor_failures: int = 0
+    pending: int = 0
+    """Decisions of the fact in hand that are not yet folded. Only when it is 0 may a request be
+    bound: until then somebody may already have decided about that request, or that slot."""
+
+    def settled(self) -> bool:
+        """Whether an unknown model can be called unknown: every named node was heard of."""
+        return bool(self.nodes) and all(node.heard for node in self.nodes.values())
+
+    def servable(self, model: str) -> bool:
+        """Whether an online node has the model."""
+        return any(node.online and node.has(model) for node in self.nodes.values())
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(State)
+
+
+def dump(state: State) -> bytes:
+    """Return the state as JSON."""
+    return _encoder.encode(state)
+
+
+def load(data: bytes) -> State:
+    """Return the state that `dump` wrote; raises `msgspec.ValidationError` for another schema."""
+    return _decoder.decode(data)

@@ -1,0 +1,99 @@
+"""One actor's reaction to one recorded event: the only loop shared by live, replay and what-if."""
+
+from typing import Literal, TypeAlias
+
+from actors.core import discovery, health, queueing, reaping, scheduling
+from actors.core.commands import Command
+from actors.core.placement import Policy, place
+from actors.core.state import State
+from events import Event, Recorded
+
+ActorName: TypeAlias = Literal["discovery", "node_monitor", "queue", "scheduler", "reaper"]
+
+Address: TypeAlias = tuple[ActorName, str]
+"""An actor; the second half is the model of a queue, else empty."""
+
+_DISCOVERY: Address = ("discovery", "")
+_NODE_MONITOR: Address = ("node_monitor", "")
+_SCHEDULER: Address = ("scheduler", "")
+_REAPER: Address = ("reaper", "")
+
+
+def step(state: State, address: Address, record: Recorded, policy: Policy = place) -> list[Command]:
+    """Fold a record into this actor's part of the state, and return what follows."""
+    evolve(state, address, record)
+    return decide(state, address, record, policy)
+
+
+def evolve(state: State, address: Address, record: Recorded) -> None:
+    """Fold a record into this actor's part of the state."""
+    match address:
+        case ("discovery", _):
+            discovery.evolve(state, record)
+        case ("node_monitor", _):
+            health.evolve(state, record)
+        case ("queue", queue):
+            queueing.evolve(state, queue, record)
+        case ("scheduler", _):
+            scheduling.evolve(state, record)
+        case ("reaper", _):
+            reaping.evolve(state, record)
+
+
+def decide(state: State, address: Address, record: Recorded, policy: Policy) -> list[Command]:
+    """Return what follows from a record that this actor has folded."""
+    match address:
+        case ("discovery", _):
+            return discovery.decide(state, record)
+        case ("node_monitor", _):
+            return health.decide(state, record)
+        case ("queue", queue):
+            return queueing.decide(state, queue, record)
+        case ("scheduler", _):
+            return scheduling.decide(state, record, policy)
+        case ("reaper", _):
+            return reaping.decide(state, record)
+
+
+def audience(state: State, event: Event) -> list[Address]:
+    """Return the actors that hear an event, in the order in which they hear it.
+
+    The Scheduler hears everything, because it binds requests when nothing else is left to decide.
+    """
+    fixed = _AUDIENCE.get(type(event))
+    if fixed is None:
+        return [_SCHEDULER]
+    before, queues, after = fixed
+    if queues == "one":
+        model: str = getattr(event, "model")  # noqa: B009 (every event of OF_ONE_MODEL has one)
+        return [*before, ("queue", queueing.key(state, model)), *after]
+    if queues == "all":
+        return [*before, *(("queue", key) for key in queueing.keys(state)), *after]
+    return [*before, *after]
+
+
+def _hearers(kind: type[Event]) -> tuple[list[Address], str, list[Address]]:
+    before: list[Address] = []
+    if kind in discovery.HEARS:
+        before.append(_DISCOVERY)
+    if kind in health.HEARS:
+        before.append(_NODE_MONITOR)
+    queues = "one" if kind in queueing.OF_ONE_MODEL else ""
+    if kind in queueing.OF_ALL:
+        queues = "all"
+    after: list[Address] = [_SCHEDULER]
+    if kind in reaping.HEARS:
+        after.append(_REAPER)
+    return before, queues, after
+
+
+_AUDIENCE = {
+    kind: _hearers(kind)
+    for kind in (
+        *discovery.HEARS,
+        *health.HEARS,
+        *queueing.OF_ONE_MODEL,
+        *queueing.OF_ALL,
+        *reaping.HEARS,
+    )
+}

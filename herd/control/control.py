@@ -1,0 +1,156 @@
+"""Control: one process's run queue, journal, links, prober and timers, in start order."""
+
+import asyncio
+import contextlib
+import os
+import socket
+
+from events import (
+    ConfigurationLoaded,
+    ControlStarted,
+    ControlStopped,
+    Event,
+    FrontConnected,
+    HeartbeatReceived,
+    NodeConfigured,
+    NodeDegraded,
+    NodeDiscovered,
+    NodeForgotten,
+    NodeId,
+    NodeMoved,
+    Recorded,
+    RecoveryEnded,
+    RequestDispatched,
+    Source,
+    TimerFired,
+)
+from herd.agent.identity import default_node_id
+from herd.clock import Clock
+from herd.config import NodeAddress, Settings
+from herd.control.engine import Engine
+from herd.control.restore import restore
+from herd.control.view import view_of
+from herd.journal.segments import Journal
+from herd.link.server import LinkServer
+from herd.probe import Prober
+from herd.version import version
+
+TIMER_S = 0.25
+VIEW_S = 0.1
+FRONTS_WAIT_S = 0.3
+"""How long grants wait for fronts that have not yet said what they carry."""
+
+
+class Control:
+    """Everything that decides, on the loop it was made on."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Recover the log, and continue it in a new epoch."""
+        directory = settings.directory
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
+        journal = Journal.open(directory.journal, directory.snapshots)
+        state = restore(directory)
+        state.seq = max(state.seq, journal.last_seq)
+        clock = Clock(not_before_us=max(state.recorded_at, journal.last_recorded_at))
+        self._epoch = state.epoch + 1
+        self._engine = Engine(state, journal, clock, directory)
+        last_n = {src: front.last_n for src, front in state.fronts.items()}
+        self._link = LinkServer(self._epoch, last_n, self._put)
+        self._engine.link = self._link
+        self._engine.observe.append(self._recorded)
+        self._prober = Prober(self._put)
+        self._expected = 0
+        self._all_here = asyncio.Event()
+        self._dirty = True
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Begin the epoch, watch the nodes, take fronts."""
+        self._engine.start()
+        self._put(ControlStarted(epoch=self._epoch, version=version(), pid=os.getpid()))
+        self._put(ConfigurationLoaded(settings=self._settings.flat()))
+        for node in self._engine.state.nodes.values():
+            self._watch(node.node_id, node.url, agentless=node.origin != "agent")
+        for address in self._settings.nodes:
+            self._put(_configured(address))
+        self._loop.call_later(TIMER_S, self._timer)
+        self._loop.call_later(VIEW_S, self._show)
+
+    async def listen(self) -> None:
+        """Take fronts of other processes."""
+        await self._link.listen(self._settings.directory.control_socket)
+
+    async def adopt(self, sock: socket.socket) -> None:
+        """Take the front of this process."""
+        await self._link.adopt(sock)
+
+    async def recover(self, fronts: int) -> None:
+        """Let grants begin, once that many fronts are here or have had their time."""
+        self._expected = fronts
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_here.wait(), FRONTS_WAIT_S)
+        waited_s = self._loop.time() - self._started
+        self._put(RecoveryEnded(fronts=self._connected(), waited_s=waited_s))
+
+    async def stop(self) -> None:
+        """Stop asking nodes, write what is left, leave the fronts."""
+        self._stopping = True
+        await self._prober.close()
+        self._put(ControlStopped(reason="asked to stop"))
+        self._engine.finish()
+        self._link.close()
+
+    def _connected(self) -> int:
+        return sum(front.connected for front in self._engine.state.fronts.values())
+
+    def _put(self, event: Event, src: Source | None = None, n: int = 0) -> None:
+        if isinstance(event, HeartbeatReceived):
+            self._prober.heartbeat(event.node_id)
+        if src is None:
+            self._engine.put(event)
+        else:
+            self._engine.put(event, src, n)
+
+    def _recorded(self, record: Recorded) -> None:
+        self._dirty = True
+        match record.event:
+            case NodeDiscovered(node_id=node_id, url=url, origin=origin):
+                self._watch(node_id, url, agentless=origin != "agent")
+            case NodeMoved(node_id=node_id, url=url):
+                node = self._engine.state.nodes[node_id]
+                self._watch(node_id, url, agentless=node.origin != "agent")
+            case NodeForgotten(node_id=node_id):
+                self._prober.forget(node_id)
+            case NodeDegraded(node_id=node_id):
+                self._prober.refresh(node_id)
+            case FrontConnected() if self._connected() >= self._expected:
+                self._all_here.set()
+            case RequestDispatched(node_id=node_id, cold=True):
+                self._prober.expect_load(node_id)
+            case _:
+                pass
+
+    def _watch(self, node_id: NodeId, url: str, *, agentless: bool) -> None:
+        self._prober.watch(node_id, url, agentless=agentless)
+
+    def _timer(self) -> None:
+        if not self._stopping:
+            self._loop.call_later(TIMER_S, self._timer)
+            self._put(TimerFired())
+
+    def _show(self) -> None:
+        if not self._stopping:
+            self._loop.call_later(VIEW_S, self._show)
+            if self._dirty:
+                self._dirty = False
+                self._link.show(view_of(self._engine.state, recording=self._engine.recording))
+
+
+def _configured(address: NodeAddress) -> NodeConfigured:
+    name = address.url.partition("://")[2]
+    node_id = NodeId(default_node_id() if address.origin == "local" else name.replace(":", "-"))
+    return NodeConfigured(
+        node_id=node_id, url=address.url, origin=address.origin, slots=address.slots
+    )

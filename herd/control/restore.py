@@ -1,0 +1,47 @@
+"""The state of the last run: newest snapshot, and the tail of the journal folded onto it."""
+
+import msgspec
+
+from actors.core.state import SCHEMA, State, dump, load
+from actors.run_queue import fold, fold_envelope
+from events import Recorded, StateSnapshotted
+from herd.journal.reader import load_for_restart
+from herd.paths import DataDir
+from herd.version import version
+
+
+def restore(directory: DataDir) -> State:
+    """Return the fold of the whole journal; the empty state for a fresh one."""
+    state_json, records = load_for_restart(directory.journal, directory.snapshots, schema=SCHEMA)
+    state = State() if state_json is None else load(state_json)
+    for record in records:
+        apply(state, record)
+    return state
+
+
+def apply(state: State, record: Recorded) -> None:
+    """Fold one record of the journal, whatever precedes it.
+
+    A stored state is the one before its own record, and after a time without recording the next
+    segment begins further on: a `StateSnapshotted` therefore replaces the state.
+    """
+    if record.seq > state.seq + 1 and not isinstance(record.event, StateSnapshotted):
+        state.seq = record.seq - 1
+    if isinstance(record.event, StateSnapshotted):
+        become(state, load(bytes(record.event.state)))
+        state.seq = record.seq - 1
+        fold_envelope(state, record)
+    else:
+        fold(state, record)
+
+
+def become(state: State, other: State) -> None:
+    """Make a state equal to another, in place: the actors hold on to the one they have."""
+    for name in State.__struct_fields__:
+        setattr(state, name, getattr(other, name))
+
+
+def head_of_segment(state: State, recorded_at: int) -> Recorded:
+    """Return the record of the whole state that opens a segment."""
+    snapshot = StateSnapshotted(state=msgspec.Raw(dump(state)), schema=SCHEMA, version=version())
+    return Recorded(state.seq + 1, recorded_at, snapshot)

@@ -1,0 +1,47 @@
+"""The fleet as fronts and operators see it: a picture of the folded state."""
+
+from actors.core.placement import slots_of
+from actors.core.state import Node, State, Tally
+from herd.link.messages import NodeView, SlotView, View
+
+_ONLINE = {"healthy": "online", "degraded": "degraded", "offline": "offline", "new": "offline"}
+
+
+def view_of(state: State, *, recording: bool) -> View:
+    """Return what fronts answer `/api/tags`, `/api/ps`, `/v1/models`, `/fleet/status` from."""
+    return View(
+        nodes=tuple(_node(node) for node in state.nodes.values()),
+        waiting={model: len(line.waiting) for model, line in state.lines.items() if line.waiting},
+        settled=state.settled(),
+        recording=recording,
+    )
+
+
+def _node(node: Node) -> NodeView:
+    models = dict.fromkeys((*node.slots, *node.resident))
+    return NodeView(
+        node_id=node.node_id,
+        url=node.url,
+        status=_ONLINE[node.health],
+        origin=node.origin,
+        draining=bool(node.drained_by),
+        facts=node.facts,
+        resident=tuple(node.resident.values()),
+        models=tuple(node.models.values()),
+        slots={model: _slot(node, model) for model in models},
+    )
+
+
+def _slot(node: Node, model: str) -> SlotView:
+    slots = slots_of(node, model)
+    tally = node.tallies.get(model) or Tally()
+    completed = max(1, tally.completed)
+    return SlotView(
+        slots=slots.limit,
+        in_flight=slots.in_flight,
+        completed=tally.completed,
+        failed=tally.failed,
+        service_s=tally.service_s / completed,
+        prompt_tokens=tally.prompt_tokens / completed,
+        completion_tokens=tally.completion_tokens / completed,
+    )

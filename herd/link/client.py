@@ -1,0 +1,185 @@
+"""A front's end of the link: facts up, kept until acknowledged; grants and state down.
+
+Control may die and come back: facts wait here meanwhile and are sent again after its `Welcome`,
+those it has already written left out. Then the front says what it carries (`FrontConnected`).
+"""
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from pathlib import Path
+from typing import Protocol, cast
+
+import msgspec
+
+from events import AnyEvent, CarriedRequest, Event, FrontConnected, RequestId, Source
+from herd.errors import HerdError
+from herd.link.frames import Frames
+from herd.link.messages import (
+    PROTOCOL,
+    Ack,
+    Cancel,
+    Fact,
+    FromControl,
+    Grant,
+    Hello,
+    Refuse,
+    View,
+    Welcome,
+)
+from herd.tasks import spawn
+
+MOST_FACTS = 65_536
+MOST_BYTES = 32 << 20
+FIRST_PAUSE_S = 0.02
+LONGEST_PAUSE_S = 0.25
+
+_log = logging.getLogger("herd.link")
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[FromControl])
+
+
+class LinkFullError(HerdError):
+    """Control has been away for so long that no more facts can be kept for it."""
+
+
+class Control(Protocol):
+    """What the front's app may use of control."""
+
+    view: View
+    connected: bool
+
+    def tell(self, event: Event) -> None:
+        """Hand a fact to control: at least once, in order. Raises `LinkFullError`."""
+        ...
+
+
+class Answers(Protocol):
+    """What control's messages call on the front's app, on the loop."""
+
+    def granted(self, grant: Grant) -> None:
+        """Send the request to that node."""
+        ...
+
+    def refused(self, refuse: Refuse) -> None:
+        """Answer the request so."""
+        ...
+
+    def cancelled(self, cancel: Cancel) -> None:
+        """End the request now."""
+        ...
+
+    def carrying(self) -> tuple[tuple[RequestId, ...], tuple[CarriedRequest, ...]]:
+        """Return what waits and what is in flight."""
+        ...
+
+    def view_changed(self, view: View) -> None:
+        """Answer from this from now on."""
+        ...
+
+
+class LinkClient:
+    """The link of one front; `Control` to the front's app."""
+
+    def __init__(self, src: Source, front: int, answers: Answers) -> None:
+        """Belong to front number `front`, whose facts are signed `src`."""
+        self.view = View()
+        self.connected = False
+        self._src = src
+        self._front = front
+        self._answers = answers
+        self._n = 0
+        self._kept: deque[tuple[int, bytes]] = deque()
+        self._kept_bytes = 0
+        self._frames: Frames[FromControl] | None = None
+        self._gone = asyncio.Event()
+        self._welcomed = asyncio.Event()
+        self._closing = False
+
+    def tell(self, event: Event) -> None:
+        """Hand a fact to control: at least once, in order. Raises `LinkFullError`."""
+        if len(self._kept) >= MOST_FACTS or self._kept_bytes >= MOST_BYTES:
+            raise LinkFullError("the control process does not answer; it should be back soon")
+        self._n += 1
+        message = _encoder.encode(Fact(self._n, cast("AnyEvent", event)))
+        self._kept.append((self._n, message))
+        self._kept_bytes += len(message)
+        if self.connected and self._frames is not None:
+            self._frames.send(message)
+
+    def follow(self, path: Path) -> None:
+        """Connect to control's socket, and again whenever it comes back."""
+        spawn(self._follow(path), name="link")
+
+    async def over(self, sock: socket.socket) -> None:
+        """Talk over a socket that is connected already: both ends live in one process."""
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(self._made, sock=sock)
+
+    async def welcomed(self) -> None:
+        """Return once control has welcomed this front for the first time."""
+        await self._welcomed.wait()
+
+    def close(self) -> None:
+        """Send what is left and leave."""
+        self._closing = True
+        if self._frames is not None:
+            self._frames.close()
+
+    async def _follow(self, path: Path) -> None:
+        loop = asyncio.get_running_loop()
+        pause_s = FIRST_PAUSE_S
+        while not self._closing:
+            self._gone.clear()
+            try:
+                await loop.create_unix_connection(self._made, str(path))
+            except OSError:
+                await asyncio.sleep(pause_s)
+                pause_s = min(LONGEST_PAUSE_S, pause_s * 1.5)
+            else:
+                pause_s = FIRST_PAUSE_S
+                await self._gone.wait()
+
+    def _made(self) -> Frames[FromControl]:
+        frames = self._frames = Frames(_decoder, self._received, self._lost)
+        frames.send(_encoder.encode(Hello(self._src, self._front, PROTOCOL)))
+        return frames
+
+    def _lost(self, frames: Frames[FromControl]) -> None:
+        if self._frames is frames:
+            self._frames = None
+            if self.connected and not self._closing:
+                _log.warning("control is away; streams go on, new requests wait")
+            self.connected = False
+        self._gone.set()
+
+    def _received(self, frames: Frames[FromControl], messages: list[FromControl]) -> None:
+        for message in messages:
+            match message:
+                case Grant():
+                    self._answers.granted(message)
+                case Ack(n=n):
+                    self._acknowledged(n)
+                case Refuse():
+                    self._answers.refused(message)
+                case Cancel():
+                    self._answers.cancelled(message)
+                case View():
+                    self.view = message
+                    self._answers.view_changed(message)
+                case Welcome(last_n=last_n):
+                    self._welcome(frames, last_n)
+
+    def _welcome(self, frames: Frames[FromControl], last_n: int) -> None:
+        self._acknowledged(last_n)
+        for _, fact in self._kept:
+            frames.send(fact)
+        self.connected = True
+        waiting, in_flight = self._answers.carrying()
+        self.tell(FrontConnected(front=self._front, waiting=waiting, in_flight=in_flight))
+        self._welcomed.set()
+
+    def _acknowledged(self, n: int) -> None:
+        while self._kept and self._kept[0][0] <= n:
+            self._kept_bytes -= len(self._kept.popleft()[1])

@@ -1,0 +1,31 @@
+"""The control process: everything that decides, and the journal."""
+
+import asyncio
+import gc
+from multiprocessing.connection import Connection
+
+from herd.config import Settings
+from herd.control.control import Control
+from herd.logs import configure_logging
+from herd.platform import on_finish, run_loop
+from herd.processes.child import say_ready
+
+
+def run_control(settings: Settings, alive: Connection, ready: Connection) -> None:
+    """Run until the supervisor wants it to finish."""
+    run_loop(_main(settings, alive, ready))
+
+
+async def _main(settings: Settings, alive: Connection, ready: Connection) -> None:
+    finished = asyncio.Event()
+    on_finish(alive, finished.set)
+    configure_logging(settings)
+    control = Control(settings)
+    await control.start()
+    await control.listen()
+    await control.recover(settings.workers)
+    gc.collect()
+    gc.freeze()
+    say_ready(ready)
+    await finished.wait()
+    await control.stop()

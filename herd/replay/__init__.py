@@ -1,0 +1,1 @@
+"""The log, run again through the code that wrote it."""

@@ -1,0 +1,144 @@
+"""Recompute every recorded decision, and compare.
+
+Each fact of the log is run through the same run queue as it was live; the whole list of decisions
+that follows must be the recorded one: a missing or an extra decision is a divergence too. At each
+head of a segment the stored state must equal the folded one. After a divergence the state cannot
+be trusted, so the check goes on at the next head.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain
+
+import msgspec
+
+from actors.core.placement import Policy, place
+from actors.core.state import State, dump, load
+from actors.core.step import step
+from actors.run_queue import fold_envelope, run
+from events import Event, Recorded, StateSnapshotted, Unknown, encode
+from herd.control.restore import become
+
+
+class Divergence(msgspec.Struct, frozen=True):
+    """A place where the log and its replay part."""
+
+    seq: int
+    fact: str
+    """The kind of the fact whose consequences differ."""
+    recorded: str
+    """The line in the log; empty where replay decided more."""
+    replayed: str
+    """The line that replay gives; empty where the log holds more."""
+
+
+class Report(msgspec.Struct):
+    """What a check found."""
+
+    events: int = 0
+    facts: int = 0
+    decisions: int = 0
+    dispatches: int = 0
+    snapshots: int = 0
+    """Stored states compared with the folded one."""
+    skipped: int = 0
+    """Events between a divergence and the next head of a segment, or before the first."""
+    gaps: list[tuple[int, int]] = []
+    """First and last `seq` of each time without recording."""
+    divergences: list[Divergence] = []
+
+
+def check(log: Iterable[Recorded], policy: Policy = place) -> Report:
+    """Replay a log, in the order of `seq`, from its first stored state on."""
+    report = Report()
+    state = State()
+    trusted = False
+    for chunk in _facts_with_decisions(log):
+        fact = chunk[0]
+        report.events += len(chunk)
+        if isinstance(fact.event, StateSnapshotted):
+            trusted = _head(state, fact, report, trusted=trusted)
+        elif not trusted:
+            report.skipped += len(chunk)
+        else:
+            trusted = _compare(state, chunk, report, policy)
+    return report
+
+
+def _facts_with_decisions(log: Iterable[Recorded]) -> Iterator[list[Recorded]]:
+    """Yield each fact with the decisions that follow from it."""
+    records = iter(log)
+    first = next(records, None)
+    if first is None:
+        return
+    chunk = [first]
+    for record in records:
+        if record.cause == 0:
+            yield chunk
+            chunk = [record]
+        else:
+            chunk.append(record)
+    yield chunk
+
+
+def _head(state: State, record: Recorded, report: Report, *, trusted: bool) -> bool:
+    event = record.event
+    assert isinstance(event, StateSnapshotted)  # noqa: S101 (the caller looked)
+    stored = load(bytes(event.state))
+    if trusted and record.seq == state.seq + 1:
+        report.snapshots += 1
+        folded = dump(state)
+        if folded != dump(stored):
+            report.divergences.append(
+                Divergence(record.seq, "state_snapshotted", *_difference(dump(stored), folded))
+            )
+    elif trusted:
+        report.gaps.append((state.seq + 1, record.seq - 1))
+    become(state, stored)
+    state.seq = record.seq - 1
+    fold_envelope(state, record)
+    return True
+
+
+def _compare(state: State, chunk: list[Recorded], report: Report, policy: Policy) -> bool:
+    fact = chunk[0]
+    report.facts += 1
+    if isinstance(fact.event, Unknown):
+        fold_envelope(state, fact)
+        return True
+    deliver = partial(step, state, policy=policy)
+    replayed = run(state, deliver, fact.event, fact.recorded_at, (fact.src, fact.n)).records
+    report.decisions += len(chunk) - 1
+    for recorded, again in zip(chunk, replayed, strict=False):
+        report.dispatches += recorded.event.__class__.__name__ == "RequestDispatched"
+        if recorded != again:
+            _diverged(report, fact.event, recorded, again)
+            return False
+    if len(chunk) != len(replayed):
+        more = chain(chunk[len(replayed) :], (None,)), chain(replayed[len(chunk) :], (None,))
+        _diverged(report, fact.event, next(more[0]), next(more[1]))
+        return False
+    return True
+
+
+def _diverged(
+    report: Report, fact: Event, recorded: Recorded | None, replayed: Recorded | None
+) -> None:
+    known = recorded or replayed
+    assert known is not None  # noqa: S101 (one of them is there)
+    report.divergences.append(
+        Divergence(known.seq, type(fact).__name__, _line(recorded), _line(replayed))
+    )
+
+
+def _line(record: Recorded | None) -> str:
+    return "" if record is None else encode(record).decode().rstrip("\n")
+
+
+def _difference(stored: bytes, folded: bytes) -> tuple[str, str]:
+    """Return both states around the first place where they differ."""
+    same = 0
+    while same < min(len(stored), len(folded)) and stored[same] == folded[same]:
+        same += 1
+    window = slice(max(0, same - 120), same + 120)
+    return stored[window].decode(errors="replace"), folded[window].decode(errors="replace")
