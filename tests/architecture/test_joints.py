@@ -9,7 +9,7 @@ from tests.architecture.tree import PACKAGES, ROOT, SOURCES, TESTS, expect_none,
 OWNERS = {
     "duckdb": ("herd/logd/", "herd/analysis.py", "herd/commands/", "herd/replay/"),
     "httptools": ("herd/http/",),
-    "multiprocessing": ("herd/processes/", "herd/platform.py"),
+    "multiprocessing": ("herd/processes/", "herd/logs.py", "herd/platform.py"),
     "pykka": ("actors/",),
     "setproctitle": ("herd/platform.py",),
     "xllamacpp": ("herd/real/", "herd/simulator/real.py", "herd/commands/"),
