@@ -48,7 +48,7 @@ class Mailroom:
     def post(self, actor: "LoopActor", envelope: Envelope) -> None:
         """Take one message for an actor."""
         inside = threading.get_ident() == self._owner
-        stopping = isinstance(envelope.message, messages._ActorStop)  # noqa: SLF001
+        stopping = isinstance(envelope.message, messages._ActorStop)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] (the one file)
         if inside and envelope.reply_to is not None and not stopping:
             raise RuntimeError(
                 f"ask({actor}) on the loop that {actor} lives on would wait for ever"

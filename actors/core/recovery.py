@@ -5,8 +5,10 @@ history. A front that connects says what it carries, after sending again every f
 acknowledged; what the journal says otherwise is corrected by events, never silently.
 """
 
+import msgspec
+
 from actors.core.commands import Command, Refuse, Send
-from actors.core.state import Front, Request, State
+from actors.core.state import Front, Request, Settings, State
 from events import (
     ActorFailed,
     ConfigurationLoaded,
@@ -74,10 +76,9 @@ def decide(state: State, record: Recorded) -> list[Command]:
 
 
 def _configure(state: State, settings: dict[str, bool | int | float | str]) -> None:
-    for name in state.settings.__struct_fields__:
-        if name in settings:
-            kind = type(getattr(state.settings, name))
-            setattr(state.settings, name, kind(settings[name]))
+    mine = msgspec.structs.asdict(state.settings)
+    told = {name: settings[name] for name in mine if name in settings}
+    state.settings = msgspec.convert(mine | told, Settings)
 
 
 def _reconcile(state: State, src: Source, event: FrontConnected) -> list[Command]:
