@@ -49,6 +49,7 @@ from events import (
     SlotsChanged,
     StreamsProgressed,
     StreamStarted,
+    TimerFired,
 )
 
 NAME = "scheduler"
@@ -131,6 +132,8 @@ def _answer(state: State, record: Recorded) -> list[Command]:
         ):
             node = state.nodes.get(node_id)
             return [] if node is None else told_slots(node)
+        case TimerFired():
+            return proposals(state, record.recorded_at)
         case ActorFailed():
             return _give_up(state, record.event)
         case _:
@@ -338,7 +341,7 @@ def _listen(state: State, event: StreamStarted | StreamsProgressed, now_us: int)
         if request is not None and request.lease == event.lease:
             node = state.nodes.get(request.node_id)
             if node is not None:
-                first_byte(_slots(node, request.model), now_us, request.turn, event.ttft_s)
+                first_byte(_slots(node, request.model), now_us, request.turn)
         return
     for request_id, tokens in event.progress:
         request = state.requests.get(request_id)
