@@ -1,0 +1,121 @@
+"""`herd status`: the fleet as the running balancer sees it."""
+
+import asyncio
+
+import click
+import msgspec
+
+from herd.config import load
+from herd.errors import HerdError
+from herd.http.client import FetchError, fetch
+from herd.processes import run_file
+
+PATIENCE_S = 5.0
+OK = 200
+
+
+class _Resident(msgspec.Struct):
+    name: str
+
+
+class _Ollama(msgspec.Struct):
+    models_loaded: list[_Resident] = []
+    models_available: list[str] = []
+    version: str = ""
+
+
+class _Node(msgspec.Struct):
+    node_id: str
+    status: str
+    ollama_url: str = ""
+    ollama: _Ollama = msgspec.field(default_factory=_Ollama)
+
+
+class _Queue(msgspec.Struct):
+    model: str
+    node_id: str = ""
+    pending: int = 0
+    in_flight: int = 0
+    completed: int = 0
+    failed: int = 0
+    concurrency: int = 0
+
+
+class _Status(msgspec.Struct):
+    nodes: list[_Node]
+    queues: dict[str, _Queue] = {}
+
+
+@click.command()
+@click.option("--url", help="The balancer; else the one that runs here, or FLEET_PORT.")
+@click.option("--data-dir", help="Whose balancer; else FLEET_DATA_DIR or ~/.fleet-manager.")
+@click.option("--json", "as_json", is_flag=True, help="Write the balancer's own JSON.")
+def command(url: str | None, data_dir: str | None, *, as_json: bool) -> None:
+    """Show the fleet: nodes, models, queues."""
+    address = url.rstrip("/") if url else balancer_url(data_dir)
+    body = ask(address, "/fleet/status")
+    if as_json:
+        click.echo(body.decode())
+        return
+    try:
+        status = msgspec.json.decode(body, type=_Status)
+    except msgspec.MsgspecError as error:
+        raise HerdError(f"{address} does not answer like herd: {error}") from error
+    click.echo(f"herd at {address}: {_count(len(status.nodes), 'node')}")
+    if not status.nodes:
+        click.echo("no node yet: run `herd node` on a machine with Ollama, or `--node URL`")
+        return
+    _show("NODE STATUS ADDRESS RESIDENT MODELS VERSION", [_node_row(n) for n in status.nodes])
+    if status.queues:
+        header = "MODEL NODE RUNNING SLOTS WAITING DONE FAILED"
+        _show(header, [_queue_row(q) for q in status.queues.values()])
+
+
+def balancer_url(data_dir: str | None = None) -> str:
+    """Return where the balancer of this machine is, running or not."""
+    settings = load({} if data_dir is None else {"data_dir": data_dir})
+    found = run_file.read(settings.directory)
+    return run_file.local_url(settings.host, settings.port) if found is None else found.url
+
+
+def ask(address: str, path: str) -> bytes:
+    """Return the body of a balancer's answer, or raise with what to do."""
+    try:
+        answer = asyncio.run(fetch("GET", address + path, timeout_s=PATIENCE_S))
+    except FetchError as error:
+        raise HerdError(
+            f"no balancer answers at {address}: {error.text}", "start it with `herd`, or give --url"
+        ) from error
+    if answer.status != OK:
+        raise HerdError(f"{address}{path} answered {answer.status}: {answer.body[:200]!r}")
+    return answer.body
+
+
+def _node_row(node: _Node) -> list[str]:
+    resident = ", ".join(model.name for model in node.ollama.models_loaded)
+    on_disk = str(len(node.ollama.models_available))
+    return [node.node_id, node.status, node.ollama_url, resident, on_disk, node.ollama.version]
+
+
+def _queue_row(queue: _Queue) -> list[str]:
+    counts = (queue.in_flight, queue.concurrency, queue.pending, queue.completed, queue.failed)
+    return [queue.model, queue.node_id or "(waiting)", *map(str, counts)]
+
+
+def _show(header: str, rows: list[list[str]]) -> None:
+    """Write a table that needs no colour to be read."""
+    table = [header.split(), *[[_printable(cell) or "-" for cell in row] for row in rows]]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    click.echo()
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+def _printable(cell: str) -> str:
+    """Take away what a node's name could do to the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in cell)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
