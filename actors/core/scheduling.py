@@ -6,6 +6,7 @@ Lines are served by the age of their heads; in a line, a request that cannot use
 (the node failed it before) lets the next few try.
 """
 
+from itertools import islice
 from typing import Literal, TypeAlias
 
 from actors.core import recovery
@@ -154,8 +155,13 @@ def told_slots(node: Node) -> list[Command]:
 
 def _bind(state: State, line: Line, now_us: int, policy: Policy) -> list[Command]:
     """Bind one request of this line, or try one more slot for it."""
-    for request_id in list(line.waiting)[:LOOK_AHEAD]:
+    hopeless: list[bool] = []
+    for request_id in islice(line.waiting, LOOK_AHEAD):
         request = state.requests[request_id]
+        if request.v1 in hopeless:
+            continue
+        if not request.excluded:
+            hopeless.append(request.v1)
         choice = policy(state, request)
         if choice is not None:
             slots = slots_of(choice.node, request.model)
