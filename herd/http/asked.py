@@ -1,0 +1,139 @@
+"""Which model a body asks for, and whether it wants a stream: read as Ollama itself reads it.
+
+Rules
+1. Ollama is written in Go: a key matches in any case, the last one of several counts, null is as
+   good as absent. A balancer that reads otherwise sends a request to the wrong model.
+2. One exact top-level `model` is the rule: the fast path reads it without making the rest of the
+   body into objects. Whatever is odd takes the slow path, which reads as Go does.
+3. Texts of refusals are Ollama's own. They never quote the body.
+"""
+
+import json
+import re
+from typing import Final, TypeAlias
+
+import msgspec
+
+from herd.http.problems import BadRequestError
+
+_MODEL: Final = b'"model"'
+_ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]|\\u017[fF]|\\u212[aA]")
+"""A key may hide behind escapes: the letters of ASCII, and the two that Go folds into them."""
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """What routing needs of a body."""
+
+    model: str
+    stream: bool
+    user: str = ""
+    num_ctx: int = 0
+
+
+class _Options(msgspec.Struct, gc=False):
+    num_ctx: int | None = None
+
+
+class _Body(msgspec.Struct, gc=False):
+    model: str | None = None
+    stream: bool | None = None
+    user: str | None = None
+    options: _Options | None = None
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+_Pairs: TypeAlias = list[tuple[str, object]]
+
+_GO_TYPES: Final[dict[type[object], str]] = {
+    bool: "bool",
+    int: "number",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+_NUM_CTX_LIMIT: Final = 1 << 40
+
+
+def read(body: bytes, *, streams: bool, kind: str) -> Asked:
+    """Read a body; `streams` is what its route does unless told, `kind` Ollama's name for it."""
+    if not body:
+        raise BadRequestError("missing request body")
+    try:
+        found = _decode(body)
+    except msgspec.ValidationError:
+        return _read_slowly(body, streams=streams, kind=kind)
+    except msgspec.DecodeError as error:
+        text = str(error)
+        where = "" if "(byte " in text else f" (byte {len(body)})"
+        raise BadRequestError(f"{text}{where}") from error
+    except UnicodeDecodeError as error:
+        raise BadRequestError(f"JSON is malformed: not UTF-8 (byte {error.start})") from error
+    odd = found.model is None or (b"\\u" in body and _ESCAPED_LETTER.search(body) is not None)
+    if odd or body.lower().count(_MODEL) != 1:
+        return _read_slowly(body, streams=streams, kind=kind)
+    options = found.options
+    return Asked(
+        found.model or "",
+        streams if found.stream is None else found.stream,
+        found.user or "",
+        0 if options is None else _context(options.num_ctx),
+    )
+
+
+def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:
+    """Read as Go's encoding/json does, pair by pair."""
+    try:
+        document: object = json.loads(body, object_pairs_hook=_Object)
+    except (ValueError, RecursionError) as error:
+        where = f" (byte {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
+        raise BadRequestError(f"JSON is malformed{where}") from error
+    if not isinstance(document, _Object):
+        raise BadRequestError(
+            f"json: cannot unmarshal {_go_type(document)} into Go value of type api.{kind}"
+        )
+    model, stream, user, num_ctx = "", streams, "", 0
+    for key, value in document.pairs:
+        match key.casefold(), value:
+            case _, None:
+                continue
+            case "model", str():
+                model = value
+            case "stream", bool():
+                stream = value
+            case ("model" | "stream") as name, _:
+                wanted = "string" if name == "model" else "bool"
+                raise BadRequestError(
+                    f"json: cannot unmarshal {_go_type(value)} into Go struct field "
+                    f"{kind}.{name} of type {wanted}"
+                )
+            case "user", str():
+                user = value
+            case "options", _Object():
+                num_ctx = _context(dict(value.pairs).get("num_ctx"))
+            case _:
+                continue
+    readable = model.encode("utf-8", "replace").decode()  # a lone surrogate is no name
+    return Asked(readable, stream, user, num_ctx)
+
+
+class _Object:
+    """A JSON object with its pairs in order, doubles and all."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: _Pairs) -> None:
+        self.pairs = pairs
+
+
+def _context(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return int(value) if 0 < value < _NUM_CTX_LIMIT else 0
+
+
+def _go_type(value: object) -> str:
+    if isinstance(value, _Object):
+        return "object"
+    return "null" if value is None else _GO_TYPES.get(type(value), "value")

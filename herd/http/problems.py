@@ -1,0 +1,111 @@
+"""What clients are told when something goes wrong: who was at fault, and what to do.
+
+Rules
+1. The body has the shape of the API family that was asked, and its words where Ollama has words.
+2. A text may name a model, a node and what the node said: its reader sent them. Facts and log
+   lines get the short name of the problem only (`short_error`): a node's error may echo a prompt.
+"""
+
+import re
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from herd.errors import HerdError
+from herd.http.wire import Header
+
+Family: TypeAlias = Literal["ollama", "openai"]
+
+NO_NODE: Final = "no node online: run `herd node` on a machine with Ollama, or `--node URL`"
+TEXT_BYTES: Final = 500
+
+JSON_UTF8: Final[Header] = (b"Content-Type", b"application/json; charset=utf-8")
+JSON: Final[Header] = (b"Content-Type", b"application/json")
+TEXT: Final[Header] = (b"Content-Type", b"text/plain")
+
+_OPENAI_TYPES: Final[dict[int, str]] = {400: "invalid_request_error", 404: "not_found_error"}
+
+
+class BadRequestError(HerdError):
+    """A body that says nothing we could act on: 400 with Ollama's own text."""
+
+
+REFUSALS: Final[dict[str, str]] = {
+    "unknown_model": "model '{model}' not found",
+    "queue_full": "too many requests wait for model '{model}': see /dashboard, and try again later",
+    "hold_timeout": "model '{model}' is on no node that is online now: start the node that has it, "
+    "or pull it on another",
+    "queue_timeout": "no slot for model '{model}' became free in time: see /dashboard, and try "
+    "again later",
+    "deadline": "no slot for model '{model}' became free within the deadline of this request",
+    "node_failed": "node failed: {detail}",
+    "internal_error": "herd made a mistake with this request; the log has it",
+    "control_away": "the control process of herd does not answer; it should be back in a moment",
+    "reaped": "no progress for too long: herd ended this request",
+}
+"""Why control, or the front in its place, refuses or ends a request: what the client is told."""
+
+GATEWAY_TIMEOUT: Final = 504
+
+
+def refusal(reason: str, *, model: str, detail: str, online: bool) -> str:
+    """Say why a request gets no node."""
+    if reason == "hold_timeout" and not online:
+        return NO_NODE
+    text = REFUSALS.get(reason, "this request was ended: {detail}")
+    return text.format(model=model, detail=detail or reason.replace("_", " "))
+
+
+def body(family: Family, status: int, text: str) -> bytes:
+    """Return an error's body in the shape of its family."""
+    if family == "ollama":
+        return msgspec.json.encode({"error": text})
+    kind = _OPENAI_TYPES.get(status, "api_error")
+    error = {"message": text, "type": kind, "param": None, "code": None}
+    return msgspec.json.encode({"error": error})
+
+
+def content_type(family: Family) -> Header:
+    """Return the type that the family's errors have."""
+    return JSON_UTF8 if family == "ollama" else JSON
+
+
+# What a node said
+
+_KNOWN: Final = (
+    (re.compile(rb"server busy", re.IGNORECASE), "server busy"),
+    (re.compile(rb"loading model", re.IGNORECASE), "loading model"),
+    (re.compile(rb"requires more system memory", re.IGNORECASE), "not enough memory"),
+    (re.compile(rb"out of memory|cudamalloc failed", re.IGNORECASE), "out of memory"),
+    (
+        re.compile(rb"llama runner|model runner|runner process", re.IGNORECASE),
+        "model runner failed",
+    ),
+    (re.compile(rb"timed? ?out", re.IGNORECASE), "timed out"),
+)
+
+
+class _Error(msgspec.Struct, gc=False):
+    message: str = ""
+
+
+class _Said(msgspec.Struct, gc=False):
+    error: str | _Error = ""
+
+
+def short_error(status: int, said: bytes) -> str:
+    """Name a node's error by its status and a known kind; never quote it."""
+    for pattern, name in _KNOWN:
+        if pattern.search(said):
+            return f"answered {status}: {name}"
+    return f"answered {status}"
+
+
+def whole_error(status: int, said: bytes) -> str:
+    """Return what a node said, for the eyes of the client who made it say so."""
+    try:
+        error = msgspec.json.decode(said, type=_Said).error
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return f"answered {status}"
+    text = error if isinstance(error, str) else error.message
+    return f"answered {status}: {text[:TEXT_BYTES]}" if text else f"answered {status}"

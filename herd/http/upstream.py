@@ -1,0 +1,324 @@
+"""Connections to nodes: kept alive, used again, given up at once when nobody wants the answer.
+
+Rules
+1. One pool for a node's address; the connection used last is used first.
+2. A connection carries one request at a time. It goes back to its pool only after a whole answer
+   with nothing behind it; bytes that nobody asked for end it.
+3. A pooled connection may have died meanwhile (llama.cpp closes after 5 s and 100 requests): the
+   receiver is told `reused`, and may ask once more on a fresh one.
+4. The parser knows the framing; body bytes are handed on as they are.
+"""
+
+import asyncio
+import ssl
+from functools import cache
+from typing import Final, Protocol, cast
+
+import httptools
+
+from herd.http import wire
+from herd.http.client import Target, reason
+from herd.http.wire import Header
+from herd.tasks import spawn
+
+CONNECT_TIMEOUT_S: Final = 5.0
+IDLE_S: Final = 60.0
+MOST_IDLE: Final = 256
+HEAD_BYTES: Final = 64 * 1024
+WRITE_APART_BYTES: Final = 16 * 1024
+
+
+class Receiver(Protocol):
+    """Who asked, and hears the answer."""
+
+    def connected(self, connection: "Connection") -> None:
+        """Know the connection that carries the request."""
+        ...
+
+    def unreachable(self, error: str) -> None:
+        """Know that no connection could be made."""
+        ...
+
+    def heard(self, body: bytes, *, ended: bool) -> None:
+        """Take a piece of the body; the connection holds status and headers."""
+        ...
+
+    def lost(self, error: str) -> None:
+        """Know that the answer will not come to its end."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """One connection to a node."""
+
+    __slots__ = (
+        "_body",
+        "_delimited",
+        "_ended",
+        "_head_bytes",
+        "_in_head",
+        "_parser",
+        "_paused",
+        "_pool",
+        "_receiver",
+        "_spoiled",
+        "_transport",
+        "headers",
+        "idle_s",
+        "length",
+        "reused",
+        "silent",
+        "status",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, pool: "Pool") -> None:
+        """Wait for the transport."""
+        # Per connection
+        self._pool = pool
+        self._parser = httptools.HttpResponseParser(self)
+        self._paused = False
+        self._spoiled = False
+        self.idle_s = 0.0
+        self.reused = False
+        """It carried a request before."""
+        # Per request
+        self._receiver: Receiver | None = None
+        self._body: list[bytes] = []
+        self._in_head = True
+        self._head_bytes = 0
+        self._ended = True
+        self._delimited = False
+        self.silent = True
+        """No byte of this answer has come."""
+        self.status = 0
+        self.headers: list[Header] = []
+        """As they came, with the hop-by-hop ones."""
+        self.length: int | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can carry a request now."""
+        return not self._spoiled and not self._transport.is_closing()
+
+    def ask(self, data: bytes, body: bytes, receiver: Receiver) -> None:
+        """Send a request: its head, and its body."""
+        self._receiver = receiver
+        self._ended = False
+        self.silent = True
+        self._begin_head()
+        if len(body) < WRITE_APART_BYTES:
+            self._transport.write(data + body)
+        else:
+            self._transport.write(data)
+            self._transport.write(body)
+
+    def abort(self) -> None:
+        """Give up at once: a node stops generating when its client goes."""
+        self._receiver = None
+        self._spoiled = True
+        self._transport.abort()
+
+    def pause(self) -> None:
+        """Read no more for now: the client is slower than the node."""
+        if not self._paused and self.usable:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused:
+            self._paused = False
+            if self.usable:
+                self._transport.resume_reading()
+
+    # The transport's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; what was read goes to the receiver in one piece."""
+        if self._receiver is None:
+            self.abort()
+            return
+        self.silent = False
+        failed = ""
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._spoiled = True
+            failed = f"not an HTTP answer: {error}" if not self._ended else ""
+        if self._in_head and not failed:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                failed = "more headers than fit"
+        self._pass_on(failed)
+
+    def eof_received(self) -> bool:
+        """Let the transport close itself."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the receiver, if one still waits."""
+        self._spoiled = True
+        self._pool.forget(self)
+        receiver, self._receiver = self._receiver, None
+        if receiver is None:
+            return
+        if exc is None and not self._in_head and not self._delimited:
+            receiver.heard(b"", ended=True)
+        else:
+            receiver.lost("connection closed" if exc is None else "connection reset")
+
+    # The parser's callbacks
+
+    def on_message_begin(self) -> None:
+        """Begin a head: the first, or the one after an interim answer."""
+        if self._ended:
+            self._spoiled = True  # an answer to no question
+        else:
+            self._begin_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; trailers are dropped."""
+        if not self._in_head or self._ended:
+            return
+        self.headers.append((name, value))
+        kind = wire.kind_of(name)
+        if kind == wire.CONTENT_LENGTH and value.isdigit():
+            self.length = int(value)
+            self._delimited = True
+        elif kind == wire.TRANSFER_ENCODING:
+            self._delimited = value.lower().endswith(b"chunked")
+
+    def on_headers_complete(self) -> None:
+        """Know the status; after an interim one, the answer is still to come."""
+        if not self._ended:
+            self.status = self._parser.get_status_code()
+            self._in_head = self.status < 200  # noqa: PLR2004 (1xx)
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of the body until all of this read is parsed."""
+        if not self._ended:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """Know the end."""
+        if not self._in_head:
+            self._ended = True
+            if not self._parser.should_keep_alive():
+                self._spoiled = True
+
+    # Inside
+
+    def _begin_head(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        self._delimited = False
+        self.status = 0
+        self.headers = []
+        self.length = None
+
+    def _pass_on(self, failed: str) -> None:
+        parts = self._body
+        body = b""
+        if parts:
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            parts.clear()
+        receiver = self._receiver
+        if receiver is None:
+            return
+        if failed:
+            self.abort()
+            if body:
+                receiver.heard(body, ended=False)
+            receiver.lost(failed)
+        elif self._ended:
+            self._receiver = None
+            self.resume()
+            self._pool.take_back(self)
+            receiver.heard(body, ended=True)
+        elif body:
+            receiver.heard(body, ended=False)
+
+
+class Pool:
+    """The connections to one address."""
+
+    __slots__ = ("_idle", "_loop", "_target", "host", "prefix")
+
+    def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
+        """Belong to the node at that URL, which may have a path of its own."""
+        self._target = Target(url)
+        self._loop = loop
+        self._idle: list[Connection] = []
+        self.host = self._target.authority.encode("ascii")
+        """What the node calls itself: an Ollama refuses other Hosts."""
+        self.prefix = self._target.path.rstrip("/").encode("ascii")
+
+    def ask(self, head: bytes, body: bytes, receiver: Receiver) -> asyncio.Task[None] | None:
+        """Send a request on a pooled connection, or on a new one: then return its task."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                connection.ask(head, body, receiver)
+                receiver.connected(connection)
+                return None
+        return self.dial(head, body, receiver)
+
+    def dial(self, head: bytes, body: bytes, receiver: Receiver) -> asyncio.Task[None]:
+        """Send a request on a new connection."""
+        return spawn(self._dial(head, body, receiver), name="connect")
+
+    def take_back(self, connection: Connection) -> None:
+        """Keep a connection for the next request, if it can be used again."""
+        if connection.usable and len(self._idle) < MOST_IDLE:
+            connection.reused = True
+            connection.idle_s = 0.0
+            self._idle.append(connection)
+        else:
+            connection.abort()
+
+    def forget(self, connection: Connection) -> None:
+        """Let a connection go that died while it was idle."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def sweep(self, elapsed_s: float) -> None:
+        """Close what was idle for too long."""
+        for connection in tuple(self._idle):
+            connection.idle_s += elapsed_s
+            if connection.idle_s > IDLE_S:
+                self._idle.remove(connection)
+                connection.abort()
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        while self._idle:
+            self._idle.pop().abort()
+
+    async def _dial(self, head: bytes, body: bytes, receiver: Receiver) -> None:
+        target = self._target
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, connection = await self._loop.create_connection(
+                    lambda: Connection(self),
+                    target.host,
+                    target.port,
+                    ssl=_tls() if target.secure else None,
+                )
+        except TimeoutError:
+            receiver.unreachable(f"no connection within {CONNECT_TIMEOUT_S:g} s")
+        except OSError as error:
+            receiver.unreachable(reason(error))
+        else:
+            connection.ask(head, body, receiver)
+            receiver.connected(connection)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()

@@ -1,0 +1,262 @@
+"""What an answer says of itself, read while its bytes pass: tokens, times, whether it is whole.
+
+Rules
+1. Bytes are looked at, never changed, and only the end is kept: `KEPT_BYTES`, or one line.
+2. A stream is whole only if it says so: NDJSON with `"done":true`, SSE with `[DONE]`. Clients take
+   a clean end for success, so somebody has to know.
+3. A JSON string holds no line break, so line and event ends are ends; and it holds no bare quote,
+   so `"eval_count":7` found in the bytes is a key, never a text.
+"""
+
+import re
+from typing import Final, Protocol
+
+import msgspec
+
+from events import UsageSource
+
+KEPT_BYTES: Final = 64 * 1024
+_LINE_KEPT_BYTES: Final = 1024 * 1024
+_SSE_KEPT_BYTES: Final = 8 * 1024
+_NS: Final = 1e9
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """What an answer said of itself, at its end."""
+
+    whole: bool
+    """It ended as its format says that an answer ends."""
+    failed: bool = False
+    """The node ended it with an error of its own, which the client has seen."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    load_s: float = 0.0
+    source: UsageSource = "none"
+    finish: str = ""
+
+
+class Reading(Protocol):
+    """The reader of one answer."""
+
+    tokens: int
+    """Data events so far."""
+
+    def feed(self, data: bytes) -> None:
+        """Look at the next bytes."""
+        ...
+
+    def usage(self) -> Usage:
+        """Tell what was found, at the end."""
+        ...
+
+    def last_words(self, error: str) -> bytes:
+        """Return what tells the client that this answer broke off; nothing if nothing can."""
+        ...
+
+
+def reading_of(content_type: bytes) -> Reading:
+    """Return the reader for an answer of that type."""
+    kind = content_type.partition(b";")[0].strip().lower()
+    if kind == b"application/x-ndjson":
+        return Ndjson()
+    if kind == b"text/event-stream":
+        return Sse()
+    return Json()
+
+
+class _Tokens(msgspec.Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    finish_reason: str | None = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    """The keys of all families at once: they do not collide."""
+
+    done: bool = False
+    done_reason: str | None = None
+    load_duration: int | None = None
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
+    usage: _Tokens | None = None
+    choices: list[_Choice] | None = None
+    error: msgspec.Raw = msgspec.Raw(b"")
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+_EMPTY: Final = _Answer()
+_NUMBERS: Final = re.compile(
+    rb'"(load_duration|prompt_eval_count|eval_count|prompt_tokens|completion_tokens)"\s*:\s*(\d+)'
+)
+
+
+class Ndjson:
+    """One JSON object a line: Ollama's streams."""
+
+    __slots__ = ("_line", "tokens")
+
+    def __init__(self) -> None:
+        """Begin at the start of a line."""
+        self.tokens = 0
+        self._line = b""
+
+    def feed(self, data: bytes) -> None:
+        """Keep the last line."""
+        self.tokens += data.count(b"\n")
+        start = data.rfind(b"\n", 0, -1) + 1
+        if start:
+            self._line = data[start:]
+        elif self._line.endswith(b"\n"):
+            self._line = data
+        else:
+            self._line = (self._line + data)[-_LINE_KEPT_BYTES:]
+
+    def usage(self) -> Usage:
+        """Read the last line."""
+        answer = _decoded(self._line)
+        if answer.error:
+            return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
+        if not answer.done:  # only a last line has a duration, however long its `context` is
+            whole = len(self._line) >= _LINE_KEPT_BYTES and b'"total_duration":' in self._line
+            return _usage(_from_tail(self._line[-KEPT_BYTES:]), whole=whole)
+        return _usage(answer, whole=True)
+
+    def last_words(self, error: str) -> bytes:
+        """End the line, if one is open, and say so in the next."""
+        start = b"\n" if self._line and not self._line.endswith(b"\n") else b""
+        return start + msgspec.json.encode({"error": error}) + b"\n"
+
+
+class Sse:
+    """Server-sent events: the streams of the OpenAI family."""
+
+    __slots__ = ("_tail", "tokens")
+
+    def __init__(self) -> None:
+        """Begin at the start of an event."""
+        self.tokens = 0
+        self._tail = b""
+
+    def feed(self, data: bytes) -> None:
+        """Count the events, keep the last ones."""
+        self.tokens += data.count(b"\n\n") + data.count(b"\n\r\n")
+        tail = self._tail
+        if data[:1] == b"\n" and tail[-1:] == b"\n":
+            self.tokens += 1
+        if len(data) >= _SSE_KEPT_BYTES:
+            self._tail = data[-KEPT_BYTES:]
+        elif len(tail) + len(data) > KEPT_BYTES:
+            self._tail = tail[-_SSE_KEPT_BYTES:] + data
+        else:
+            self._tail = tail + data
+
+    def usage(self) -> Usage:
+        """Read the last events, newest first."""
+        whole = False
+        tokens: _Tokens | None = None
+        finish = ""
+        for line in reversed(self._tail.splitlines()):
+            if not line.startswith(b"data:"):
+                continue
+            text = line[5:].strip()
+            if text == b"[DONE]":
+                whole = True
+                continue
+            event = _decoded(text)
+            if event.error and not whole:
+                return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
+            tokens = tokens or event.usage
+            if event.choices and event.choices[0].finish_reason:
+                finish = event.choices[0].finish_reason
+                break
+        counted = self.tokens - whole
+        if tokens is None:
+            return Usage(whole=whole, completion_tokens=counted, source="counted", finish=finish)
+        return Usage(
+            whole=whole,
+            prompt_tokens=tokens.prompt_tokens or 0,
+            completion_tokens=tokens.completion_tokens or 0,
+            source="reported",
+            finish=finish,
+        )
+
+    def last_words(self, error: str) -> bytes:
+        """End the event, if one is open, and send an error as the next."""
+        tail = self._tail
+        start = b"" if not tail or tail.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
+        body = {"error": {"message": error, "type": "api_error", "param": None, "code": None}}
+        return start + b"data: " + msgspec.json.encode(body) + b"\n\n"
+
+
+class Json:
+    """One JSON value, whole at its end: its framing tells whether it broke off."""
+
+    __slots__ = ("_parts", "_size_bytes", "tokens")
+
+    def __init__(self) -> None:
+        """Begin."""
+        self.tokens = 0
+        self._parts: list[bytes] = []
+        self._size_bytes = 0
+
+    def feed(self, data: bytes) -> None:
+        """Keep all of a small body, the end of a large one."""
+        self._parts.append(data)
+        self._size_bytes += len(data)
+        if self._size_bytes > 2 * KEPT_BYTES and len(self._parts) > 1:
+            self._parts = [b"".join(self._parts)[-KEPT_BYTES:]]
+            self._size_bytes = KEPT_BYTES + 1  # for good: its start is gone
+
+    def usage(self) -> Usage:
+        """Read the body, or the end of it."""
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        if self._size_bytes <= KEPT_BYTES:
+            return _usage(_decoded(body), whole=True)
+        return _usage(_from_tail(body[-KEPT_BYTES:]), whole=True)
+
+    def last_words(self, error: str) -> bytes:
+        """Say nothing: an unfinished JSON value cannot take a message."""
+        del error
+        return b""
+
+
+def _decoded(text: bytes) -> _Answer:
+    try:
+        return _decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _EMPTY
+
+
+def _from_tail(tail: bytes) -> _Answer:
+    """Find the figures at the end of a JSON text whose start was not kept."""
+    found = {key: int(number) for key, number in _NUMBERS.findall(tail)}
+    answer = _Answer(
+        load_duration=found.get(b"load_duration"),
+        prompt_eval_count=found.get(b"prompt_eval_count"),
+        eval_count=found.get(b"eval_count"),
+    )
+    if b"prompt_tokens" in found or b"completion_tokens" in found:
+        answer.usage = _Tokens(found.get(b"prompt_tokens"), found.get(b"completion_tokens"))
+    return answer
+
+
+def _usage(answer: _Answer, *, whole: bool) -> Usage:
+    tokens = answer.usage
+    if tokens is not None:
+        prompt, completion = tokens.prompt_tokens, tokens.completion_tokens
+    else:
+        prompt, completion = answer.prompt_eval_count, answer.eval_count
+    finish = answer.done_reason
+    if finish is None and answer.choices:
+        finish = answer.choices[0].finish_reason
+    return Usage(
+        whole=whole,
+        prompt_tokens=prompt or 0,
+        completion_tokens=completion or 0,
+        load_s=(answer.load_duration or 0) / _NS,
+        source="none" if prompt is None and completion is None else "reported",
+        finish=finish or "",
+    )
