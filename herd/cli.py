@@ -17,6 +17,7 @@ from herd.errors import HerdError
 COMMANDS = {
     "run": "Run the balancer (what `herd` alone does).",
     "status": "Show the fleet: nodes, models, queues.",
+    "replay": "Rebuild herd's state from its log, and verify every decision.",
     "where": "Show every path and address that herd uses here.",
 }
 """Every command with its line in `herd --help`; the module is `herd.commands.NAME`."""

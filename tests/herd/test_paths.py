@@ -23,8 +23,8 @@ def test_all_directories_are_made_for_their_owner_only(tmp_path: Path) -> None:
 
 
 def test_the_default_is_shared_with_ollama_herd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert default_data_dir({}).root == Path("/home/someone/.fleet-manager")
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert default_data_dir({}).root == Path("/somewhere/.fleet-manager")
     assert default_data_dir({"FLEET_DATA_DIR": "/data"}).root == Path("/data")
 
 
