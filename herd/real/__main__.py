@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from types import FrameType
 
 import click
 import msgspec
@@ -20,7 +21,7 @@ def main(name: str, port: int, slots: int, threads: int) -> None:
     """Serve SmolLM2-135M by llama.cpp's own server."""
     set_title(f"real node {name}")
     die_with_parent()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _finish)
     try:
         server, url = serve(port, slots, threads)
     except HerdError as error:
@@ -29,6 +30,10 @@ def main(name: str, port: int, slots: int, threads: int) -> None:
     sys.stdout.flush()
     sys.stdin.read()
     del server
+
+
+def _finish(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (a signal handler's)
+    sys.exit(0)
 
 
 if __name__ == "__main__":
