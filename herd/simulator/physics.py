@@ -95,6 +95,8 @@ class Machine:
         self.runners: dict[str, Runner] = {}
         self.pending: deque[Sequence] = deque()
         self.loading: Runner | None = None
+        self.peak_running = 0
+        """The most jobs that held a slot at once."""
         self._pumping = False
         self._out: list[Output] = []
 
@@ -231,6 +233,7 @@ class Machine:
         if runner.in_use:
             busy = sum(1 for other in self.runners.values() if other.busy and other is not runner)
             runner.begin_step(self.now_s, busy + 1)
+            self.peak_running = max(self.peak_running, self.running())
             return
         if runner.loading:
             self._drop(runner, "aborted")

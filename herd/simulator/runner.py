@@ -44,13 +44,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Timings(msgspec.Struct, frozen=True, gc=False):
     """Where the time of one job went, in seconds."""
 
-    total_s: float
-    load_s: float
+    total_s: float = 0.0
+    load_s: float = 0.0
     """From its arrival until its model was resident, waiting for other loads included."""
-    slot_s: float
+    slot_s: float = 0.0
     """Waiting for a slot."""
-    prefill_s: float
-    decode_s: float
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
 
 
 class Tokens(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,335 @@
+"""Bodies in: what a client asks of a simulated node, in Ollama's own API and in OpenAI's.
+
+- Types are checked as Go's decoder does, and refused in its words as far as they can be told.
+- Names of fields are matched in any case if `model` was not found as it is written: Go does so.
+- What has no meaning for a machine without a model (sampling, images) is taken and ignored.
+"""
+
+import re
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+Family: TypeAlias = Literal["ollama", "openai"]
+
+_DURATION = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+")
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+_WRONG_TYPE = re.compile(r"Expected `([^`]+)`, got `([^`]+)`(?: - at `\$\.?([^`]*)`)?")
+_GO_TYPES = {"int": "number", "float": "number", "str": "string"}
+_BYTE = re.compile(r"\(byte (\d+)\)")
+
+CHARACTERS_PER_TOKEN = 4
+TEMPLATE_TOKENS = 10
+"""What a chat template puts around the messages."""
+
+
+class AskError(Exception):
+    """A request that is refused at once."""
+
+    def __init__(self, status: int, text: str) -> None:
+        """Say what the client is told."""
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is asked, whatever the API."""
+
+    model: str
+    """As the client spelled it."""
+    text: str = ""
+    """All of the prompt: its length and its hash are what counts here."""
+    inputs: tuple[str, ...] = ()
+    """Of an embedding: one vector each."""
+    template_tokens: int = 0
+    most_tokens: int = 0
+    """The longest answer wanted; 0: not said."""
+    stream: bool = False
+    usage: bool = False
+    """A stream shall end with a chunk of usage."""
+    num_ctx: int | None = None
+    keep_alive_s: float | None = None
+    truncate: bool = True
+    think: bool = False
+    tools: bool = False
+    json: bool = False
+    base64: bool = False
+    dimensions: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Count tokens as this node does: by the length of the text. 0 only without a text."""
+        if not self.text:
+            return 0
+        return self.template_tokens + max(1, len(self.text) // CHARACTERS_PER_TOKEN)
+
+
+# Bodies, as their APIs write them. Lists of unknown things are kept as they are.
+
+
+class _Options(msgspec.Struct, gc=False):
+    num_ctx: int | None = None
+    num_predict: int | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    role: str = ""
+    content: str = ""
+
+
+class _Native(msgspec.Struct, gc=False):
+    model: str = ""
+    stream: bool | None = None
+    keep_alive: int | float | str | None = None
+    options: _Options | None = None
+    truncate: bool | None = None
+    think: bool | str | None = None
+    format: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class ChatRequest(_Native, gc=False):
+    """`POST /api/chat`."""
+
+    messages: list[_Message] | None = None
+    tools: list[msgspec.Raw] | None = None
+
+
+class GenerateRequest(_Native, gc=False):
+    """`POST /api/generate`."""
+
+    prompt: str = ""
+    system: str = ""
+    suffix: str = ""
+
+
+class EmbedRequest(_Native, gc=False):
+    """`POST /api/embed`, and `/api/embeddings` with `prompt`."""
+
+    input: str | list[str] | None = None
+    prompt: str = ""
+    dimensions: int | None = None
+
+
+class _Part(msgspec.Struct, gc=False):
+    type: str = ""
+    text: str = ""
+
+
+class _OpenAIMessage(msgspec.Struct, gc=False):
+    role: str = ""
+    content: str | list[_Part] | None = None
+
+
+class _StreamOptions(msgspec.Struct, gc=False):
+    include_usage: bool = False
+
+
+class _Format(msgspec.Struct, gc=False):
+    type: str = ""
+
+
+class _OpenAI(msgspec.Struct, gc=False):
+    model: str = ""
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class ChatCompletionRequest(_OpenAI, gc=False):
+    """`POST /v1/chat/completions`."""
+
+    messages: list[_OpenAIMessage] | None = None
+    max_completion_tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    tools: list[msgspec.Raw] | None = None
+    response_format: _Format | None = None
+
+
+class CompletionRequest(_OpenAI, gc=False):
+    """`POST /v1/completions`."""
+
+    prompt: str | list[str] = ""
+
+
+class EmbeddingRequest(msgspec.Struct, gc=False):
+    """`POST /v1/embeddings`."""
+
+    model: str = ""
+    input: str | list[str] | None = None
+    encoding_format: str = ""
+    dimensions: int | None = None
+
+
+class NameRequest(msgspec.Struct, gc=False):
+    """`POST /api/show`."""
+
+    model: str = ""
+    name: str = ""
+
+
+T = TypeVar("T")
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """Read a body; `AskError` 400 says what is wrong with it."""
+    if not body.strip():
+        raise AskError(400, "missing request body")
+    try:
+        found = msgspec.json.decode(body, type=kind)
+        if not getattr(found, "model", ""):
+            fields = msgspec.json.decode(body, type=dict[str, object])
+            found = msgspec.convert({key.lower(): fields[key] for key in fields}, kind)
+    except msgspec.ValidationError as error:
+        raise AskError(400, _unmarshal_error(str(error), kind.__name__)) from error
+    except msgspec.DecodeError as error:
+        raise AskError(400, _syntax_error(str(error), body)) from error
+    return found
+
+
+def _unmarshal_error(text: str, struct: str) -> str:
+    found = _WRONG_TYPE.match(text)
+    if found is None:
+        return f"json: {text}"
+    wanted, got, path = found.groups()
+    goes = f"Go value of type api.{struct}" if not path else f"Go struct field {struct}.{path}"
+    got = _GO_TYPES.get(got, got)
+    return f"json: cannot unmarshal {got} into {goes} of type {wanted.replace('str', 'string')}"
+
+
+def _syntax_error(text: str, body: bytes) -> str:
+    at = _BYTE.search(text)
+    if at is None or int(at.group(1)) >= len(body):
+        return "unexpected EOF"
+    character = chr(body[int(at.group(1))])
+    return f"invalid character '{character}' looking for beginning of value ({text})"
+
+
+def duration_s(value: float | str | None) -> float | None:
+    """Read a keep_alive: a number of seconds, or a Go duration; negative means for ever."""
+    if value is None or isinstance(value, int | float):
+        return value
+    if value == "0":
+        return 0.0
+    if not _DURATION.fullmatch(value):
+        missing = "missing unit in" if re.fullmatch(r"[+-]?\d+\.?\d*", value) else "invalid"
+        raise AskError(400, f'time: {missing} duration "{value}"')
+    total = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(value))
+    return -total if value.startswith("-") else total
+
+
+# One function a route.
+
+
+def chat(body: bytes) -> Ask:
+    """Read `POST /api/chat`."""
+    asked = decode(body, ChatRequest)
+    if not asked.model:
+        raise AskError(400, "model is required")
+    text = "\n".join(message.content for message in asked.messages or ())
+    return _native(asked, text or " " * bool(asked.messages), bool(asked.tools), TEMPLATE_TOKENS)
+
+
+def generate(body: bytes) -> Ask:
+    """Read `POST /api/generate`."""
+    asked = decode(body, GenerateRequest)
+    text = asked.system + asked.prompt + asked.suffix if asked.prompt else ""
+    return _native(asked, text, tools=False, template_tokens=TEMPLATE_TOKENS)
+
+
+def _native(asked: _Native, text: str, tools: bool, template_tokens: int) -> Ask:  # noqa: FBT001
+    options = asked.options or _Options()
+    return Ask(
+        model=asked.model,
+        text=text,
+        template_tokens=template_tokens,
+        most_tokens=max(0, options.num_predict or 0),
+        stream=asked.stream is not False,
+        num_ctx=options.num_ctx,
+        keep_alive_s=duration_s(asked.keep_alive),
+        truncate=asked.truncate is not False,
+        think=bool(asked.think),
+        tools=tools,
+        json=bytes(asked.format) not in {b"null", b'""'},
+    )
+
+
+def embed(body: bytes) -> Ask:
+    """Read `POST /api/embed`: empty inputs only load the model."""
+    asked = decode(body, EmbedRequest)
+    inputs = (asked.input,) if isinstance(asked.input, str) else tuple(asked.input or ())
+    return _embedding(asked, tuple(text for text in inputs if text) and inputs)
+
+
+def embeddings(body: bytes) -> Ask:
+    """Read `POST /api/embeddings`."""
+    asked = decode(body, EmbedRequest)
+    return _embedding(asked, (asked.prompt,) if asked.prompt else ())
+
+
+def _embedding(asked: EmbedRequest, inputs: tuple[str, ...]) -> Ask:
+    return Ask(
+        model=asked.model,
+        text="".join(inputs),
+        inputs=inputs,
+        num_ctx=(asked.options or _Options()).num_ctx,
+        keep_alive_s=duration_s(asked.keep_alive),
+        truncate=asked.truncate is not False,
+        dimensions=max(0, asked.dimensions or 0),
+    )
+
+
+def chat_completion(body: bytes) -> Ask:
+    """Read `POST /v1/chat/completions`."""
+    asked = decode(body, ChatCompletionRequest)
+    if not asked.messages:
+        raise AskError(400, "[] is too short - 'messages'")
+    if not asked.model:
+        raise AskError(400, "model is required")
+    wants = asked.response_format.type if asked.response_format is not None else ""
+    return Ask(
+        model=asked.model,
+        text="\n".join(_content(message) for message in asked.messages) or " ",
+        template_tokens=TEMPLATE_TOKENS,
+        most_tokens=asked.max_completion_tokens or asked.max_tokens or 0,
+        stream=bool(asked.stream),
+        usage=asked.stream_options is not None and asked.stream_options.include_usage,
+        tools=bool(asked.tools),
+        json=wants in {"json_object", "json_schema"},
+    )
+
+
+def _content(message: _OpenAIMessage) -> str:
+    if isinstance(message.content, list):
+        return "\n".join(part.text for part in message.content)
+    return message.content or ""
+
+
+def completion(body: bytes) -> Ask:
+    """Read `POST /v1/completions`."""
+    asked = decode(body, CompletionRequest)
+    prompt = asked.prompt if isinstance(asked.prompt, str) else "\n".join(asked.prompt)
+    return Ask(
+        model=asked.model,
+        text=prompt or " ",
+        most_tokens=asked.max_tokens or 0,
+        stream=bool(asked.stream),
+        usage=asked.stream_options is not None and asked.stream_options.include_usage,
+    )
+
+
+def openai_embedding(body: bytes) -> Ask:
+    """Read `POST /v1/embeddings`."""
+    asked = decode(body, EmbeddingRequest)
+    inputs = (asked.input,) if isinstance(asked.input, str) else tuple(asked.input or ())
+    if not any(inputs):
+        raise AskError(400, "invalid input")
+    if asked.encoding_format not in {"", "float", "base64"}:
+        raise AskError(400, "invalid encoding_format: must be 'float' or 'base64'")
+    return Ask(
+        model=asked.model,
+        text="".join(inputs),
+        inputs=inputs,
+        base64=asked.encoding_format == "base64",
+        dimensions=max(0, asked.dimensions or 0),
+    )

@@ -1,0 +1,316 @@
+"""A simulated Ollama node: its routes, its faults, its counters, on herd's own HTTP server.
+
+It answers like Ollama (`/`, `/api/*`, `/v1/*`), says in every answer that it is simulated, and has
+two routes of its own: `GET /sim/stats`, and `POST /sim/fault` to make something go wrong.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
+
+from herd.http.server import Exchange, Listener, listen
+from herd.simulator import asks, ollama_bodies, openai_bodies
+from herd.simulator.asks import AskError
+from herd.simulator.engine import Engine
+from herd.simulator.faults import NONE, Fault, FaultKind, Stats
+from herd.simulator.hardware import NodeSpec
+from herd.simulator.inference import ERRORS, JSON_TYPES, ROUTES, Planner, find
+from herd.simulator.physics import Timings
+from herd.simulator.reply import End, Plan, Reply
+from herd.tasks import spawn
+
+_JSON = ((b"Content-Type", ollama_bodies.Chat.whole_type),)
+_TEXT = ((b"Content-Type", b"text/plain; charset=utf-8"),)
+_GET = (b"GET",)
+_GET_HEAD = (b"GET", b"HEAD")
+_POST = (b"POST",)
+_DRAIN_S = 3600.0
+_END_S = 1.0
+_BACKLOG = 4096
+
+Served: TypeAlias = tuple[tuple[bytes, ...], Callable[[Exchange], None]]
+"""The methods of a path, and who answers."""
+
+
+class SimulatedNode:
+    """One node on one port."""
+
+    _engine: Engine
+    """Made by `start`, on its loop."""
+
+    def __init__(
+        self, spec: NodeSpec, *, time_scale: float = 1.0, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        """Describe it; `time_scale` 10 makes all its work ten times as fast."""
+        self.spec = spec
+        self.host = host
+        self.port = port
+        self._time_scale = time_scale
+        self._planner = Planner(spec)
+        self._stats = Stats(name=spec.name)
+        self._replies: dict[int, Reply] = {}
+        self._held: dict[Exchange, None] = {}
+        self._listener: Listener | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._retired: list[Listener] = []
+        self._stopped = False
+        self._fault = NONE
+        self._hits_left = 0
+        self._healing: asyncio.TimerHandle | None = None
+        self._routes: dict[str, Served] = {
+            "/": (_GET_HEAD, self._root),
+            "/api/version": (_GET_HEAD, self._version),
+            "/api/tags": (_GET_HEAD, self._tags),
+            "/api/ps": (_GET, self._ps),
+            "/api/show": (_POST, self._show),
+            "/v1/models": (_GET, self._models),
+            "/sim/stats": (_GET, self._tell_stats),
+            "/sim/fault": (_POST, self._take_fault),
+            **dict.fromkeys(ROUTES, (_POST, self._infer)),
+        }
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    # Life.
+
+    async def start(self) -> str:
+        """Listen, and return the address."""
+        self._engine = Engine(self.spec, asyncio.get_running_loop(), self._time_scale)
+        await self._listen(self._bind())
+        return self.url
+
+    async def stop(self) -> None:
+        """End everything at once: what is under way is cut off."""
+        self._stopped = True
+        if self._healing is not None:
+            self._healing.cancel()
+        self._engine.close()
+        listeners = [*self._retired, *([self._listener] if self._listener is not None else [])]
+        for listener in listeners:
+            listener.abort()
+        for listener in listeners:
+            await listener.closed(_END_S)
+        await asyncio.gather(*self._tasks)
+
+    def _bind(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        bound = socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
+        self.port = int(bound.getsockname()[1])
+        return bound
+
+    async def _listen(self, bound: socket.socket) -> None:
+        listener = await listen(self._serve, sock=bound)
+        if self._stopped or self._fault.kind == "refuse":
+            listener.abort()
+        else:
+            self._listener = listener
+
+    # Faults.
+
+    def fault(
+        self,
+        kind: FaultKind,
+        *,
+        after_tokens: int = 0,
+        count: int = 0,
+        factor: float = 2.0,
+        for_s: float = 0.0,
+    ) -> None:
+        """Make something go wrong, in place of what went wrong before; `none` heals."""
+        self.set_fault(
+            Fault(kind=kind, after_tokens=after_tokens, count=count, factor=factor, for_s=for_s)
+        )
+
+    def set_fault(self, fault: Fault) -> None:
+        """Do the same, with the fault as a value."""
+        if self._healing is not None:
+            self._healing.cancel()
+            self._healing = None
+        self._fault = fault
+        self._hits_left = fault.count
+        slower = {"freeze": 0.0, "slow": 1 / fault.factor}.get(fault.kind, 1.0)
+        self._engine.rate = self._time_scale * slower
+        if fault.kind == "refuse":
+            self._close()
+        elif self._listener is None and not self._stopped:
+            self._tasks.append(spawn(self._listen(self._bind()), name="simulated node listens"))
+        if fault.kind != "freeze":
+            held, self._held = self._held, {}
+            for exchange in held:
+                self._serve(exchange)
+        if fault.for_s > 0:
+            loop = asyncio.get_running_loop()
+            self._healing = loop.call_later(fault.for_s, self.set_fault, NONE)
+
+    def _close(self) -> None:
+        if self._listener is not None:
+            listener, self._listener = self._listener, None
+            listener.close()
+            self._retired.append(listener)
+            self._tasks.append(spawn(listener.closed(_DRAIN_S), name="simulated node drains"))
+
+    def _hit(self) -> None:
+        """Count a request that the fault hit; the last of them heals it."""
+        if self._hits_left:
+            self._hits_left -= 1
+            if not self._hits_left:
+                self.set_fault(NONE)
+
+    # What replies need of their node.
+
+    @property
+    def rate(self) -> float:
+        """Simulated seconds in a real one."""
+        return self._engine.rate or self._time_scale
+
+    def dies(self, tokens: int) -> bool:
+        """Return whether an answer with so many tokens is cut off now."""
+        if self._fault.kind != "die" or tokens < self._fault.after_tokens:
+            return False
+        self._hit()
+        return True
+
+    def ended(self, reply: Reply, how: End) -> None:
+        """Count a reply that is over, and free what it held."""
+        job = reply.plan.job.id
+        if self._replies.pop(job, None) is None:
+            return
+        if how in {"cancelled", "failed"}:
+            self._engine.cancel(job)
+        self._count(how)
+
+    def _count(self, how: End) -> None:
+        match how:
+            case "served":
+                self._stats.served += 1
+            case "cancelled":
+                self._stats.cancelled += 1
+            case "refused":
+                self._stats.refused += 1
+            case "failed":
+                self._stats.failed += 1
+
+    # Requests.
+
+    def _serve(self, exchange: Exchange) -> None:
+        path = exchange.request.path
+        if self._fault.kind == "freeze" and not path.startswith("/sim/"):
+            self._held[exchange] = None
+            exchange.on_gone = lambda: self._leave(exchange)
+            return
+        found = self._routes.get(path)
+        if found is None and path.startswith("/v1/models/"):
+            found = (_GET, self._one_model)
+        if found is None:
+            exchange.respond(404, _TEXT, b"404 page not found")
+        elif exchange.request.method not in found[0]:
+            exchange.respond(405, _TEXT, b"405 method not allowed")
+        else:
+            found[1](exchange)
+
+    def _leave(self, exchange: Exchange) -> None:
+        del self._held[exchange]
+        if exchange.request.path in ROUTES:
+            self._stats.requests += 1
+            self._count("cancelled")
+
+    def _infer(self, exchange: Exchange) -> None:
+        self._stats.requests += 1
+        path = exchange.request.path
+        family = ROUTES[path].family
+        if self._fault.kind == "error":
+            self._hit()
+            self._count("failed")
+            self._refuse(exchange, family, AskError(500, "a simulated fault: error"))
+            return
+        try:
+            plan = self._planner.plan(path, exchange.request.body, self._engine.next_id())
+        except AskError as error:
+            self._count("refused")
+            self._refuse(exchange, family, error)
+            return
+        self._begin(exchange, plan)
+
+    def _begin(self, exchange: Exchange, plan: Plan) -> None:
+        reply = Reply(self, exchange, plan)
+        self._replies[plan.job.id] = reply
+        self._stats.peak_in_flight = max(self._stats.peak_in_flight, len(self._replies))
+        if plan.reason == "unload":
+            self._engine.unload(plan.job.model)
+            reply.finished(Timings())
+        else:
+            self._engine.submit(plan.job, reply)
+
+    def _refuse(self, exchange: Exchange, family: asks.Family, error: AskError) -> None:
+        headers = ((b"Content-Type", JSON_TYPES[family]),)
+        exchange.respond(error.status, headers, ERRORS[family](error.status, error.text))
+
+    # The other routes.
+
+    def _root(self, exchange: Exchange) -> None:
+        exchange.respond(200, _TEXT, b"Ollama is running")
+
+    def _version(self, exchange: Exchange) -> None:
+        body = msgspec.json.encode({"version": self.spec.facts.version, "simulated": True})
+        exchange.respond(200, _JSON, body)
+
+    def _tags(self, exchange: Exchange) -> None:
+        exchange.respond(200, _JSON, ollama_bodies.tags(self.spec.models))
+
+    def _ps(self, exchange: Exchange) -> None:
+        resident = self._engine.up_to_date().resident()
+        exchange.respond(200, _JSON, ollama_bodies.ps(resident, self.rate))
+
+    def _show(self, exchange: Exchange) -> None:
+        try:
+            asked = asks.decode(exchange.request.body, asks.NameRequest)
+            model = find(self._planner.models, asked.model or asked.name)
+        except AskError as error:
+            self._refuse(exchange, "ollama", error)
+        else:
+            exchange.respond(200, _JSON, ollama_bodies.show(model))
+
+    def _models(self, exchange: Exchange) -> None:
+        exchange.respond(200, _JSON, openai_bodies.models(self.spec.models))
+
+    def _one_model(self, exchange: Exchange) -> None:
+        try:
+            model = find(self._planner.models, exchange.request.path.removeprefix("/v1/models/"))
+        except AskError as error:
+            self._refuse(exchange, "openai", error)
+        else:
+            exchange.respond(200, _JSON, msgspec.json.encode(openai_bodies.model_row(model)))
+
+    def stats(self) -> Stats:
+        """Return what was counted so far."""
+        machine = self._engine.up_to_date()
+        return msgspec.structs.replace(
+            self._stats,
+            in_flight=len(self._replies) + len(self._held),
+            running=machine.running(),
+            waiting=machine.waiting(),
+            peak_running=machine.peak_running,
+            loads=self._engine.loads,
+            evictions=self._engine.evictions,
+            tokens=self._engine.tokens,
+            fault=self._fault.kind,
+        )
+
+    def _tell_stats(self, exchange: Exchange) -> None:
+        exchange.respond(200, _JSON, msgspec.json.encode(self.stats()))
+
+    def _take_fault(self, exchange: Exchange) -> None:
+        try:
+            fault = asks.decode(exchange.request.body, Fault)
+        except AskError as error:
+            self._refuse(exchange, "ollama", error)
+            return
+        exchange.respond(200, _JSON, msgspec.json.encode(fault))
+        self.set_fault(fault)

@@ -1,0 +1,193 @@
+"""Bodies out, in OpenAI's API as Ollama speaks it: JSON, or Server-Sent Events."""
+
+import base64
+import struct
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from herd.clock import wall_s
+from herd.simulator.hardware import SimulatedModel
+from herd.simulator.ollama_bodies import Ending
+
+FINGERPRINT = "fp_ollama"
+
+_TYPES = {400: "invalid_request_error", 404: "not_found_error"}
+
+encode = msgspec.json.encode
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class _Delta(msgspec.Struct, gc=False):
+    role: str
+    content: str
+
+
+class _ChunkChoice(msgspec.Struct, gc=False):
+    index: int
+    delta: _Delta
+    finish_reason: str | None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    index: int
+    message: _Delta
+    finish_reason: str
+
+
+class _TextChoice(msgspec.Struct, gc=False):
+    text: str
+    index: int
+    finish_reason: str | None
+
+
+class _Completion(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    id: str
+    object: str
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[_ChunkChoice] | list[_Choice] | list[_TextChoice]
+    usage: _Usage | None = None
+
+
+def _usage(ending: Ending) -> _Usage:
+    prompt, output = ending.prompt_tokens, ending.output_tokens
+    return _Usage(prompt, output, prompt + output)
+
+
+class _Answer:
+    """What both kinds of completion share: one id and one instant for all chunks."""
+
+    stream_type = b"text/event-stream"
+    whole_type = b"application/json"
+
+    def __init__(self, model: str, drawn: int, *, usage: bool) -> None:
+        """Name the model as the client does; `usage` asks for the chunk of usage."""
+        self._model = model
+        self._number = drawn % 1_000_000_000
+        self._created = int(wall_s())
+        self._with_usage = usage
+
+    def error(self, status: int, text: str) -> bytes:
+        """Return an error."""
+        return error(status, text)
+
+    def _closing(self, last: _Completion, ending: Ending) -> bytes:
+        """Return the chunk that says why it ended, the one of usage if wanted, and `[DONE]`."""
+        closing = _event(last)
+        if self._with_usage:
+            last.choices = []
+            last.usage = _usage(ending)
+            closing += _event(last)
+        return closing + b"data: [DONE]\n\n"
+
+
+def _event(chunk: _Completion) -> bytes:
+    return b"data: %b\n\n" % encode(chunk)
+
+
+class ChatCompletion(_Answer):
+    """An answer of `/v1/chat/completions`."""
+
+    def _chunk(self, text: str, reason: str | None) -> _Completion:
+        return _Completion(
+            id=f"chatcmpl-{self._number}",
+            object="chat.completion.chunk",
+            created=self._created,
+            model=self._model,
+            system_fingerprint=FINGERPRINT,
+            choices=[_ChunkChoice(0, _Delta("assistant", text), reason)],
+        )
+
+    def chunk(self, text: str) -> bytes:
+        """Return one event of a stream."""
+        return _event(self._chunk(text, None))
+
+    def end(self, ending: Ending) -> bytes:
+        """Return the last events of a stream."""
+        return self._closing(self._chunk("", ending.reason), ending)
+
+    def whole(self, text: str, ending: Ending) -> bytes:
+        """Return an answer in one piece."""
+        answer = self._chunk("", None)
+        answer.object = "chat.completion"
+        answer.choices = [_Choice(0, _Delta("assistant", text), ending.reason)]
+        answer.usage = _usage(ending)
+        return encode(answer)
+
+
+class Completion(_Answer):
+    """An answer of `/v1/completions`."""
+
+    def _chunk(self, text: str, reason: str | None) -> _Completion:
+        return _Completion(
+            id=f"cmpl-{self._number}",
+            object="text_completion",
+            created=self._created,
+            model=self._model,
+            system_fingerprint=FINGERPRINT,
+            choices=[_TextChoice(text, 0, reason)],
+        )
+
+    def chunk(self, text: str) -> bytes:
+        """Return one event of a stream."""
+        return _event(self._chunk(text, None))
+
+    def end(self, ending: Ending) -> bytes:
+        """Return the last events of a stream."""
+        return self._closing(self._chunk("", ending.reason), ending)
+
+    def whole(self, text: str, ending: Ending) -> bytes:
+        """Return an answer in one piece."""
+        answer = self._chunk(text, ending.reason)
+        answer.usage = _usage(ending)
+        return encode(answer)
+
+
+def embedded(
+    model: str, vectors: Sequence[Sequence[float]], ending: Ending, *, in_base64: bool
+) -> bytes:
+    """Return the answer of `/v1/embeddings`, as numbers or as little-endian floats."""
+    rows = [
+        {
+            "object": "embedding",
+            "embedding": _packed(vector) if in_base64 else vector,
+            "index": index,
+        }
+        for index, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": ending.prompt_tokens, "total_tokens": ending.prompt_tokens}
+    return encode({"object": "list", "data": rows, "model": model, "usage": usage})
+
+
+def _packed(vector: Sequence[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def error(status: int, text: str) -> bytes:
+    """Return an error, with the type that goes with its status."""
+    kind = _TYPES.get(status, "api_error")
+    return encode({"error": {"message": text, "type": kind, "param": None, "code": None}})
+
+
+def model_row(model: SimulatedModel) -> dict[str, object]:
+    """Return one model as `/v1/models` lists it."""
+    modified = datetime.fromisoformat(model.facts.modified_at[:19] + "+00:00")
+    return {
+        "id": model.facts.name,
+        "object": "model",
+        "created": int(modified.timestamp()),
+        "owned_by": "library",
+    }
+
+
+def models(found: Sequence[SimulatedModel]) -> bytes:
+    """Return the answer of `/v1/models`."""
+    return encode({"object": "list", "data": [model_row(model) for model in found]})
