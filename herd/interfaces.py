@@ -1,0 +1,40 @@
+"""The addresses of this machine."""
+
+import contextlib
+import ipaddress
+import socket
+
+import psutil
+
+
+def own_addresses() -> tuple[str, ...]:
+    """Return every address but loopback of the interfaces that are up; IPv4 first.
+
+    Link-local IPv6 addresses are left out: they mean nothing without the interface's name, and
+    that differs from machine to machine.
+    """
+    up = {name for name, found in psutil.net_if_stats().items() if found.isup}
+    found: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = []
+    for name, addresses in psutil.net_if_addrs().items():
+        for address in addresses:
+            if name not in up or address.family not in {socket.AF_INET, socket.AF_INET6}:
+                continue
+            with contextlib.suppress(ValueError):
+                parsed = ipaddress.ip_address(address.address)
+                if not parsed.is_loopback and not (parsed.version == 6 and parsed.is_link_local):  # noqa: PLR2004 (IPv6)
+                    found.append(parsed)
+    return tuple(str(address) for address in sorted(found, key=lambda address: address.version))
+
+
+def address_towards(host: str, port: int) -> str:
+    """Return this machine's address on the way to another one; empty if there is no way.
+
+    Nothing is sent: connecting a UDP socket only asks the routing table.
+    """
+    try:
+        family, kind, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as way:
+            way.connect(target)
+            return str(way.getsockname()[0])
+    except OSError:
+        return ""
