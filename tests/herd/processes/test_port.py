@@ -1,0 +1,107 @@
+"""The port is ours alone, from before anybody listens until after the last one has stopped."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from herd import platform
+from herd.errors import HerdError
+from herd.processes import port as ports
+from herd.processes.port import Claim, claim
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+def claimed() -> Iterator[Claim]:
+    ours = claim(HOST, 0)
+    yield ours
+    ours.release()
+
+
+def listening(port: int) -> socket.socket:
+    """Listen as a front does."""
+    front = socket.socket()
+    front.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as asyncio's servers have it
+    front.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    front.bind((HOST, port))
+    front.listen()
+    front.settimeout(2)
+    return front
+
+
+def refused(host: str, port: int) -> str:
+    with pytest.raises(HerdError) as caught:
+        claim(host, port)
+    return caught.value.what
+
+
+def test_a_free_port_is_found_and_kept_though_nobody_listens(claimed: Claim) -> None:
+    assert claimed.port > 0
+    with contextlib.closing(socket.socket()) as other, pytest.raises(OSError, match="in use"):
+        other.bind((HOST, claimed.port))
+
+
+def test_a_second_herd_finds_it_taken_before_any_front_listens(claimed: Claim) -> None:
+    assert f"port {claimed.port} is taken by" in refused(HOST, claimed.port)
+
+
+@pytest.mark.skipif(platform.PORT_SHARING != "reuseport", reason="each front binds only on Linux")
+def test_fronts_share_the_port_and_the_kept_socket_takes_no_connection(claimed: Claim) -> None:
+    with contextlib.ExitStack() as stack:
+        fronts = [stack.enter_context(listening(claimed.port)) for _ in range(2)]
+        fronts[1].close()
+        for _ in range(8):
+            stack.enter_context(socket.create_connection((HOST, claimed.port), timeout=2))
+        accepted = [stack.enter_context(fronts[0].accept()[0]) for _ in range(8)]
+    assert len(accepted) == 8
+
+
+def test_an_inherited_listener_takes_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "PORT_SHARING", "inherited")
+    ours = claim(HOST, 0)
+    assert ours.listener is not None
+    with socket.create_connection((HOST, ours.port), timeout=2):
+        accepted, _ = ours.listener.accept()
+        accepted.close()
+    ours.release()
+
+
+def test_a_released_port_is_free_at_once_although_connections_linger() -> None:
+    ours = claim(HOST, 0)
+    with listening(ours.port) as front, socket.create_connection((HOST, ours.port), timeout=2):
+        accepted, _ = front.accept()
+        accepted.close()  # we close first: TIME_WAIT is on our side
+    ours.release()
+    again = claim(HOST, ours.port)
+    assert again.port == ours.port
+    again.release()
+
+
+def test_any_listener_is_found_and_named_even_one_that_shares() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind((HOST, 0))
+        other.listen()
+        said = refused("0.0.0.0", other.getsockname()[1])  # noqa: S104 (what herd does)
+    assert said.endswith(f"(pid {os.getpid()})")
+
+
+def test_an_owner_that_is_not_ours_to_see_is_another_program() -> None:
+    with contextlib.closing(socket.socket()) as free:
+        free.bind((HOST, 0))
+        assert ports.owner(free.getsockname()[1]) == "another program"
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("203.0.113.7", "--host 203.0.113.7 is no address of this machine"),
+        ("no such name", "--host no such name is no address"),
+    ],
+)
+def test_an_impossible_host_is_refused_by_name(host: str, reason: str) -> None:
+    assert refused(host, 0).startswith(reason)
