@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 
@@ -32,8 +33,12 @@ from herd.control.restore import restore
 from herd.control.view import view_of
 from herd.journal.segments import Journal
 from herd.link.server import LinkServer
+from herd.mdns import Advertisement, MdnsError, advertise, balancer_name
 from herd.probe import Prober
+from herd.tasks import spawn
 from herd.version import version
+
+_log = logging.getLogger("herd.control")
 
 TIMER_S = 0.25
 VIEW_S = 0.1
@@ -63,6 +68,7 @@ class Control:
         self._prober = Prober(self._put)
         self._expected = 0
         self._all_here = asyncio.Event()
+        self._advertisement: Advertisement | None = None
         self._dirty = True
         self._stopping = False
 
@@ -77,6 +83,8 @@ class Control:
             self._put(_configured(address))
         self._loop.call_later(TIMER_S, self._timer)
         self._loop.call_later(VIEW_S, self._show)
+        if self._settings.mdns:
+            spawn(self._advertise(), name="mdns")
 
     async def listen(self) -> None:
         """Take fronts of other processes."""
@@ -97,10 +105,23 @@ class Control:
     async def stop(self) -> None:
         """Stop asking nodes, write what is left, leave the fronts."""
         self._stopping = True
+        if self._advertisement is not None:
+            await self._advertisement.close()
         await self._prober.close()
         self._put(ControlStopped(reason="asked to stop"))
         self._engine.finish()
         self._link.close()
+
+    async def _advertise(self) -> None:
+        name = balancer_name(default_node_id(), self._settings.port)
+        try:
+            shown = await advertise(self._settings.port, name=name, version=version())
+        except MdnsError as error:
+            _log.warning("%s; %s", error.what, error.next_step)
+            return
+        self._advertisement = shown
+        if shown.warning:
+            _log.warning("%s", shown.warning)
 
     def _connected(self) -> int:
         return sum(front.connected for front in self._engine.state.fronts.values())
