@@ -103,14 +103,14 @@ class Control:
         self._put(RecoveryEnded(fronts=self._connected(), waited_s=waited_s))
 
     async def stop(self) -> None:
-        """Stop asking nodes, write what is left, leave the fronts."""
+        """Write what is left, leave the fronts, then the nodes and the network."""
         self._stopping = True
-        if self._advertisement is not None:
-            await self._advertisement.close()
-        await self._prober.close()
         self._put(ControlStopped(reason="asked to stop"))
         self._engine.finish()
         self._link.close()
+        await self._prober.close()
+        if self._advertisement is not None:
+            await self._advertisement.close()
 
     async def _advertise(self) -> None:
         name = balancer_name(default_node_id(), self._settings.port)

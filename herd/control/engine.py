@@ -53,6 +53,7 @@ class Engine:
         self._stage = Stage(state, self._wake)
         self._facts: deque[tuple[Event, Source, int]] = deque()
         self._scheduled = False
+        self._finished = False
         self._syncing = False
         self._snapshot_seq = state.seq
         self._lost_from = 0
@@ -71,6 +72,8 @@ class Engine:
 
     def put(self, event: Event, src: Source = CONTROL, n: int = 0) -> None:
         """Take a fact; on the loop."""
+        if self._finished:
+            return
         self._facts.append((event, src, n))
         if not self._scheduled:
             self._scheduled = True
@@ -80,6 +83,7 @@ class Engine:
         """Handle what is left, write it down, stop the actors."""
         while self._facts:
             self._tick()
+        self._finished = True
         self._stage.stop()
         self._journal.close()
 
