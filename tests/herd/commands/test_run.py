@@ -1,0 +1,85 @@
+"""What a running herd says of itself, and when."""
+
+from pathlib import Path
+
+import click
+import pytest
+
+from herd.commands import run
+from herd.commands.run import banner, watch
+from herd.config import NodeAddress, Settings
+
+ADDRESS = Settings(host="127.0.0.1", port=4321)
+
+
+def has_none(_settings: Settings) -> bool:
+    return True
+
+
+def has_some(_settings: Settings) -> bool:
+    return False
+
+
+def test_the_banner_says_where_it_is_and_how_to_use_it(tmp_path: Path) -> None:
+    local = NodeAddress("http://localhost:11434", origin="local")
+    nodes = (local, NodeAddress("http://studio:11434", 4), NodeAddress("http://mini:11434"))
+    settings = Settings(host="127.0.0.1", port=4321, data_dir=str(tmp_path), nodes=nodes)
+    lines = banner(settings).splitlines()
+    assert click.unstyle(lines[0]).startswith("herd 0.")
+    assert lines[0].endswith("http://127.0.0.1:4321")
+    assert [line.split(maxsplit=1) for line in lines[1:]] == [
+        ["data", str(tmp_path)],
+        ["nodes", f"{local.url} (this machine), http://studio:11434 (4 slots), http://mini:11434"],
+        ["Ollama", "OLLAMA_HOST=127.0.0.1:4321 ollama run MODEL"],
+        ["OpenAI", 'base_url="http://127.0.0.1:4321/v1"'],
+        ["look", "http://127.0.0.1:4321/dashboard"],
+    ]
+
+
+def test_a_balancer_for_the_network_gives_its_address_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "_lan_address", lambda: "192.168.1.5")
+    lines = banner(Settings(port=4321)).splitlines()
+    assert lines[0].endswith("http://localhost:4321")
+    assert lines[1].split() == ["network", "http://192.168.1.5:4321"]
+
+
+def test_the_banner_says_that_the_log_has_another_name(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "herd.jsonl").touch()
+    last = banner(Settings(data_dir=str(tmp_path))).splitlines()[-1]
+    assert str(tmp_path / "logs" / "herd-balancer.jsonl") in last
+
+
+def test_no_node_after_a_while_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "_has_no_node", has_none)
+    watched = watch(ADDRESS)
+    watched.all_ready()
+    for errand in watched.errands:
+        errand.perform()
+    assert capsys.readouterr().err == (
+        "herd: no node yet: run `herd node` on a machine with Ollama, or `--node URL`\n"
+    )
+
+
+def test_with_a_node_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "_has_no_node", has_some)
+    watched = watch(ADDRESS)
+    watched.all_ready()
+    for errand in watched.errands:
+        errand.perform()
+    assert not capsys.readouterr().err
+
+
+def test_a_slow_start_is_explained_and_the_nodes_are_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "_has_no_node", has_none)
+    for errand in watch(ADDRESS).errands:
+        errand.perform()
+    assert capsys.readouterr().err.startswith("herd: still starting")

@@ -1,0 +1,151 @@
+"""`herd status` and `herd where`, against a server that answers as herd does."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from herd.commands import status, where
+from herd.errors import HerdError
+from herd.processes import run_file
+from herd.processes.run_file import RunFile
+
+FLEET: dict[str, object] = {
+    "fleet": {"nodes_total": 1},
+    "nodes": [
+        {
+            "node_id": "studio\x1b[2J",
+            "status": "online",
+            "ollama_url": "http://studio:11434",
+            "ollama": {
+                "models_loaded": [{"name": "llama3.2:3b", "size_gb": 3.26}],
+                "models_available": ["llama3.2:3b", "qwen2.5:7b"],
+                "version": "0.40.2",
+            },
+        }
+    ],
+    "queues": {
+        "studio:llama3.2:3b": {
+            "node_id": "studio",
+            "model": "llama3.2:3b",
+            "pending": 1,
+            "in_flight": 2,
+            "completed": 11,
+            "failed": 3,
+            "concurrency": 4,
+        }
+    },
+}
+
+
+class Answer(BaseHTTPRequestHandler):
+    body = msgspec.json.encode(FLEET)
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status if self.path == "/fleet/status" else 404)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's)
+        del format, args
+
+
+@pytest.fixture
+def balancer() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def herd_status(*arguments: str) -> Result:
+    return CliRunner().invoke(status.command, arguments)
+
+
+def test_the_table_shows_nodes_and_queues_and_nothing_a_terminal_obeys(balancer: str) -> None:
+    lines = herd_status("--url", f"{balancer}/").output.splitlines()
+    assert lines[0] == f"herd at {balancer}: 1 node"
+    assert [line.split() for line in lines[1:]] == [
+        [],
+        ["NODE", "STATUS", "ADDRESS", "RESIDENT", "MODELS", "VERSION"],
+        ["studio?[2J", "online", "http://studio:11434", "llama3.2:3b", "2", "0.40.2"],
+        [],
+        ["MODEL", "NODE", "RUNNING", "SLOTS", "WAITING", "DONE", "FAILED"],
+        ["llama3.2:3b", "studio", "2", "4", "1", "11", "3"],
+    ]
+
+
+def test_json_is_the_balancers_own(balancer: str) -> None:
+    shown = herd_status("--json", "--url", balancer)
+    assert msgspec.json.decode(shown.output) == FLEET
+
+
+def test_an_empty_fleet_says_what_to_do(balancer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Answer, "body", b'{"nodes":[]}')
+    assert "run `herd node`" in herd_status("--url", balancer).output
+
+
+@pytest.mark.parametrize(("code", "body"), [(200, b"Ollama is running"), (503, b"away")])
+def test_an_answer_that_is_not_herds_is_an_error(
+    balancer: str, monkeypatch: pytest.MonkeyPatch, code: int, body: bytes
+) -> None:
+    monkeypatch.setattr(Answer, "body", body)
+    monkeypatch.setattr(Answer, "status", code)
+    assert isinstance(herd_status("--url", balancer).exception, HerdError)
+
+
+def test_no_balancer_says_how_to_start_one() -> None:
+    error = herd_status("--url", "http://127.0.0.1:1").exception
+    assert isinstance(error, HerdError)
+    assert error.what.startswith("no balancer answers at http://127.0.0.1:1")
+    assert "start it with `herd`" in error.next_step
+
+
+def running_at(port: int, data_dir: Path, pid: int) -> RunFile:
+    content = RunFile(
+        version="0",
+        host="0.0.0.0",  # noqa: S104 (the default of herd)
+        port=port,
+        data_dir=str(data_dir),
+        started_at=0.0,
+        pids={"supervisor": pid},
+        born={"supervisor": run_file.birth(pid)},
+    )
+    (data_dir / "run").mkdir(exist_ok=True)
+    (data_dir / "run" / "herd.json").write_bytes(msgspec.json.encode(content))
+    return content
+
+
+def test_the_balancer_of_this_data_directory_is_asked(tmp_path: Path) -> None:
+    assert status.balancer_url(str(tmp_path)) == "http://localhost:11435"
+    running_at(4321, tmp_path, 1)
+    assert status.balancer_url(str(tmp_path)) == "http://localhost:4321"
+
+
+def test_where_names_every_path(tmp_path: Path) -> None:
+    arguments = ["--json", "--data-dir", str(tmp_path)]
+    shown = CliRunner().invoke(where.command, arguments)
+    places = msgspec.json.decode(shown.output, type=dict[str, str])
+    assert places["address"] == ""
+    assert places["journal"] == str(tmp_path / "log" / "journal")
+    assert places["log_file"] == str(tmp_path / "logs" / "herd.jsonl")
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_names_the_address_only_while_herd_runs(tmp_path: Path) -> None:
+    running_at(4321, tmp_path, 1)
+    running = CliRunner().invoke(where.command, ["--data-dir", str(tmp_path)]).output
+    assert running.startswith("address         http://localhost:4321\n")
+    content = running_at(4321, tmp_path, 1)
+    other = msgspec.structs.replace(content, born={"supervisor": 1.0})
+    (tmp_path / "run" / "herd.json").write_bytes(msgspec.json.encode(other))
+    gone = CliRunner().invoke(where.command, ["--data-dir", str(tmp_path)]).output
+    assert gone.startswith("address         not running\n")
