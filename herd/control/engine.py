@@ -92,6 +92,8 @@ class Engine:
 
     def _tick(self) -> None:
         self._scheduled = False
+        if self._finished:
+            return
         self._rotate_if_due()
         ends = perf_counter() + MOST_S
         records: list[Recorded] = []
@@ -145,6 +147,8 @@ class Engine:
             fold_envelope(self.state, head)
 
     def _resume_if_possible(self) -> None:
+        if self._finished:
+            return
         self._loop.call_later(RESUME_EVERY_S, self._resume_if_possible)
         if self._journal.recording:
             return
@@ -158,6 +162,8 @@ class Engine:
         self.put(RecordingResumed(lost_from=self._lost_from, lost_events=self._lost_events))
 
     def _sync_soon(self) -> None:
+        if self._finished:
+            return
         self._loop.call_later(SYNC_EVERY_S, self._sync_soon)
         if self._syncing or not self._journal.unsynced:
             return
