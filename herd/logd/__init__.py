@@ -1,0 +1,1 @@
+"""logd: the sole owner of the DuckDB file, and what anybody can ask of the log."""

@@ -1,0 +1,142 @@
+"""The named queries, and who answers them: threads beside ingest, at most four at once."""
+
+import contextlib
+import logging
+import socket
+import threading
+from pathlib import Path
+
+import duckdb
+import msgspec
+
+from herd.logd.wire import (
+    ANSWER_WITHIN_S,
+    LARGEST_QUESTION_BYTES,
+    LENGTH,
+    Answer,
+    Question,
+    frame,
+    question_decoder,
+)
+
+AT_ONCE = 4
+_log = logging.getLogger(__name__)
+
+QUERIES: dict[str, str] = {
+    "counts": "SELECT kind, count(*) AS events FROM events GROUP BY kind ORDER BY kind",
+    "recent_requests": (
+        "SELECT * REPLACE (epoch(received_at) AS received_at, epoch(ended_at) AS ended_at)"
+        " FROM requests WHERE request_id IN ("
+        "   SELECT request_id FROM events WHERE kind = 'request_received'"
+        "   ORDER BY seq DESC LIMIT least($limit, 1000))"
+        " ORDER BY received_at DESC"
+    ),
+    "request": "SELECT payload::VARCHAR AS line FROM events WHERE request_id = $request_id"
+    " ORDER BY seq LIMIT 1000",
+    "log_health": (
+        "SELECT (SELECT max(seq) FROM events) AS last_seq,"
+        " (SELECT coalesce(sum(to_seq - from_seq + 1), 0)::BIGINT FROM gaps) AS missing_events,"
+        " (SELECT count(*) FROM quarantine) AS quarantined_lines"
+    ),
+}
+
+
+class QueryServer:
+    """The socket on which logd answers."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        """Bind the socket; a file left there by a killed logd is replaced."""
+        self._connection = connection.cursor()
+        self._cloning = threading.Lock()
+        self._free = threading.BoundedSemaphore(AT_ONCE)
+        self.failure: duckdb.FatalException | None = None
+        """Set when the database gave up; logd has to start anew."""
+        path.unlink(missing_ok=True)
+        self._path = path
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        path.chmod(0o600)
+        self._listener.listen(16)
+        self._accepting = threading.Thread(target=self._accept, name="logd-accept", daemon=True)
+        self._accepting.start()
+
+    def close(self) -> None:
+        """Stop answering."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._accepting.join(ANSWER_WITHIN_S)
+        self._path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._free.acquire(blocking=False):
+                threading.Thread(
+                    target=self._converse, args=(connection,), name="logd-query", daemon=True
+                ).start()
+            else:
+                _reply(connection, Answer(error=f"{AT_ONCE} queries are running"))
+
+    def _converse(self, connection: socket.socket) -> None:
+        try:
+            connection.settimeout(ANSWER_WITHIN_S)
+            try:
+                question = question_decoder.decode(_receive(connection))
+            except (OSError, EOFError, msgspec.DecodeError) as error:
+                answer = Answer(error=f"no question: {error}")
+            else:
+                answer = self.answer(question)
+            _reply(connection, answer)
+        finally:
+            self._free.release()
+
+    def answer(self, question: Question) -> Answer:
+        """Run one named query within its time."""
+        query = QUERIES.get(question.name)
+        if query is None:
+            return Answer(error=f"no query is named {question.name!r}")
+        with self._cloning:
+            cursor = self._connection.cursor()
+        timer = threading.Timer(ANSWER_WITHIN_S, cursor.interrupt)
+        timer.start()
+        try:
+            cursor.execute(query, dict(question.parameters))
+            rows = [list(row) for row in cursor.fetchall()]
+            columns = [str(column[0]) for column in cursor.description or ()]
+        except duckdb.FatalException as error:
+            self.failure = error
+            return Answer(error=str(error))
+        except duckdb.InterruptException:
+            return Answer(error=f"{question.name} took longer than {ANSWER_WITHIN_S:g} s")
+        except duckdb.Error as error:
+            return Answer(error=str(error))
+        finally:
+            timer.cancel()
+            cursor.close()
+        return Answer(columns, rows)
+
+
+def _receive(connection: socket.socket) -> bytes:
+    (size,) = LENGTH.unpack(_exactly(connection, LENGTH.size))
+    if size > LARGEST_QUESTION_BYTES:
+        raise OSError(f"a question of {size} bytes")
+    return _exactly(connection, size)
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more:
+            raise EOFError("the connection ended")
+        data += more
+    return data
+
+
+def _reply(connection: socket.socket, answer: Answer) -> None:
+    with contextlib.suppress(OSError), connection:
+        connection.sendall(frame(answer))

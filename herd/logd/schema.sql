@@ -1,0 +1,41 @@
+-- The DuckDB file: a projection of the journal and the sealed Parquet, to be dropped and rebuilt.
+-- Only inserts, no keys, no indexes: DDL or UPDATE in the WAL may not replay after a crash, so a
+-- CHECKPOINT follows this file at once.
+
+CREATE TABLE IF NOT EXISTS events (
+    seq BIGINT NOT NULL,              -- position in the whole log, from 1, given by control
+    recorded_at TIMESTAMP NOT NULL,   -- control's clock at the append, UTC
+    kind VARCHAR NOT NULL,
+    v USMALLINT NOT NULL,             -- version of the kind
+    src VARCHAR NOT NULL,             -- who reported it; (src, n) is its identity there
+    n BIGINT NOT NULL,
+    cause BIGINT NOT NULL,            -- seq of the fact it follows from; 0 for a fact from outside
+    request_id VARCHAR,               -- UUIDv7: ordered by time, so zone maps find it
+    node_id VARCHAR,
+    model VARCHAR,
+    queue_s DOUBLE,
+    ttft_s DOUBLE,
+    service_s DOUBLE,
+    status SMALLINT,
+    prompt_tokens BIGINT,
+    completion_tokens BIGINT,
+    payload JSON NOT NULL             -- the raw line of the journal
+);
+
+-- How far each transaction came: the newest row is where to go on.
+CREATE TABLE IF NOT EXISTS ingested (
+    first_seq BIGINT NOT NULL,        -- the segment
+    offset_bytes BIGINT NOT NULL,     -- everything before it is in `events`, `gaps` or `quarantine`
+    next_seq BIGINT NOT NULL
+);
+
+-- Numbers that are missing from the log.
+CREATE TABLE IF NOT EXISTS gaps (from_seq BIGINT NOT NULL, to_seq BIGINT NOT NULL);
+
+-- Lines of the journal that are no events.
+CREATE TABLE IF NOT EXISTS quarantine (
+    first_seq BIGINT NOT NULL,
+    offset_bytes BIGINT NOT NULL,
+    line BLOB NOT NULL,
+    error VARCHAR NOT NULL
+);

@@ -1,0 +1,50 @@
+"""The SQL of this room, read from the files beside it and filled in."""
+
+from functools import cache
+from importlib.resources import files
+from string import Template
+
+from herd.paths import DataDir
+
+EMPTY_SEGMENT = "empty.ndjson"
+EMPTY_SEALED = "empty.parquet"
+"""DuckDB refuses a pattern that no file matches: these always do."""
+
+_GLOB_CHARACTERS = "[*?"
+
+
+@cache
+def text(name: str) -> str:
+    """Return one of the files."""
+    return files("herd.logd").joinpath(name).read_text(encoding="utf-8")
+
+
+def projection(lines: str) -> str:
+    """Return the query that makes rows of events of a query with raw lines in `json`."""
+    return Template(text("projection.sql")).substitute(lines=lines)
+
+
+def persistent_views() -> str:
+    """Return the views for the DuckDB file itself, over its table `events`."""
+    return text("views.sql").replace(" TEMP VIEW ", " VIEW ")
+
+
+def open_sql(directory: DataDir) -> str:
+    """Return what gives any DuckDB the views over this data directory's files."""
+    sources = Template(text("open.sql")).substitute(
+        journal=as_pattern(str(directory.journal)),
+        sealed=as_pattern(str(directory.sealed)),
+        live=projection("FROM live_lines"),
+    )
+    return sources + text("views.sql")
+
+
+def as_literal(path: str) -> str:
+    """Return a path as it stands between the quotes of an SQL string."""
+    return path.replace("'", "''")
+
+
+def as_pattern(path: str) -> str:
+    """Return a path as it stands in a quoted glob pattern, where it means itself."""
+    plain = "".join(f"[{char}]" if char in _GLOB_CHARACTERS else char for char in path)
+    return as_literal(plain)

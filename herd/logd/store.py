@@ -1,0 +1,99 @@
+"""Opening the DuckDB file, whatever state a crash left it in.
+
+It is a projection: the journal and the sealed Parquet hold everything in it. So a damaged WAL is
+cut off before the damage, a file that cannot be opened is set aside (the last such is kept) and
+made anew, and ingest brings back what is missing.
+"""
+
+import logging
+import re
+import shutil
+from pathlib import Path
+
+import duckdb
+
+from herd.errors import HerdError
+from herd.logd.sql import persistent_views, text
+
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 2,
+    "memory_limit": "400MB",
+    "autoinstall_known_extensions": False,
+}
+
+_WAL_DAMAGE = re.compile(r"Corrupt WAL file: entry at byte position (\d+)")
+_DAMAGE = re.compile(r"Corrupt|not a valid DuckDB|replaying WAL|version number|Serialization")
+_LOCKED = "Could not set lock"
+_MOST_REPAIRS = 3
+_log = logging.getLogger(__name__)
+
+
+class DatabaseBusyError(HerdError):
+    """Another process has the file open."""
+
+
+def open_store(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open the file, repair or replace it if need be, and have tables and views ready."""
+    if _condemned(path).exists():
+        set_aside(path)
+    connection = _connect(path)
+    connection.execute(text("schema.sql")).fetchall()
+    connection.execute(persistent_views()).fetchall()
+    connection.execute("CHECKPOINT").fetchall()
+    return connection
+
+
+def is_damage(error: duckdb.Error) -> bool:
+    """Return whether an error says that the file itself is bad."""
+    return _DAMAGE.search(str(error)) is not None
+
+
+def condemn(path: Path) -> None:
+    """Let the next start make the file anew."""
+    _condemned(path).touch()
+
+
+def set_aside(path: Path) -> None:
+    """Keep the file and its WAL under another name, in place of any kept before."""
+    for file in (path, _wal(path)):
+        if file.exists():
+            file.replace(file.with_name(file.name + ".damaged"))
+    _condemned(path).unlink(missing_ok=True)
+
+
+def _connect(path: Path) -> duckdb.DuckDBPyConnection:
+    for _ in range(_MOST_REPAIRS):
+        try:
+            return duckdb.connect(path, config=SETTINGS)
+        except duckdb.Error as error:
+            _repair(path, error)
+    set_aside(path)
+    return duckdb.connect(path, config=SETTINGS)
+
+
+def _repair(path: Path, error: duckdb.Error) -> None:
+    said = str(error)
+    if _LOCKED in said:
+        raise DatabaseBusyError(
+            f"{path} is open in another program, so the log cannot go there",
+            f"close that program, or let it read {path.with_name('open.sql')} instead",
+        ) from error
+    wal = _wal(path)
+    if (found := _WAL_DAMAGE.search(said)) and wal.exists():
+        _log.error("the WAL is damaged at byte %s: cut there, the rest is read again", found[1])
+        shutil.copyfile(wal, wal.with_name(wal.name + ".damaged"))
+        with wal.open("r+b") as file:
+            file.truncate(int(found[1]))
+    elif is_damage(error):
+        _log.error("%s cannot be opened (%s): it is made anew", path, said)
+        set_aside(path)
+    else:
+        raise error
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + ".wal")
+
+
+def _condemned(path: Path) -> Path:
+    return path.with_name(path.name + ".condemned")

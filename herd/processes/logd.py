@@ -1,0 +1,160 @@
+"""logd: takes the journal into DuckDB, seals segments, answers the fronts' questions.
+
+Nothing ever waits for it. It finishes on SIGTERM or when the supervisor's pipe ends, after it has
+taken in the journal to its end; killed at any moment, it goes on where the database stands.
+"""
+
+import logging
+import signal
+import sys
+import time
+from multiprocessing.connection import Connection
+from types import FrameType
+
+import duckdb
+
+from herd.clock import wall_s
+from herd.logd.ingest import DisagreementError, Ingest, restore
+from herd.logd.queries import QueryServer
+from herd.logd.request_lines import write_request_lines
+from herd.logd.seal import prepare, seal_next, unlink_sealed
+from herd.logd.store import DatabaseBusyError, condemn, is_damage, open_store
+from herd.logs import LogFile
+from herd.paths import DataDir
+from herd.platform import HAS_UNIX_SOCKETS, lower_priority
+
+PAUSE_S = 0.5
+"""Between two looks at the journal."""
+RETRY_S = 5.0
+"""After the database refused: a full disk, another program that holds it."""
+FINISH_S = 4.0
+"""For the last of the journal, once asked to finish."""
+SEAL_EVERY_S = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Stop:
+    """Whether to finish: SIGTERM came, or the supervisor let go of its end of the pipe."""
+
+    def __init__(self, alive: Connection | None) -> None:
+        self._alive = alive
+        self.asked = False
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait so long, or until asked to finish, give or take a pause; return whether asked."""
+        end_s = time.monotonic() + timeout_s
+        while not self.asked and (left_s := end_s - time.monotonic()) > 0:
+            self._pause(min(left_s, PAUSE_S))
+        return self.asked
+
+    def _pause(self, pause_s: float) -> None:
+        """Wait; a signal only sets `asked`, the waiting goes on."""
+        if self._alive is None:
+            time.sleep(pause_s)
+            return
+        try:
+            if self._alive.poll(pause_s):
+                self._alive.recv_bytes()
+        except (EOFError, OSError):
+            self.asked = True
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+
+
+def run_logd(directory: DataDir, alive: Connection | None) -> None:
+    """Run until asked to finish. Exits with 1 if the database cannot go on in this process."""
+    stop = _Stop(alive)
+    lower_priority()
+    directory.create()
+    try:
+        connection = _open(directory, stop)
+        if connection is not None:
+            _Logd(directory, connection).run(stop)
+    except (duckdb.Error, DisagreementError) as error:
+        _log.critical("logd has to start anew: %s", error)
+        if isinstance(error, DisagreementError) or is_damage(error):
+            condemn(directory.database)
+        sys.exit(1)
+
+
+def _open(directory: DataDir, stop: _Stop) -> duckdb.DuckDBPyConnection | None:
+    """Open the database with all that the sealed segments know; None if asked to finish first."""
+    said = False
+    while not stop.asked:
+        try:
+            connection = open_store(directory.database)
+        except DatabaseBusyError as error:
+            if not said:
+                _log.warning("%s; %s", error.what, error.next_step)
+                said = True
+            stop.wait(RETRY_S)
+        else:
+            prepare(connection, directory)
+            restored = restore(connection, directory.sealed)
+            if restored:
+                _log.warning("brought %d events back from the sealed segments", restored)
+            return connection
+    return None
+
+
+class _Logd:
+    """The running process, from an open database on."""
+
+    def __init__(self, directory: DataDir, connection: duckdb.DuckDBPyConnection) -> None:
+        self._directory = directory
+        self._connection = connection
+        self._ingest = Ingest(connection, directory.journal)
+        self._request_lines = LogFile(directory.jsonl)
+        self._queries: QueryServer | None = None
+        self._seal_at_s = 0.0
+        self._trouble = ""
+
+    def run(self, stop: _Stop) -> None:
+        if HAS_UNIX_SOCKETS:
+            self._queries = QueryServer(self._connection, self._directory.logd_socket)
+        pause_s = 0.0
+        while not stop.wait(pause_s):
+            pause_s = self._look()
+        end_s = time.monotonic() + FINISH_S
+        while time.monotonic() < end_s and self._take_in():
+            pass
+        if self._queries is not None:
+            self._queries.close()
+        self._connection.close()
+
+    def _look(self) -> float:
+        """Do what there is to do; return how long to pause then."""
+        if self._queries is not None and self._queries.failure is not None:
+            raise self._queries.failure
+        try:
+            more = self._take_in()
+            self._seal()
+        except duckdb.FatalException:
+            raise
+        except (duckdb.OperationalError, OSError) as error:
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                _log.error("the log does not get into DuckDB: %s", error)
+            return RETRY_S
+        if self._trouble:
+            self._trouble = ""
+            _log.warning("the log gets into DuckDB again")
+        return 0.0 if more else PAUSE_S
+
+    def _take_in(self) -> bool:
+        """Take in one chunk of the journal, if there is one."""
+        lines = self._ingest.step()
+        if lines:
+            write_request_lines(self._request_lines, lines)
+        return lines is not None
+
+    def _seal(self) -> None:
+        now_s = time.monotonic()
+        if now_s < self._seal_at_s:
+            return
+        self._seal_at_s = now_s + SEAL_EVERY_S
+        seal_next(self._connection, self._directory, self._ingest.position.first_seq)
+        unlink_sealed(self._connection, self._directory, wall_s())
