@@ -23,7 +23,7 @@ TRANSFER_ENCODING: Final = 4
 CONNECTION: Final = 5
 EXPECT: Final = 6
 OWN: Final = 7
-"""herd says this itself, to a node or to a client."""
+"""herd's own business with this client or this node: said anew, or not at all."""
 CONTENT_TYPE: Final = 8
 
 _KINDS: Final[dict[bytes, int]] = {
@@ -42,7 +42,10 @@ _KINDS: Final[dict[bytes, int]] = {
     b"upgrade": HOP,
     b"http2-settings": HOP,
     b"date": OWN,
+    b"origin": OWN,
+    b"accept-encoding": OWN,
 }
+_OWN_PREFIXES: Final = (b"x-fleet-", b"x-herd-")
 _SPELLINGS_KEPT: Final = 2_048
 _VISIBLE: Final = range(0x20, 0x7F)
 
@@ -62,7 +65,8 @@ def kind_of(name: bytes) -> int:
     """Tell which kind of header this name means, in any spelling."""
     kind = _seen.get(name)
     if kind is None:
-        kind = _KINDS.get(name.lower(), PLAIN)
+        lowered = name.lower()
+        kind = OWN if lowered.startswith(_OWN_PREFIXES) else _KINDS.get(lowered, PLAIN)
         if len(_seen) < _SPELLINGS_KEPT:
             _seen[name] = kind
     return kind
@@ -106,3 +110,15 @@ def without_hops(headers: Sequence[Header]) -> list[Header]:
     if named:
         return [header for header in kept if header[0].lower() not in named]
     return kept
+
+
+def request_head(target: bytes, host: bytes, headers: Sequence[Header], body_bytes: int) -> bytes:
+    """Build the head of a client's request as a node gets it."""
+    lines = [b"%b: %b\r\n" % header for header in without_hops(headers)]
+    return b"".join(
+        (
+            b"POST %b HTTP/1.1\r\nHost: %b\r\n" % (target, host),
+            *lines,
+            b"Content-Length: %d\r\n\r\n" % body_bytes,
+        )
+    )

@@ -1,0 +1,155 @@
+"""The fleet as operators see it: `/fleet/status` and `/fleet/queue`, pure.
+
+The keys and units are those of ollama-herd, so that scripts written for it keep working: sizes in
+GiB, except models on disk in decimal GB. Requests wait per model and are bound late, so nothing is
+ever `pending` at a node: `waiting` has those. What herd does not measure is left out.
+"""
+
+from herd.link.messages import NodeView, SlotView, View
+
+GIB = 1024**3
+GB = 1000**3
+MS = 1000
+
+
+def status(view: View, now_s: float) -> dict[str, object]:
+    """Return `/fleet/status`."""
+    nodes = view.nodes
+    return {
+        "fleet": {
+            "nodes_total": len(nodes),
+            "nodes_online": _online(view),
+            "models_loaded": sum(len(node.resident) for node in nodes),
+            "requests_active": sum(_in_flight(node) for node in nodes),
+            "requests_waiting": sum(view.waiting.values()),
+            "recording": view.recording,
+        },
+        "nodes": [_node(node) for node in nodes],
+        "queues": {
+            f"{node.node_id}:{model}": {
+                "node_id": node.node_id,
+                "model": model,
+                **_slots(slots),
+                "request_type": "text",
+            }
+            for node in nodes
+            for model, slots in node.slots.items()
+        },
+        "waiting": view.waiting,
+        "timestamp": now_s,
+    }
+
+
+def queue(view: View, now_s: float) -> dict[str, object]:
+    """Return `/fleet/queue`."""
+    pairs = [(node, model, slots) for node in view.nodes for model, slots in node.slots.items()]
+    pending = sum(view.waiting.values())
+    in_flight = sum(slots.in_flight for _, _, slots in pairs)
+    return {
+        "queue_depth": pending + in_flight,
+        "pending": pending,
+        "in_flight": in_flight,
+        "completed": sum(slots.completed for _, _, slots in pairs),
+        "failed": sum(slots.failed for _, _, slots in pairs),
+        "estimated_wait_ms": _wait_ms(view, pending),
+        "nodes_online": _online(view),
+        "queues": {
+            f"{node.node_id}:{model}": {
+                "node_id": node.node_id,
+                "model": model,
+                "backend": node.facts.dialect,
+                **_slots(slots),
+            }
+            for node, model, slots in pairs
+        },
+        "waiting": view.waiting,
+        "timestamp": now_s,
+    }
+
+
+def _online(view: View) -> int:
+    return sum(node.status != "offline" for node in view.nodes)
+
+
+def _in_flight(node: NodeView) -> int:
+    return sum(slots.in_flight for slots in node.slots.values())
+
+
+def _slots(slots: SlotView) -> dict[str, object]:
+    return {
+        "pending": 0,
+        "in_flight": slots.in_flight,
+        "completed": slots.completed,
+        "failed": slots.failed,
+        "concurrency": slots.slots,
+        "max_concurrent": slots.slots,
+        "avg_latency_ms": round(slots.service_s * MS, 1),
+        "avg_prompt_tokens": round(slots.prompt_tokens, 1),
+        "avg_completion_tokens": round(slots.completion_tokens, 1),
+        "stats_samples": slots.completed,
+    }
+
+
+def _wait_ms(view: View, pending: int) -> float | None:
+    """Return how long the last in line will wait: the line over the fleet's pace."""
+    pace = sum(
+        slots.slots / slots.service_s
+        for node in view.nodes
+        if node.status != "offline"
+        for slots in node.slots.values()
+        if slots.service_s
+    )
+    return round(pending / pace * MS, 1) if pending and pace else None
+
+
+def _node(node: NodeView) -> dict[str, object]:
+    facts = node.facts
+    sizes = {model.name: model for model in node.models}
+    return {
+        "node_id": node.node_id,
+        "status": node.status,
+        "draining": node.draining,
+        "origin": node.origin,
+        "hardware": {
+            "memory_total_gb": round(facts.memory_bytes / GIB, 2),
+            "vram_total_gb": round(facts.vram_bytes / GIB, 2),
+            "cores_physical": facts.cores,
+            "chip": facts.chip,
+            "memory_bandwidth_gbps": round(facts.bandwidth_bytes_per_s / GB, 1),
+            "arch": facts.arch,
+        },
+        "ollama_url": node.url,
+        "dialect": facts.dialect,
+        "agent_version": facts.agent_version,
+        "ollama": {
+            "models_loaded": [
+                {
+                    "name": resident.name,
+                    "size_gb": round(resident.size_bytes / GIB, 2),
+                    "size_vram_gb": round(resident.size_vram_bytes / GIB, 2),
+                    "requests_active": node.slots[resident.name].in_flight
+                    if resident.name in node.slots
+                    else 0,
+                    "parameter_size": sizes[resident.name].parameter_size
+                    if resident.name in sizes
+                    else "",
+                    "quantization": sizes[resident.name].quantization_level
+                    if resident.name in sizes
+                    else "",
+                    "context_length": resident.context_length,
+                    "runner": "",
+                    "digest": resident.digest,
+                }
+                for resident in node.resident
+            ],
+            "models_available": [model.name for model in node.models],
+            "models_available_sizes": {
+                model.name: round(model.size_bytes / GB, 3) for model in node.models
+            },
+            "max_loaded_models": facts.max_loaded_models,
+            "num_parallel": facts.slots,
+            "requests_active": _in_flight(node),
+            "version": facts.version,
+        },
+        "models_loaded_count": len(node.resident),
+    }

@@ -1,0 +1,318 @@
+"""Requests for a model: read, admitted, and kept until each has come to its end.
+
+Rules
+1. The body goes to the node's own route of the same name, byte for byte.
+2. Whoever is refused here was never admitted: no fact is told of a body that cannot be read.
+3. While control is away, requests wait for it; this front keeps the hold time and the deadlines.
+"""
+
+import asyncio
+import logging
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from events import (
+    CarriedRequest,
+    Event,
+    Lease,
+    NodeId,
+    RequestCancelled,
+    RequestId,
+    RequestReceived,
+    StreamsProgressed,
+)
+from herd.dialects.names import key, normalise
+from herd.http import problems
+from herd.http.asked import read
+from herd.http.exchange import Exchange, Request
+from herd.http.flight import Flight
+from herd.http.problems import BadRequestError, Family
+from herd.http.upstream import Pool
+from herd.ids import RequestIds
+from herd.link.client import Control, LinkFullError
+from herd.link.messages import Cancel, Grant, Refuse, View
+
+POOL_SWEEP_S: Final = 1.0
+LONGEST_NAME: Final = 512
+_PRODUCTS_KEPT: Final = 1_024
+
+_NAME: Final = re.compile(
+    r"((\w[\w.:-]{0,349}/)?\w[\w-]{0,79}/)?\w[\w.-]{0,79}(:\w[\w.-]{0,79})?", re.ASCII
+)
+"""What Ollama takes for a name; nodes of other makes may have others, which the view knows."""
+
+_log = logging.getLogger("herd.http.inference")
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One API route that a node serves."""
+
+    path: str
+    family: Family
+    streams: bool
+    """What it does unless the body says otherwise."""
+    kind: str
+    """Ollama's name for its body."""
+    nameless: int
+    """The status for a request without a model, as Ollama has it."""
+
+
+ROUTES: Final = (
+    Route("/api/chat", "ollama", streams=True, kind="ChatRequest", nameless=400),
+    Route("/api/generate", "ollama", streams=True, kind="GenerateRequest", nameless=404),
+    Route("/api/embed", "ollama", streams=False, kind="EmbedRequest", nameless=404),
+    Route("/api/embeddings", "ollama", streams=False, kind="EmbeddingRequest", nameless=404),
+    Route(
+        "/v1/chat/completions",
+        "openai",
+        streams=False,
+        kind="ChatCompletionRequest",
+        nameless=400,
+    ),
+    Route("/v1/completions", "openai", streams=False, kind="CompletionRequest", nameless=404),
+    Route("/v1/embeddings", "openai", streams=False, kind="EmbedRequest", nameless=404),
+)
+
+
+class Inference:
+    """All requests of one front that wait for a node or are on one."""
+
+    def __init__(
+        self,
+        control: Control,
+        loop: asyncio.AbstractEventLoop,
+        ids: RequestIds,
+        hold_timeout_s: Callable[[], float],
+    ) -> None:
+        """Begin with none."""
+        self._control = control
+        self._loop = loop
+        self._ids = ids
+        self._hold_timeout_s = hold_timeout_s
+        self._flights: dict[RequestId, Flight] = {}
+        self._pools: dict[str, Pool] = {}
+        self._spellings: dict[str, str] = {}
+        self._online = False
+        self._products: dict[bytes, str] = {}
+        self._swept_s = loop.time()
+        self.look(control.view)
+
+    def handlers(self) -> dict[str, Callable[[Exchange], None]]:
+        """Return what answers each route."""
+        return {route.path: partial(self.ask, route) for route in ROUTES}
+
+    def look(self, view: View) -> None:
+        """Know the fleet's models, and how they are spelled."""
+        self._spellings = {
+            key(model.name): model.name for node in view.nodes for model in node.models
+        }
+        self._online = any(node.status != "offline" for node in view.nodes)
+
+    def ask(self, route: Route, exchange: Exchange) -> None:
+        """Admit a request."""
+        request = exchange.request
+        try:
+            if request.header(b"content-encoding") not in (b"", b"identity"):
+                self._turn_away(route, exchange, 415, "compressed bodies are not read")
+                return
+            asked = read(request.body, streams=route.streams, kind=route.kind)
+            deadline_s = _deadline_s(request)
+        except BadRequestError as error:
+            self._turn_away(route, exchange, 400, error.what)
+            return
+        model = self._spelled(asked.model)
+        if model is None:
+            self._refuse_name(route, exchange, asked.model)
+            return
+        path = route.path.encode("ascii")
+        if b"?" in request.target:
+            path += b"?" + request.target.partition(b"?")[2]
+        flight = Flight(
+            self,
+            exchange,
+            self._ids.next(),
+            path=path,
+            family=route.family,
+            asked=asked,
+            model=model,
+            deadline_s=deadline_s,
+        )
+        self._admit(flight, exchange, route)
+
+    # What control decides
+
+    def granted(self, grant: Grant) -> None:
+        """Send a request to its node; a slot for nobody is given back."""
+        flight = self._flights.get(grant.request_id)
+        if flight is None:
+            self.report(_nobody(grant.request_id, grant.node_id, grant.lease))
+        elif flight.attempt is None:
+            flight.dispatch(grant)
+        else:
+            _log.warning("request %s was granted while it runs", grant.request_id)
+
+    def refused(self, refuse: Refuse) -> None:
+        """Answer a request that gets no node."""
+        if (flight := self._flights.get(refuse.request_id)) is not None:
+            flight.refuse(refuse)
+
+    def cancelled(self, cancel: Cancel) -> None:
+        """End a request on that lease."""
+        flight = self._flights.get(cancel.request_id)
+        if flight is not None and flight.grant is not None and flight.grant.lease == cancel.lease:
+            flight.cancel(cancel)
+
+    def carrying(self) -> tuple[tuple[RequestId, ...], tuple[CarriedRequest, ...]]:
+        """Return what waits and what is in flight."""
+        waiting: list[RequestId] = []
+        in_flight: list[CarriedRequest] = []
+        for request_id, flight in self._flights.items():
+            carried = flight.carried()
+            if carried is None:
+                waiting.append(request_id)
+            else:
+                in_flight.append(carried)
+        return tuple(waiting), tuple(in_flight)
+
+    # What a flight needs
+
+    def now_s(self) -> float:
+        """Return the loop's time."""
+        return self._loop.time()
+
+    def pool(self, url: str) -> Pool:
+        """Return the connections to a node."""
+        pool = self._pools.get(url)
+        if pool is None:
+            pool = self._pools[url] = Pool(url, self._loop)
+        return pool
+
+    def report(self, event: Event) -> bool:
+        """Tell control; False if the link takes no more."""
+        try:
+            self._control.tell(event)
+        except LinkFullError as error:
+            _log.error("a fact is lost: %s", error.what)
+            return False
+        return True
+
+    def ended(self, flight: Flight) -> None:
+        """Forget a flight."""
+        self._flights.pop(flight.request_id, None)
+
+    @property
+    def online(self) -> bool:
+        """Whether any node is online."""
+        return self._online
+
+    @property
+    def active(self) -> int:
+        """How many requests wait or run."""
+        return len(self._flights)
+
+    # Once a second
+
+    def sweep(self) -> None:
+        """Tell of the streams that went on; keep the time for control while it is away."""
+        now_s = self._loop.time()
+        progress: list[tuple[RequestId, int]] = []
+        for flight in tuple(self._flights.values()):
+            went_on = flight.progress(now_s)
+            if went_on is not None:
+                progress.append(went_on)
+            elif flight.attempt is None and not self._control.connected:
+                self._keep_time(flight, now_s)
+        if progress:
+            self.report(StreamsProgressed(progress=tuple(progress)))
+        elapsed_s, self._swept_s = now_s - self._swept_s, now_s
+        for pool in self._pools.values():
+            pool.sweep(elapsed_s)
+
+    def close(self) -> None:
+        """Close the idle connections to nodes."""
+        for pool in self._pools.values():
+            pool.close()
+
+    # Inside
+
+    def _admit(self, flight: Flight, exchange: Exchange, route: Route) -> None:
+        asked, request = flight.asked, exchange.request
+        self._flights[flight.request_id] = flight
+        received = RequestReceived(
+            request_id=flight.request_id,
+            model=flight.model,
+            asked_model="" if asked.model == flight.model else asked.model,
+            route=route.path,
+            stream=asked.stream,
+            body_bytes=len(request.body),
+            client=exchange.peer,
+            app=asked.user or self._product(request) or exchange.peer,
+            num_ctx=asked.num_ctx,
+            deadline_s=flight.deadline_s,
+        )
+        try:
+            self._control.tell(received)
+        except LinkFullError:
+            flight.answer(503, "control_away", "", 1)
+
+    def _keep_time(self, flight: Flight, now_s: float) -> None:
+        waited_s = flight.waited_s(now_s)
+        if flight.deadline_s and waited_s >= flight.deadline_s:
+            flight.give_up("queue", 503, "deadline")
+        elif waited_s >= self._hold_timeout_s():
+            flight.give_up("hold", 503, "control_away")
+
+    def _spelled(self, asked: str) -> str | None:
+        """Return the fleet's spelling of a name; None if nobody can have it."""
+        model = self._spellings.get(key(asked))
+        if model is not None:
+            return model
+        if len(asked) > LONGEST_NAME or not _NAME.fullmatch(asked.strip()):
+            return None
+        return normalise(asked)
+
+    def _refuse_name(self, route: Route, exchange: Exchange, name: str) -> None:
+        if name.strip():
+            self._turn_away(route, exchange, 400, "invalid model name")
+        elif route.nameless == 400:  # noqa: PLR2004 (the two statuses that Ollama has for this)
+            self._turn_away(route, exchange, 400, "model is required")
+        else:
+            self._turn_away(route, exchange, 404, "model '' not found")
+
+    def _turn_away(self, route: Route, exchange: Exchange, status: int, text: str) -> None:
+        headers = (problems.content_type(route.family),)
+        exchange.respond(status, headers, problems.body(route.family, status, text))
+
+    def _product(self, request: Request) -> str:
+        """Return the product in `User-Agent`: what runs here, as far as it says so."""
+        agent = request.header(b"user-agent")
+        product = self._products.get(agent)
+        if product is None:
+            product = agent.partition(b"/")[0].partition(b" ")[0][:80].decode("latin-1")
+            if len(self._products) < _PRODUCTS_KEPT:
+                self._products[agent] = product
+        return product
+
+
+def _deadline_s(request: Request) -> float:
+    text = request.header(b"x-herd-deadline-s")
+    if not text:
+        return 0.0
+    try:
+        deadline_s = float(text)
+    except ValueError:
+        deadline_s = 0.0
+    if not (math.isfinite(deadline_s) and deadline_s > 0):
+        raise BadRequestError("X-Herd-Deadline-S must be a number of seconds above 0")
+    return deadline_s
+
+
+def _nobody(request_id: RequestId, node_id: NodeId, lease: Lease) -> RequestCancelled:
+    return RequestCancelled(
+        request_id=request_id, model="", phase="queue", node_id=node_id, lease=lease
+    )

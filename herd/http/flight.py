@@ -1,0 +1,367 @@
+"""One inference request, from its admission to the one fact that ends it.
+
+Rules
+1. `RequestReceived`, then grants and failed attempts, then exactly one of `RequestCompleted`,
+   `RequestFailed`, `RequestCancelled`; none of them where control ended it (`Refuse`, `Cancel`),
+   since control has recorded that already.
+2. The client leaves at any moment, and then the node's connection closes at once.
+3. Durations are measured here; instants are control's business.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from events import (
+    AttemptFailed,
+    CarriedRequest,
+    Event,
+    Phase,
+    RequestCancelled,
+    RequestCompleted,
+    RequestFailed,
+    RequestId,
+    StreamStarted,
+)
+from herd.http import problems, wire
+from herd.http.asked import Asked
+from herd.http.client import FetchError
+from herd.http.exchange import Exchange
+from herd.http.problems import Family
+from herd.http.relay import Attempt
+from herd.http.upstream import Pool
+from herd.http.usage import Usage
+from herd.http.wire import Header
+from herd.link.messages import Cancel, Grant, Refuse
+
+STARTED_AFTER_S: Final = 1.0
+"""A stream of that age is worth a fact."""
+
+_FALSE: Final[Header] = (b"X-Fleet-Fallback", b"false")
+_SAY_AGAIN: Final = (429, 503)
+_VALUES_KEPT: Final = 4_096
+
+_values: dict[str, bytes] = {}
+
+
+class Tower(Protocol):
+    """What a flight needs of the front."""
+
+    def now_s(self) -> float:
+        """Return the loop's time."""
+        ...
+
+    def pool(self, url: str) -> Pool:
+        """Return the connections to a node."""
+        ...
+
+    def report(self, event: Event) -> bool:
+        """Tell control; False if the link takes no more."""
+        ...
+
+    def ended(self, flight: "Flight") -> None:
+        """Forget a flight."""
+        ...
+
+    @property
+    def online(self) -> bool:
+        """Whether any node is online."""
+        ...
+
+
+class Flight:
+    """A request, who asked for it, and what has become of it so far."""
+
+    __slots__ = (
+        "_dispatched_s",
+        "_exchange",
+        "_family",
+        "_first_s",
+        "_node_said",
+        "_received_s",
+        "_told_start",
+        "_told_tokens",
+        "_tower",
+        "asked",
+        "attempt",
+        "deadline_s",
+        "grant",
+        "model",
+        "path",
+        "request_id",
+        "tries",
+    )
+
+    def __init__(  # noqa: PLR0913 (what is known of a request at its admission)
+        self,
+        tower: Tower,
+        exchange: Exchange,
+        request_id: RequestId,
+        *,
+        path: bytes,
+        family: Family,
+        asked: Asked,
+        model: str,
+        deadline_s: float,
+    ) -> None:
+        """Wait for a grant."""
+        self._tower = tower
+        self._exchange = exchange
+        self._family: Family = family
+        self._received_s = tower.now_s()
+        self._dispatched_s = 0.0
+        self._first_s = 0.0
+        self._node_said = ""
+        self._told_start = False
+        self._told_tokens = 0
+        self.request_id = request_id
+        self.path = path
+        """The node's own route, of the same name."""
+        self.asked = asked
+        self.model = model
+        """The name as the fleet spells it."""
+        self.deadline_s = deadline_s
+        self.tries = 0
+        """Grants so far."""
+        self.grant: Grant | None = None
+        """The last one."""
+        self.attempt: Attempt | None = None
+        """Under way now; None while it waits for a node."""
+        exchange.on_gone = self.gone
+
+    def waited_s(self, now_s: float) -> float:
+        """Return its age."""
+        return now_s - self._received_s
+
+    def carried(self) -> CarriedRequest | None:
+        """Return what control must know if it has forgotten; None while it waits."""
+        grant = self.grant
+        if grant is None or self.attempt is None:
+            return None
+        return CarriedRequest(self.request_id, self.model, grant.node_id, grant.lease)
+
+    # What control decides
+
+    def dispatch(self, grant: Grant) -> None:
+        """Send the request to a node."""
+        self.grant = grant
+        self.tries += 1
+        self._dispatched_s = self._tower.now_s()
+        self._first_s = 0.0
+        self._told_start = False
+        try:
+            pool = self._tower.pool(grant.url)
+        except FetchError as error:
+            self.attempt_failed("connect", 0, "not an address", error.text)
+            return
+        asked = self._exchange.request
+        head = wire.request_head(pool.prefix + self.path, pool.host, asked.headers, len(asked.body))
+        self.attempt = Attempt(self._exchange, self, pool, head, asked.body)
+
+    def refuse(self, refuse: Refuse) -> None:
+        """Tell the client that it gets no node (any more)."""
+        self._stop()
+        detail = self._node_said or refuse.error
+        self.answer(refuse.status, refuse.reason, detail, refuse.retry_after_s)
+
+    def cancel(self, cancel: Cancel) -> None:
+        """End it because control says so."""
+        attempt = self._stop()
+        if not self._exchange.started:
+            status = 504 if cancel.reason == "reaped" else 500
+            self.answer(status, cancel.reason, "", 0)
+            return
+        reading = None if attempt is None else attempt.reading
+        text = problems.refusal(cancel.reason, model=self.asked.model, detail="", online=True)
+        self._exchange.cut(b"" if reading is None else reading.last_words(text))
+        self._close()
+
+    def give_up(self, phase: Phase, status: int, reason: str) -> None:
+        """End it in control's place."""
+        self._report_failed(phase, status, reason, 0)
+        self.answer(status, reason, "", 1)
+
+    def answer(self, status: int, reason: str, detail: str, retry_after_s: int) -> None:
+        """Answer with an error, in the shape of its family."""
+        self._close()
+        text = problems.refusal(
+            reason, model=self.asked.model, detail=detail, online=self._tower.online
+        )
+        headers = [problems.content_type(self._family), *self.fleet_headers()]
+        if retry_after_s or status in _SAY_AGAIN:
+            headers.append((b"Retry-After", b"%d" % max(1, retry_after_s)))
+        self._exchange.respond(status, headers, problems.body(self._family, status, text))
+
+    # What the client does
+
+    def gone(self) -> None:
+        """Stop everything: nobody wants the answer."""
+        attempt = self._stop()
+        grant = self.grant if attempt is not None else None
+        self._close()
+        if grant is None or attempt is None:
+            cancelled = RequestCancelled(
+                request_id=self.request_id, model=self.model, phase="queue"
+            )
+        else:
+            cancelled = RequestCancelled(
+                request_id=self.request_id,
+                model=self.model,
+                phase=attempt.phase,
+                node_id=grant.node_id,
+                lease=grant.lease,
+                service_s=self._since(self._dispatched_s),
+                completion_tokens=attempt.tokens,
+            )
+        self._tower.report(cancelled)
+
+    # What the attempt tells
+
+    def fleet_headers(self) -> Sequence[Header]:
+        """Return what herd says of this answer, as of now."""
+        grant = self.grant
+        return (
+            (b"X-Fleet-Node", b"" if grant is None else _value(grant.node_id)),
+            (b"X-Fleet-Requested-Model", _value(self.asked.model)),
+            (b"X-Fleet-Served-Model", _value(self.model)),
+            _FALSE,
+            (b"X-Fleet-Retries", b"%d" % max(0, self.tries - 1)),
+            (b"X-Fleet-Score", b"%.4g" % (0.0 if grant is None else grant.score)),
+            (b"X-Herd-Request-Id", self.request_id.encode("ascii")),
+        )
+
+    def first_byte(self) -> None:
+        """Note when the answer began; control waits for it where a slot is on trial."""
+        self._first_s = self._tower.now_s()
+        if self.grant is not None and self.grant.probing:
+            self._report_start(self.grant)
+
+    def completed(self, status: int, usage: Usage) -> None:
+        """Report the whole answer."""
+        self._close()
+        grant = self.grant
+        if grant is not None:
+            self._tower.report(
+                RequestCompleted(
+                    request_id=self.request_id,
+                    model=self.model,
+                    node_id=grant.node_id,
+                    lease=grant.lease,
+                    status=status,
+                    ttft_s=round(self._first_s - self._dispatched_s, 6),
+                    service_s=self._since(self._dispatched_s),
+                    load_s=usage.load_s,
+                    prompt_tokens=usage.prompt_tokens,
+                    completion_tokens=usage.completion_tokens,
+                    usage_source=usage.source,
+                    finish=usage.finish,
+                )
+            )
+
+    def attempt_failed(self, phase: Phase, status: int, error: str, said: str) -> None:
+        """Ask control for another node."""
+        grant, self.attempt = self.grant, None
+        if grant is None:
+            return
+        self._node_said = f"{grant.node_id}: {said}"
+        told = self._tower.report(
+            AttemptFailed(
+                request_id=self.request_id,
+                model=self.model,
+                node_id=grant.node_id,
+                lease=grant.lease,
+                phase=phase,
+                status=status,
+                error=error,
+                elapsed_s=self._since(self._dispatched_s),
+            )
+        )
+        if not told:
+            self.answer(502, "node_failed", self._node_said, 0)
+
+    def broken(self, status: int, error: str, tokens: int) -> None:
+        """Report an answer that broke off."""
+        self._close()
+        self._report_failed("stream", status, error, tokens)
+
+    # Once a second
+
+    def progress(self, now_s: float) -> tuple[RequestId, int] | None:
+        """Return the tokens so far of a stream that went on; tell of its start when it is due."""
+        attempt, grant = self.attempt, self.grant
+        if attempt is None or grant is None or not self._first_s:
+            return None
+        if not self._told_start:
+            if now_s - self._first_s < STARTED_AFTER_S:
+                return None
+            self._report_start(grant)
+        tokens = attempt.tokens
+        if tokens == self._told_tokens:
+            return None
+        self._told_tokens = tokens
+        return self.request_id, tokens
+
+    # Inside
+
+    def _close(self) -> None:
+        """Leave nothing behind that only the garbage collector could find."""
+        self._exchange.on_gone = None
+        self.attempt = None
+        self._tower.ended(self)
+
+    def _stop(self) -> Attempt | None:
+        attempt, self.attempt = self.attempt, None
+        if attempt is not None:
+            attempt.stop()
+        return attempt
+
+    def _report_start(self, grant: Grant) -> None:
+        self._told_start = True
+        self._tower.report(
+            StreamStarted(
+                request_id=self.request_id,
+                model=self.model,
+                node_id=grant.node_id,
+                lease=grant.lease,
+                ttft_s=round(self._first_s - self._dispatched_s, 6),
+            )
+        )
+
+    def _report_failed(self, phase: Phase, status: int, error: str, tokens: int) -> None:
+        grant = self.grant if phase == "stream" else None
+        if grant is None:
+            failed = RequestFailed(
+                request_id=self.request_id,
+                model=self.model,
+                phase=phase,
+                fault="herd",
+                status=status,
+                error=error,
+            )
+        else:
+            failed = RequestFailed(
+                request_id=self.request_id,
+                model=self.model,
+                phase=phase,
+                fault="node",
+                status=status,
+                node_id=grant.node_id,
+                lease=grant.lease,
+                error=error,
+                ttft_s=round(self._first_s - self._dispatched_s, 6),
+                service_s=self._since(self._dispatched_s),
+                completion_tokens=tokens,
+            )
+        self._tower.report(failed)
+
+    def _since(self, then_s: float) -> float:
+        return round(self._tower.now_s() - then_s, 6)
+
+
+def _value(text: str) -> bytes:
+    """Return a header's value; the same few names come again and again."""
+    value = _values.get(text)
+    if value is None:
+        value = wire.header_value(text)
+        if len(_values) < _VALUES_KEPT:
+            _values[text] = value
+    return value

@@ -1,0 +1,196 @@
+"""A front's app: what clients, agents and operators ask of herd, answered on one loop.
+
+Inference goes to the nodes that control grants; everything else is answered from the view that
+control pushes, so it is answered while control is away too.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId
+from herd.agent.payload import parse_heartbeat
+from herd.clock import wall_s
+from herd.http import problems
+from herd.http.endpoints import catalogue, fleet
+from herd.http.endpoints.inference import Inference
+from herd.http.exchange import Exchange
+from herd.http.problems import JSON, JSON_UTF8, TEXT
+from herd.http.routes import MODEL_PREFIX, Handler, Routes
+from herd.ids import RequestIds
+from herd.link.client import Control, LinkFullError
+from herd.link.messages import Cancel, Grant, Refuse, View
+from herd.version import version
+
+HOLD_TIMEOUT_S: Final = 30.0
+SWEEP_S: Final = 1.0
+
+
+class _Drain(msgspec.Struct):
+    node_id: str
+    draining: bool = True
+
+
+class Front:
+    """The app of one front; control's messages come to it by the link (`Answers`)."""
+
+    def __init__(
+        self,
+        control: Control,
+        *,
+        hold_timeout_s: float = HOLD_TIMEOUT_S,
+        ids: RequestIds | None = None,
+    ) -> None:
+        """Start the sweep; must be made on the loop that it will live on."""
+        self._control = control
+        self._loop = asyncio.get_running_loop()
+        self._version = version()
+        self.hold_timeout_s = hold_timeout_s
+        """How long a request waits for control while it is away."""
+        self.inference = Inference(
+            control, self._loop, ids or RequestIds(), lambda: self.hold_timeout_s
+        )
+        self._kept: dict[str, bytes] = {}
+        self._routes = self._table()
+        self._timer = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer a request."""
+        self._routes(exchange)
+
+    def close(self) -> None:
+        """Stop the sweep and the idle connections; what is under way goes on to its end."""
+        self._timer.cancel()
+        self.inference.close()
+
+    # What the link calls
+
+    def granted(self, grant: Grant) -> None:
+        """Send the request to that node."""
+        self.inference.granted(grant)
+
+    def refused(self, refuse: Refuse) -> None:
+        """Answer the request so."""
+        self.inference.refused(refuse)
+
+    def cancelled(self, cancel: Cancel) -> None:
+        """End the request now."""
+        self.inference.cancelled(cancel)
+
+    def carrying(self) -> tuple[tuple[RequestId, ...], tuple[CarriedRequest, ...]]:
+        """Return what waits and what is in flight."""
+        return self.inference.carrying()
+
+    def view_changed(self, view: View) -> None:
+        """Answer from this from now on."""
+        self._kept.clear()
+        self.inference.look(view)
+
+    # Inside
+
+    def _table(self) -> Routes:
+        root = self._get(lambda exchange: exchange.respond(200, (TEXT,), b"Ollama is running"))
+        by_path: dict[str, dict[bytes, Handler]] = {
+            path: {b"POST": handler} for path, handler in self.inference.handlers().items()
+        }
+        by_path["/"] = root
+        by_path["/api/tags"] = self._get(self._from_view("tags", catalogue.tags))
+        by_path["/api/ps"] = {b"GET": self._from_view("ps", catalogue.ps)}
+        by_path["/api/version"] = self._get(
+            self._from_view("version", lambda view: catalogue.version(view, self._version))
+        )
+        by_path["/v1/models"] = {b"GET": self._from_view("models", catalogue.models)}
+        by_path["/fleet/status"] = {b"GET": self._status}
+        by_path["/fleet/queue"] = {b"GET": self._queue}
+        by_path["/fleet/drain"] = {b"POST": self._drain}
+        by_path["/heartbeat"] = {b"POST": self._heartbeat}
+        by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
+        by_path["/readyz"] = self._get(self._ready)
+        return Routes(by_path, {b"GET": self._model})
+
+    @staticmethod
+    def _get(handler: Handler) -> dict[bytes, Handler]:
+        return {b"GET": handler, b"HEAD": handler}
+
+    def _from_view(self, name: str, make: Callable[[View], dict[str, object]]) -> Handler:
+        """Return a handler whose answer is made once a view."""
+
+        def answer(exchange: Exchange) -> None:
+            body = self._kept.get(name)
+            if body is None:
+                body = self._kept[name] = msgspec.json.encode(make(self._control.view))
+            exchange.respond(200, (JSON_UTF8,), body)
+
+        return answer
+
+    def _model(self, exchange: Exchange) -> None:
+        name = exchange.request.path.removeprefix(MODEL_PREFIX)
+        found = catalogue.model(self._control.view, name)
+        if found is None:
+            text = f"model '{name}' not found"
+            exchange.respond(404, (JSON,), problems.body("openai", 404, text))
+        else:
+            _say(exchange, 200, found)
+
+    def _status(self, exchange: Exchange) -> None:
+        _say(exchange, 200, fleet.status(self._control.view, wall_s()))
+
+    def _queue(self, exchange: Exchange) -> None:
+        _say(exchange, 200, fleet.queue(self._control.view, wall_s()))
+
+    def _ready(self, exchange: Exchange) -> None:
+        connected, view = self._control.connected, self._control.view
+        detail = {
+            "status": "ready" if connected else "control is away",
+            "nodes_online": sum(node.status != "offline" for node in view.nodes),
+            "settled": view.settled,
+            "recording": view.recording,
+        }
+        _say(exchange, 200 if connected else 503, detail)
+
+    def _heartbeat(self, exchange: Exchange) -> None:
+        try:
+            fact = parse_heartbeat(exchange.request.body, exchange.peer)
+        except ValueError as error:
+            _say(exchange, 400, {"error": str(error)})
+            return
+        status = next(
+            (n.status for n in self._control.view.nodes if n.node_id == fact.node_id), "online"
+        )
+        self._tell(exchange, fact, {"status": "ok", "node_status": status})
+
+    def _drain(self, exchange: Exchange) -> None:
+        try:
+            asked = msgspec.json.decode(exchange.request.body, type=_Drain)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            _say(exchange, 400, {"error": f'write {{"node_id": NAME, "draining": true}}: {error}'})
+            return
+        known = [node.node_id for node in self._control.view.nodes]
+        if asked.node_id not in known:
+            names = ", ".join(known) or "none"
+            text = f"no node is called '{asked.node_id}'; the fleet has: {names}"
+            _say(exchange, 404, {"error": text})
+            return
+        node_id = NodeId(asked.node_id)
+        fact = DrainRequested(node_id=node_id, draining=asked.draining, by=exchange.peer)
+        self._tell(exchange, fact, {"node_id": asked.node_id, "draining": asked.draining})
+
+    def _tell(self, exchange: Exchange, fact: Event, answer: dict[str, object]) -> None:
+        try:
+            self._control.tell(fact)
+        except LinkFullError as error:
+            exchange.respond(
+                503, (JSON_UTF8, (b"Retry-After", b"1")), problems.body("ollama", 503, error.what)
+            )
+        else:
+            _say(exchange, 200, answer)
+
+    def _sweep(self) -> None:
+        self._timer = self._loop.call_later(SWEEP_S, self._sweep)
+        self.inference.sweep()
+
+
+def _say(exchange: Exchange, status: int, answer: object) -> None:
+    exchange.respond(status, (JSON_UTF8,), msgspec.json.encode(answer))

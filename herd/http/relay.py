@@ -1,0 +1,242 @@
+"""One attempt: a request to a node, and the node's answer to the client.
+
+Rules
+1. Nothing goes to the client before the first byte of the body, or the end of a whole bodiless
+   answer: until then any failure leaves the request free for another node.
+2. Body bytes are passed on as they are; chunk boundaries are herd's own. Nothing is kept back once
+   the answer has begun.
+3. An answer that breaks off after that ends with the family's own error, and never cleanly.
+4. The slower side sets the pace: a client that does not read pauses the node's connection.
+5. Exactly one word to the outcome: `completed`, `attempt_failed` or `broken`; none after `stop`.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from events import Phase
+from herd.http import wire
+from herd.http.exchange import Exchange
+from herd.http.problems import short_error, whole_error
+from herd.http.upstream import Connection, Pool
+from herd.http.usage import Reading, Usage, reading_of
+from herd.http.wire import Header
+
+ERROR_BYTES: Final = 64 * 1024
+_OK: Final = 200
+_NODE_ERROR: Final = 500
+
+
+class Outcome(Protocol):
+    """Who wants to know how the attempt ended."""
+
+    def fleet_headers(self) -> Sequence[Header]:
+        """Return what herd says of this answer, as of now."""
+        ...
+
+    def first_byte(self) -> None:
+        """Know that the answer begins."""
+        ...
+
+    def completed(self, status: int, usage: Usage) -> None:
+        """Know that the whole answer was passed on."""
+        ...
+
+    def attempt_failed(self, phase: Phase, status: int, error: str, said: str) -> None:
+        """Know that nothing was passed on; `said` is for the client's eyes only."""
+        ...
+
+    def broken(self, status: int, error: str, tokens: int) -> None:
+        """Know that the answer broke off, and that the client was told."""
+        ...
+
+
+class Attempt:
+    """A request on its way to one node and back."""
+
+    __slots__ = (
+        "_body",
+        "_connection",
+        "_dialing",
+        "_exchange",
+        "_fresh",
+        "_head",
+        "_outcome",
+        "_pool",
+        "_said",
+        "_started",
+        "_status",
+        "_stopped",
+        "reading",
+    )
+
+    def __init__(
+        self, exchange: Exchange, outcome: Outcome, pool: Pool, head: bytes, body: bytes
+    ) -> None:
+        """Send the request."""
+        self._exchange = exchange
+        self._outcome = outcome
+        self._pool = pool
+        self._head = head
+        self._body = body
+        self._said = b""
+        self._status = 0
+        self._fresh = False
+        self._started = False
+        self._stopped = False
+        self._connection: Connection | None = None
+        self.reading: Reading | None = None
+        """What the answer says of itself, once it has begun."""
+        self._dialing = pool.ask(head, body, self)
+
+    @property
+    def phase(self) -> Phase:
+        """How far it has come."""
+        if self._started:
+            return "stream"
+        return "connect" if self._connection is None else "first_byte"
+
+    @property
+    def tokens(self) -> int:
+        """Data events so far."""
+        return 0 if self.reading is None else self.reading.tokens
+
+    def stop(self) -> None:
+        """Give up at once, without a word to anybody."""
+        self._stopped = True
+        if self._dialing is not None:
+            self._dialing.cancel()
+        connection = self._detach()
+        if connection is not None:
+            connection.abort()
+
+    # What the pool and the connection tell
+
+    def connected(self, connection: Connection) -> None:
+        """Wait for the answer."""
+        if self._stopped:
+            connection.abort()
+            return
+        self._dialing = None
+        self._connection = connection
+
+    def unreachable(self, error: str) -> None:
+        """Let another node try."""
+        self._dialing = None
+        if not self._stopped:
+            self._outcome.attempt_failed("connect", 0, error, error)
+
+    def heard(self, body: bytes, *, ended: bool) -> None:
+        """Pass a piece of the body on."""
+        if not self._started:
+            if body or ended:
+                self._first(body, ended=ended)
+            return
+        if body:
+            reading = self.reading
+            if reading is not None:
+                reading.feed(body)
+            if not ended:
+                self._exchange.write(body)
+        if ended:
+            self._end(body)
+
+    def lost(self, error: str) -> None:
+        """Ask again, let another node try, or tell the client."""
+        connection = self._detach()
+        if self._started:
+            self._break(error)
+        elif connection is not None and connection.reused and connection.silent and not self._fresh:
+            self._fresh = True
+            self._dialing = self._pool.dial(self._head, self._body, self)
+        else:
+            status = 0 if connection is None else connection.status
+            refused = status >= _NODE_ERROR
+            self._fail(status if refused else 0, "" if refused else error)
+
+    # Inside
+
+    def _first(self, body: bytes, *, ended: bool) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        status = self._status = connection.status
+        if status >= _NODE_ERROR:
+            self._refused(body, ended=ended)
+            return
+        headers = wire.without_hops(connection.headers)
+        reading = self.reading = _reading(headers)
+        reading.feed(body)
+        if not ended:
+            self._exchange.on_blocked = connection.pause
+            self._exchange.on_writable = connection.resume
+            self._start(headers, connection.length, body)
+            return
+        self._connection = None
+        usage = reading.usage()
+        if status == _OK and not (body and usage.whole) and not usage.failed:
+            self._fail(0, "answer without an end" if body else "empty answer")
+            return
+        self._start(headers, connection.length, body)
+        self._finish(b"", usage)
+
+    def _start(self, headers: list[Header], length: int | None, first: bytes) -> None:
+        self._started = True
+        self._outcome.first_byte()
+        headers += self._outcome.fleet_headers()
+        self._exchange.start(self._status, headers, length, first)
+
+    def _end(self, body: bytes) -> None:
+        self._detach()
+        reading = self.reading
+        if reading is None:
+            return
+        usage = reading.usage()
+        if usage.whole or usage.failed or self._status != _OK:
+            self._finish(body, usage)
+        else:
+            self._exchange.write(body)
+            self._break("answer without an end")
+
+    def _finish(self, last: bytes, usage: Usage) -> None:
+        self._stopped = True
+        self._exchange.finish(last)
+        if usage.failed:
+            self._outcome.broken(self._status, "the node ended it with an error", self.tokens)
+        else:
+            self._outcome.completed(self._status, usage)
+
+    def _break(self, error: str) -> None:
+        self._stopped = True
+        text = f"node failed: {error}, after the answer had begun"
+        self._exchange.cut(b"" if self.reading is None else self.reading.last_words(text))
+        self._outcome.broken(self._status, error, self.tokens)
+
+    def _refused(self, body: bytes, *, ended: bool) -> None:
+        """Read what a node says of its failure, as far as it is worth it."""
+        self._said += body
+        if ended:
+            self._connection = None
+        elif len(self._said) < ERROR_BYTES:
+            return
+        elif (connection := self._detach()) is not None:
+            connection.abort()
+        self._fail(self._status, "")
+
+    def _fail(self, status: int, error: str) -> None:
+        self._stopped = True
+        short = error or short_error(status, self._said)
+        said = error or whole_error(status, self._said)
+        self._outcome.attempt_failed("first_byte", status, short, said)
+
+    def _detach(self) -> Connection | None:
+        connection, self._connection = self._connection, None
+        self._exchange.on_blocked = None
+        self._exchange.on_writable = None
+        return connection
+
+
+def _reading(headers: Sequence[Header]) -> Reading:
+    for name, value in headers:
+        if wire.kind_of(name) == wire.CONTENT_TYPE:
+            return reading_of(value)
+    return reading_of(b"")
