@@ -94,7 +94,7 @@ real: $(VENV)/real.stamp
 	@echo "here: $(RUN)herd demo --real"
 
 dev: $(VENV)/dev.stamp
-	@$(RUN)ptw . $(ARGS)
+	@$(RUN)watchfiles "$(PYTEST) --testmon -q $(ARGS)" events actors herd tests
 
 bench: $(VENV)/test.stamp
 	@$(RUN)python -m benchmarks $(ARGS)
