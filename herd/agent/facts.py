@@ -1,0 +1,186 @@
+"""What this machine is, and how busy it is now: psutil, and the tools of the GPU's maker."""
+
+import contextlib
+import importlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, cast
+from urllib.parse import urlsplit
+
+import psutil
+
+from events import NodeFacts
+from herd.agent.payload import GIB, Cpu, Memory
+from herd.config import OLLAMA_PORT, normalised_url
+from herd.version import version
+
+DEFAULT_OLLAMA = f"http://localhost:{OLLAMA_PORT}"
+ASK_S = 5.0
+"""How long a tool may take to say what this machine has; asked once, at the start."""
+
+TIGHT_PCT, CRITICAL_PCT = 85.0, 95.0
+SMALLEST_GPU_BYTES = 2 * GIB
+"""Less is what a processor's own graphics borrows from main memory: no model runs there."""
+
+_MIB = 1024**2
+_DRM = Path("/sys/class/drm")
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def machine_facts(environment: Mapping[str, str] = os.environ) -> NodeFacts:
+    """Return what does not change while the agent runs; asks the GPU, so it may take a while."""
+    return NodeFacts(
+        agent_version=version(),
+        slots=_number(environment.get("OLLAMA_NUM_PARALLEL", "")),
+        max_loaded_models=_number(environment.get("OLLAMA_MAX_LOADED_MODELS", "")),
+        vram_bytes=vram_bytes(),
+        memory_bytes=psutil.virtual_memory().total,
+        cores=psutil.cpu_count(logical=False) or os.cpu_count() or 0,
+        arch=arch_name(platform.system(), platform.machine()),
+        chip=_chip(),
+    )
+
+
+def load() -> tuple[Cpu, Memory]:
+    """Return how busy processor and main memory are; the processor since the last call."""
+    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    used_pct = 100.0 * (1.0 - memory.available / memory.total)
+    pressure = "normal"
+    if used_pct >= TIGHT_PCT:
+        pressure = "critical" if used_pct >= CRITICAL_PCT else "warn"
+    return (
+        Cpu(
+            cores_physical=psutil.cpu_count(logical=False) or os.cpu_count() or 0,
+            utilization_pct=psutil.cpu_percent(),
+        ),
+        Memory(
+            total_gb=round(memory.total / GIB, 2),
+            used_gb=round((memory.total - memory.available) / GIB, 2),
+            available_gb=round(memory.available / GIB, 2),
+            pressure=pressure,
+            swap_used_gb=round(swap.used / GIB, 2),
+            swap_total_gb=round(swap.total / GIB, 2),
+        ),
+    )
+
+
+def ollama_url(given: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return where this machine's Ollama is: what was given, else `OLLAMA_HOST`, else the usual.
+
+    `OLLAMA_HOST` is read by Ollama's own rules: a scheme brings that scheme's port.
+    """
+    text, named = (given, "--ollama-host") if given else (environment.get("OLLAMA_HOST", ""), "")
+    text = text.strip().strip("\"'")
+    if not text:
+        return DEFAULT_OLLAMA
+    named = named or "OLLAMA_HOST"
+    if text.startswith(":"):
+        text = f"localhost{text}"
+    if named == "OLLAMA_HOST" and text.startswith("http://") and urlsplit(text).port is None:
+        text = f"{text.rstrip('/')}:80"
+    url = normalised_url(text, named=named)
+    parts = urlsplit(url)
+    if parts.hostname in {"0.0.0.0", "::"}:  # noqa: S104 (where it listens; it is asked here)
+        return f"{parts.scheme}://localhost:{parts.port}"
+    return url
+
+
+def hides_on_loopback(url: str) -> bool:
+    """Whether an address of Ollama is one that only this machine can reach."""
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+# The GPU
+
+
+def vram_bytes() -> int:
+    """Return the memory of all GPUs together; 0 where there is none, or none that can be asked."""
+    return _nvidia_library() or _nvidia_tool() or _amd_files(_DRM)
+
+
+class _GpuMemory(Protocol):
+    total: int
+
+
+class _Nvml(Protocol):
+    """What is used of nvidia-ml-py, which is not typed."""
+
+    def nvmlInit(self) -> None: ...  # noqa: N802 (its names)
+    def nvmlShutdown(self) -> None: ...  # noqa: N802
+    def nvmlDeviceGetCount(self) -> int: ...  # noqa: N802
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> object: ...  # noqa: N802
+    def nvmlDeviceGetMemoryInfo(self, handle: object) -> _GpuMemory: ...  # noqa: N802
+
+
+def _nvidia_library() -> int:
+    try:
+        nvml = cast("_Nvml", importlib.import_module("pynvml"))
+    except ImportError:
+        return 0
+    total = 0
+    try:
+        nvml.nvmlInit()
+        for index in range(nvml.nvmlDeviceGetCount()):
+            total += nvml.nvmlDeviceGetMemoryInfo(nvml.nvmlDeviceGetHandleByIndex(index)).total
+        nvml.nvmlShutdown()
+    except Exception:  # noqa: BLE001 (its error class is its own; no driver, no GPU)
+        return 0
+    return total
+
+
+def _nvidia_tool() -> int:
+    answer = _ask("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+    return sum(_number(line.strip()) for line in answer.splitlines()) * _MIB
+
+
+def _amd_files(root: Path) -> int:
+    total = 0
+    for file in root.glob("card*/device/mem_info_vram_total"):
+        with contextlib.suppress(OSError):
+            size = _number(file.read_text().strip())
+            total += size if size >= SMALLEST_GPU_BYTES else 0
+    return total
+
+
+# The processor
+
+
+def arch_name(system: str, machine: str) -> str:
+    """Return one name for what the systems spell differently; Apple's share their memory."""
+    known = {"amd64": "x86_64", "aarch64": "arm64"}
+    arch = known.get(machine.lower(), machine.lower())
+    return "apple_silicon" if (system, arch) == ("Darwin", "arm64") else arch
+
+
+def _chip() -> str:
+    with contextlib.suppress(OSError):
+        found = re.search(
+            r"(?:model name|Model)\s*:\s*(.+)", _CPUINFO.read_text("utf-8", "replace")
+        )
+        if found:
+            return found[1].strip()
+    return _ask("sysctl", "-n", "machdep.cpu.brand_string").strip() or platform.processor()
+
+
+def _ask(tool: str, *arguments: str) -> str:
+    """Return what a tool of the system says; nothing where it is missing, fails or hangs."""
+    path = shutil.which(tool)
+    if path is None:
+        return ""
+    try:
+        answer = subprocess.run(  # noqa: S603 (a fixed command, found in the path)
+            [path, *arguments], capture_output=True, timeout=ASK_S, check=True, text=True
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return ""
+    return answer.stdout
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
