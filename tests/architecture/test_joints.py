@@ -7,7 +7,13 @@ import pytest
 from tests.architecture.tree import PACKAGES, ROOT, SOURCES, TESTS, expect_none, imports, name
 
 OWNERS = {
-    "duckdb": ("herd/logd/", "herd/analysis.py", "herd/commands/", "herd/replay/"),
+    "duckdb": (
+        "herd/logd/",
+        "herd/analysis.py",
+        "herd/commands/",
+        "herd/processes/logd.py",
+        "herd/replay/",
+    ),
     "httptools": ("herd/http/",),
     "multiprocessing": ("herd/processes/", "herd/logs.py", "herd/platform.py"),
     "pykka": ("actors/",),

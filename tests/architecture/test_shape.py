@@ -14,7 +14,7 @@ LONG: set[str] = set()
 NAMELESS = {"common", "handler", "helper", "helpers", "manager", "misc", "service", "util", "utils"}
 
 SILENCED = re.compile(r".*#\s*(noqa|type:\s*ignore|pyright:\s*ignore|pragma: no)\b(.*)$")
-REASON = re.compile(r"^( cover| branch)?(:\s*[A-Z0-9, ]+|\[[\w\-, ]+\])?\s*\(.{4,}")
+REASON = re.compile(r"^( cover| branch)?(:\s*[A-Z0-9, ]+|\[[\w\-, ]+\])?\s*(\(|- ).{4,}")
 
 MARKUP = re.compile(r"<(html|body|div|span|script|style|table|tr|td|svg)[\s>]")
 
