@@ -8,6 +8,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -80,15 +81,17 @@ class Answers(Protocol):
 
 
 class LinkClient:
-    """The link of one front; `Control` to the front's app."""
+    """The link of one front; `Control` to the front's app.
 
-    def __init__(self, src: Source, front: int, answers: Answers) -> None:
+    The app is made with its link, so it is named only where the link begins to talk.
+    """
+
+    def __init__(self, src: Source, front: int) -> None:
         """Belong to front number `front`, whose facts are signed `src`."""
         self.view = View()
         self.connected = False
         self._src = src
         self._front = front
-        self._answers = answers
         self._n = 0
         self._kept: deque[tuple[int, bytes]] = deque()
         self._kept_bytes = 0
@@ -108,14 +111,14 @@ class LinkClient:
         if self.connected and self._frames is not None:
             self._frames.send(message)
 
-    def follow(self, path: Path) -> None:
+    def follow(self, path: Path, answers: Answers) -> None:
         """Connect to control's socket, and again whenever it comes back."""
-        spawn(self._follow(path), name="link")
+        spawn(self._follow(path, answers), name="link")
 
-    async def over(self, sock: socket.socket) -> None:
+    async def over(self, sock: socket.socket, answers: Answers) -> None:
         """Talk over a socket that is connected already: both ends live in one process."""
         loop = asyncio.get_running_loop()
-        await loop.create_connection(self._made, sock=sock)
+        await loop.create_connection(partial(self._made, answers), sock=sock)
 
     async def welcomed(self) -> None:
         """Return once control has welcomed this front for the first time."""
@@ -127,13 +130,13 @@ class LinkClient:
         if self._frames is not None:
             self._frames.close()
 
-    async def _follow(self, path: Path) -> None:
+    async def _follow(self, path: Path, answers: Answers) -> None:
         loop = asyncio.get_running_loop()
         pause_s = FIRST_PAUSE_S
         while not self._closing:
             self._gone.clear()
             try:
-                await loop.create_unix_connection(self._made, str(path))
+                await loop.create_unix_connection(partial(self._made, answers), str(path))
             except OSError:
                 await asyncio.sleep(pause_s)
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 1.5)
@@ -141,8 +144,9 @@ class LinkClient:
                 pause_s = FIRST_PAUSE_S
                 await self._gone.wait()
 
-    def _made(self) -> Frames[FromControl]:
-        frames = self._frames = Frames(_decoder, self._received, self._lost)
+    def _made(self, answers: Answers) -> Frames[FromControl]:
+        received = partial(self._received, answers)
+        frames = self._frames = Frames(_decoder, received, self._lost)
         frames.send(_encoder.encode(Hello(self._src, self._front, PROTOCOL)))
         return frames
 
@@ -154,29 +158,31 @@ class LinkClient:
             self.connected = False
         self._gone.set()
 
-    def _received(self, frames: Frames[FromControl], messages: list[FromControl]) -> None:
+    def _received(
+        self, answers: Answers, frames: Frames[FromControl], messages: list[FromControl]
+    ) -> None:
         for message in messages:
             match message:
                 case Grant():
-                    self._answers.granted(message)
+                    answers.granted(message)
                 case Ack(n=n):
                     self._acknowledged(n)
                 case Refuse():
-                    self._answers.refused(message)
+                    answers.refused(message)
                 case Cancel():
-                    self._answers.cancelled(message)
+                    answers.cancelled(message)
                 case View():
                     self.view = message
-                    self._answers.view_changed(message)
+                    answers.view_changed(message)
                 case Welcome(last_n=last_n):
-                    self._welcome(frames, last_n)
+                    self._welcome(answers, frames, last_n)
 
-    def _welcome(self, frames: Frames[FromControl], last_n: int) -> None:
+    def _welcome(self, answers: Answers, frames: Frames[FromControl], last_n: int) -> None:
         self._acknowledged(last_n)
         for _, fact in self._kept:
             frames.send(fact)
         self.connected = True
-        waiting, in_flight = self._answers.carrying()
+        waiting, in_flight = answers.carrying()
         self.tell(FrontConnected(front=self._front, waiting=waiting, in_flight=in_flight))
         self._welcomed.set()
 

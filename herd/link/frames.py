@@ -7,7 +7,7 @@ has to be sent again is not encoded again.
 import asyncio
 import struct
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import msgspec
 
@@ -60,8 +60,7 @@ class Frames(asyncio.Protocol, Generic[M]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 (a stream socket has one)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's only looks like one
 
     def data_received(self, data: bytes) -> None:
         """Hand over every whole frame."""

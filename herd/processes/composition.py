@@ -1,6 +1,6 @@
 """Which children a herd has: logd, control and its fronts; or logd and one process for the rest.
 
-A rank that is stopped earlier may take longer: all of `herd run` ends within ten seconds.
+The graces add up to more than a herd may take to end: the last gets what the others left.
 """
 
 from functools import partial
@@ -13,7 +13,7 @@ from herd.processes.port import Claim
 
 FRONT_GRACE_S = 5.5
 CONTROL_GRACE_S = 2.0
-LOGD_GRACE_S = 1.5
+LOGD_GRACE_S = 4.5
 
 
 def compose(settings: Settings, claim: Claim) -> list[ChildSpec]:
@@ -36,8 +36,10 @@ def compose(settings: Settings, claim: Claim) -> list[ChildSpec]:
 
 
 def _logd(settings: Settings, alive: Connection, ready: Connection) -> None:
+    from herd.logs import configure_logging
     from herd.processes.logd import run_logd
 
+    configure_logging(settings)
     say_ready(ready)  # nothing ever waits for logd
     run_logd(settings.directory, alive)
 

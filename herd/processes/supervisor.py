@@ -26,7 +26,9 @@ QUICK_DEATHS = 5
 QUICK_WINDOW_S = 60.0
 ONE_SIGNAL_S = 0.2
 """A Ctrl-C may arrive twice at once: from the terminal, and passed on by a wrapper."""
-KILL_WAIT_S = 1.0
+FINISH_S = 9.0
+"""For all ranks together; what one does not use is left for the next."""
+KILL_WAIT_S = 0.5
 
 
 class Errand(NamedTuple):
@@ -228,9 +230,11 @@ class Supervisor:
 
     def _stop_in_order(self) -> None:
         """Let each rank finish before the next; what does not in time is killed."""
+        last = time.monotonic() + FINISH_S
         for rank in sorted({child.spec.stop_rank for child in self._children}):
             members = [child for child in self._children if child.spec.stop_rank == rank]
-            deadline = time.monotonic() + max(child.spec.grace_s for child in members)
+            grace_s = max(child.spec.grace_s for child in members)
+            deadline = min(last, time.monotonic() + grace_s)
             for child in members:
                 if child.life is not None:
                     child.life.alive.close()

@@ -1,0 +1,74 @@
+"""A front: HTTP in and out, in one process. What it does is in `herd.http`; this is its order."""
+
+import asyncio
+import contextlib
+import gc
+import secrets
+from multiprocessing.connection import Connection
+from socket import socket
+
+from events import Source
+from herd import platform
+from herd.config import Settings
+from herd.http.front import Front as FrontApp
+from herd.http.server import Listener, listen
+from herd.link.client import LinkClient
+from herd.logs import configure_logging
+from herd.processes.child import say_ready
+
+WELCOME_S = 1.0
+"""How long the port stays closed for control's first word; then requests wait inside instead."""
+DRAIN_S = 4.5
+"""For requests in flight, once asked to finish."""
+
+
+def run_front(
+    settings: Settings, number: int, listener: socket | None, alive: Connection, ready: Connection
+) -> None:
+    """Run one front until `alive` ends; `listener` is inherited where the port is not shared."""
+    configure_logging(settings)
+    platform.run_loop(_main(settings, number, listener, alive, ready))
+
+
+async def _main(
+    settings: Settings, number: int, inherited: socket | None, alive: Connection, ready: Connection
+) -> None:
+    finished = asyncio.Event()
+    platform.on_finish(alive, finished.set)
+    front = Front(settings, number)
+    front.link.follow(settings.directory.control_socket, front.app)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(front.link.welcomed(), WELCOME_S)
+    listener = await front.listen(inherited)
+    gc.collect()
+    gc.freeze()
+    say_ready(ready)
+    await finished.wait()
+    await front.stop(listener)
+
+
+class Front:
+    """A front on the running loop, in a process of its own or beside control."""
+
+    def __init__(self, settings: Settings, number: int) -> None:
+        """Make the link and the app; the caller connects the link."""
+        self._settings = settings
+        self.link = LinkClient(Source(f"f{number}-{secrets.token_hex(3)}"), number)
+        self.app = FrontApp(self.link, hold_timeout_s=settings.hold_timeout_s)
+
+    async def listen(self, inherited: socket | None) -> Listener:
+        """Take clients."""
+        return await listen(
+            self.app,
+            host=self._settings.host,
+            port=self._settings.port,
+            reuse_port=platform.PORT_SHARING == "reuseport",
+            sock=inherited,
+        )
+
+    async def stop(self, listener: Listener) -> None:
+        """Take no more clients, let requests end, leave control last."""
+        listener.close()
+        await listener.closed(DRAIN_S)
+        self.app.close()
+        self.link.close()
