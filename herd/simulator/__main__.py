@@ -11,6 +11,7 @@ import contextlib
 import signal
 import sys
 import threading
+from types import FrameType
 
 import click
 import msgspec
@@ -37,6 +38,7 @@ from herd.simulator.profiles import PROFILES, with_slots
 @click.option("--supervised", is_flag=True, help="End with stdin, and take faults from it.")
 @click.option("--json", "only_json", is_flag=True, help="Print the JSON line only.")
 def main(  # noqa: PLR0913 (one for each option)
+    *,
     profile: str,
     name: str,
     host: str,
@@ -46,7 +48,6 @@ def main(  # noqa: PLR0913 (one for each option)
     max_queue: int | None,
     step_s: float | None,
     seed: int,
-    *,
     supervised: bool,
     only_json: bool,
 ) -> None:
@@ -89,11 +90,15 @@ async def _run(node: SimulatedNode, spec: NodeSpec, *, supervised: bool, only_js
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
+
+    def stop_from_outside(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop.set)
+
     for number in platform.stop_signals():
         try:
             loop.add_signal_handler(number, stop.set)
         except NotImplementedError:  # a loop without signals, as on Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+            signal.signal(number, stop_from_outside)
 
 
 def _follow_stdin(node: SimulatedNode, stop: asyncio.Event) -> None:

@@ -5,31 +5,27 @@ two routes of its own: `GET /sim/stats`, and `POST /sim/fault` to make something
 """
 
 import asyncio
-import socket
 from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
 
-from herd.http.server import Exchange, Listener, listen
+from herd.http.server import Exchange
 from herd.simulator import asks, ollama_bodies, openai_bodies
 from herd.simulator.asks import AskError
 from herd.simulator.engine import Engine
 from herd.simulator.faults import NONE, Fault, FaultKind, Stats
+from herd.simulator.gate import Gate
 from herd.simulator.hardware import NodeSpec
 from herd.simulator.inference import ERRORS, JSON_TYPES, ROUTES, Planner, find
 from herd.simulator.physics import Timings
 from herd.simulator.reply import End, Plan, Reply
-from herd.tasks import spawn
 
 _JSON = ((b"Content-Type", ollama_bodies.Chat.whole_type),)
 _TEXT = ((b"Content-Type", b"text/plain; charset=utf-8"),)
 _GET = (b"GET",)
 _GET_HEAD = (b"GET", b"HEAD")
 _POST = (b"POST",)
-_DRAIN_S = 3600.0
-_END_S = 1.0
-_BACKLOG = 4096
 
 Served: TypeAlias = tuple[tuple[bytes, ...], Callable[[Exchange], None]]
 """The methods of a path, and who answers."""
@@ -38,7 +34,7 @@ Served: TypeAlias = tuple[tuple[bytes, ...], Callable[[Exchange], None]]
 class SimulatedNode:
     """One node on one port."""
 
-    _engine: Engine
+    engine: Engine
     """Made by `start`, on its loop."""
 
     def __init__(
@@ -46,17 +42,12 @@ class SimulatedNode:
     ) -> None:
         """Describe it; `time_scale` 10 makes all its work ten times as fast."""
         self.spec = spec
-        self.host = host
-        self.port = port
+        self._gate = Gate(self._serve, host, port)
         self._time_scale = time_scale
         self._planner = Planner(spec)
         self._stats = Stats(name=spec.name)
         self._replies: dict[int, Reply] = {}
         self._held: dict[Exchange, None] = {}
-        self._listener: Listener | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._retired: list[Listener] = []
-        self._stopped = False
         self._fault = NONE
         self._hits_left = 0
         self._healing: asyncio.TimerHandle | None = None
@@ -75,42 +66,28 @@ class SimulatedNode:
     @property
     def url(self) -> str:
         """Where it listens."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        host = f"[{self._gate.host}]" if ":" in self._gate.host else self._gate.host
+        return f"http://{host}:{self._gate.port}"
+
+    @property
+    def port(self) -> int:
+        """The port of that address; the one wanted before `start`."""
+        return self._gate.port
 
     # Life.
 
     async def start(self) -> str:
         """Listen, and return the address."""
-        self._engine = Engine(self.spec, asyncio.get_running_loop(), self._time_scale)
-        await self._listen(self._bind())
+        self.engine = Engine(self.spec, asyncio.get_running_loop(), self._time_scale)
+        await self._gate.open()
         return self.url
 
     async def stop(self) -> None:
         """End everything at once: what is under way is cut off."""
-        self._stopped = True
         if self._healing is not None:
             self._healing.cancel()
-        self._engine.close()
-        listeners = [*self._retired, *([self._listener] if self._listener is not None else [])]
-        for listener in listeners:
-            listener.abort()
-        for listener in listeners:
-            await listener.closed(_END_S)
-        await asyncio.gather(*self._tasks)
-
-    def _bind(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        bound = socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
-        self.port = int(bound.getsockname()[1])
-        return bound
-
-    async def _listen(self, bound: socket.socket) -> None:
-        listener = await listen(self._serve, sock=bound)
-        if self._stopped or self._fault.kind == "refuse":
-            listener.abort()
-        else:
-            self._listener = listener
+        self.engine.close()
+        await self._gate.end()
 
     # Faults.
 
@@ -136,11 +113,11 @@ class SimulatedNode:
         self._fault = fault
         self._hits_left = fault.count
         slower = {"freeze": 0.0, "slow": 1 / fault.factor}.get(fault.kind, 1.0)
-        self._engine.rate = self._time_scale * slower
+        self.engine.rate = self._time_scale * slower
         if fault.kind == "refuse":
-            self._close()
-        elif self._listener is None and not self._stopped:
-            self._tasks.append(spawn(self._listen(self._bind()), name="simulated node listens"))
+            self._gate.shut()
+        else:
+            self._gate.reopen()
         if fault.kind != "freeze":
             held, self._held = self._held, {}
             for exchange in held:
@@ -148,13 +125,6 @@ class SimulatedNode:
         if fault.for_s > 0:
             loop = asyncio.get_running_loop()
             self._healing = loop.call_later(fault.for_s, self.set_fault, NONE)
-
-    def _close(self) -> None:
-        if self._listener is not None:
-            listener, self._listener = self._listener, None
-            listener.close()
-            self._retired.append(listener)
-            self._tasks.append(spawn(listener.closed(_DRAIN_S), name="simulated node drains"))
 
     def _hit(self) -> None:
         """Count a request that the fault hit; the last of them heals it."""
@@ -168,7 +138,7 @@ class SimulatedNode:
     @property
     def rate(self) -> float:
         """Simulated seconds in a real one."""
-        return self._engine.rate or self._time_scale
+        return self.engine.rate or self._time_scale
 
     def dies(self, tokens: int) -> bool:
         """Return whether an answer with so many tokens is cut off now."""
@@ -183,7 +153,7 @@ class SimulatedNode:
         if self._replies.pop(job, None) is None:
             return
         if how in {"cancelled", "failed"}:
-            self._engine.cancel(job)
+            self.engine.cancel(job)
         self._count(how)
 
     def _count(self, how: End) -> None:
@@ -231,7 +201,7 @@ class SimulatedNode:
             self._refuse(exchange, family, AskError(500, "a simulated fault: error"))
             return
         try:
-            plan = self._planner.plan(path, exchange.request.body, self._engine.next_id())
+            plan = self._planner.plan(path, exchange.request.body, self.engine.next_id())
         except AskError as error:
             self._count("refused")
             self._refuse(exchange, family, error)
@@ -243,10 +213,10 @@ class SimulatedNode:
         self._replies[plan.job.id] = reply
         self._stats.peak_in_flight = max(self._stats.peak_in_flight, len(self._replies))
         if plan.reason == "unload":
-            self._engine.unload(plan.job.model)
+            self.engine.unload(plan.job.model)
             reply.finished(Timings())
         else:
-            self._engine.submit(plan.job, reply)
+            self.engine.submit(plan.job, reply)
 
     def _refuse(self, exchange: Exchange, family: asks.Family, error: AskError) -> None:
         headers = ((b"Content-Type", JSON_TYPES[family]),)
@@ -265,7 +235,7 @@ class SimulatedNode:
         exchange.respond(200, _JSON, ollama_bodies.tags(self.spec.models))
 
     def _ps(self, exchange: Exchange) -> None:
-        resident = self._engine.up_to_date().resident()
+        resident = self.engine.up_to_date().resident()
         exchange.respond(200, _JSON, ollama_bodies.ps(resident, self.rate))
 
     def _show(self, exchange: Exchange) -> None:
@@ -290,16 +260,16 @@ class SimulatedNode:
 
     def stats(self) -> Stats:
         """Return what was counted so far."""
-        machine = self._engine.up_to_date()
+        machine = self.engine.up_to_date()
         return msgspec.structs.replace(
             self._stats,
             in_flight=len(self._replies) + len(self._held),
             running=machine.running(),
             waiting=machine.waiting(),
             peak_running=machine.peak_running,
-            loads=self._engine.loads,
-            evictions=self._engine.evictions,
-            tokens=self._engine.tokens,
+            loads=self.engine.loads,
+            evictions=self.engine.evictions,
+            tokens=self.engine.tokens,
             fault=self._fault.kind,
         )
 
