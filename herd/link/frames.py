@@ -46,9 +46,11 @@ class Frames(asyncio.Protocol, Generic[M]):
         self._out.append(message)
 
     def flush(self) -> None:
-        """Send what this tick has gathered."""
+        """Send what this tick has gathered; before the link is up, it waits for that."""
+        if self._transport is None:
+            return
         out, self._out = self._out, []
-        if out and self._transport is not None and not self._transport.is_closing():
+        if out and not self._transport.is_closing():
             body = LIST.pack(LIST_32, len(out)) + b"".join(out)
             self._transport.write(LENGTH.pack(len(body)) + body)
 
@@ -61,6 +63,7 @@ class Frames(asyncio.Protocol, Generic[M]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's only looks like one
+        self.flush()
 
     def data_received(self, data: bytes) -> None:
         """Hand over every whole frame."""
