@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from events.base import Event, Lease, NodeId, RequestId
+from events.base import Event, Lease, NodeId, RequestId, Source
 
 Phase = Literal["admit", "hold", "queue", "connect", "first_byte", "stream"]
 """How far a request had come."""
@@ -215,3 +215,5 @@ class LeaseAdopted(Event, frozen=True, tag="lease_adopted"):
     model: str
     node_id: NodeId
     lease: Lease
+    front_src: Source
+    """The front that carries it."""

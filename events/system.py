@@ -2,7 +2,7 @@
 
 import msgspec
 
-from events.base import Event, Lease, NodeId, RequestId
+from events.base import CONTROL, Event, Lease, NodeId, RequestId, Source
 
 
 class ControlStarted(Event, frozen=True, tag="control_started"):
@@ -50,7 +50,7 @@ class FrontConnected(Event, frozen=True, tag="front_connected"):
 class FrontLost(Event, frozen=True, tag="front_lost"):
     """A front's link closed; its connections died with it."""
 
-    front_src: str
+    front_src: Source
 
 
 class TimerFired(Event, frozen=True, tag="timer_fired"):
@@ -79,6 +79,8 @@ class ActorFailed(Event, frozen=True, tag="actor_failed"):
     failed_seq: int
     error: str
     request_id: RequestId = RequestId("")
+    front_src: Source = CONTROL
+    """Who reported the event it failed on."""
 
 
 class StateSnapshotted(Event, frozen=True, tag="state_snapshotted"):
