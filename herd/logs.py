@@ -32,6 +32,8 @@ LARGEST_BYTES = 50 << 20
 KEPT_FILES = 30
 ABOUT = ("request_id", "node_id", "model")
 """What a line can be about: fields of their own, given as `extra`."""
+OURS = ("herd", "actors")
+"""Loggers whose level the settings choose; of others, warnings and worse are kept."""
 
 _CHECK_EVERY_S = 1.0
 _encoder = msgspec.json.Encoder()
@@ -170,22 +172,23 @@ def start(
 
     Returns what undoes it.
     """
-    root = logging.getLogger()
     lines = JsonLines(LogFile(path), process)
     shown = logging.StreamHandler(terminal if terminal is not None else sys.stderr)
     shown.setLevel(logging.WARNING)
-    shown.setFormatter(
-        logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
-    )
-    before = root.level
-    root.setLevel(level.upper())
+    shown.setFormatter(logging.Formatter(f"herd: {process}: %(message)s"))
+    root = logging.getLogger()
     root.addHandler(lines)
     root.addHandler(shown)
+    ours = [logging.getLogger(name) for name in OURS]
+    before = [logger.level for logger in ours]
+    for logger in ours:
+        logger.setLevel(level.upper())
 
     def undo() -> None:
         root.removeHandler(shown)
         root.removeHandler(lines)
-        root.setLevel(before)
+        for logger, level_before in zip(ours, before, strict=True):
+            logger.setLevel(level_before)
         lines.close()
 
     return undo

@@ -5,6 +5,7 @@ everybody else uses the DuckDB view `events`.
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +15,10 @@ import msgspec
 from events import Recorded, StateSnapshotted, decode
 from herd.journal import snapshots
 from herd.journal.files import Segment, holding, segments, seq_of
+from herd.journal.tail import Position
 
 CHUNK_BYTES = 4 << 20
+_NEAR_BYTES = 16 << 10
 _log = logging.getLogger(__name__)
 
 
@@ -29,11 +32,20 @@ class Restart(NamedTuple):
 
 def lines(directory: Path, from_seq: int = 1) -> Iterator[bytes]:
     """Yield the raw lines from a `seq` on, without line breaks."""
-    for segment in holding(segments(directory), from_seq):
-        for line in _whole_lines(segment.path):
-            if from_seq > segment.first_seq and _before(line, from_seq):
-                continue
-            yield line
+    start = position_of(directory, from_seq)
+    for first_seq, path in segments(directory):
+        if first_seq >= start.first_seq:
+            at = start.offset_bytes if first_seq == start.first_seq else 0
+            yield from _whole_lines(path, at)
+
+
+def position_of(directory: Path, seq: int) -> Position:
+    """Return where the first line stands whose number is not below `seq`."""
+    found = holding(segments(directory), seq)
+    if not found:
+        return Position()
+    first_seq, path = found[0]
+    return Position(first_seq, _offset_of(path, seq) if seq > first_seq else 0)
 
 
 def records(directory: Path, from_seq: int = 1) -> Iterator[Recorded]:
@@ -68,16 +80,40 @@ def _newest_head(found: list[Segment], schema: int) -> tuple[int, bytes | None]:
     return 0, None
 
 
-def _whole_lines(path: Path) -> Iterator[bytes]:
+def _offset_of(path: Path, seq: int) -> int:
+    """Search by halves, since a segment's numbers only rise, then line by line to the place.
+
+    Halving never passes over a line it cannot read; the last steps leave such lines behind.
+    """
     with path.open("rb") as file:
+        early, late = 0, file.seek(0, os.SEEK_END)
+        while late - early > _NEAR_BYTES:
+            middle = (early + late) // 2
+            file.seek(middle)
+            start = middle + len(file.readline())
+            if _seq_or(seq, file.readline()) < seq:
+                early = start
+            else:
+                late = middle
+        file.seek(early)
+        for line in file:
+            if _seq_or(0, line) >= seq or not line.endswith(b"\n"):
+                break
+            early += len(line)
+    return early
+
+
+def _whole_lines(path: Path, offset_bytes: int = 0) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(offset_bytes)
         rest = b""
         while chunk := file.read(CHUNK_BYTES):
             *whole, rest = (rest + chunk).split(b"\n")
             yield from whole
 
 
-def _before(line: bytes, seq: int) -> bool:
+def _seq_or(default: int, line: bytes) -> int:
     try:
-        return seq_of(line) < seq
+        return seq_of(line)
     except ValueError:
-        return False
+        return default

@@ -165,6 +165,7 @@ class Journal:
     def rotate(self, first: Recorded) -> None:
         """Begin a new segment with a record of the whole state."""
         self._check_recording()
+        self._check_follows(first)
         try:
             self._begin(first)
         except JournalError as error:
@@ -174,13 +175,16 @@ class Journal:
     def resume(self, first: Recorded) -> None:
         """Record again, in a new segment; raises `JournalError` while the disk still refuses.
 
-        The reserve comes back first: without that much room recording would soon fail again.
+        What was not recorded has used up numbers, so the first one may lie further on. The
+        reserve comes back first: without that much room recording would soon fail again.
         """
         if self._limits.reserve_bytes:
             try:
                 allocate(self._reserve, self._limits.reserve_bytes)
             except OSError as error:
                 raise _unwritable(self._directory, error) from error
+        if first.seq <= self._last.seq:
+            raise ValueError(f"seq {first.seq} is in the log already")
         self._begin(first)
         self._error = None
 
@@ -212,7 +216,6 @@ class Journal:
     def _begin(self, first: Recorded) -> None:
         if not isinstance(first.event, StateSnapshotted):
             raise TypeError("a segment begins with StateSnapshotted")
-        self._check_follows(first)
         path = segment_path(self._directory, first.seq)
         line = encode(first)
         try:

@@ -16,7 +16,7 @@ import duckdb
 
 from herd.journal.disk import sync_directory, sync_file
 from herd.journal.files import Segment, segments
-from herd.logd.sql import EMPTY_SEALED, EMPTY_SEGMENT, as_literal, open_sql
+from herd.logd.sql import EMPTY_SEALED, EMPTY_SEGMENT, as_literal, text
 from herd.paths import DataDir
 
 KEEP_BESIDE_S = 60.0
@@ -36,24 +36,29 @@ class SealedSegment(NamedTuple):
 
 
 def sealed_segments(directory: Path) -> list[SealedSegment]:
-    """Return what is sealed, oldest first."""
-    matches = [(_NAME.fullmatch(path.name), path) for path in directory.iterdir()]
+    """Return what is sealed, oldest first; nothing if there is no folder yet."""
+    try:
+        names = [entry.name for entry in directory.iterdir()]
+    except FileNotFoundError:
+        return []
+    matches = (_NAME.fullmatch(name) for name in names)
     return sorted(
-        SealedSegment(int(found[1]), int(found[2]), path) for found, path in matches if found
+        SealedSegment(int(found[1]), int(found[2]), directory / found[0])
+        for found in matches
+        if found
     )
 
 
-def prepare(connection: duckdb.DuckDBPyConnection, directory: DataDir) -> None:
-    """Write `open.sql`, and the empty files that let its patterns always match."""
-    (directory.journal / EMPTY_SEGMENT).touch()
-    for unfinished in directory.sealed.glob("*.tmp"):
-        unfinished.unlink()
-    empty = directory.sealed / EMPTY_SEALED
-    if not empty.exists():
-        _copy(connection, "FROM events LIMIT 0", empty)
-    fresh = directory.open_sql.with_suffix(".tmp")
-    fresh.write_text(open_sql(directory), encoding="utf-8")
-    fresh.replace(directory.open_sql)
+def prepare(directory: DataDir) -> None:
+    """Make the empty files that let DuckDB's patterns always match, where they are missing."""
+    directory.journal.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.sealed.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (directory.journal / EMPTY_SEGMENT).exists():
+        (directory.journal / EMPTY_SEGMENT).touch(mode=0o600)
+    if not (directory.sealed / EMPTY_SEALED).exists():
+        with duckdb.connect() as connection:
+            connection.execute(text("schema.sql")).fetchall()
+            _copy(connection, "FROM events", directory.sealed / EMPTY_SEALED)
 
 
 def seal_next(

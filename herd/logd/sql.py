@@ -39,6 +39,13 @@ def open_sql(directory: DataDir) -> str:
     return sources + text("views.sql")
 
 
+def write_open_sql(directory: DataDir) -> None:
+    """Leave it in the data directory, for whoever has a DuckDB and no herd."""
+    fresh = directory.open_sql.with_suffix(".tmp")
+    fresh.write_text(open_sql(directory), encoding="utf-8")
+    fresh.replace(directory.open_sql)
+
+
 def as_literal(path: str) -> str:
     """Return a path as it stands between the quotes of an SQL string."""
     return path.replace("'", "''")

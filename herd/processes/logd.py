@@ -18,6 +18,7 @@ from herd.logd.ingest import DisagreementError, Ingest, restore
 from herd.logd.queries import QueryServer
 from herd.logd.request_lines import write_request_lines
 from herd.logd.seal import prepare, seal_next, unlink_sealed
+from herd.logd.sql import write_open_sql
 from herd.logd.store import DatabaseBusyError, condemn, is_damage, open_store
 from herd.logs import LogFile
 from herd.paths import DataDir
@@ -69,6 +70,8 @@ def run_logd(directory: DataDir, alive: Connection | None) -> None:
     stop = _Stop(alive)
     lower_priority()
     directory.create()
+    prepare(directory)
+    write_open_sql(directory)
     try:
         connection = _open(directory, stop)
         if connection is not None:
@@ -92,7 +95,6 @@ def _open(directory: DataDir, stop: _Stop) -> duckdb.DuckDBPyConnection | None:
                 said = True
             stop.wait(RETRY_S)
         else:
-            prepare(connection, directory)
             restored = restore(connection, directory.sealed)
             if restored:
                 _log.warning("brought %d events back from the sealed segments", restored)

@@ -1,0 +1,173 @@
+"""`herd log`: what happened, one readable line an event; `--follow` goes on as it happens."""
+
+import sys
+import time
+from collections.abc import Iterator, Sized
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import msgspec
+
+from herd.analysis import open_log
+from herd.errors import HerdError
+from herd.journal.reader import position_of
+from herd.journal.tail import Tail
+from herd.paths import DataDir, default_data_dir
+
+POLL_S = 0.25
+END = sys.maxsize
+"""After every event there is."""
+_ENVELOPE = frozenset({"seq", "recorded_at", "src", "n", "cause", "k", "v"})
+_ABOUT = ("request_id", "model", "node_id")
+_KIND_WIDTH = 20
+_LONGEST_TEXT = 120
+
+_BAD = frozenset({"failed", "rejected", "reaped", "interrupted", "opened", "offline", "lost"})
+
+
+class Wanted(NamedTuple):
+    """Which events to show."""
+
+    request_id: str = ""
+    kinds: tuple[str, ...] = ()
+    node_id: str = ""
+    model: str = ""
+
+    def takes(self, event: dict[str, Any]) -> bool:
+        """Return whether one is wanted."""
+        return (
+            str(event.get("request_id", "")).startswith(self.request_id)
+            and (not self.kinds or event["k"] in self.kinds)
+            and self.node_id in {"", event.get("node_id")}
+            and self.model in {"", event.get("model")}
+        )
+
+
+@click.command()
+@click.argument("request_id", default="")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
+@click.option("--kind", "kinds", multiple=True, help="Only this kind of event; may be repeated.")
+@click.option("--node", "node_id", default="", help="Only events of this node.")
+@click.option("--model", default="", help="Only events of this model, with its tag.")
+@click.option("--last", type=click.IntRange(0), help="How many, at most; 50 without a request.")
+@click.option("--json", "as_json", is_flag=True, help="Write the lines as they are stored.")
+@click.option("--data-dir", help="The data directory; else FLEET_DATA_DIR or ~/.fleet-manager.")
+def command(  # noqa: PLR0913 (one parameter an option)
+    *,
+    request_id: str,
+    kinds: tuple[str, ...],
+    node_id: str,
+    model: str,
+    last: int | None,
+    data_dir: str | None,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Show what happened: the last events, or those of REQUEST_ID (its first letters suffice)."""
+    directory = default_data_dir() if data_dir is None else DataDir(Path(data_dir))
+    wanted = Wanted(request_id, kinds, node_id, model)
+    most = last if last is not None else 1000 if request_id else 50
+    tail = Tail(directory.journal, position_of(directory.journal, END))
+    seq = 0
+    for line in _stored(directory, wanted, most, waiting=follow):
+        seq = _show(line, as_json=as_json)
+    if follow:
+        for line in _following(tail, wanted, seq):
+            _show(line, as_json=as_json)
+    elif not seq:
+        raise _nothing(wanted)
+
+
+def _stored(directory: DataDir, wanted: Wanted, most: int, *, waiting: bool) -> Iterator[str]:
+    """Yield the newest stored lines that are wanted, oldest first."""
+    conditions = ["starts_with(coalesce(request_id, ''), $request_id)"]
+    parameters: dict[str, object] = {"request_id": wanted.request_id, "most": most}
+    if wanted.kinds:
+        conditions.append("list_contains($kinds, kind)")
+        parameters["kinds"] = list(wanted.kinds)
+    if wanted.node_id:
+        conditions.append("node_id = $node_id")
+        parameters["node_id"] = wanted.node_id
+    if wanted.model:
+        conditions.append("model = $model")
+        parameters["model"] = wanted.model
+    try:
+        log = open_log(directory.root)
+    except HerdError:
+        if waiting:  # it may begin any moment
+            return
+        raise
+    with log:
+        rows = log.execute(
+            f"SELECT payload::VARCHAR FROM events WHERE {' AND '.join(conditions)}"  # noqa: S608 (constants)
+            " ORDER BY seq DESC LIMIT $most",
+            parameters,
+        ).fetchall()
+    for (line,) in reversed(rows):
+        yield line
+
+
+def _following(tail: Tail, wanted: Wanted, seq: int) -> Iterator[str]:
+    """Yield the lines after `seq` that are wanted as they are written, without end."""
+    while True:
+        chunk = tail.read()
+        if chunk is None:
+            time.sleep(POLL_S)
+            continue
+        for line in chunk.data.splitlines():
+            event: dict[str, Any] = msgspec.json.decode(line)
+            if event["seq"] > seq and wanted.takes(event):
+                seq = event["seq"]
+                yield line.decode()
+
+
+def _show(line: str, *, as_json: bool) -> int:
+    """Write one event, and return its number."""
+    event: dict[str, Any] = msgspec.json.decode(line)
+    click.echo(line if as_json else readable(event))
+    return int(event["seq"])
+
+
+def readable(event: dict[str, Any]) -> str:
+    """Return an event as one line for people: time, kind, what it is about, the other fields."""
+    when = datetime.fromtimestamp(event["recorded_at"] / 1e6, UTC).astimezone()
+    kind = str(event["k"])
+    about = [str(event[name]) for name in _ABOUT if event.get(name)]
+    more = [
+        f"{name}={_value(value)}"
+        for name, value in event.items()
+        if name not in _ENVELOPE and name not in _ABOUT
+    ]
+    return "  ".join(
+        [
+            click.style(
+                when.strftime("%m-%d %H:%M:%S.") + f"{when.microsecond // 1000:03d}", dim=True
+            ),
+            click.style(f"{kind:<{_KIND_WIDTH}}", fg="red" if _is_bad(kind) else "cyan"),
+            *about,
+            " ".join(more),
+        ]
+    ).rstrip()
+
+
+def _is_bad(kind: str) -> bool:
+    return not _BAD.isdisjoint(kind.split("_"))
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Sized) and not isinstance(value, str):
+        return f"<{len(value)}>"
+    text = str(value)
+    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "…"
+
+
+def _nothing(wanted: Wanted) -> HerdError:
+    what = f"no event of request {wanted.request_id}" if wanted.request_id else "no such event"
+    return HerdError(
+        f"{what} in the log",
+        '`herd sql "SELECT kind, count(*) FROM events GROUP BY kind"` shows what there is',
+    )
