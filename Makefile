@@ -24,7 +24,7 @@ ARGS :=
 .DELETE_ON_ERROR:
 
 .PHONY: all check test cov e2e e2e-one bench notebooks docs demo real dev wheel format clean
-.PHONY: formatted lint mypy pyright imports dependencies
+.PHONY: formatted lint mypy systems pyright imports dependencies
 
 all: check test
 
@@ -32,10 +32,12 @@ all: check test
 
 $(VENV)/bin/python:
 	@found=; for each in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
-	    if "$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	    if "$$each" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	        2>/dev/null; \
 	    then found="$$each"; break; fi; \
 	done; \
-	test -n "$$found" || { echo "herd needs Python 3.11 or newer: none found" >&2; exit 1; }; \
+	test -n "$$found" || { echo "herd needs Python 3.11 or newer with its venv module:" \
+	    "none found (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }; \
 	echo "making $(VENV) with $$("$$found" --version)"; \
 	rm -rf $(VENV); "$$found" -m venv $(VENV)
 
@@ -105,7 +107,7 @@ notebooks: $(VENV)/notebooks.stamp
 docs: $(VENV)/test.stamp
 	@$(PYTEST) tests/docs $(ARGS)
 
-check: formatted lint mypy pyright imports dependencies
+check: formatted lint mypy systems pyright imports dependencies
 
 formatted: $(VENV)/dev.stamp
 	@$(RUN)ruff format --check .
@@ -115,6 +117,12 @@ lint: $(VENV)/dev.stamp
 
 mypy: $(VENV)/dev.stamp
 	@$(RUN)mypy
+
+systems: $(VENV)/dev.stamp
+	@for system in darwin win32; do \
+	    echo "$$system:"; \
+	    $(RUN)mypy --platform $$system --cache-dir .mypy_cache/$$system events actors herd || exit 1; \
+	done
 
 pyright: $(VENV)/dev.stamp
 	@$(RUN)pyright

@@ -1,6 +1,7 @@
 """What every test can count on.
 
-`HERD_NO_SKIP=1` (CI) turns each skip into a failure. No actor outlives its test. Whoever asks for
+`HERD_NO_SKIP=1` (CI) turns each skip into a failure. No actor outlives its test. Hypothesis has no
+deadline, because machines are busy, and draws the same examples each time in CI. Whoever asks for
 `no_blocking` fails when code on the event loop blocks; `on_each_loop` runs a coroutine on the
 stdlib loop and on uvloop; `workers` and `loop_name` are the composition that end-to-end tests
 start, chosen by `HERD_TEST_WORKERS` and `HERD_TEST_LOOP`.
@@ -15,6 +16,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import pykka
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import settings
 
 T = TypeVar("T")
 
@@ -23,6 +25,9 @@ Run: TypeAlias = Callable[[Coroutine[Any, Any, T]], T]
 
 HERE: tuple[LoopName, ...] = ("asyncio", "uvloop") if find_spec("uvloop") else ("asyncio",)
 NO_SKIP = os.environ.get("HERD_NO_SKIP") == "1"
+
+settings.register_profile("herd", deadline=None, print_blob=True, derandomize="CI" in os.environ)
+settings.load_profile("herd")
 
 
 @pytest.hookimpl(wrapper=True)
