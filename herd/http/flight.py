@@ -195,9 +195,7 @@ class Flight:
 
     def gone(self) -> None:
         """Stop everything: nobody wants the answer."""
-        attempt = self._stop()
-        grant = self.grant if attempt is not None else None
-        self._close()
+        attempt, grant = self.attempt, self.grant
         if grant is None or attempt is None:
             cancelled = RequestCancelled(
                 request_id=self.request_id, model=self.model, phase="queue"
@@ -212,6 +210,8 @@ class Flight:
                 service_s=self._since(self._dispatched_s),
                 completion_tokens=attempt.tokens,
             )
+        self._stop()
+        self._close()
         self._tower.report(cancelled)
 
     # What the attempt tells

@@ -48,11 +48,11 @@ class Client:
         self.writer.transport.abort()
 
     async def _chunks(self) -> bytes:
-        body = b""
+        parts: list[bytes] = []
         while size := int(await self.reader.readline(), 16):
-            body += (await self.reader.readexactly(size + 2))[:-2]
+            parts.append((await self.reader.readexactly(size + 2))[:-2])
         assert await self.reader.readline() == b"\r\n"
-        return body
+        return b"".join(parts)
 
 
 @asynccontextmanager
