@@ -54,10 +54,7 @@ def load() -> tuple[Cpu, Memory]:
     if used_pct >= TIGHT_PCT:
         pressure = "critical" if used_pct >= CRITICAL_PCT else "warn"
     return (
-        Cpu(
-            cores_physical=psutil.cpu_count(logical=False) or os.cpu_count() or 0,
-            utilization_pct=psutil.cpu_percent(),
-        ),
+        Cpu(utilization_pct=psutil.cpu_percent()),
         Memory(
             total_gb=round(memory.total / GIB, 2),
             used_gb=round((memory.total - memory.available) / GIB, 2),
@@ -90,9 +87,8 @@ def ollama_url(given: str, environment: Mapping[str, str] = os.environ) -> str:
     return url
 
 
-def hides_on_loopback(url: str) -> bool:
-    """Whether an address of Ollama is one that only this machine can reach."""
-    host = urlsplit(url).hostname or ""
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host."""
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 

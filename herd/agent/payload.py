@@ -145,14 +145,13 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
     timestamp_s: float,
 ) -> bytes:
     """Return the body of a heartbeat."""
-    memory.total_bytes = facts.memory_bytes
     return msgspec.json.encode(
         _Heartbeat(
             node_id=node_id,
             arch=facts.arch,
             timestamp=timestamp_s,
-            cpu=cpu,
-            memory=memory,
+            cpu=msgspec.structs.replace(cpu, cores_physical=facts.cores),
+            memory=msgspec.structs.replace(memory, total_bytes=facts.memory_bytes),
             ollama=_Ollama(
                 models_loaded=[_loaded(model) for model in resident],
                 models_available=[model.name for model in models],

@@ -10,7 +10,7 @@ import pytest
 from herd.agent import facts
 from herd.agent.facts import (
     arch_name,
-    hides_on_loopback,
+    is_loopback,
     load,
     machine_facts,
     ollama_url,
@@ -86,10 +86,10 @@ def test_what_is_no_address_is_refused(given: str, variable: str, named: str) ->
 
 
 def test_which_addresses_only_this_machine_can_reach() -> None:
-    assert hides_on_loopback("http://localhost:11434")
-    assert hides_on_loopback("http://127.0.0.2:11434")
-    assert hides_on_loopback("http://[::1]:11434")
-    assert not hides_on_loopback("http://192.168.1.7:11434")
+    assert is_loopback("localhost")
+    assert is_loopback("127.0.0.2")
+    assert is_loopback("::1")
+    assert not is_loopback("192.168.1.7")
 
 
 def test_nvidias_library(no_gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,274 @@
+"""The agent's life: find a balancer, tell it every 5 s what this node can do, drain at the end.
+
+A heartbeat goes out every 5 s counted from the start of the last, whether Ollama answers or not:
+a dead Ollama under a live agent is news. What is in memory is asked each time, what is on disk
+once a minute, or when something unknown is in memory. One line is said for each change, and none
+for a heartbeat.
+"""
+
+import asyncio
+import contextlib
+from urllib.parse import urlsplit
+
+import msgspec
+
+from events import ModelFacts, NodeFacts, ResidentModel
+from herd.agent.facts import is_loopback, load
+from herd.agent.payload import build_heartbeat
+from herd.agent.search import Say, Search, first_that_answers
+from herd.clock import wall_s
+from herd.http.client import FetchError, Response, fetch
+from herd.interfaces import address_towards
+from herd.survey import Kind, Survey, survey
+
+OK, REDIRECTED = 200, 300
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """Who the agent speaks for, to whom, and how often."""
+
+    node_id: str
+    ollama_url: str
+    router_url: str = ""
+    """Empty: found on the network."""
+    interval_s: float = 5.0
+    timeout_s: float = 4.0
+    """For the balancer's answer to a heartbeat."""
+    ollama_timeout_s: float = 2.0
+    models_s: float = 60.0
+    """Between two looks at the disk."""
+    browse_s: float = 10.0
+    lost_after: int = 2
+    """Heartbeats in a row without an answer until the balancer counts as lost."""
+    drain_s: float = 30.0
+    drain_poll_s: float = 0.3
+
+
+class _Running(msgspec.Struct, gc=False):
+    """A queue in `/fleet/status`."""
+
+    node_id: str = ""
+    in_flight: int = 0
+
+
+class _Status(msgspec.Struct, gc=False):
+    queues: dict[str, _Running] = {}
+
+
+class _Refusal(msgspec.Struct, gc=False):
+    error: str = ""
+    detail: str = ""
+
+
+class Agent:
+    """Speaks for one Ollama."""
+
+    def __init__(self, terms: Terms, machine: NodeFacts, search: Search, say: Say) -> None:
+        """Speak on these terms, of this machine."""
+        self._terms = terms
+        self._machine = machine
+        self._search = search
+        self._say = say
+        # The balancer, as it last answered.
+        self._router = ""
+        self._own_address = ""
+        """This machine's, on the way to the balancer."""
+        self._connected = False
+        self._refused = ""
+        self._missed = 0
+        # Ollama, as it last answered.
+        self._kind: Kind = ""
+        self._reachable: bool | None = None
+        self._facts = machine
+        self._resident: tuple[ResidentModel, ...] = ()
+        self._models: tuple[ModelFacts, ...] = ()
+        self._models_at = float("-inf")
+        self._missing: set[str] = set()
+        """In memory, but not on disk when that was last looked at: deleted under its user."""
+
+    async def run(self) -> None:
+        """Speak until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            await self._look_for_balancer()
+            if self._router:
+                await self._look()
+                await self._beat(draining=False)
+            await asyncio.sleep(max(0.0, began + self._terms.interval_s - loop.time()))
+
+    async def drain(self) -> None:
+        """Say that no new work may come, and wait until none runs, or for 30 s."""
+        if not self._connected or not await self._beat(draining=True):
+            return
+        terms, loop = self._terms, asyncio.get_running_loop()
+        began = told = loop.time()
+        idle = running = 0
+        while idle < 2 and loop.time() - began < terms.drain_s:  # noqa: PLR2004 (one may be on its way)
+            try:
+                now_running = await self._in_flight()
+            except FetchError as error:
+                self._say(f"the balancer has gone: {error.text}")
+                return
+            if now_running and not running:
+                self._say(f"draining: {now_running} running, no new work; again to stop at once")
+            running, idle = now_running, 0 if now_running else idle + 1
+            if loop.time() - told >= terms.interval_s:
+                told = loop.time()
+                await self._beat(draining=True)
+            await asyncio.sleep(terms.drain_poll_s)
+        self._say(f"left with {running} still running" if running else "drained")
+
+    async def _look_for_balancer(self) -> None:
+        if self._connected or (self._router and not self._terms.router_url):
+            return
+        if given := self._terms.router_url:
+            self._router = await first_that_answers((given,)) or given
+        else:
+            self._router = await self._search.find(self._terms.browse_s)
+        if self._router:
+            parts = urlsplit(self._router)
+            host, port = parts.hostname or "", parts.port or 80
+            self._own_address = await asyncio.to_thread(address_towards, host, port)
+
+    # Ollama's side
+
+    async def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        due = now >= self._models_at + self._terms.models_s or not self._reachable
+        found = await self._survey(want_models=due)
+        if found.models is None and self._strangers(found) - self._missing:
+            found = await self._survey(want_models=True)
+        self._kind = found.kind
+        self._heard(found)
+        if found.models is not None:
+            self._models, self._models_at = found.models, now
+        if found.facts is not None:
+            self._facts = _joined(self._machine, found.facts)
+        if found.resident is not None or not found.reachable:
+            self._resident = found.resident or ()
+        self._missing = self._strangers(found)
+
+    def _strangers(self, found: Survey) -> set[str]:
+        """Return what is in memory but not on disk, as far as is known."""
+        known = {model.name for model in self._models}
+        return {model.name for model in found.resident or ()} - known
+
+    async def _survey(self, *, want_models: bool) -> Survey:
+        return await survey(
+            self._terms.ollama_url,
+            want_models=want_models,
+            kind=self._kind,
+            timeout_s=self._terms.ollama_timeout_s,
+        )
+
+    def _heard(self, found: Survey) -> None:
+        if found.reachable == self._reachable:
+            return
+        url, first = self._terms.ollama_url, self._reachable is None
+        self._reachable = found.reachable
+        if not found.reachable:
+            self._say(f"no Ollama at {url}: {found.error}; start it, or name it with --ollama-host")
+        elif not first:
+            self._say(f"Ollama at {url} answers again")
+
+    # The balancer's side
+
+    async def _beat(self, *, draining: bool) -> bool:
+        """Tell the balancer; return whether it took the heartbeat."""
+        cpu, memory = load()
+        body = build_heartbeat(
+            node_id=self._terms.node_id,
+            ollama_host=self._terms.ollama_url,
+            lan_ip=self._own_address,
+            facts=self._facts,
+            cpu=cpu,
+            memory=memory,
+            resident=self._resident,
+            models=self._models,
+            reachable=self._reachable is True,
+            draining=draining,
+            timestamp_s=wall_s(),
+        )
+        try:
+            answer = await fetch(
+                "POST",
+                f"{self._router}/heartbeat",
+                headers=[(b"Content-Type", b"application/json")],
+                body=body,
+                timeout_s=self._terms.timeout_s,
+            )
+        except FetchError as error:
+            await self._no_answer(error)
+            return False
+        self._missed = 0
+        if not OK <= answer.status < REDIRECTED:
+            self._refusal(f"{answer.status} {_words(answer)}".strip())
+            return False
+        self._refused = ""
+        if not self._connected:
+            self._connected = True
+            await self._joined()
+        return True
+
+    async def _joined(self) -> None:
+        name = f"{self._search.name} at " if self._search.name else ""
+        self._say(f"connected to the balancer {name}{self._router}")
+        own = self._own_address
+        if not self._reachable or not is_loopback(urlsplit(self._terms.ollama_url).hostname or ""):
+            return
+        if not own or is_loopback(own):
+            return  # the balancer is here, too
+        port = self._terms.ollama_url.rpartition(":")[2]
+        shown = f"[{own}]" if ":" in own else own
+        with contextlib.suppress(FetchError):
+            await fetch("HEAD", f"http://{shown}:{port}/", timeout_s=self._terms.ollama_timeout_s)
+            return
+        self._say(
+            f"the balancer cannot reach this Ollama: it listens on loopback only, not on {own}; "
+            "start it with OLLAMA_HOST=0.0.0.0"
+        )
+
+    def _refusal(self, reason: str) -> None:
+        self._connected = False
+        if reason != self._refused:
+            self._refused = reason
+            self._say(f"the balancer at {self._router} refuses this node: {reason}")
+
+    async def _no_answer(self, error: FetchError) -> None:
+        self._missed += 1
+        if self._missed == self._terms.lost_after or (self._missed == 1 and not self._connected):
+            self._connected = False
+            self._say(f"no balancer at {self._router}: {error.text}; trying again")
+        if self._missed >= self._terms.lost_after and not self._terms.router_url:
+            self._router = ""  # it may have moved: look for it again
+
+    async def _in_flight(self) -> int:
+        answer = await fetch("GET", f"{self._router}/fleet/status", timeout_s=self._terms.timeout_s)
+        try:
+            status = msgspec.json.decode(answer.body, type=_Status, strict=False)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise FetchError("body", f"its status cannot be read: {error}") from error
+        return sum(
+            queue.in_flight
+            for queue in status.queues.values()
+            if queue.node_id == self._terms.node_id
+        )
+
+
+def _joined(machine: NodeFacts, server: NodeFacts) -> NodeFacts:
+    """Return what the machine is, with what its server says of itself."""
+    return msgspec.structs.replace(
+        machine,
+        dialect=server.dialect,
+        version=server.version,
+        slots=server.slots or machine.slots,
+    )
+
+
+def _words(answer: Response) -> str:
+    """Return the reason that a refusal gives."""
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        refusal = msgspec.json.decode(answer.body, type=_Refusal)
+        return refusal.error or refusal.detail
+    return answer.body[:200].decode("utf-8", "replace").strip()

@@ -1,0 +1,316 @@
+"""The agent's life against a small Ollama and a small balancer, on real sockets."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+import msgspec
+import pytest
+
+from events import HeartbeatReceived, NodeFacts
+from herd.agent.heartbeat import Agent, Terms
+from herd.agent.payload import parse_heartbeat
+from herd.agent.search import Search
+from herd.mdns import Balancer
+from herd.tasks import spawn
+from tests.herd.small_server import OLLAMA_PS, SmallServer
+
+MACHINE = NodeFacts(agent_version="0.1.0", slots=4, cores=8, memory_bytes=2**34, vram_bytes=2**33)
+QUICK = Terms(
+    node_id="studio",
+    ollama_url="",
+    interval_s=0.02,
+    ollama_timeout_s=0.2,
+    timeout_s=1.0,
+    browse_s=0.01,
+    drain_s=5.0,
+    drain_poll_s=0.01,
+)
+
+
+class Stage:
+    """An Ollama, a balancer, and an agent between them."""
+
+    def __init__(self, ollama: SmallServer, balancer: SmallServer) -> None:
+        self.ollama = ollama
+        self.balancer = balancer
+        self.balancers: list[Balancer] = []
+        self.said: list[str] = []
+        self._speaking = asyncio.Event()
+        self.agent = self.with_terms()
+
+    def with_terms(self, **terms: object) -> Agent:
+        given = {"ollama_url": self.ollama.url, "router_url": self.balancer.url} | terms
+        self.agent = Agent(
+            msgspec.structs.replace(QUICK, **given),
+            MACHINE,
+            Search(self._browse, self.say),
+            self.say,
+        )
+        return self.agent
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+        self._speaking.set()
+
+    async def hears(self, words: str, times: int = 1) -> str:
+        """Wait until the agent has said something with these words so often."""
+        async with asyncio.timeout(5):
+            while len(found := [line for line in self.said if words in line]) < times:
+                self._speaking.clear()
+                await self._speaking.wait()
+        return found[-1]
+
+    async def beats(self, more: int = 1, *, at: SmallServer | None = None) -> HeartbeatReceived:
+        """Wait for that many more heartbeats; return the last."""
+        balancer = at or self.balancer
+        await balancer.asked_times("/heartbeat", balancer.asked.count("/heartbeat") + more)
+        beat = parse_heartbeat(balancer.bodies[-1], "127.0.0.1")
+        assert isinstance(beat, HeartbeatReceived)
+        return beat
+
+    @contextlib.asynccontextmanager
+    async def living(self) -> AsyncGenerator[None, None]:
+        task = spawn(self.agent.run(), name="agent")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled()
+
+    async def _browse(self, _timeout_s: float) -> tuple[Balancer, ...]:
+        await asyncio.sleep(0)
+        return tuple(self.balancers)
+
+
+def _play(scene: Callable[[Stage], Awaitable[None]]) -> None:
+    async def play() -> None:
+        ollama, balancer = SmallServer(), SmallServer()
+        ollama.ollama()
+        balancer.answers["/heartbeat"] = (200, {"status": "ok"})
+        async with ollama.running(), balancer.running():
+            await scene(Stage(ollama, balancer))
+
+    asyncio.run(play())
+
+
+def test_it_tells_what_the_node_is_and_has() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.living():
+            beat = await stage.beats()
+            assert beat.node_id == "studio"
+            assert beat.url == stage.ollama.url
+            assert beat.facts == msgspec.structs.replace(MACHINE, version="0.33.0")
+            assert [model.name for model in beat.resident] == ["llama3.2:3b"]
+            assert [model.name for model in beat.models] == [
+                "llama3.2:3b",
+                "nomic-embed-text:latest",
+            ]
+            assert (beat.reachable, beat.draining) == (True, False)
+            await stage.beats(5)
+        assert stage.said == [f"connected to the balancer {stage.balancer.url}"]
+
+    _play(scene)
+
+
+def test_it_looks_at_the_disk_rarely_and_when_something_unknown_is_in_memory() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.living():
+            await stage.beats(5)
+            assert stage.ollama.asked.count("/api/tags") == 1
+            running = [*OLLAMA_PS["models"], {"name": "new"}]
+            stage.ollama.answers["/api/ps"] = (200, {"models": running})
+            stage.ollama.answers["/api/tags"] = (200, {"models": running})
+            beat = await stage.beats(2)
+            assert [model.name for model in beat.models] == ["llama3.2:3b", "new:latest"]
+            assert stage.ollama.asked.count("/api/tags") == 2
+            stage.ollama.answers["/api/tags"] = (200, {"models": []})
+            stage.ollama.answers["/api/ps"] = (200, {"models": [{"name": "deleted"}]})
+            await stage.beats(5)
+            assert stage.ollama.asked.count("/api/tags") == 3
+
+    _play(scene)
+
+
+def test_a_dead_ollama_is_told_and_its_models_are_kept() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.living():
+            await stage.beats()
+            answers, stage.ollama.answers = stage.ollama.answers, {}
+            await stage.hears("no Ollama at")
+            beat = await stage.beats()
+            assert (beat.reachable, beat.resident) == (False, ())
+            assert len(beat.models) == 2
+            await stage.beats(3)
+            stage.ollama.answers = answers
+            await stage.hears("answers again")
+            beat = await stage.beats()
+            assert beat.reachable
+            assert beat.resident
+        assert len(stage.said) == 3
+
+    _play(scene)
+
+
+def test_a_hanging_ollama_does_not_stop_the_heart() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.ollama.silent = True
+        async with stage.living():
+            beat = await stage.beats(2)
+            assert not beat.reachable
+        assert "no answer within 0.2 s" in stage.said[0]
+
+    _play(scene)
+
+
+def test_the_interval_counts_from_the_start_of_the_last() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.with_terms(interval_s=0.3, ollama_timeout_s=0.2)
+        stage.ollama.silent = True
+        loop = asyncio.get_running_loop()
+        async with stage.living():
+            await stage.beats()
+            began = loop.time()
+            await stage.beats(3)
+            assert 0.8 < loop.time() - began < 1.3
+
+    _play(scene)
+
+
+def test_a_lost_balancer_is_said_once_and_found_again_at_its_place() -> None:
+    async def scene(stage: Stage) -> None:
+        elsewhere = SmallServer()
+        elsewhere.answers = dict(stage.balancer.answers)
+        async with elsewhere.running():
+            stage.with_terms(router_url=elsewhere.url)
+            living = stage.living()
+            await living.__aenter__()
+            await stage.beats(at=elsewhere)
+        lost = await stage.hears("no balancer at")
+        assert lost == f"no balancer at {elsewhere.url}: connection refused; trying again"
+        async with elsewhere.running(elsewhere.port):
+            await stage.hears("connected to the balancer", 2)
+            await living.__aexit__(None, None, None)
+        assert len(stage.said) == 3
+
+    _play(scene)
+
+
+def test_a_balancer_that_moved_is_looked_for_on_the_network() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.with_terms(router_url="")
+        elsewhere = SmallServer()
+        elsewhere.answers = dict(stage.balancer.answers)
+        async with stage.living():
+            await stage.hears("no balancer on this network yet")
+            async with elsewhere.running():
+                stage.balancers = [Balancer("home", (elsewhere.url,))]
+                await stage.beats(at=elsewhere)
+                await stage.hears(f"connected to the balancer home at {elsewhere.url}")
+            await stage.hears("no balancer at")
+            stage.balancers = [Balancer("home", (stage.balancer.url,))]
+            await stage.beats()
+            await stage.hears(f"connected to the balancer home at {stage.balancer.url}")
+
+    _play(scene)
+
+
+def test_a_refusal_is_said_once_with_its_reason() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.balancer.answers["/heartbeat"] = (403, {"error": "set FLEET_ALLOW_UNSIGNED_NODES"})
+        async with stage.living():
+            await stage.beats(4)
+            stage.balancer.answers["/heartbeat"] = (200, {"status": "ok"})
+            await stage.hears("connected")
+        assert stage.said[0] == (
+            f"the balancer at {stage.balancer.url} refuses this node: "
+            "403 set FLEET_ALLOW_UNSIGNED_NODES"
+        )
+        assert len(stage.said) == 2
+
+    _play(scene)
+
+
+def test_an_ollama_that_the_balancer_cannot_reach_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def towards(_host: str, _port: int) -> str:
+        return "127.1.1.1"
+
+    monkeypatch.setattr("herd.agent.heartbeat.address_towards", towards)
+    monkeypatch.setattr("herd.agent.heartbeat.is_loopback", "127.0.0.1".__eq__)
+
+    async def scene(stage: Stage) -> None:
+        async with stage.living():
+            line = await stage.hears("listens on loopback only, not on 127.1.1.1")
+            assert "OLLAMA_HOST=0.0.0.0" in line
+
+    _play(scene)
+
+
+def _running(count: int) -> tuple[int, object]:
+    queues = {
+        "studio:a": {"node_id": "studio", "in_flight": count},
+        "other:a": {"node_id": "other", "in_flight": 7},
+    }
+    return 200, {"queues": queues}
+
+
+async def _connected(stage: Stage) -> None:
+    async with stage.living():
+        await stage.beats()
+        await stage.hears("connected")
+
+
+def test_draining_waits_for_what_runs() -> None:
+    async def scene(stage: Stage) -> None:
+        await _connected(stage)
+        stage.balancer.answers["/fleet/status"] = _running(2)
+        draining = spawn(stage.agent.drain(), name="drain")
+        beat = await stage.beats()
+        assert beat.draining
+        await stage.hears("draining: 2 running")
+        await stage.beats(2)  # it goes on living while it drains
+        assert not draining.done()
+        stage.balancer.answers["/fleet/status"] = _running(0)
+        async with asyncio.timeout(5):
+            await draining
+        assert stage.said[-1] == "drained"
+
+    _play(scene)
+
+
+def test_draining_does_not_wait_for_ever() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.with_terms(drain_s=0.1)
+        await _connected(stage)
+        stage.balancer.answers["/fleet/status"] = _running(1)
+        async with asyncio.timeout(5):
+            await stage.agent.drain()
+        assert stage.said[-1] == "left with 1 still running"
+
+    _play(scene)
+
+
+@pytest.mark.parametrize("status", [(200, b"<html>"), None])
+def test_draining_ends_with_the_balancer(status: tuple[int, object] | None) -> None:
+    async def scene(stage: Stage) -> None:
+        await _connected(stage)
+        if status is None:
+            stage.balancer.answers.pop("/heartbeat")
+        else:
+            stage.balancer.answers["/fleet/status"] = status
+        async with asyncio.timeout(5):
+            await stage.agent.drain()
+        assert "the balancer" in stage.said[-1]
+
+    _play(scene)
+
+
+def test_without_a_balancer_there_is_nothing_to_drain() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.with_terms(router_url="")
+        await stage.agent.drain()
+        assert stage.said == []
+        assert stage.balancer.asked == []
+
+    _play(scene)
