@@ -16,6 +16,7 @@ from events import (
     DrainRequested,
     Event,
     HeartbeatReceived,
+    ModelFacts,
     NodeBecameHealthy,
     NodeDegraded,
     NodeDrained,
@@ -50,7 +51,7 @@ HEARS: tuple[type[Event], ...] = (
     TimerFired,
 )
 
-_AGENT = "its agent"
+AGENT = "its agent"
 
 FAILURES_TO_OPEN = 3
 FIRST_OPEN_S = 10.0
@@ -111,10 +112,10 @@ def consequences(
     """Return what a word about a node changes: also the test whether it is worth recording."""
     match event:
         case HeartbeatReceived(reachable=reachable, draining=draining):
-            asked = draining or node.drained_by not in {"", _AGENT}
+            asked = draining or node.drained_by not in {"", AGENT}
             return [
                 *_health(node, "its agent cannot reach Ollama", reachable=reachable),
-                *_drain(node, _AGENT, asked=asked),
+                *_drain(node, AGENT, asked=asked),
             ]
         case NodeProbed(reachable=False, error=error) if node.health == "healthy":
             return [NodeDegraded(node_id=node.node_id, reason=error)]
@@ -127,6 +128,8 @@ def consequences(
             if silent_s >= state.settings.degraded_after_s and node.health == "healthy":
                 return [NodeDegraded(node_id=node.node_id, reason=reason)]
             return []
+        case DrainRequested(draining=True, by=by) if node.drained_by == AGENT != by:
+            return [NodeDrained(node_id=node.node_id, by=by)]
         case DrainRequested(draining=draining, by=by):
             return _drain(node, by, asked=draining)
 
@@ -164,10 +167,17 @@ def _told(state: State, event: HeartbeatReceived | NodeProbed, seq: int) -> None
         node.facts = event.facts
     if event.resident is not None:
         node.resident = {model.name: model for model in event.resident}
-    if event.models:
-        node.models = {model.name: model for model in event.models}
+    if (models := told_models(event)) is not None:
+        node.models = models
     for model in (*node.models, *node.resident):
         state.catalogue.setdefault(model, seq)
+
+
+def told_models(event: HeartbeatReceived | NodeProbed) -> dict[str, ModelFacts] | None:
+    """Return what it says is on the disk; a heartbeat without any says nothing about it."""
+    if event.models is None or not (event.models or isinstance(event, NodeProbed)):
+        return None
+    return {model.name: model for model in event.models}
 
 
 def _changed(
@@ -176,8 +186,9 @@ def _changed(
 ) -> None:
     match event:
         case NodeBecameHealthy():
+            if node.health == "offline":
+                node.circuits.clear()  # it was started again, most likely
             node.health = "healthy"
-            node.circuits.clear()
         case NodeDegraded():
             node.health = "degraded"
         case NodeWentOffline():
@@ -188,22 +199,32 @@ def _changed(
             node.drained_by = ""
 
 
+def _witness(state: State, event: RequestCompleted | AttemptFailed | RequestFailed) -> Node | None:
+    """Return the node about which an end says something: one that held the request's lease."""
+    request = state.requests.get(event.request_id)
+    if request is None or not event.lease or request.lease != event.lease:
+        return None
+    if isinstance(event, RequestFailed) and event.fault != "node":
+        return None
+    return state.nodes.get(request.node_id)
+
+
 def _count(state: State, event: RequestCompleted | AttemptFailed | RequestFailed) -> None:
-    node = state.nodes.get(event.node_id)
+    node = _witness(state, event)
     if node is None:
         return
     circuit = node.circuits.get(event.model)
     if isinstance(event, RequestCompleted):
         if circuit is not None:
             circuit.failures = 0
-    elif isinstance(event, AttemptFailed) or event.fault == "node":
+    else:
         if circuit is None:
             circuit = node.circuits[event.model] = Circuit()
         circuit.failures += 1
 
 
 def _judge(state: State, event: RequestCompleted | AttemptFailed | RequestFailed) -> list[Command]:
-    node = state.nodes.get(event.node_id)
+    node = _witness(state, event)
     circuit = None if node is None else node.circuits.get(event.model)
     if node is None or circuit is None:
         return []

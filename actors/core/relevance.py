@@ -5,6 +5,8 @@ same answer are dropped before they get a `seq`, by a pure test on the folded st
 state is always the fold of the log, and an idle fleet writes nothing.
 """
 
+from collections.abc import Iterable
+
 from actors.core import health, queueing, reaping, scheduling
 from actors.core.state import Node, State
 from events import (
@@ -59,13 +61,20 @@ def _news(state: State, node: Node, fact: HeartbeatReceived | NodeProbed) -> boo
         return False
     if fact.facts is not None and fact.facts != node.facts:
         return True
-    if fact.resident is not None and _looks(fact.resident) != _looks(tuple(node.resident.values())):
+    if fact.resident is not None and _looks(fact.resident) != _looks(node.resident.values()):
         return True
-    return bool(fact.models) and fact.models != tuple(node.models.values())
+    models = health.told_models(fact)
+    return models is not None and models != node.models
 
 
-def _looks(models: tuple[ResidentModel, ...]) -> list[tuple[str, int, int, int, str]]:
+def _looks(models: Iterable[ResidentModel]) -> dict[str, tuple[int, int, int, str]]:
     """Return what counts of resident models: not when they expire, which changes all the time."""
-    return sorted(
-        (m.name, m.size_bytes, m.size_vram_bytes, m.context_length, m.digest) for m in models
-    )
+    return {
+        model.name: (
+            model.size_bytes,
+            model.size_vram_bytes,
+            model.context_length,
+            model.digest,
+        )
+        for model in models
+    }
