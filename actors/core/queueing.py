@@ -92,6 +92,8 @@ def evolve(state: State, queue: str, record: Recorded) -> None:
             request = state.requests.get(request_id)
             if request is not None and request.lease == lease:
                 _put_back(state, request)
+        case RequestFailed(request_id=request_id, lease=lease) if state.late(request_id, lease):
+            pass
         case (
             RequestDispatched(model=model, request_id=request_id)
             | RequestRejected(model=model, request_id=request_id)
@@ -191,6 +193,7 @@ def _put_back(state: State, request: Request) -> None:
     line = state.lines.get(request.model)
     if line is None:
         line = state.lines[request.model] = Line()
+        _watch_hold(state, request.model, state.recorded_at)
     line.waiting[request.request_id] = request.seq
     line.waiting = dict(sorted(line.waiting.items(), key=lambda item: item[1]))
     state.waiting += 1
@@ -216,7 +219,7 @@ def _watch_hold(state: State, model: str, now_us: int) -> None:
 def _admission(state: State, request: Request) -> list[Command]:
     model = request.model
     now_us = state.recorded_at
-    if model not in state.catalogue and state.settled():
+    if state.settled() and not any(node.has(model) for node in state.nodes.values()):
         return _reject(state, request, 404, "unknown_model", now_us)
     settings = state.settings
     if len(state.lines[model].waiting) > settings.max_queue or (

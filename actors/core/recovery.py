@@ -1,13 +1,14 @@
-"""Recovery: the Scheduler's part when control or a front starts again.
+"""Recovery: the Scheduler's part when control or a front starts again, or an actor failed.
 
 Fronts are the truth for waiting and in-flight requests, control for slots, the journal for
 history. A front that connects says what it carries, after sending again every fact that was not
-acknowledged; what the journal says otherwise is corrected by events, never silently.
+acknowledged; what the journal says otherwise is corrected by events, never silently. The request
+that an actor failed on is given up, whatever became of it.
 """
 
 import msgspec
 
-from actors.core.commands import Command, Refuse, Send
+from actors.core.commands import Cancel, Command, Refuse, Send
 from actors.core.state import Front, Request, Settings, State
 from events import (
     ActorFailed,
@@ -19,7 +20,9 @@ from events import (
     LeaseVoided,
     Recorded,
     RecoveryEnded,
+    RequestFailed,
     RequestInterrupted,
+    SettingsChanged,
     Source,
 )
 
@@ -39,6 +42,8 @@ def evolve(state: State, record: Recorded) -> None:
                 front.connected = False
         case ConfigurationLoaded(settings=settings):
             _configure(state, settings)
+        case SettingsChanged(key=key, new=new):
+            _configure(state, {key: new})
         case FrontConnected(front=number):
             front = state.fronts.setdefault(record.src, Front())
             front.number = number
@@ -63,6 +68,8 @@ def decide(state: State, record: Recorded) -> list[Command]:
     match record.event:
         case FrontConnected():
             return _reconcile(state, record.src, record.event)
+        case ActorFailed():
+            return _give_up(state, record.event)
         case FrontLost(front_src=src):
             return [_lost(request) for request in state.requests.values() if request.src == src]
         case RecoveryEnded():
@@ -109,7 +116,7 @@ def _reconcile(state: State, src: Source, event: FrontConnected) -> list[Command
             )
     for item in carried.values():
         known = state.requests.get(item.request_id)
-        if known is None or not known.lease:
+        if known is None or known.lease != item.lease:
             commands.append(
                 LeaseAdopted(
                     request_id=item.request_id,
@@ -135,3 +142,42 @@ def _lost(request: Request) -> RequestInterrupted:
         node_id=request.node_id,
         lease=request.lease,
     )
+
+
+def _give_up(state: State, event: ActorFailed) -> list[Command]:
+    """End the request that an actor stumbled over, so that its client hears of it."""
+    if not event.request_id:
+        return []
+    request = state.requests.get(event.request_id)
+    src = event.front_src if request is None else request.src
+    refusal = Send(src, Refuse(event.request_id, 500, "internal_error", 0, event.error))
+    if request is None:
+        return [*_taken_out(state, event), refusal]
+    ended = RequestFailed(
+        request_id=request.request_id,
+        model=request.model,
+        phase="stream" if request.lease else "queue",
+        fault="herd",
+        status=500,
+        node_id=request.node_id,
+        lease=request.lease,
+        error=event.error,
+    )
+    cancel = Send(src, Cancel(request.request_id, request.lease, "internal_error"))
+    return [ended, cancel if request.lease else refusal]
+
+
+def _taken_out(state: State, event: ActorFailed) -> list[Command]:
+    """Take a request that is over out of the line where a failed queue left it."""
+    return [
+        RequestFailed(
+            request_id=event.request_id,
+            model=model,
+            phase="queue",
+            fault="herd",
+            status=500,
+            error=event.error,
+        )
+        for model, line in state.lines.items()
+        if event.request_id in line.waiting
+    ]

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Literal, TypeAlias
 
 from actors.core import recovery
-from actors.core.commands import Cancel, Command, Grant, Refuse, Send
+from actors.core.commands import Command, Grant, Send
 from actors.core.placement import Policy, place, slots_of, usable
 from actors.core.slots import (
     Slots,
@@ -34,6 +34,7 @@ from events import (
     LeaseAdopted,
     LeaseVoided,
     NodeConfigured,
+    NodeDiscovered,
     NodeId,
     NodeProbed,
     Recorded,
@@ -84,9 +85,9 @@ def evolve(state: State, record: Recorded) -> None:
             state.requests.pop(request_id, None)
         case RequestFailed() | RequestCancelled() | RequestReaped() | RequestInterrupted():
             _end(state, event, now_us)
-        case SlotsChanged(node_id=node_id, model=model, slots=slots, reason=reason):
+        case SlotsChanged(node_id=node_id) | NodeDiscovered(node_id=node_id):
             if (node := state.nodes.get(node_id)) is not None:
-                changed(_slots(node, model), now_us, slots, reason)
+                _renew(state, node, event, now_us)
         case _:
             recovery.evolve(state, record)
 
@@ -124,7 +125,7 @@ def _answer(state: State, record: Recorded) -> list[Command]:
     match record.event:
         case RequestDispatched(request_id=request_id):
             return _grant(state, state.requests[request_id], record.event)
-        case FrontConnected() | FrontLost() | RecoveryEnded():
+        case FrontConnected() | FrontLost() | RecoveryEnded() | ActorFailed():
             return recovery.decide(state, record)
         case (
             HeartbeatReceived(node_id=node_id)
@@ -135,8 +136,6 @@ def _answer(state: State, record: Recorded) -> list[Command]:
             return [] if node is None else told_slots(node)
         case TimerFired():
             return proposals(state, record.recorded_at)
-        case ActorFailed():
-            return _give_up(state, record.event)
         case _:
             return []
 
@@ -208,33 +207,9 @@ def _grant(state: State, request: Request, event: RequestDispatched) -> list[Com
     return [Send(request.src, grant)]
 
 
-def _give_up(state: State, event: ActorFailed) -> list[Command]:
-    """End the request that an actor stumbled over, so that its client hears of it."""
-    if not event.request_id:
-        return []
-    request = state.requests.get(event.request_id)
-    src = event.front_src if request is None else request.src
-    refusal = Send(src, Refuse(event.request_id, 500, "internal_error", 0, event.error))
-    if request is None:
-        return [refusal]
-    ended = RequestFailed(
-        request_id=request.request_id,
-        model=request.model,
-        phase="stream" if request.lease else "queue",
-        fault="herd",
-        status=500,
-        node_id=request.node_id,
-        lease=request.lease,
-        error=event.error,
-    )
-    cancel = Send(src, Cancel(request.request_id, request.lease, "internal_error"))
-    return [ended, cancel if request.lease else refusal]
-
-
 def _dispatch(state: State, event: RequestDispatched, now_us: int) -> None:
     request = state.requests[event.request_id]
-    node = state.nodes[event.node_id]
-    _take(state, request, node, now_us)
+    _take(state, request, event.node_id, now_us)
     request.attempt = event.attempt
     request.lease = event.lease
     request.cold = event.cold
@@ -267,22 +242,36 @@ def _adopt(state: State, event: LeaseAdopted, record: Recorded) -> None:
             received_us=record.recorded_at,
             attempt=1,
         )
+    elif request.lease:
+        _free(state, request, record.recorded_at, failed=False)
     request.lease = event.lease
-    request.node_id = event.node_id
-    node = state.nodes.get(event.node_id)
-    if node is not None:
-        _take(state, request, node, record.recorded_at)
+    _take(state, request, event.node_id, record.recorded_at)
 
 
-def _take(state: State, request: Request, node: Node, now_us: int) -> None:
-    """Put a request on a node: the only place where a slot is taken."""
-    request.node_id = node.node_id
+def _take(state: State, request: Request, node_id: NodeId, now_us: int) -> None:
+    """Put a request on a node, which may be one that is not known (any more)."""
+    request.node_id = node_id
     request.dispatched_us = now_us
     request.progress_us = now_us
     request.tokens = 0
+    state.in_flight += 1
+    if (node := state.nodes.get(node_id)) is not None:
+        _seat(node, request, now_us)
+
+
+def _renew(state: State, node: Node, event: SlotsChanged | NodeDiscovered, now_us: int) -> None:
+    if isinstance(event, SlotsChanged):
+        changed(_slots(node, event.model), now_us, event.slots, event.reason)
+    elif not node.in_flight:  # it may have been forgotten while these ran there
+        for request in state.requests.values():
+            if request.lease and request.node_id == node.node_id:
+                _seat(node, request, now_us)
+
+
+def _seat(node: Node, request: Request, now_us: int) -> None:
+    """Give a request its slot: the only place where one is taken."""
     request.turn = dispatched(_slots(node, request.model), now_us)
     node.in_flight += 1
-    state.in_flight += 1
 
 
 def _free(state: State, request: Request, now_us: int, *, failed: bool) -> None:
@@ -332,7 +321,8 @@ def _end(
     now_us: int,
 ) -> None:
     request = state.requests.get(event.request_id)
-    if request is None or (event.lease and event.lease != request.lease):
+    gone = isinstance(event, RequestCancelled)  # whatever lease it had last
+    if request is None or (not gone and state.late(event.request_id, event.lease)):
         return
     del state.requests[event.request_id]
     blamed = isinstance(event, RequestReaped) or (
@@ -347,7 +337,7 @@ def _listen(state: State, event: StreamStarted | StreamsProgressed, now_us: int)
         if request is not None and request.lease == event.lease:
             node = state.nodes.get(request.node_id)
             if node is not None:
-                first_byte(_slots(node, request.model), now_us, request.turn)
+                first_byte(_slots(node, request.model), now_us, request.turn, event.ttft_s)
         return
     for request_id, tokens in event.progress:
         request = state.requests.get(request_id)

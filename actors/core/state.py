@@ -182,6 +182,11 @@ class State(msgspec.Struct):
         """Whether an unknown model can be called unknown: every named node was heard of."""
         return bool(self.nodes) and all(node.heard for node in self.nodes.values())
 
+    def late(self, request_id: RequestId, lease: Lease) -> bool:
+        """Whether a lease is one that its request no longer has: what is said of it is ignored."""
+        request = self.requests.get(request_id)
+        return request is not None and bool(lease) and lease != request.lease
+
     def servable(self, model: str) -> bool:
         """Whether an online node has the model."""
         return any(node.online and node.has(model) for node in self.nodes.values())
