@@ -1,5 +1,7 @@
 """One actor's reaction to one recorded event: the only loop shared by live, replay and what-if."""
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Literal, TypeAlias
 
 from actors.core import discovery, health, queueing, reaping, scheduling
@@ -55,8 +57,11 @@ def decide(state: State, address: Address, record: Recorded, policy: Policy) -> 
             return reaping.decide(state, record)
 
 
-def audience(state: State, event: Event) -> list[Address]:
+def audience(state: State, event: Event) -> Iterable[Address]:
     """Return the actors that hear an event, in the order in which they hear it.
+
+    Which queues there are is asked when the turn comes to them: NodeMonitor may just have seen a
+    model for the first time, which gives those who wait for it a queue of their own.
 
     The Scheduler hears everything, because it binds requests when nothing else is left to decide.
     """
@@ -68,8 +73,12 @@ def audience(state: State, event: Event) -> list[Address]:
         model: str = getattr(event, "model")  # noqa: B009 (every event of OF_ONE_MODEL has one)
         return [*before, ("queue", queueing.key(state, model)), *after]
     if queues == "all":
-        return [*before, *(("queue", key) for key in queueing.keys(state)), *after]
+        return chain(before, _queues(state), after)
     return [*before, *after]
+
+
+def _queues(state: State) -> Iterator[Address]:
+    yield from [("queue", key) for key in queueing.keys(state)]
 
 
 def _hearers(kind: type[Event]) -> tuple[list[Address], str, list[Address]]:
