@@ -16,6 +16,7 @@ from herd.errors import HerdError
 
 COMMANDS = {
     "run": "Run the balancer (what `herd` alone does).",
+    "node": "Run the agent beside an Ollama.",
     "status": "Show the fleet: nodes, models, queues.",
     "replay": "Rebuild herd's state from its log, and verify every decision.",
     "where": "Show every path and address that herd uses here.",
