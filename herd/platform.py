@@ -95,6 +95,20 @@ def lower_priority() -> None:
         os.nice(LOGD_NICENESS)
 
 
+def end_spawn_helper() -> None:
+    """End the process that `multiprocessing` keeps beside those it spawned; they have ended.
+
+    It would end by itself, but a moment after us: then one process of herd would be left.
+    """
+    if sys.platform != "win32":
+        from multiprocessing import resource_tracker
+
+        tracker: object = vars(resource_tracker)["_resource_tracker"]
+        stop = getattr(tracker, "_stop", None)
+        if callable(stop):
+            stop()
+
+
 def stop_signals() -> tuple[signal.Signals, ...]:
     """Return the signals that mean: finish in good order."""
     if sys.platform == "win32":

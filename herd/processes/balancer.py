@@ -5,6 +5,7 @@ seconds to finish. The next one takes the lock, waits for them, and only then ta
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -25,6 +26,7 @@ from herd.version import version
 
 LEFTOVER_WAIT_S = 6.0
 KILL_WAIT_S = 2.0
+POLL_S = 0.02
 
 Say: TypeAlias = Callable[[str], None]
 Composition: TypeAlias = Callable[[Settings, ports.Claim], Sequence[ChildSpec]]
@@ -99,12 +101,19 @@ def _end_leftovers(directory: DataDir, say: Say) -> None:
     """Wait for the children of a killed supervisor; kill those that do not finish."""
     found = run_file.read(directory)
     left = {} if found is None else run_file.living(found)
-    if not left:
+    if found is None or not left:
         return
     names = ", ".join(f"{name} (pid {process.pid})" for name, process in left.items())
     say(f"the herd before was killed; waiting for what is left of it: {names}")
-    _, stuck = psutil.wait_procs(left.values(), timeout=LEFTOVER_WAIT_S)
-    for process in stuck:
+    for process in _wait_for_end(found, LEFTOVER_WAIT_S).values():
         say(f"pid {process.pid} does not finish; it is killed")
         process.kill()
-    psutil.wait_procs(stuck, timeout=KILL_WAIT_S)
+    _wait_for_end(found, KILL_WAIT_S)
+
+
+def _wait_for_end(found: run_file.RunFile, timeout_s: float) -> dict[str, psutil.Process]:
+    """Return who is left then. A zombie has ended, though in a container nobody may bury it."""
+    until = time.monotonic() + timeout_s
+    while (left := run_file.living(found)) and time.monotonic() < until:
+        time.sleep(POLL_S)
+    return left

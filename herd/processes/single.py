@@ -13,7 +13,7 @@ from herd.config import Settings
 from herd.control.control import Control
 from herd.logs import configure_logging
 from herd.processes.child import say_ready
-from herd.processes.front import Front
+from herd.processes.front import WELCOME_S, Front
 
 
 def run_single(
@@ -36,7 +36,7 @@ async def _main(
     await control.adopt(controls_end)
     await front.link.over(fronts_end, front.app)
     await control.recover(1)
-    await front.link.welcomed()
+    await asyncio.wait_for(front.link.welcomed(), WELCOME_S)
     listener = await front.listen(inherited)
     gc.collect()
     gc.freeze()

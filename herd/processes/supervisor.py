@@ -257,6 +257,7 @@ class Supervisor:
             life.end()
         for child in self._children:
             child.life = None
+        platform.end_spawn_helper()
 
     # Signals
 
