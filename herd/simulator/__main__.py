@@ -8,6 +8,7 @@ node refuses connections, too.
 
 import asyncio
 import contextlib
+import io
 import signal
 import sys
 import threading
@@ -102,12 +103,16 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 
 
 def _follow_stdin(node: SimulatedNode, stop: asyncio.Event) -> None:
-    """Read faults until whoever sends them is gone; a pipe is read by a thread on all systems."""
+    """Read faults until whoever sends them is gone; a pipe is read by a thread on all systems.
+
+    Without a buffer: a thread that holds a buffer's lock would break the interpreter's end.
+    """
     loop = asyncio.get_running_loop()
+    lines = io.FileIO(sys.stdin.fileno(), closefd=False)
 
     def follow() -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended before us
-            for line in sys.stdin.buffer:
+            for line in lines:
                 with contextlib.suppress(msgspec.MsgspecError):
                     fault = msgspec.json.decode(line, type=Fault)
                     loop.call_soon_threadsafe(node.set_fault, fault)

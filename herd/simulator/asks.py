@@ -176,6 +176,13 @@ def decode(body: bytes, kind: type[T]) -> T:
     if not body.strip():
         raise AskError(400, "missing request body")
     try:
+        return _decode(body, kind)
+    except UnicodeDecodeError:  # as Go does: what is no UTF-8 becomes U+FFFD
+        return _decode(body.decode("utf-8", "replace").encode(), kind)
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
         found = msgspec.json.decode(body, type=kind)
         if not getattr(found, "model", ""):
             fields = msgspec.json.decode(body, type=dict[str, object])
