@@ -1,6 +1,7 @@
 """`herd run`: the balancer, in the foreground, until a signal."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 
@@ -70,7 +71,7 @@ def watch(settings: Settings) -> Watch:
     def all_ready() -> None:
         nonlocal up
         up = True
-        click.echo(banner(settings))
+        _write(banner(settings), err=False)
 
     def slow_start() -> None:
         if not up:
@@ -87,7 +88,13 @@ def watch(settings: Settings) -> Watch:
 def say(line: str) -> None:
     """Write a line about the running herd, for the terminal and the log file."""
     _log.info("%s", line)
-    click.echo(f"herd: {line}", err=True)
+    _write(f"herd: {line}", err=True)
+
+
+def _write(text: str, *, err: bool) -> None:
+    """Write to the terminal, if it is still there: a herd does not end because it has gone."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=err)
 
 
 def banner(settings: Settings) -> str:

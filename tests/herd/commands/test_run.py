@@ -83,3 +83,12 @@ def test_a_slow_start_is_explained_and_the_nodes_are_not_asked_for(
     for errand in watch(ADDRESS).errands:
         errand.perform()
     assert capsys.readouterr().err.startswith("herd: still starting")
+
+
+def test_a_terminal_that_has_gone_does_not_end_the_herd(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(click, "echo", gone)
+    watch(ADDRESS).all_ready()
+    run.say("still here")
