@@ -13,13 +13,13 @@ A trial is judged by the earliest of two kinds of evidence:
   Little's law throughput is n / pace, so no window is needed. At an unchanged pace all n are
   served at once; a queue or a saturated GPU shows as a pace that rose by `slowdown`, and
   n / slowdown is what the node really does at once (the gradient of Netflix's concurrency limits,
-  TCP Vegas before it): the limit steps back to that. Where lengths differ widely, small limits
-  need overlap beyond the last good level as well: a few pairs of long and short prove nothing.
+  TCP Vegas before it): the limit steps back towards that, or to the last good level. Where lengths
+  differ widely, small limits need overlap beyond that level too: few pairs prove nothing.
 
-Overlap may run ahead of pace by a factor 8, then waits 1.5 s for it. The pace at one request
+Overlap may run ahead of pace by a factor 8, then waits 2.2 s for it. The pace at one request
 in flight is the measure for 2; where it is unknown, a few requests are sent alone (a trial of 1).
-So a node that serves one at a time never holds more than 2, and one that serves P never holds
-more than 2 P. What was sent before a cold load ended says nothing.
+The aim: a node that serves one at a time never holds more than 2, one that serves P never more
+than 2 P beyond chance. What was sent before a cold load ended says nothing.
 """
 
 from typing import Literal, TypeAlias
@@ -32,7 +32,7 @@ RETRY_US = 60_000_000
 """A failed trial is repeated after this long."""
 LEAP = 8
 """Overlap alone may raise the limit this many times above the last measured pace..."""
-LEAP_US = 1_500_000
+LEAP_US = 2_200_000
 """...in this time."""
 STAND_US, FIRST_US = 30_000, 100_000
 """How long an overlap must stand; the first one, which lets a node out of 2, longer."""
@@ -42,9 +42,13 @@ SATURATED = 1.8
 """A pace risen by more: twice the requests gave less than 10 % more throughput."""
 MANY = 64
 """From here on a pace is the mean of so many that it needs no overlap beside it."""
+YOUNG_S = 0.75
+"""Younger streams have spent much of their time on the prompt."""
 UNEQUAL = 2.2
 """Longest to shortest service above which lengths count as differing widely."""
-ALONE = 4
+SURE = 16
+"""Ends that say whether services are alike."""
+ALONE = 3
 """Requests sent alone in a trial of 1."""
 
 Reason: TypeAlias = Literal["trial", "held", "stepped_back"]
@@ -60,58 +64,38 @@ class Turn(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Pace(msgspec.Struct, gc=False):
-    """What requests sent at one level took, in sums that fade."""
+    """What requests sent at one level took, in sums."""
 
-    reports: int = 0
-    """Of progress or of an end."""
-    age_s: float = 0.0
-    tokens: int = 0
     ended: int = 0
     service_s: float = 0.0
+    tokens: int = 0
     shortest_s: float = 0.0
     longest_s: float = 0.0
-
-    def add(self, age_s: float, tokens: int) -> None:
-        """Add the age of a request and its tokens so far."""
-        if self.reports >= 2 * CEILING:
-            self.reports, self.tokens, self.ended = (
-                self.reports // 2,
-                self.tokens // 2,
-                self.ended // 2,
-            )
-            self.age_s, self.service_s = self.age_s / 2, self.service_s / 2
-        self.reports += 1
-        self.age_s += age_s
-        self.tokens += max(1, tokens)
+    live: int = 0
+    """Reports of live streams: those that wait inside the node are not among them, so they can
+    disprove a level, never prove one."""
+    live_s: float = 0.0
+    live_tokens: int = 0
 
     def end(self, service_s: float, tokens: int) -> None:
         """Add a request that ended."""
-        self.add(service_s, tokens)
+        if self.ended >= 2 * CEILING:
+            self.ended, self.tokens = self.ended // 2, self.tokens // 2
+            self.service_s /= 2
         self.shortest_s = min(self.shortest_s, service_s) if self.ended else service_s
         self.longest_s = max(self.longest_s, service_s)
         self.ended += 1
         self.service_s += service_s
+        self.tokens += max(1, tokens)
 
-    def join(self, other: "Pace") -> None:
-        """Add another's sums."""
-        if other.ended:
-            self.shortest_s = (
-                min(self.shortest_s, other.shortest_s) if self.ended else other.shortest_s
-            )
-        self.longest_s = max(self.longest_s, other.longest_s)
-        self.reports += other.reports
-        self.age_s += other.age_s
-        self.tokens += other.tokens
-        self.ended += other.ended
-        self.service_s += other.service_s
-
-    def pace(self) -> float:
-        """Return seconds per token."""
-        return self.age_s / self.tokens
-
-    def mean_s(self) -> float:
-        """Return the mean service of the requests that ended."""
-        return self.service_s / self.ended
+    def report(self, age_s: float, tokens: int) -> None:
+        """Add the age of a live stream, and its tokens so far."""
+        if self.live >= 2 * CEILING:
+            self.live, self.live_tokens = self.live // 2, self.live_tokens // 2
+            self.live_s /= 2
+        self.live += 1
+        self.live_s += age_s
+        self.live_tokens += tokens
 
 
 class Slots(msgspec.Struct):
@@ -137,6 +121,8 @@ class Slots(msgspec.Struct):
     claim: int = 0
     """An overlap that still has to stand until `claim_us`."""
     claim_us: int = 0
+    unequal: bool = False
+    """Services differed widely, lately."""
     gate: int = START * LEAP
     """Overlap alone raises the limit no further..."""
     gate_us: int = 0
@@ -166,8 +152,8 @@ def first_byte(s: Slots, now_us: int, turn: Turn, ttft_s: float) -> None:
 
 def progressed(s: Slots, now_us: int, turn: Turn, age_s: float, tokens: int) -> None:
     """Note how many tokens a live stream has had since it was sent."""
-    if age_s > 0 and tokens > 0 and _tells(s, now_us, turn, age_s):
-        s.here.add(age_s, tokens)
+    if age_s >= YOUNG_S and tokens > 0 and _tells(s, now_us, turn, age_s):
+        s.here.report(age_s, tokens)
 
 
 def completed(  # noqa: PLR0913 - the fields of one fact, spread out
@@ -181,7 +167,7 @@ def completed(  # noqa: PLR0913 - the fields of one fact, spread out
         _claim(s, now_us, turn.n + turn.freed - s.freed + 1, STAND_US)
         if _tells(s, now_us, turn, service_s):
             s.here.end(service_s, tokens)
-        elif turn.n <= s.held and (s.held == 1 or s.base.reports < ALONE):
+        elif turn.n <= s.held and (s.held == 1 or s.base.ended < ALONE):
             s.base.end(service_s, tokens)
 
 
@@ -203,15 +189,15 @@ def proposal(s: Slots, now_us: int, *, waiting: bool) -> tuple[int, Reason] | No
         again = full and now_us >= s.retry_us and s.limit < CEILING
         return (START if s.limit <= START else _raised(s), "trial") if again else None
     if s.limit < START:
-        return (START, "trial") if s.base.reports >= ALONE else None
+        return (START, "trial") if s.base.ended >= ALONE else None
     slow = _slowdown(s)
     paced, overlapping = _paced(s, slow), _overlapping(s, now_us)
-    if _enough(s) and (slow >= SATURATED or not (paced or overlapping)):
+    if slow >= SATURATED or (_enough(s) and not (paced or overlapping)):
         return _back(s, slow)
     if s.limit >= CEILING:
-        return (CEILING, "held") if _enough(s) else None
-    open_ = s.limit < s.gate or now_us >= s.gate_us or s.here.reports >= _few(s)
-    return (_raised(s), "trial") if full and (paced or (overlapping and open_)) else None
+        return (CEILING, "held") if _enough(s) or s.here.live >= CEILING else None
+    up = paced or (overlapping and (s.limit < s.gate or _measured(s) or _overdue(s, now_us)))
+    return (_raised(s), "trial") if full and up else None
 
 
 def changed(s: Slots, now_us: int, slots: int, reason: Literal[Reason, "told"]) -> None:
@@ -220,23 +206,29 @@ def changed(s: Slots, now_us: int, slots: int, reason: Literal[Reason, "told"]) 
     up = reason == "trial" and slots > s.limit
     if up:
         s.held = s.limit
-        measured = s.here.reports >= _few(s)
-        if measured:
+        if s.limit >= s.gate and _overdue(s, now_us):
+            s.gate = CEILING
+        elif _measured(s):
+            s.gate = s.limit * (2 if s.failed else LEAP if s.here.live else 4)
+        s.gate_us = now_us + LEAP_US
+        if s.limit == START or (s.limit > START and _measured(s)):
             s.base, s.base_limit = s.here, s.limit
-        elif s.limit == START:
-            s.base.join(s.here)
-        if measured or now_us >= s.gate_us:
-            s.gate, s.gate_us = s.limit * LEAP, now_us + LEAP_US
     elif slots <= START:
         s.base, s.base_limit, s.held = Pace(), 1, 1
+        s.gate = START * LEAP
     if reason != "trial":
         s.retry_us = now_us + RETRY_US
         s.failed = True
     s.told = reason == "told"
     s.trial = reason == "trial"
+    if s.here.ended > 1 and s.here.longest_s > UNEQUAL * s.here.shortest_s:
+        s.unequal = True
+    elif s.here.ended >= SURE:
+        s.unequal = False
+    if min(slots, s.limit) >= START:
+        s.here = Pace()
     s.limit = slots
     s.mark = s.in_flight + s.freed
-    s.here = Pace()
     s.overlap = s.claim = 0
 
 
@@ -253,7 +245,7 @@ def _tells(s: Slots, now_us: int, turn: Turn, age_s: float) -> bool:
     """Whether a request was sent at this level, when the node was nearly full, and not cold."""
     return (
         s.limit >= START
-        and 4 * turn.n >= 3 * s.limit
+        and 5 * turn.n >= 3 * s.limit
         and turn.n + turn.freed > s.mark
         and _sent_us(now_us, age_s) >= s.clean_us
     )
@@ -271,19 +263,38 @@ def _settle(s: Slots, now_us: int) -> None:
 
 
 def _few(s: Slots) -> int:
-    """Return how many reports show a pace where services are alike."""
-    return ALONE if s.limit <= START or not s.here.ended else max(8, s.limit // 8)
+    """Return how many ends show a pace where services are alike."""
+    return max(min(8, s.limit + 1), s.held + 1)
+
+
+def _many(s: Slots) -> int:
+    """Return how many ends show a pace."""
+    return 2 * _few(s) if _alike(s) else max(SURE, min(CEILING, 2 * s.limit))
 
 
 def _enough(s: Slots) -> bool:
     """Whether a trial may be called failed."""
-    return s.here.reports >= (2 * _few(s) if _alike(s) else max(32, s.limit // 2))
+    return s.here.ended >= _many(s)
+
+
+def _measured(s: Slots) -> bool:
+    """Whether the pace at this level is known."""
+    if s.here.live >= ALONE and (s.base.live or s.base.ended < ALONE):
+        return True
+    return s.here.ended >= (_few(s) if _alike(s) else _many(s))
+
+
+def _overdue(s: Slots, now_us: int) -> bool:
+    """Whether no pace came at all, so that overlap has to do."""
+    return now_us >= s.gate_us and not s.here.live and not s.base.live and s.base.ended < ALONE
 
 
 def _alike(s: Slots) -> bool:
-    return max(s.base.longest_s, s.here.longest_s) <= UNEQUAL * min(
-        s.base.shortest_s, s.here.shortest_s
-    )
+    shortest_s, longest_s = s.here.shortest_s, s.here.longest_s
+    if s.base.ended:
+        shortest_s = min(s.base.shortest_s, shortest_s)
+        longest_s = max(s.base.longest_s, longest_s)
+    return not s.unequal and longest_s <= UNEQUAL * shortest_s
 
 
 def _slowdown(s: Slots) -> float:
@@ -292,12 +303,15 @@ def _slowdown(s: Slots) -> float:
     Early ends are of short requests, whose pace suffers most from a long prompt; the mean of both
     ratios is fair to them.
     """
-    if not s.base.reports or s.here.reports < _few(s):
-        return 0.0
-    pace = s.here.pace() / s.base.pace()
-    if 2 * s.here.ended < s.here.reports or not s.base.ended:
-        return pace
-    return (pace + s.here.mean_s() / s.base.mean_s()) / 2
+    here, base = s.here, s.base
+    if base.live and here.live >= ALONE:
+        drag = (here.live_s / here.live_tokens) * (base.live_tokens / base.live_s)
+        if drag >= SATURATED:
+            return drag
+    if base.ended and here.ended >= (_few(s) if _alike(s) else _many(s)):
+        pace = (here.service_s / here.tokens) * (base.tokens / base.service_s)
+        return (pace + (here.service_s / here.ended) * (base.ended / base.service_s)) / 2
+    return 0.0
 
 
 def _paced(s: Slots, slow: float) -> bool:
@@ -319,7 +333,11 @@ def _raised(s: Slots) -> int:
 def _back(s: Slots, slow: float) -> tuple[int, Reason]:
     """Return the level that a failed trial leaves."""
     if s.limit <= START:
-        return (1, "trial") if s.base.reports < ALONE and _alike(s) else (START, "held")
-    served = int(0.9 * s.limit / slow) if slow else 0
-    good = s.base_limit if slow >= SATURATED else max(s.held, s.overlap)
-    return max(START, served, good), "stepped_back"
+        return (1, "trial") if s.base.ended < ALONE and _alike(s) else (START, "held")
+    served = int(0.9 * s.limit / slow) if slow else s.limit
+    if 10 * s.overlap >= 9 * s.limit:
+        return max(START, s.base_limit, served, s.held // 4), "stepped_back"
+    if slow >= SATURATED:
+        return max(START, s.held), "stepped_back"
+    sure = s.base.ended >= SURE and s.base.longest_s <= UNEQUAL * s.base.shortest_s
+    return max(s.held, served if slow and sure else s.overlap), "stepped_back"
