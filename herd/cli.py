@@ -17,7 +17,10 @@ from herd.errors import HerdError
 COMMANDS = {
     "run": "Run the balancer (what `herd` alone does).",
     "node": "Run the agent beside an Ollama.",
+    "demo": "Run a balancer, three simulated nodes and sample traffic.",
     "status": "Show the fleet: nodes, models, queues.",
+    "log": "Print the events.",
+    "sql": "Ask the event log anything, in SQL.",
     "replay": "Rebuild herd's state from its log, and verify every decision.",
     "where": "Show every path and address that herd uses here.",
 }

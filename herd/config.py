@@ -7,6 +7,7 @@ running, cannot move them.
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
@@ -26,6 +27,7 @@ Wait = Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 3600)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 OLLAMA_PORT = 11434
+NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LARGEST_PORT = 65535
 
 
@@ -36,6 +38,8 @@ class NodeAddress(msgspec.Struct, frozen=True):
     """Scheme, host and port, nothing more."""
     slots: int = 0
     """Requests it serves at once per model; 0 means learn it."""
+    name: str = ""
+    """What to call it; empty means after its address."""
     origin: Origin = "flag"
 
 
@@ -160,15 +164,20 @@ def check(field: str, value: object, *, named: str) -> Any:  # noqa: ANN401 (of 
 
 
 def parse_node(text: str, *, named: str = "--node") -> NodeAddress:
-    """Read `URL` or `URL,slots=N`; scheme and port may be left out."""
+    """Read `URL`, `URL,slots=N`, `URL,name=NAME`; scheme and port may be left out."""
     address, *options = text.strip().split(",")
-    slots = 0
+    slots, name = 0, ""
     for option in options:
-        key, _, number = option.partition("=")
-        if key.strip() != "slots" or not number.strip().isdecimal() or int(number) < 1:
-            raise HerdError(f"{named} {text}: {option!r} is no option", "write URL,slots=N")
-        slots = int(number)
-    return NodeAddress(normalised_url(address, named=named), slots)
+        key, _, value = (part.strip() for part in option.partition("="))
+        if key == "slots" and value.isdecimal() and int(value) > 0:
+            slots = int(value)
+        elif key == "name" and NODE_NAME.fullmatch(value):
+            name = value
+        else:
+            raise HerdError(
+                f"{named} {text}: {option!r} is no option", "write URL,slots=N or URL,name=NAME"
+            )
+    return NodeAddress(normalised_url(address, named=named), slots, name)
 
 
 def parse_nodes(texts: Iterable[str], *, named: str = "--node") -> tuple[NodeAddress, ...]:
@@ -218,4 +227,6 @@ def _refused(field: str, value: object, named: str, error: Exception) -> HerdErr
 
 
 def _written(node: NodeAddress) -> str:
-    return f"{node.url},slots={node.slots}" if node.slots else node.url
+    slots = f",slots={node.slots}" if node.slots else ""
+    name = f",name={node.name}" if node.name else ""
+    return f"{node.url}{slots}{name}"

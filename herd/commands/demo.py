@@ -8,16 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import msgspec
 from rich.console import Console
 
-from herd.config import Settings, load
+from herd.config import load
 from herd.demo.demo import Outcome, Plan, run_demo
 from herd.demo.screen import MODEL
-from herd.errors import HerdError
 from herd.processes.run_file import local_url
-from herd.real.fleet import REAL_MIX, RealFleet
 from herd.real.node import MODEL as REAL_MODEL
+from herd.real.orders import REAL_MIX, REAL_ORDERS
 from herd.simulator.fleet import SimulatedFleet, demo_orders
 from herd.simulator.workload import MIX, Workload
 from herd.version import version
@@ -63,7 +61,9 @@ def command(  # noqa: PLR0913 (one parameter an option)
             settings=settings,
             title=f"herd {version()} demo, {'real' if real else 'simulated'} nodes",
             model=REAL_MODEL if real else MODEL,
-            workload=Workload(url, per_s=asked_per_s, mix=REAL_MIX if real else MIX),
+            workload=Workload(url, per_s=asked_per_s, mix=REAL_MIX if real else MIX)
+            if asked_per_s
+            else None,
             seconds=seconds,
         )
         outcome = asyncio.run(_run(plan, console, time_scale=time_scale, real=real))
@@ -78,13 +78,9 @@ def command(  # noqa: PLR0913 (one parameter an option)
 
 
 async def _run(plan: Plan, console: Console, *, time_scale: float, real: bool) -> Outcome:
-    fleet = RealFleet() if real else SimulatedFleet(demo_orders(time_scale))
-    with console.status("starting the nodes"):
-        await fleet.__aenter__()
-    try:
+    orders = REAL_ORDERS if real else demo_orders(time_scale)
+    async with SimulatedFleet(orders) as fleet:
         return await run_demo(plan, fleet.nodes, console)
-    finally:
-        await fleet.stop()
 
 
 @contextlib.contextmanager

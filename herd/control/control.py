@@ -170,8 +170,9 @@ class Control:
 
 
 def _configured(address: NodeAddress) -> NodeConfigured:
-    name = address.url.partition("://")[2]
-    node_id = NodeId(default_node_id() if address.origin == "local" else name.replace(":", "-"))
+    place = address.url.partition("://")[2].replace(":", "-")
+    name = address.name or (default_node_id() if address.origin == "local" else place)
+    node_id = NodeId(name)
     return NodeConfigured(
         node_id=node_id, url=address.url, origin=address.origin, slots=address.slots
     )

@@ -10,7 +10,7 @@ import contextlib
 import sys
 from asyncio.subprocess import PIPE, Process
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import msgspec
 
@@ -19,6 +19,19 @@ from herd.simulator.faults import Fault
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 3.0
+
+
+class Order(Protocol):
+    """A node to be started as a process that says its address as JSON, and ends with its stdin."""
+
+    @property
+    def called(self) -> str:
+        """What it is called."""
+        ...
+
+    def arguments(self) -> list[str]:
+        """Return what follows `python`."""
+        ...
 
 
 class NodeOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +51,16 @@ class NodeOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A fixed time for each token, 0 for at once; below 0: as the profile."""
     seed: int = 0
 
+    @property
+    def called(self) -> str:
+        """What it is called."""
+        return self.name or self.profile
+
     def arguments(self) -> list[str]:
         """Return what follows `python`."""
         wanted = {
             "--profile": self.profile,
-            "--name": self.name or self.profile,
+            "--name": self.called,
             "--host": self.host,
             "--port": str(self.port),
             "--time-scale": str(self.time_scale),
@@ -109,9 +127,9 @@ class NodeProcess:
             await self._process.wait()
 
 
-async def start_node(order: NodeOrder) -> NodeProcess:
+async def start_node(order: Order) -> NodeProcess:
     """Start a node, and wait until it answers."""
-    name = order.name or order.profile
+    name = order.called
     process = await asyncio.create_subprocess_exec(
         sys.executable, *order.arguments(), stdin=PIPE, stdout=PIPE, start_new_session=True
     )
@@ -128,7 +146,7 @@ async def start_node(order: NodeOrder) -> NodeProcess:
         if isinstance(error, asyncio.CancelledError):
             raise
         raise HerdError(
-            f"the simulated node {name} did not start",
+            f"the node {name} did not start",
             f"see what `python {' '.join(order.arguments()[:-1])}` says",
         ) from error
     return NodeProcess(name, url, process)
@@ -137,7 +155,7 @@ async def start_node(order: NodeOrder) -> NodeProcess:
 class SimulatedFleet:
     """Several nodes, started together and stopped together: `async with SimulatedFleet(...)`."""
 
-    def __init__(self, orders: tuple[NodeOrder, ...]) -> None:
+    def __init__(self, orders: tuple[Order, ...]) -> None:
         """Name the nodes; nothing is started yet."""
         self.nodes: list[NodeProcess] = []
         self._orders = orders
