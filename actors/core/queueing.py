@@ -184,7 +184,7 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
     line = state.lines.get(event.model)
     if line is None:
         line = state.lines[event.model] = Line()
-        _watch_hold(state, event.model, record.recorded_at)
+        _watch_hold(state, event.model, received_us)
     line.waiting[event.request_id] = record.seq
     state.waiting += 1
 

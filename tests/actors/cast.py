@@ -5,6 +5,7 @@ from typing import Any
 from actors.core.commands import Cancel, Grant, Refuse, Send
 from events import (
     AttemptFailed,
+    ConfigurationLoaded,
     ControlStarted,
     Event,
     HeartbeatReceived,
@@ -24,7 +25,7 @@ from events import (
     ResidentModel,
     Source,
 )
-from tests.playbook import FRONT, by
+from tests.playbook import FRONT, Cue, Playbook, by
 
 MODEL = "llama3.2:latest"
 OTHER_MODEL = "qwen2.5:7b"
@@ -34,6 +35,17 @@ LOAD_S = 4.0
 
 STARTED: tuple[Event, ...] = (ControlStarted(epoch=1, version="test"), RecoveryEnded(fronts=1))
 """A fresh log, and grants may begin."""
+
+
+def settings(**values: float) -> ConfigurationLoaded:
+    """Comes before the nodes: those of the command line that it does not name are forgotten."""
+    return ConfigurationLoaded(settings=dict(values))
+
+
+def book(*given: Cue | tuple[Cue, ...]) -> Playbook:
+    """A playbook of a herd that has started, after these facts."""
+    flat = [cue for each in given for cue in (each if isinstance(each, tuple) else (each,))]
+    return Playbook(*STARTED, *flat)
 
 
 def rid(name: str) -> RequestId:
@@ -150,10 +162,8 @@ def granted(name: str, where: str, lease: str, attempt: int = 1, **fields: Any) 
     return Send(FRONT, grant)
 
 
-def refused(
-    name: str, status: int, reason: str, retry_after_s: int = 0, *, error: str = "", to: Source = FRONT
-) -> Send:
-    return Send(to, Refuse(rid(name), status, reason, retry_after_s, error))
+def refused(name: str, status: int, reason: str, retry_after_s: int = 0, error: str = "") -> Send:
+    return Send(FRONT, Refuse(rid(name), status, reason, retry_after_s, error))
 
 
 def ended(name: str, lease: str, reason: str) -> Send:
