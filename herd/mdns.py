@@ -7,12 +7,13 @@ Where multicast does not work, `MdnsError` says so and names the way without it.
 
 import asyncio
 import contextlib
+import logging
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 import zeroconf
-from zeroconf import InterfaceChoice, IPVersion, ServiceStateChange
+from zeroconf import IPVersion, ServiceStateChange
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from herd.errors import HerdError
@@ -29,6 +30,9 @@ STOP_S = 3.0
 
 USUAL_PORT = 11435
 LOOPBACK = "127.0.0.1"
+
+# It warns, with a traceback, of each packet that a network does not take: a cable out is not news.
+logging.getLogger("zeroconf").setLevel(logging.ERROR)
 
 
 def balancer_name(host_name: str, port: int) -> str:
@@ -178,12 +182,15 @@ async def _details(network: AsyncZeroconf, name: str) -> Balancer | None:
 
 
 def _network(interfaces: Sequence[str] | None) -> AsyncZeroconf:
-    if interfaces is not None:
-        return AsyncZeroconf(interfaces=list(interfaces))
+    """Open the sockets: on given addresses, else on all that lead to others, else on loopback."""
+    wanted = list(own_addresses() or (LOOPBACK,)) if interfaces is None else list(interfaces)
     try:
-        return AsyncZeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.All)
-    except (OSError, RuntimeError):  # no IPv6 in this kernel, or none that does multicast
-        return AsyncZeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.V4Only)
+        return AsyncZeroconf(interfaces=wanted)
+    except (OSError, RuntimeError):
+        only_4 = [address for address in wanted if ":" not in address]
+        if not only_4 or only_4 == wanted:
+            raise
+        return AsyncZeroconf(interfaces=only_4)  # an IPv6 that does no multicast
 
 
 def _way_out(port: int) -> str:

@@ -45,9 +45,11 @@ def not_in_the_way_of_a_real_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_balancers_are_found_and_told_apart_and_say_goodbye() -> None:
     async def play() -> None:
         async with contextlib.AsyncExitStack() as stack:
-            one = await advertise(11435, name="one", version="1.2.3", interfaces=ONLY_HERE)
+            one, two = await asyncio.gather(
+                advertise(11435, name="one", version="1.2.3", interfaces=ONLY_HERE),
+                advertise(11436, name="two", version="1.2.4", interfaces=ONLY_HERE),
+            )
             stack.push_async_callback(one.close)
-            two = await advertise(11436, name="two", version="1.2.4", interfaces=ONLY_HERE)
             stack.push_async_callback(two.close)
             assert (one.name, one.warning) == ("one", "")
 
@@ -130,6 +132,20 @@ def test_a_machine_without_network_is_told_the_way_out(monkeypatch: pytest.Monke
 def test_two_balancers_on_one_machine_have_different_names() -> None:
     assert balancer_name("studio", 11435) == "studio"
     assert balancer_name("studio", 11436) == "studio-11436"
+
+
+def test_an_ipv6_without_multicast_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[list[str]] = []
+
+    def no_ipv6(*, interfaces: list[str]) -> None:
+        tried.append(interfaces)
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(mdns, "own_addresses", lambda: ("192.0.2.9", "fd00::9"))
+    monkeypatch.setattr(mdns, "AsyncZeroconf", no_ipv6)
+    with pytest.raises(MdnsError):
+        asyncio.run(browse(0.1))
+    assert tried == [["192.0.2.9", "fd00::9"], ["192.0.2.9"]]
 
 
 def test_no_multicast_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
