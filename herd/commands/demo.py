@@ -17,11 +17,13 @@ from herd.processes.run_file import local_url
 from herd.real.node import MODEL as REAL_MODEL
 from herd.real.orders import REAL_MIX, REAL_ORDERS
 from herd.simulator.fleet import SimulatedFleet, demo_orders
-from herd.simulator.workload import MIX, Workload
+from herd.simulator.workload import CHAT, MIX, OPENAI_CHAT, Workload
 from herd.version import version
 
 SIMULATED_PER_S = 2.0
 REAL_PER_S = 0.5
+REAL_TOKENS = 48
+"""A real model on a processor is slow: answers are kept short."""
 
 
 @click.command("demo")
@@ -61,7 +63,13 @@ def command(  # noqa: PLR0913 (one parameter an option)
             settings=settings,
             title=f"herd {version()} demo, {'real' if real else 'simulated'} nodes",
             model=REAL_MODEL if real else MODEL,
-            workload=Workload(url, per_s=asked_per_s, mix=REAL_MIX if real else MIX)
+            route=OPENAI_CHAT if real else CHAT,
+            workload=Workload(
+                url,
+                per_s=asked_per_s,
+                mix=REAL_MIX if real else MIX,
+                tokens=REAL_TOKENS if real else 0,
+            )
             if asked_per_s
             else None,
             seconds=seconds,

@@ -42,7 +42,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     """First line of the screen; says what the nodes are."""
     model: str
-    """What the examples on the screen ask for."""
+    """What the examples on the screen ask for,"""
+    route: str
+    """and by which route."""
     workload: Workload | None
     seconds: float
     """How long; 0 means until Ctrl-C."""
@@ -140,7 +142,10 @@ async def _show(
         Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
     )
     if live is None:
-        console.print("\n".join((f"{plan.title}   {url}", *hints(url, plan.model))), soft_wrap=True)
+        console.print(
+            "\n".join((f"{plan.title}   {url}", *hints(url, plan.model, plan.route))),
+            soft_wrap=True,
+        )
     with live or contextlib.nullcontext():
         while not ended.is_set() and loop.time() < ends_at:
             recent.refresh()
@@ -150,7 +155,9 @@ async def _show(
             if live is not None:
                 rows = list(recent.rows.values())[-SHOWN_REQUESTS:][::-1]
                 title = f"{plan.title}   {url}   (Ctrl-C ends it)"
-                drawn = picture(title, await _status(url), rows, counts, hints(url, plan.model))
+                drawn = picture(
+                    title, await _status(url), rows, counts, hints(url, plan.model, plan.route)
+                )
                 live.update(drawn, refresh=True)
             else:
                 console.print(counts)

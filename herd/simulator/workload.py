@@ -80,15 +80,17 @@ class Workload:
         seed: int = 0,
         mix: tuple[Share, ...] = MIX,
         most: int = 32,
+        tokens: int = 0,
         on_result: Callable[[Result], None] = lambda _result: None,
     ) -> None:
-        """Aim at `address`, for instance `http://localhost:11435`."""
+        """Aim at `address`; `tokens` bounds the answers to OpenAI chats, 0 leaves them free."""
         self.sent = 0
         self.answered = 0
         self.failed = 0
         self._address = address.rstrip("/")
         self._per_s = per_s
         self._mix = mix
+        self._tokens = tokens
         self._most = most
         self._on_result = on_result
         self._random = Random(seed)  # noqa: S311 (traffic, not secrets)
@@ -100,7 +102,10 @@ class Workload:
         path = self._random.choice(share.paths)
         count = int(self._random.lognormvariate(0, 1.1) * TYPICAL_PROMPT_WORDS) + 3
         text = " ".join(self._random.choices(_WORDS, k=min(count, LONGEST_PROMPT_WORDS)))
-        return Call(path, share.model, msgspec.json.encode(_body(path, share.model, text)))
+        body = _body(path, share.model, text)
+        if path == OPENAI_CHAT and self._tokens:
+            body["max_tokens"] = self._tokens
+        return Call(path, share.model, msgspec.json.encode(body))
 
     async def run(self, count: int = 0) -> None:
         """Send `count` requests and wait for their ends; 0: send until cancelled."""
