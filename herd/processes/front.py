@@ -13,13 +13,19 @@ from herd.config import Settings
 from herd.http.front import Front as FrontApp
 from herd.http.server import Listener, listen
 from herd.link.client import LinkClient
+from herd.link.messages import Cancel, Refuse
 from herd.logs import configure_logging
 from herd.processes.child import say_ready
 
 WELCOME_S = 1.0
 """How long the port stays closed for control's first word; then requests wait inside instead."""
-DRAIN_S = 4.5
-"""For requests in flight, once asked to finish."""
+DRAIN_S = 4.2
+"""For requests that wait or run, once asked to finish."""
+DRAIN_POLL_S = 0.02
+GOODBYE_S = 0.5
+"""For the last bytes to leave."""
+STOPPING = "herd_is_stopping"
+RETRY_AFTER_S = 5
 
 
 def run_front(
@@ -67,8 +73,21 @@ class Front:
         )
 
     async def stop(self, listener: Listener) -> None:
-        """Take no more clients, let requests end, leave control last."""
+        """Take no more clients, let requests end or tell them why not, leave control last."""
         listener.close()
-        await listener.closed(DRAIN_S)
+        await self._drain()
+        waiting, in_flight = self.app.carrying()
+        for request_id in waiting:
+            self.app.refused(Refuse(request_id, 503, STOPPING, RETRY_AFTER_S))
+        for carried in in_flight:
+            self.app.cancelled(Cancel(carried.request_id, carried.lease, STOPPING))
+        await listener.closed(GOODBYE_S)
         self.app.close()
         self.link.close()
+
+    async def _drain(self) -> None:
+        """Wait for the requests, at most so long."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + DRAIN_S
+        while self.app.inference.active and loop.time() < until:  # noqa: ASYNC110 (asked once, at the end)
+            await asyncio.sleep(DRAIN_POLL_S)
