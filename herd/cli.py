@@ -17,11 +17,11 @@ from herd.errors import HerdError
 COMMANDS = {
     "run": "Run the balancer (what `herd` alone does).",
     "node": "Run the agent beside an Ollama.",
-    "demo": "Run a balancer, three simulated nodes and sample traffic.",
+    "demo": "See it all on one machine, without a GPU or Ollama.",
     "status": "Show the fleet: nodes, models, queues.",
-    "log": "Print the events.",
-    "sql": "Ask the event log anything, in SQL.",
-    "replay": "Rebuild herd's state from its log, and verify every decision.",
+    "log": "Show what happened, one readable line an event.",
+    "sql": "Ask the event log in SQL.",
+    "replay": "Rebuild the state from the log, verify every decision.",
     "where": "Show every path and address that herd uses here.",
 }
 """Every command with its line in `herd --help`; the module is `herd.commands.NAME`."""
