@@ -24,7 +24,7 @@ _BODILESS: Final = (204, 304)
 class Request:
     """A whole request."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "old", "target")
+    __slots__ = ("body", "connection", "headers", "keep_alive", "method", "old", "target")
 
     def __init__(self) -> None:
         """Begin empty; the server fills it in."""
@@ -32,6 +32,8 @@ class Request:
         self.target = b""
         self.headers: list[Header] = []
         """As sent, in order."""
+        self.connection = b""
+        """What `Connection` says."""
         self.body = b""
         """De-chunked."""
         self.keep_alive = True

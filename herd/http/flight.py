@@ -154,7 +154,8 @@ class Flight:
             self.attempt_failed("connect", 0, "not an address", error.text)
             return
         asked = self._exchange.request
-        head = wire.request_head(pool.prefix + self.path, pool.host, asked.headers, len(asked.body))
+        target, hops = pool.prefix + self.path, wire.hops(asked.connection)
+        head = wire.request_head(target, pool.host, asked.headers, hops, len(asked.body))
         self.attempt = Attempt(self._exchange, self, pool, head, asked.body)
 
     def refuse(self, refuse: Refuse) -> None:

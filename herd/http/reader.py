@@ -20,6 +20,7 @@ from herd.http import wire
 from herd.http.exchange import Request
 
 _LENGTH_DIGITS: Final = 18
+_HEAD_TOO_LARGE: Final = "request header fields too large"
 _SPOKEN: Final = ("1.0", "1.1")
 
 _log = logging.getLogger("herd.http.reader")
@@ -62,6 +63,7 @@ class RequestReader:
         "_body_bytes",
         "_chunked",
         "_head_bytes",
+        "_headers",
         "_hosts",
         "_length",
         "_limits",
@@ -97,6 +99,7 @@ class RequestReader:
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._head_bytes = 0
+        self._headers: list[wire.Header] | None = None
         self._length = 0
         self._chunked = False
         self._hosts = 0
@@ -125,7 +128,7 @@ class RequestReader:
             if self._request is not None and self.in_head:
                 self._head_bytes += len(data)
                 if self._head_bytes > self._limits.head_bytes:
-                    raise self._deafen(431, "request header fields too large")
+                    raise self._deafen(431, _HEAD_TOO_LARGE)
 
     # The parser's callbacks
 
@@ -133,7 +136,8 @@ class RequestReader:
         """Begin a request."""
         if self._resuming or self.deaf:
             return
-        self._request = Request()
+        request = self._request = Request()
+        self._headers = request.headers
         self._head_bytes = 0
         self._body_bytes = 0
         self._length = 0
@@ -146,18 +150,18 @@ class RequestReader:
         """Take the target, in one piece or in several."""
         if self._request is not None and not self._resuming:
             self._request.target += url
-            self._count_head(len(url))
+            self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header; trailers are counted and dropped."""
-        request = self._request
-        if request is None or self._resuming:
-            return
-        self._count_head(len(name) + len(value) + 4)
-        if self.in_head:
-            request.headers.append((name, value))
-            kind = wire.kind_of(name)
-            if kind != wire.PLAIN:
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > self._limits.head_bytes and not self._resuming:
+            raise RefusedError(431, _HEAD_TOO_LARGE)
+        headers = self._headers
+        if headers is not None:
+            headers.append((name, value))
+            kind = wire.KINDS[name]
+            if kind > wire.CONTENT_TYPE:
                 self._note(kind, value)
 
     def on_headers_complete(self) -> None:
@@ -166,6 +170,7 @@ class RequestReader:
         if self._resuming or request is None:
             return
         self.in_head = False
+        self._headers = None
         parser = self._parser
         version = parser.get_http_version()
         request.method = parser.get_method()
@@ -222,15 +227,14 @@ class RequestReader:
             if self._chunked or value.lower() != b"chunked":
                 raise RefusedError(501, "transfer encodings other than chunked are not read")
             self._chunked = True
+        elif kind == wire.CONNECTION:
+            request = self._request
+            if request is not None:
+                request.connection += b"," + value if request.connection else value
         elif kind == wire.EXPECT:
             if value.lower() != b"100-continue":
                 raise RefusedError(417, "this expectation cannot be met")
             self.expects = True
-
-    def _count_head(self, size_bytes: int) -> None:
-        self._head_bytes += size_bytes
-        if self._head_bytes > self._limits.head_bytes:
-            raise RefusedError(431, "request header fields too large")
 
     def _too_large(self) -> str:
         return f"request body too large: the limit is {self._limits.body_bytes} bytes"
@@ -257,5 +261,6 @@ class RequestReader:
     def _deafen(self, status: int, text: str) -> RefusedError:
         self.deaf = True
         self._request = None
+        self._headers = None
         self._body.clear()
         return RefusedError(status, text)

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from events import Phase
-from herd.http import wire
 from herd.http.exchange import Exchange
 from herd.http.problems import short_error, whole_error
 from herd.http.upstream import Connection, Pool
@@ -163,8 +162,8 @@ class Attempt:
         if status >= _NODE_ERROR:
             self._refused(body, ended=ended)
             return
-        headers = wire.without_hops(connection.headers)
-        reading = self.reading = _reading(headers)
+        headers = connection.headers
+        reading = self.reading = reading_of(connection.content_type)
         reading.feed(body)
         if not ended:
             self._exchange.on_blocked = connection.pause
@@ -233,10 +232,3 @@ class Attempt:
         self._exchange.on_blocked = None
         self._exchange.on_writable = None
         return connection
-
-
-def _reading(headers: Sequence[Header]) -> Reading:
-    for name, value in headers:
-        if wire.kind_of(name) == wire.CONTENT_TYPE:
-            return reading_of(value)
-    return reading_of(b"")

@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         "_delimited",
         "_ended",
         "_head_bytes",
+        "_hops",
         "_in_head",
         "_parser",
         "_paused",
@@ -63,6 +64,7 @@ class Connection(asyncio.Protocol):
         "_receiver",
         "_spoiled",
         "_transport",
+        "content_type",
         "headers",
         "idle_s",
         "length",
@@ -94,7 +96,9 @@ class Connection(asyncio.Protocol):
         """No byte of this answer has come."""
         self.status = 0
         self.headers: list[Header] = []
-        """As they came, with the hop-by-hop ones."""
+        """Those that travel on."""
+        self._hops: frozenset[bytes] = frozenset()
+        self.content_type = b""
         self.length: int | None = None
 
     @property
@@ -183,22 +187,29 @@ class Connection(asyncio.Protocol):
             self._begin_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; trailers are dropped."""
+        """Keep what travels on, note what concerns this hop; trailers are dropped."""
         if not self._in_head or self._ended:
             return
-        self.headers.append((name, value))
-        kind = wire.kind_of(name)
-        if kind == wire.CONTENT_LENGTH and value.isdigit():
+        kind = wire.KINDS[name]
+        if kind <= wire.CONTENT_TYPE:
+            self.headers.append((name, value))
+            if kind:
+                self.content_type = value
+        elif kind == wire.CONTENT_LENGTH and value.isdigit():
             self.length = int(value)
             self._delimited = True
         elif kind == wire.TRANSFER_ENCODING:
             self._delimited = value.lower().endswith(b"chunked")
+        elif kind == wire.CONNECTION:
+            self._hops |= wire.hops(value)
 
     def on_headers_complete(self) -> None:
         """Know the status; after an interim one, the answer is still to come."""
         if not self._ended:
             self.status = self._parser.get_status_code()
             self._in_head = self.status < 200  # noqa: PLR2004 (1xx)
+            if self._hops:
+                self.headers = [h for h in self.headers if h[0].lower() not in self._hops]
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body until all of this read is parsed."""
@@ -220,6 +231,8 @@ class Connection(asyncio.Protocol):
         self._delimited = False
         self.status = 0
         self.headers = []
+        self._hops = frozenset()
+        self.content_type = b""
         self.length = None
 
     def _pass_on(self, failed: str) -> None:

@@ -15,16 +15,17 @@ Header: TypeAlias = tuple[bytes, bytes]
 
 PLAIN: Final = 0
 """Passed on as it is."""
-HOP: Final = 1
-"""Ends at the next hop: never passed on."""
-HOST: Final = 2
-CONTENT_LENGTH: Final = 3
-TRANSFER_ENCODING: Final = 4
-CONNECTION: Final = 5
-EXPECT: Final = 6
-OWN: Final = 7
+CONTENT_TYPE: Final = 1
+"""Passed on, and looked at."""
+HOP: Final = 2
+"""Ends at the next hop: never passed on; nor is anything below."""
+HOST: Final = 3
+CONTENT_LENGTH: Final = 4
+TRANSFER_ENCODING: Final = 5
+CONNECTION: Final = 6
+EXPECT: Final = 7
+OWN: Final = 8
 """herd's own business with this client or this node: said anew, or not at all."""
-CONTENT_TYPE: Final = 8
 
 _KINDS: Final[dict[bytes, int]] = {
     b"host": HOST,
@@ -55,21 +56,26 @@ _STATUS_LINES: Final[dict[int, bytes]] = {
     for status in range(100, 600)
 }
 
+_USUAL: Final = (b"", b"keep-alive", b"close")
+_NONE: Final[frozenset[bytes]] = frozenset()
+
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
-_seen: dict[bytes, int] = {}
 
+class Kinds(dict[bytes, int]):
+    """Which kind of header a name means, by its spelling; looked up several times a header."""
 
-def kind_of(name: bytes) -> int:
-    """Tell which kind of header this name means, in any spelling."""
-    kind = _seen.get(name)
-    if kind is None:
+    def __missing__(self, name: bytes) -> int:
+        """Tell the kind of a spelling not seen before."""
         lowered = name.lower()
         kind = OWN if lowered.startswith(_OWN_PREFIXES) else _KINDS.get(lowered, PLAIN)
-        if len(_seen) < _SPELLINGS_KEPT:
-            _seen[name] = kind
-    return kind
+        if len(self) < _SPELLINGS_KEPT:
+            self[name] = kind
+        return kind
+
+
+KINDS: Final = Kinds()
 
 
 def head(status: int, headers: Iterable[Header], framing: bytes) -> bytes:
@@ -97,28 +103,24 @@ def header_value(text: str) -> bytes:
     )
 
 
-def without_hops(headers: Sequence[Header]) -> list[Header]:
-    """Keep what travels on: no hop-by-hop header, none that `Connection` names, no framing."""
-    kept: list[Header] = []
-    named: set[bytes] = set()
-    for header in headers:
-        kind = kind_of(header[0])
-        if kind in (PLAIN, CONTENT_TYPE):
-            kept.append(header)
-        elif kind == CONNECTION and header[1].lower() not in (b"keep-alive", b"close"):
-            named.update(token.strip().lower() for token in header[1].split(b","))
-    if named:
-        return [header for header in kept if header[0].lower() not in named]
-    return kept
+def hops(connection: bytes) -> frozenset[bytes]:
+    """Return the headers that a `Connection` names, and that go no further."""
+    if connection.lower() in _USUAL:
+        return _NONE
+    tokens = (token.strip().lower() for token in connection.split(b","))
+    return frozenset(tokens) - {b"close", b"keep-alive"}
 
 
-def request_head(target: bytes, host: bytes, headers: Sequence[Header], body_bytes: int) -> bytes:
+def request_head(
+    target: bytes, host: bytes, headers: Sequence[Header], hops: frozenset[bytes], body_bytes: int
+) -> bytes:
     """Build the head of a client's request as a node gets it."""
-    lines = [b"%b: %b\r\n" % header for header in without_hops(headers)]
+    if hops:
+        headers = [header for header in headers if header[0].lower() not in hops]
     return b"".join(
         (
             b"POST %b HTTP/1.1\r\nHost: %b\r\n" % (target, host),
-            *lines,
+            *[b"%b: %b\r\n" % header for header in headers if KINDS[header[0]] <= CONTENT_TYPE],
             b"Content-Length: %d\r\n\r\n" % body_bytes,
         )
     )

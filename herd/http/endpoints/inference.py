@@ -40,6 +40,7 @@ from herd.link.messages import Cancel, Grant, Refuse, View
 POOL_SWEEP_S: Final = 1.0
 LONGEST_NAME: Final = 512
 _PRODUCTS_KEPT: Final = 1_024
+_NAMES_KEPT: Final = 4_096
 
 _NAME: Final = re.compile(
     r"((\w[\w.:-]{0,349}/)?\w[\w-]{0,79}/)?\w[\w.-]{0,79}(:\w[\w.-]{0,79})?", re.ASCII
@@ -97,6 +98,7 @@ class Inference:
         self._flights: dict[RequestId, Flight] = {}
         self._pools: dict[str, Pool] = {}
         self._spellings: dict[str, str] = {}
+        self._asked: dict[str, str] = {}
         self._online = False
         self._products: dict[bytes, str] = {}
         self._swept_s = loop.time()
@@ -111,6 +113,7 @@ class Inference:
         self._spellings = {
             key(model.name): model.name for node in view.nodes for model in node.models
         }
+        self._asked = {}
         self._online = any(node.status != "offline" for node in view.nodes)
 
     def ask(self, route: Route, exchange: Exchange) -> None:
@@ -269,12 +272,16 @@ class Inference:
 
     def _spelled(self, asked: str) -> str | None:
         """Return the fleet's spelling of a name; None if nobody can have it."""
-        model = self._spellings.get(key(asked))
-        if model is not None:
-            return model
-        if len(asked) > LONGEST_NAME or not _NAME.fullmatch(asked.strip()):
-            return None
-        return normalise(asked)
+        model = self._asked.get(asked)
+        if model is None:
+            model = self._spellings.get(key(asked))
+            if model is None:
+                if len(asked) > LONGEST_NAME or not _NAME.fullmatch(asked.strip()):
+                    return None
+                model = normalise(asked)
+            if len(self._asked) < _NAMES_KEPT:
+                self._asked[asked] = model
+        return model
 
     def _refuse_name(self, route: Route, exchange: Exchange, name: str) -> None:
         if name.strip():
