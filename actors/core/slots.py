@@ -48,6 +48,8 @@ UNEQUAL = 2.2
 """Longest to shortest service above which lengths count as differing widely."""
 SURE = 16
 """Ends that say whether services are alike."""
+BRIEF_S = 1.25
+"""Services up to here are judged by few: a thousand slots are to be found in 5 s."""
 ALONE = 3
 """Requests sent alone in a trial of 1."""
 
@@ -264,7 +266,13 @@ def _settle(s: Slots, now_us: int) -> None:
 
 def _few(s: Slots) -> int:
     """Return how many ends show a pace where services are alike."""
-    return max(min(8, s.limit + 1), s.held + 1)
+    few = max(min(8, s.limit + 1), s.held + 1)
+    return few if _brief(s) else max(few, SURE)
+
+
+def _brief(s: Slots) -> bool:
+    """Whether services are so short that a quick judgement is worth a small risk."""
+    return max(s.base.longest_s, s.here.longest_s) <= BRIEF_S
 
 
 def _many(s: Slots) -> int:
@@ -317,6 +325,8 @@ def _slowdown(s: Slots) -> float:
 def _paced(s: Slots, slow: float) -> bool:
     """Whether the pace at this level proves it."""
     if not 0 < slow <= (CLEAN if s.limit > START else CLEAN_FIRST):
+        return False
+    if s.limit <= START and s.base.ended < ALONE and not _brief(s):
         return False
     return _alike(s) or (_enough(s) and (s.overlap > s.held or s.limit >= MANY))
 
