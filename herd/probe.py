@@ -76,7 +76,10 @@ class Prober:
             known.expect_load()
 
     def refresh(self, node_id: NodeId) -> None:
-        """Look at a node's disk now, after a pull or a delete."""
+        """Look at a node now, its disk too: after a pull, or when traffic found it ill.
+
+        A node that is down is not asked any sooner for that: each failure is one look.
+        """
         if isinstance(known := self._watched.get(node_id), _Asked):
             known.refresh()
 
@@ -135,7 +138,7 @@ class _Asked:
             await self._ask()
 
     def _due_at(self) -> float:
-        if self._refresh:
+        if self._refresh and self._reachable:
             return self._asked_at
         eager = not self._reachable or self._loop.time() < self._load_until
         return self._asked_at + (self._pace.eager_s if eager else self._pace.idle_s)

@@ -110,6 +110,17 @@ def test_a_refresh_during_a_look_is_not_lost() -> None:
     _play(scene, Pace(idle_s=NEVER_S, models_s=NEVER_S))
 
 
+def test_a_node_that_is_down_is_not_asked_sooner_for_a_refresh() -> None:
+    async def scene(server: SmallServer, prober: Prober, reports: Reports) -> None:
+        server.answers = {}
+        await reports.until(len)
+        prober.refresh(STUDIO)
+        await asyncio.sleep(0.05)
+        assert len(reports.probed()) == 1
+
+    _play(scene, Pace(eager_s=NEVER_S))
+
+
 def test_a_node_that_is_down_is_asked_eagerly_and_comes_back_whole() -> None:
     async def scene(server: SmallServer, _prober: Prober, reports: Reports) -> None:
         server.answers = {}
