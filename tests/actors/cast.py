@@ -19,13 +19,16 @@ from events import (
     RecoveryEnded,
     RequestCancelled,
     RequestCompleted,
+    RequestDispatched,
     RequestFailed,
     RequestId,
+    RequestQueued,
     RequestReceived,
+    RequestRejected,
     ResidentModel,
     Source,
 )
-from tests.playbook import FRONT, Cue, Playbook, by
+from tests.playbook import FRONT, Cue, Playbook, by, like
 
 MODEL = "llama3.2:latest"
 OTHER_MODEL = "qwen2.5:7b"
@@ -157,13 +160,43 @@ def cancelled(name: str, where: str = "", lease: str = "", model: str = MODEL) -
 
 def granted(name: str, where: str, lease: str, attempt: int = 1, **fields: Any) -> Send:
     """A grant to the first front; the score is 100 unless told."""
-    told: dict[str, Any] = {"score": 100.0, "probing": False}
-    grant = Grant(rid(name), nid(where), url(where), Lease(lease), attempt, **told | fields)
-    return Send(FRONT, grant)
+    told: dict[str, Any] = {
+        "request_id": rid(name),
+        "node_id": nid(where),
+        "url": url(where),
+        "lease": Lease(lease),
+        "attempt": attempt,
+        "score": 100.0,
+    }
+    return Send(FRONT, Grant(**told | fields))
 
 
 def refused(name: str, status: int, reason: str, retry_after_s: int = 0, error: str = "") -> Send:
     return Send(FRONT, Refuse(rid(name), status, reason, retry_after_s, error))
+
+
+def queued(name: str, position: int, reason: str = "slots", model: str = MODEL) -> like:
+    return like(RequestQueued, request_id=name, model=model, position=position, reason=reason)
+
+
+def rejected(name: str, status: int, reason: str, waited_s: float, retry_after_s: int = 0) -> like:
+    return like(
+        RequestRejected,
+        request_id=name,
+        status=status,
+        reason=reason,
+        waited_s=waited_s,
+        retry_after_s=retry_after_s,
+    )
+
+
+def dispatched(name: str, node_id: str, lease: str, attempt: int = 1) -> like:
+    return like(RequestDispatched, request_id=name, node_id=node_id, lease=lease, attempt=attempt)
+
+
+def full(*more: str) -> Playbook:
+    """One node with one slot, which r1 has; `more` wait for it."""
+    return book(*node("studio", slots=1), received("r1"), *(received(name) for name in more))
 
 
 def ended(name: str, lease: str, reason: str) -> Send:

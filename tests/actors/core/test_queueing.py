@@ -6,9 +6,6 @@ from events import (
     NodeId,
     NodeUndrained,
     RequestDispatched,
-    RequestFailed,
-    RequestQueued,
-    RequestRejected,
     SettingsChanged,
     TimerFired,
 )
@@ -20,42 +17,19 @@ from tests.actors.cast import (
     cancelled,
     completed,
     configured,
-    failed,
+    dispatched,
+    full,
     granted,
     node,
     probed,
+    queued,
     received,
     refused,
-    rid,
+    rejected,
     settings,
     unreachable,
 )
-from tests.playbook import NOT_RECORDED, Playbook, after, like
-
-
-def queued(name: str, position: int, reason: str = "slots", model: str = MODEL) -> like:
-    return like(RequestQueued, request_id=name, model=model, position=position, reason=reason)
-
-
-def rejected(name: str, status: int, reason: str, waited_s: float, retry_after_s: int = 0) -> like:
-    return like(
-        RequestRejected,
-        request_id=name,
-        status=status,
-        reason=reason,
-        waited_s=waited_s,
-        retry_after_s=retry_after_s,
-    )
-
-
-def dispatched(name: str, node_id: str, lease: str, attempt: int = 1) -> like:
-    return like(RequestDispatched, request_id=name, node_id=node_id, lease=lease, attempt=attempt)
-
-
-def full(*more: str) -> Playbook:
-    """One node with one slot, which r1 has; `more` wait for it."""
-    return book(*node("studio", slots=1), received("r1"), *(received(name) for name in more))
-
+from tests.playbook import NOT_RECORDED, after, like
 
 # Who may wait
 
@@ -375,89 +349,3 @@ def test_a_client_that_leaves_between_two_attempts_is_gone() -> None:
     assert between.state.waiting == 1
     assert between >> cancelled("r1", "mini", "1.2")
     assert (between.state.waiting, list(between.state.requests)) == (0, ["r0"])
-
-
-# Failure
-
-
-def test_the_next_best_node_gets_the_retry() -> None:
-    assert (
-        book(*node("studio", slots=1), *node("mini", slots=1, resident=()))
-        >> received("r1")
-        << dispatched("r1", "studio", "1.1")
-        << granted("r1", "studio", "1.1")
-        >> after(0.5)
-        >> attempt_failed("r1", "studio", "1.1")
-        << like(RequestDispatched, node_id="mini", attempt=2, queue_s=0.5, cold=True)
-        << granted("r1", "mini", "1.2", 2, score=46.0)
-        >> completed("r1", "mini", "1.2")
-    )
-
-
-def test_after_two_retries_the_client_hears_of_the_failure() -> None:
-    names = ("a", "b", "c", "d")
-    fleet = [fact for name in names for fact in node(name, slots=1)]
-    tried = book(*fleet, received("r1"))
-    for attempt in (1, 2):
-        holder = tried.state.requests[rid("r1")].node_id
-        tried.given(attempt_failed("r1", holder, f"1.{attempt}"))
-    last = tried.state.requests[rid("r1")]
-    assert len({*last.excluded, last.node_id}) == 3, "each attempt goes to another node"
-    assert (
-        tried
-        >> attempt_failed("r1", last.node_id, "1.3", status=500, error="boom")
-        << RequestFailed(
-            request_id=rid("r1"),
-            model=MODEL,
-            phase="first_byte",
-            fault="node",
-            status=502,
-            node_id=last.node_id,
-            error="boom",
-        )
-        << refused("r1", 502, "node_failed", error="boom")
-    )
-    assert (tried.state.waiting, tried.state.in_flight, tried.state.requests) == (0, 0, {})
-
-
-def test_with_no_other_node_there_is_no_retry() -> None:
-    assert (
-        full()
-        >> attempt_failed("r1", "studio", "1.1", error="boom")
-        << like(RequestFailed, request_id="r1", status=502, fault="node")
-        << refused("r1", 502, "node_failed", error="boom")
-    )
-
-
-def test_a_busy_node_stays_busy_to_the_client() -> None:
-    assert (
-        full()
-        >> attempt_failed("r1", "studio", "1.1", status=503, error="busy")
-        << like(RequestFailed, request_id="r1", status=503)
-        << refused("r1", 503, "node_failed", 30, error="busy")
-    )
-
-
-def test_late_word_of_an_old_attempt_changes_nothing() -> None:
-    """The lease that it speaks of is another request's, or nobody's, by now."""
-    retried = book(*node("studio", slots=1), *node("mini", slots=1, resident=()))
-    retried.given(received("r1"), attempt_failed("r1", "studio", "1.1"))
-    held = retried.state.requests[rid("r1")]
-    assert (held.node_id, held.lease) == ("mini", "1.2")
-    assert (
-        retried
-        >> attempt_failed("r1", "studio", "1.1")
-        >> completed("r1", "studio", "1.1")
-        >> failed("r1", "studio", "1.1")
-    )
-    assert (held.node_id, held.lease, held.excluded) == ("mini", "1.2", ["studio"])
-    assert retried.state.nodes[NodeId("studio")].circuits[MODEL].failures == 1
-    assert retried >> completed("r1", "mini", "1.2") >> completed("r1", "mini", "1.2")
-    assert retried.state.nodes[NodeId("mini")].tallies[MODEL].completed == 1
-
-
-def test_late_word_does_not_take_a_waiting_request_out_of_its_line() -> None:
-    waiting = book(*node("studio", slots=1), *node("mini", slots=1, resident=()))
-    waiting.given(received("r0"), received("r1"), attempt_failed("r1", "mini", "1.2"))
-    assert waiting >> failed("r1", "mini", "1.2")
-    assert list(waiting.state.lines[MODEL].waiting) == ["r1"]
