@@ -35,6 +35,11 @@ from herd.simulator.profiles import PROFILES, with_slots
 @click.option("--parallel", type=click.IntRange(min=1), help="OLLAMA_NUM_PARALLEL.")
 @click.option("--max-queue", type=click.IntRange(min=0), help="OLLAMA_MAX_QUEUE.")
 @click.option("--step-s", type=click.FloatRange(min=0), help="A fixed time a token; 0: at once.")
+@click.option(
+    "--answer-tokens",
+    type=click.IntRange(min=1),
+    help="The length of all answers that nobody bounds below it.",
+)
 @click.option("--seed", default=0, help="Other lengths of answers.", show_default=True)
 @click.option("--supervised", is_flag=True, help="End with stdin, and take faults from it.")
 @click.option("--json", "only_json", is_flag=True, help="Print the JSON line only.")
@@ -48,6 +53,7 @@ def main(  # noqa: PLR0913 (one for each option)
     parallel: int | None,
     max_queue: int | None,
     step_s: float | None,
+    answer_tokens: int | None,
     seed: int,
     supervised: bool,
     only_json: bool,
@@ -61,6 +67,7 @@ def main(  # noqa: PLR0913 (one for each option)
         seed=seed,
         max_queue=spec.max_queue if max_queue is None else max_queue,
         step_s=spec.step_s if step_s is None else step_s,
+        answer_tokens=(answer_tokens, answer_tokens) if answer_tokens else spec.answer_tokens,
     )
     node = SimulatedNode(spec, time_scale=time_scale, host=host, port=port)
     platform.set_title(f"simulated node {spec.name}")

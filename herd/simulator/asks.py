@@ -234,22 +234,22 @@ def chat(body: bytes) -> Ask:
     if not asked.model:
         raise AskError(400, "model is required")
     text = "\n".join(message.content for message in asked.messages or ())
-    return _native(asked, text or " " * bool(asked.messages), bool(asked.tools), TEMPLATE_TOKENS)
+    return _native(asked, text or " " * bool(asked.messages), tools=bool(asked.tools))
 
 
 def generate(body: bytes) -> Ask:
     """Read `POST /api/generate`."""
     asked = decode(body, GenerateRequest)
     text = asked.system + asked.prompt + asked.suffix if asked.prompt else ""
-    return _native(asked, text, tools=False, template_tokens=TEMPLATE_TOKENS)
+    return _native(asked, text, tools=False)
 
 
-def _native(asked: _Native, text: str, tools: bool, template_tokens: int) -> Ask:  # noqa: FBT001
+def _native(asked: _Native, text: str, *, tools: bool) -> Ask:
     options = asked.options or _Options()
     return Ask(
         model=asked.model,
         text=text,
-        template_tokens=template_tokens,
+        template_tokens=TEMPLATE_TOKENS,
         most_tokens=max(0, options.num_predict or 0),
         stream=asked.stream is not False,
         num_ctx=options.num_ctx,

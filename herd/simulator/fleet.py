@@ -49,6 +49,8 @@ class NodeOrder(msgspec.Struct, frozen=True, kw_only=True):
     """OLLAMA_MAX_QUEUE; below 0: as the profile."""
     step_s: float = -1.0
     """A fixed time for each token, 0 for at once; below 0: as the profile."""
+    answer_tokens: int = 0
+    """The length of all answers that nobody bounds below it; 0: drawn from the prompt."""
     seed: int = 0
 
     @property
@@ -72,6 +74,8 @@ class NodeOrder(msgspec.Struct, frozen=True, kw_only=True):
             wanted["--max-queue"] = str(self.max_queue)
         if self.step_s >= 0:
             wanted["--step-s"] = str(self.step_s)
+        if self.answer_tokens:
+            wanted["--answer-tokens"] = str(self.answer_tokens)
         named = [word for pair in wanted.items() for word in pair]
         return ["-m", "herd.simulator", "--json", "--supervised", *named]
 

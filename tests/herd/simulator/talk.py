@@ -74,3 +74,8 @@ async def until(condition: Any, within_s: float = 5.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 (the node is watched from outside)
             await asyncio.sleep(0.001)
+
+
+def lines(body: bytes) -> list[Any]:
+    assert body.endswith(b"\n")
+    return [json.loads(line) for line in body.splitlines()]

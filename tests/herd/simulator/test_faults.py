@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import socket
 
 import pytest
 
 from herd.http.client import FetchError
 from herd.simulator import profiles
+from herd.simulator.node import SimulatedNode
 from tests.herd.http.sockets import client
 from tests.herd.simulator.conftest import Run
 from tests.herd.simulator.talk import SMALL, ask, chat, post, simulated, streaming, told, until
@@ -66,6 +68,28 @@ def test_refusing_and_healing_in_quick_turns_ends_as_said_last(run: Run) -> None
             assert (await ask(node, "/")).status == 200
 
     run(main())
+
+
+def test_healing_waits_for_a_port_that_somebody_took(run: Run) -> None:
+    async def main() -> None:
+        async with simulated() as node:
+            node.fault("refuse")
+            await asyncio.sleep(0.01)
+            with socket.create_server(("127.0.0.1", node.port)):
+                node.fault("none")
+                await asyncio.sleep(0.05)
+            async with asyncio.timeout(5):
+                while not await answers(node):  # noqa: ASYNC110 (the node is watched from outside)
+                    await asyncio.sleep(0.005)
+
+    run(main())
+
+
+async def answers(node: SimulatedNode) -> bool:
+    try:
+        return (await ask(node, "/")).status == 200
+    except FetchError:
+        return False
 
 
 def test_a_frozen_node_accepts_and_answers_nothing_until_it_thaws(run: Run) -> None:

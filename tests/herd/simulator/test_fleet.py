@@ -13,7 +13,7 @@ from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
 from herd.simulator.faults import Fault
 from herd.simulator.fleet import NodeOrder, SimulatedFleet, demo_orders, start_node
-from herd.simulator.workload import Result, Workload
+from herd.simulator.workload import Call, Result, Workload
 
 IDEAL = NodeOrder(profile="ideal")
 
@@ -116,7 +116,7 @@ def test_a_node_that_cannot_start_says_so_and_leaves_none_behind(
             both = SimulatedFleet(
                 (NodeOrder(profile="mini"), NodeOrder(profile="mini", port=taken))
             )
-            with pytest.raises(HerdError, match="the simulated node mini did not start"):
+            with pytest.raises(HerdError, match="the node mini did not start"):
                 await both.__aenter__()
             assert not any(node.running for node in both.nodes)
 
@@ -129,6 +129,7 @@ def test_every_flag_reaches_the_node() -> None:
         order = NodeOrder(
             profile="mini", name="tiny", parallel=3, max_queue=0, step_s=0.0, seed=5, time_scale=9
         )
+        long = NodeOrder(profile="ideal", answer_tokens=1234)
         node = await start_node(order)
         try:
             found = await stats(node.url)
@@ -136,6 +137,12 @@ def test_every_flag_reaches_the_node() -> None:
             body = b'{"model":"llama3.2:3b","prompt":"x","stream":false}'
             busy = await fetch("POST", f"{node.url}/api/generate", body=body)
             assert busy.status == 503
+        finally:
+            await node.stop()
+        node = await start_node(long)
+        try:
+            whole = await fetch("POST", f"{node.url}/api/generate", body=body)
+            assert json.loads(whole.body)["eval_count"] == 1234
         finally:
             await node.stop()
 
@@ -172,6 +179,17 @@ def test_the_same_seed_is_the_same_traffic() -> None:
     assert models == {"llama3.2:3b", "qwen2.5:7b", "llama3.3:70b", "nomic-embed-text"}
     lengths = [len(body) for _, _, body in drawn(1)]
     assert max(lengths) > 5 * min(lengths)
+
+
+def test_a_workload_bounds_openais_answers_if_told_to() -> None:
+    workload = Workload("http://localhost:1", tokens=9)
+    bounds = {json.loads(c.body).get("max_tokens") for c in calls(workload) if "v1" in c.path}
+    assert bounds == {9}
+    assert not any(b"max_tokens" in call.body for call in calls(Workload("http://localhost:1")))
+
+
+def calls(workload: Workload) -> list[Call]:
+    return [workload.draw() for _ in range(50)]
 
 
 def test_a_workload_counts_what_fails_and_stops_when_it_is_cancelled() -> None:
