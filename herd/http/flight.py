@@ -168,8 +168,7 @@ class Flight:
         """End it because control says so."""
         attempt = self._stop()
         if not self._exchange.started:
-            status = 504 if cancel.reason == "reaped" else 500
-            self.answer(status, cancel.reason, "", 0)
+            self.answer(problems.CANCELS.get(cancel.reason, 500), cancel.reason, "", 0)
             return
         reading = None if attempt is None else attempt.reading
         text = problems.refusal(cancel.reason, model=self.asked.model, detail="", online=True)

@@ -41,11 +41,13 @@ REFUSALS: Final[dict[str, str]] = {
     "node_failed": "node failed: {detail}",
     "internal_error": "herd made a mistake with this request; the log has it",
     "control_away": "the control process of herd does not answer; it should be back in a moment",
+    "herd_is_stopping": "herd is stopping: try again in a few seconds",
     "reaped": "no progress for too long: herd ended this request",
 }
 """Why control, or the front in its place, refuses or ends a request: what the client is told."""
 
-GATEWAY_TIMEOUT: Final = 504
+CANCELS: Final[dict[str, int]] = {"reaped": 504, "herd_is_stopping": 503}
+"""The status for a request that control ends before its answer began; 500 for other reasons."""
 
 
 def refusal(reason: str, *, model: str, detail: str, online: bool) -> str:

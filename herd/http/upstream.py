@@ -261,13 +261,14 @@ class Connection(asyncio.Protocol):
 class Pool:
     """The connections to one address."""
 
-    __slots__ = ("_idle", "_loop", "_target", "host", "prefix")
+    __slots__ = ("_closed", "_idle", "_loop", "_target", "host", "prefix")
 
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to the node at that URL, which may have a path of its own."""
         self._target = Target(url)
         self._loop = loop
         self._idle: list[Connection] = []
+        self._closed = False
         self.host = self._target.authority.encode("ascii")
         """What the node calls itself: an Ollama refuses other Hosts."""
         self.prefix = self._target.path.rstrip("/").encode("ascii")
@@ -288,7 +289,7 @@ class Pool:
 
     def take_back(self, connection: Connection) -> None:
         """Keep a connection for the next request, if it can be used again."""
-        if connection.usable and len(self._idle) < MOST_IDLE:
+        if connection.usable and not self._closed and len(self._idle) < MOST_IDLE:
             connection.reused = True
             connection.idle_s = 0.0
             self._idle.append(connection)
@@ -309,7 +310,8 @@ class Pool:
                 connection.abort()
 
     def close(self) -> None:
-        """Close all idle connections."""
+        """Close all idle connections, and keep none from now on."""
+        self._closed = True
         while self._idle:
             self._idle.pop().abort()
 

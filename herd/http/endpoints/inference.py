@@ -99,6 +99,7 @@ class Inference:
         self._pools: dict[str, Pool] = {}
         self._spellings: dict[str, str] = {}
         self._asked: dict[str, str] = {}
+        self._urls: set[str] = set()
         self._online = False
         self._products: dict[bytes, str] = {}
         self._swept_s = loop.time()
@@ -114,6 +115,7 @@ class Inference:
             key(model.name): model.name for node in view.nodes for model in node.models
         }
         self._asked = {}
+        self._urls = {node.url for node in view.nodes}
         self._online = any(node.status != "offline" for node in view.nodes)
 
     def ask(self, route: Route, exchange: Exchange) -> None:
@@ -233,8 +235,12 @@ class Inference:
         if progress:
             self.report(StreamsProgressed(progress=tuple(progress)))
         elapsed_s, self._swept_s = now_s - self._swept_s, now_s
-        for pool in self._pools.values():
-            pool.sweep(elapsed_s)
+        for url, pool in tuple(self._pools.items()):
+            if url in self._urls:
+                pool.sweep(elapsed_s)
+            else:  # a node that left, or moved
+                pool.close()
+                del self._pools[url]
 
     def close(self) -> None:
         """Close the idle connections to nodes."""

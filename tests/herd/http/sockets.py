@@ -5,9 +5,42 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from herd.http.server import App, Limits, Listener, listen
+from herd.http.server import App, Exchange, Limits, Listener, listen
 
-LAST_CHUNK = b"0\r\n\r\n"
+GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST /x HTTP/1.1\r\nHost: a\r\n"
+TEXT = ((b"Content-Type", b"text/plain"),)
+
+
+class Echo:
+    """Answers each request with its method, path and body, and keeps them."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[bytes, str, bytes]] = []
+        self.exchanges: list[Exchange] = []
+
+    def __call__(self, exchange: Exchange) -> None:
+        asked = exchange.request
+        self.seen.append((asked.method, asked.path, asked.body))
+        self.exchanges.append(exchange)
+        exchange.respond(200, TEXT, b"%b %b %b" % (asked.method, asked.path.encode(), asked.body))
+
+
+class Held:
+    """Answers nothing by itself."""
+
+    def __init__(self) -> None:
+        self.exchanges: list[Exchange] = []
+        self.came = asyncio.Event()
+
+    def __call__(self, exchange: Exchange) -> None:
+        self.exchanges.append(exchange)
+        self.came.set()
+
+    async def exchange(self) -> Exchange:
+        await self.came.wait()
+        self.came.clear()
+        return self.exchanges[-1]
 
 
 class Client:
@@ -34,6 +67,10 @@ class Client:
             size = int(lowered.partition(b"\r\ncontent-length: ")[2].partition(b"\r\n")[0])
             return head, await self.reader.readexactly(size)
         return head, await self.reader.read()
+
+    async def get(self, path: str, method: bytes = b"GET") -> tuple[bytes, bytes]:
+        self.send(b"%b %b HTTP/1.1\r\nHost: a\r\n\r\n" % (method, path.encode()))
+        return await self.answer()
 
     async def rest(self) -> bytes:
         """Everything up to the end of the connection."""
