@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from events import Event, NodeId, NodeProbed, NodeSilent
 from herd.probe import Pace, Prober, probe
 from tests.herd.small_server import SmallServer
@@ -121,6 +123,7 @@ def test_a_node_that_is_down_is_not_asked_sooner_for_a_refresh() -> None:
     _play(scene, Pace(eager_s=NEVER_S))
 
 
+@pytest.mark.usefixtures("no_blocking")
 def test_a_node_that_is_down_is_asked_eagerly_and_comes_back_whole() -> None:
     async def scene(server: SmallServer, _prober: Prober, reports: Reports) -> None:
         server.answers = {}
