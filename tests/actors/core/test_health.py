@@ -122,10 +122,10 @@ def test_a_degraded_node_serves_only_if_nobody_else_can() -> None:
         << granted("r1", "mini", "1.1", score=46.0, probing=True)
     )
     assert (
-        book(*node("studio"), unreachable("studio"))
+        book(*node("studio", resident=()), unreachable("studio"))
         >> received("r1")
         << dispatched("r1", "studio", "1.1")
-        << granted("r1", "studio", "1.1", probing=True)
+        << granted("r1", "studio", "1.1", score=46.0, probing=True)
     )
 
 
