@@ -25,7 +25,7 @@ LARGEST_GAP = 1_000_000
 
 _ROWS = projection("SELECT unnest($1::VARCHAR[]) AS json")
 _INSERT = f"INSERT INTO events {_ROWS}"
-_TRY = f"SELECT count(seq + epoch_us(recorded_at) + len(kind)) FROM ({_ROWS})"  # noqa: S608
+_TRY = f"SELECT count(*) FILTER (seq IS NULL OR recorded_at IS NULL OR kind IS NULL) FROM ({_ROWS})"  # noqa: S608 (our own files)
 _log = logging.getLogger(__name__)
 
 
@@ -109,7 +109,7 @@ class Ingest:
             try:
                 head = _heads.decode(line)
                 text = line.decode()
-                error = refused.get(line) or _out_of_place(head.seq, batch.next_seq)
+                error = refused.get(line) or _out_of_place(head.seq, batch.next_seq, chunk)
             except (msgspec.DecodeError, UnicodeDecodeError) as damage:
                 head, text, error = _Head(0, 0, ""), "", str(damage)
             if error:
@@ -128,15 +128,21 @@ class Ingest:
         waiting = [[line for line in chunk.data.split(b"\n")[:-1] if _is_text(line)]]
         while waiting:
             lines = waiting.pop()
-            try:
-                self._connection.execute(_TRY, [[line.decode() for line in lines]]).fetchall()
-            except (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError) as error:
-                if len(lines) == 1:
-                    refused[lines[0]] = str(error)
-                else:
-                    half = len(lines) // 2
-                    waiting += [lines[:half], lines[half:]]
+            error = self._try([line.decode() for line in lines])
+            if error and len(lines) == 1:
+                refused[lines[0]] = error
+            elif error:
+                half = len(lines) // 2
+                waiting += [lines[:half], lines[half:]]
         return refused
+
+    def _try(self, lines: list[str]) -> str:
+        """Return what DuckDB has against at least one of the lines; nothing if it takes all."""
+        try:
+            [(missing,)] = self._connection.execute(_TRY, [lines]).fetchall()
+        except (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError) as error:
+            return str(error)
+        return "seq, recorded_at or k has no possible value" if missing else ""
 
     def _commit(self, chunk: Chunk, batch: _Batch) -> None:
         first_seq, offset_bytes = chunk.end
@@ -202,11 +208,11 @@ def _start(connection: duckdb.DuckDBPyConnection, journal: Path, next_seq: int) 
 
 
 def _check_agreement(connection: duckdb.DuckDBPyConnection, journal: Path, seq: int) -> None:
-    """Compare the newest event of the database with the journal's line of that number."""
+    """Look for the newest event of the database in the journal, which has its segment."""
     [(payload,)] = connection.execute(
         "SELECT payload::VARCHAR FROM events WHERE seq = $1", [seq]
     ).fetchall()
-    if next(journal_lines(journal, seq), None) != payload.encode():
+    if payload.encode() not in journal_lines(journal, seq):
         raise DisagreementError(f"event {seq} is not the journal's")
 
 
@@ -220,9 +226,12 @@ def _between_lines(found: list[Segment], position: Position) -> bool:
     return True
 
 
-def _out_of_place(seq: int, next_seq: int) -> str:
+def _out_of_place(seq: int, next_seq: int, chunk: Chunk) -> str:
+    """Say what is wrong with a number; the first of a segment is right, as the name has it too."""
     wild = seq < 1 or (next_seq and seq > next_seq + LARGEST_GAP)
-    return f"seq {seq} cannot follow {next_seq - 1}" if wild else ""
+    if wild and seq != chunk.start.first_seq:
+        return f"seq {seq} cannot follow {next_seq - 1}"
+    return ""
 
 
 def _is_text(line: bytes) -> bool:

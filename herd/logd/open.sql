@@ -1,6 +1,7 @@
 -- The whole event log for any DuckDB: `duckdb -init open.sql`, or in a notebook
 -- `con.execute(open("open.sql").read())`. It takes no lock and needs no running herd.
--- logd writes this file at every start; edits are lost.
+-- logd writes this file at every start; edits are lost. If a query ever says that a file of the
+-- journal does not exist, that file was just sealed: ask again.
 
 -- Sealed segments and the live journal. A segment exists twice for a while when it is sealed: the
 -- sealed copy counts from the moment the journal's file is gone, for all rows up to `mark` alike,

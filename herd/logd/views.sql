@@ -47,8 +47,14 @@ SELECT
     ) AS cold,
     arg_max(payload ->> 'phase', seq) FILTER (ends) AS phase,
     arg_max(payload ->> 'fault', seq) FILTER (ends) AS fault,
-    arg_max(coalesce(payload ->> 'error', payload ->> 'reason'), seq)
-        FILTER (ends OR kind = 'attempt_failed') AS error
+    arg_max(
+        coalesce(
+            payload ->> 'error',
+            payload ->> 'reason',
+            'no progress for ' || (payload ->> 'idle_s') || ' s'
+        ),
+        seq
+    ) FILTER (ends) AS error
 FROM parts
 GROUP BY request_id;
 COMMENT ON VIEW requests IS 'One row a request: how it came, where it ran, how it ended.';
@@ -124,10 +130,10 @@ SELECT
     coalesce(asked_model, model) AS original_model,
     coalesce(node_id, '') AS node_id,
     (term ->> 5)::DOUBLE AS score,
-    json_object(
+    CASE WHEN term IS NOT NULL THEN json_object(
         'resident', term -> 1, 'in_flight', term -> 2, 'slots', term -> 3, 'wait_s', term -> 4,
         'total', term -> 5
-    ) AS scores_breakdown,
+    ) END AS scores_breakdown,
     CASE
         WHEN kind = 'attempt_failed' THEN 'retried'
         WHEN kind = 'request_cancelled' THEN 'client_disconnected'

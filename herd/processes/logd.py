@@ -27,7 +27,9 @@ from herd.platform import HAS_UNIX_SOCKETS, lower_priority
 PAUSE_S = 0.5
 """Between two looks at the journal."""
 RETRY_S = 5.0
-"""After the database refused: a full disk, another program that holds it."""
+"""After the database refused, as on a full disk."""
+BUSY_RETRY_S = 1.0
+"""While another program holds the database."""
 FINISH_S = 4.0
 """For the last of the journal, once asked to finish."""
 SEAL_EVERY_S = 5.0
@@ -93,7 +95,7 @@ def _open(directory: DataDir, stop: _Stop) -> duckdb.DuckDBPyConnection | None:
             if not said:
                 _log.warning("%s; %s", error.what, error.next_step)
                 said = True
-            stop.wait(RETRY_S)
+            stop.wait(BUSY_RETRY_S)
         else:
             restored = restore(connection, directory.sealed)
             if restored:

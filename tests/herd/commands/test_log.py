@@ -1,0 +1,140 @@
+"""`herd log`: readable lines, filters, and following what happens."""
+
+import json
+import re
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from events import encode
+from herd.commands.log import command, readable
+from herd.errors import HerdError
+from tests.herd.journal.sample import at, busy_log, request_id, requests
+from tests.herd.logd.rig import append, data_dir, write
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    write(data_dir(tmp_path), busy_log(301))
+    return tmp_path
+
+
+def run(log: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(command, [*arguments, "--data-dir", str(log)], catch_exceptions=False)
+
+
+def seqs(done: Result) -> list[int]:
+    return [json.loads(line)["seq"] for line in done.output.splitlines()]
+
+
+def test_the_last_events_come_oldest_first(log: Path) -> None:
+    assert seqs(run(log, "--json")) == list(range(252, 302))
+    assert seqs(run(log, "--json", "--last", "3")) == [299, 300, 301]
+
+
+def test_a_request_is_named_by_its_first_letters(log: Path) -> None:
+    assert seqs(run(log, request_id(7), "--json")) == [20, 21, 22]
+    assert seqs(run(log, request_id(7)[:12], "--json")) == [20, 21, 22]
+    assert run(log, request_id(7)).output.count("\n") == 3
+
+
+def test_events_are_chosen_by_kind_node_and_model(log: Path) -> None:
+    done = run(
+        log, "--json", "--kind", "request_received", "--kind", "state_snapshotted", "--last", "1000"
+    )
+    assert seqs(done) == [1, *range(2, 302, 3)]
+    studio = run(log, "--json", "--node", "studio", "--last", "2")
+    assert all('"node_id":"studio"' in line for line in studio.output.splitlines())
+    both = run(log, "--json", "--node", "studio", "--model", "llama3.2:latest", "--last", "1000")
+    assert len(seqs(both)) == 2 * len([n for n in range(1, 101) if n % 6 == 0])
+
+
+def test_a_line_shows_time_kind_subject_and_the_rest() -> None:
+    events = [at(seq, event) for seq, event in zip((2, 3, 4), requests(), strict=False)]
+    shown = [click.unstyle(readable(json.loads(encode(record)))) for record in events]
+    assert all(re.match(r"10-\d\d \d\d:\d\d:20\.00\d  request_", line) for line in shown)
+    assert shown[1].endswith(
+        f"request_dispatched    {request_id(1)}  qwen2.5:7b  mini  lease=1.1 queue_s=0.25 terms=<2>"
+    )
+    assert "ttft_s=0.5 service_s=2 prompt_tokens=11" in shown[2]
+
+
+def test_nothing_found_names_the_next_step(log: Path, tmp_path: Path) -> None:
+    with pytest.raises(HerdError, match="no event of request zzz"):
+        run(log, "zzz")
+    with pytest.raises(HerdError, match="no such event"):
+        run(log, "--kind", "nonsense")
+    with pytest.raises(HerdError, match="there is no log yet"):
+        run(tmp_path / "other")
+
+
+def follow(directory: Path, *arguments: str) -> "subprocess.Popen[str]":
+    code = "from herd.commands.log import command; command()"
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-u",
+            "-c",
+            code,
+            "-f",
+            "--json",
+            "--data-dir",
+            str(directory),
+            *arguments,
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def next_seq(process: "subprocess.Popen[str]") -> int:
+    assert process.stdout is not None
+    return int(json.loads(process.stdout.readline())["seq"])
+
+
+def test_following_goes_on_with_what_is_written(tmp_path: Path) -> None:
+    directory = data_dir(tmp_path)
+    write(directory, busy_log(10))
+    with follow(tmp_path, "--kind", "request_completed", "--last", "2") as process:
+        try:
+            assert [next_seq(process), next_seq(process)] == [7, 10]
+            append(directory, busy_log(14)[10:])
+            assert next_seq(process) == 13
+            write(directory, busy_log(5, 15))
+            assert next_seq(process) == 18
+        finally:
+            process.kill()
+
+
+def test_following_may_begin_before_the_log_does(tmp_path: Path) -> None:
+    directory = data_dir(tmp_path)
+    with follow(tmp_path) as process:
+        try:
+            write(directory, busy_log(3))
+            assert [next_seq(process) for _ in range(3)] == [1, 2, 3]
+        finally:
+            process.kill()
+
+
+def test_following_from_now_shows_nothing_old(tmp_path: Path) -> None:
+    directory = data_dir(tmp_path)
+    write(directory, busy_log(10))
+    seq = 10
+    with follow(tmp_path, "--last", "0") as process:
+        try:
+            while not readable_soon(process):  # it is not to be seen when it begins to look
+                seq += 1
+                append(directory, busy_log(seq)[seq - 1 :])
+            assert next_seq(process) > 10
+        finally:
+            process.kill()
+
+
+def readable_soon(process: "subprocess.Popen[str]") -> bool:
+    assert process.stdout is not None
+    return bool(select.select([process.stdout], [], [], 0.2)[0])
