@@ -41,7 +41,6 @@ REFUSALS: Final[dict[str, str]] = {
     "node_failed": "node failed: {detail}",
     "internal_error": "herd made a mistake with this request; the log has it",
     "control_away": "the control process of herd does not answer; it should be back in a moment",
-    "herd_is_stopping": "herd is stopping: try again in a few seconds",
     "reaped": "no progress for too long: herd ended this request",
 }
 """Why control, or the front in its place, refuses or ends a request: what the client is told."""

@@ -1,0 +1,155 @@
+"""What is read out of answers, however their bytes are cut into pieces."""
+
+import tracemalloc
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from herd.http.usage import KEPT_BYTES, Json, Ndjson, Reading, Sse, Usage, reading_of
+from tests.herd.http.fleet import NDJSON, SSE
+
+USAGE_EVENT = b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}\n\n'
+
+
+def in_pieces(reading: Reading, data: bytes, cuts: list[int]) -> Usage:
+    at = 0
+    for cut in sorted({*cuts, len(data)}):
+        if at < cut <= len(data):
+            reading.feed(data[at:cut])
+            at = cut
+    return reading.usage()
+
+
+cuts = st.lists(st.integers(min_value=1, max_value=500))
+
+
+@given(cuts)
+def test_ndjson_reads_the_same_in_any_pieces(cuts: list[int]) -> None:
+    reading = Ndjson()
+    assert in_pieces(reading, b"".join(NDJSON), cuts) == Usage(
+        whole=True,
+        prompt_tokens=7,
+        completion_tokens=2,
+        load_s=1.5,
+        source="reported",
+        finish="stop",
+    )
+    assert reading.tokens == 3
+
+
+@given(cuts, st.sampled_from([b"\n", b"\r\n"]))
+def test_events_read_the_same_in_any_pieces(cuts: list[int], end: bytes) -> None:
+    told = b"".join([*SSE[:3], USAGE_EVENT, SSE[3]]).replace(b"\n", end)
+    assert in_pieces(Sse(), told, cuts) == Usage(
+        whole=True, prompt_tokens=9, completion_tokens=4, source="reported", finish="stop"
+    )
+
+
+@given(cuts)
+def test_events_are_counted_the_same_in_any_pieces(cuts: list[int]) -> None:
+    assert in_pieces(Sse(), b"".join(SSE), cuts) == Usage(
+        whole=True, completion_tokens=3, source="counted", finish="stop"
+    )
+
+
+@given(st.lists(st.integers(min_value=1, max_value=200_000)))
+def test_a_large_body_is_read_at_its_end(cuts: list[int]) -> None:
+    numbers = b",".join([b"0.123456"] * 20_000)
+    embed = b'{"embeddings":[[' + numbers + b']],"load_duration":2000000000,"prompt_eval_count":5}'
+    assert len(embed) > 2 * KEPT_BYTES
+    assert in_pieces(Json(), embed, cuts) == Usage(
+        whole=True, prompt_tokens=5, load_s=2.0, source="reported"
+    )
+    openai = b'{"data":[' + numbers + b'],"usage":{"prompt_tokens":8,"total_tokens":8}}'
+    assert in_pieces(Json(), openai, cuts) == Usage(whole=True, prompt_tokens=8, source="reported")
+
+
+@pytest.mark.parametrize("size", [KEPT_BYTES // 7, 300_000])
+def test_a_last_line_with_a_long_context_is_whole(size: int) -> None:
+    last = (
+        b'{"model":"m","done":true,"done_reason":"stop","context":['
+        + b",".join([b"12345"] * size)
+        + b'],"total_duration":5,"prompt_eval_count":3,"eval_count":4}\n'
+    )
+    usage = in_pieces(Ndjson(), NDJSON[0] + last, list(range(0, 3_000_000, 65_536)))
+    assert (usage.whole, usage.prompt_tokens, usage.completion_tokens) == (True, 3, 4)
+
+
+def test_figures_inside_a_text_are_no_figures() -> None:
+    text = msgspec.json.encode('"eval_count":99,"usage":{"prompt_tokens":99}')
+    body = b'{"a":' + b'"' + b"x" * 200_000 + b'","eval_count":4,"message":' + text + b"}"
+    assert in_pieces(Json(), body, []).completion_tokens == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "usage"),
+    [
+        (b'{"model":"m","done":true,"done_reason":"load"}', Usage(whole=True, finish="load")),
+        (
+            b'{"choices":[{"finish_reason":"length"}],"usage":{"prompt_tokens":1}}',
+            Usage(whole=True, prompt_tokens=1, source="reported", finish="length"),
+        ),
+        (b"not json", Usage(whole=True)),
+        (b'{"eval_count":"many"}', Usage(whole=True)),
+        (b"", Usage(whole=True)),
+    ],
+)
+def test_a_small_body_is_read_whole(body: bytes, usage: Usage) -> None:
+    assert in_pieces(Json(), body, []) == usage
+
+
+@pytest.mark.parametrize(
+    ("reading", "data", "whole", "failed"),
+    [
+        (Ndjson, b"", False, False),
+        (Ndjson, b"".join(NDJSON[:2]), False, False),
+        (Ndjson, NDJSON[2].rstrip(), True, False),
+        (Ndjson, NDJSON[0] + b'{"error":"x"}\n', False, True),
+        (Sse, b"", False, False),
+        (Sse, b"".join(SSE[:3]), False, False),
+        (Sse, SSE[0] + b": ping\n\n" + SSE[3], True, False),
+        (Sse, SSE[0] + b'data: {"error":{"message":"x"}}\n\n', False, True),
+        (Sse, SSE[0] + b'data: {"choices":[{"delta":{"content":"[DONE]"}}]}\n\n', False, False),
+    ],
+)
+def test_only_what_says_so_is_whole(
+    reading: type[Ndjson | Sse], data: bytes, *, whole: bool, failed: bool
+) -> None:
+    usage = in_pieces(reading(), data, [])
+    assert (usage.whole, usage.failed) == (whole, failed)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "kind"),
+    [
+        (b"application/x-ndjson", Ndjson),
+        (b"Text/Event-Stream; charset=utf-8", Sse),
+        (b"application/json; charset=utf-8", Json),
+        (b"", Json),
+    ],
+)
+def test_the_type_of_an_answer_chooses_its_reader(content_type: bytes, kind: type) -> None:
+    assert type(reading_of(content_type)) is kind
+
+
+@pytest.mark.parametrize("kind", [Sse, Json])
+def test_only_the_end_of_a_long_answer_is_kept(kind: type[Sse | Json]) -> None:
+    reading = kind()
+    tracemalloc.start()
+    try:
+        for number in range(100_000):
+            reading.feed(b"data: %d\n\n" % number)
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 12 * KEPT_BYTES
+
+
+def test_events_are_counted_to_the_end_of_a_long_stream() -> None:
+    reading = Sse()
+    for _ in range(10_000):
+        reading.feed(SSE[0])
+    reading.feed(b"".join(SSE))
+    assert reading.usage().completion_tokens == 10_003
