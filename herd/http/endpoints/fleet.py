@@ -2,7 +2,8 @@
 
 The keys and units are those of ollama-herd, so that scripts written for it keep working: sizes in
 GiB, except models on disk in decimal GB. Requests wait per model and are bound late, so nothing is
-ever `pending` at a node: `waiting` has those. What herd does not measure is left out.
+ever `pending` at a node: a model that has requests waiting has a row of its own, `*:MODEL`. What
+herd does not measure is left out.
 """
 
 from herd.link.messages import NodeView, SlotView, View
@@ -10,6 +11,9 @@ from herd.link.messages import NodeView, SlotView, View
 GIB = 1024**3
 GB = 1000**3
 MS = 1000
+
+ANY_NODE = "*"
+"""Stands for the node in the key of a row of waiting requests; no node can be called so."""
 
 
 def status(view: View, now_s: float) -> dict[str, object]:
@@ -25,17 +29,7 @@ def status(view: View, now_s: float) -> dict[str, object]:
             "recording": view.recording,
         },
         "nodes": [_node(node) for node in nodes],
-        "queues": {
-            f"{node.node_id}:{model}": {
-                "node_id": node.node_id,
-                "model": model,
-                **_slots(slots),
-                "request_type": "text",
-            }
-            for node in nodes
-            for model, slots in node.slots.items()
-        },
-        "waiting": view.waiting,
+        "queues": {key: {**row, "request_type": "text"} for key, row in _queues(view).items()},
         "timestamp": now_s,
     }
 
@@ -53,16 +47,7 @@ def queue(view: View, now_s: float) -> dict[str, object]:
         "failed": sum(slots.failed for _, _, slots in pairs),
         "estimated_wait_ms": _wait_ms(view, pending),
         "nodes_online": _online(view),
-        "queues": {
-            f"{node.node_id}:{model}": {
-                "node_id": node.node_id,
-                "model": model,
-                "backend": node.facts.dialect,
-                **_slots(slots),
-            }
-            for node, model, slots in pairs
-        },
-        "waiting": view.waiting,
+        "queues": _queues(view),
         "timestamp": now_s,
     }
 
@@ -75,9 +60,33 @@ def _in_flight(node: NodeView) -> int:
     return sum(slots.in_flight for slots in node.slots.values())
 
 
-def _slots(slots: SlotView) -> dict[str, object]:
+def _queues(view: View) -> dict[str, dict[str, object]]:
+    """Return a row for each model on each node, and one for each model that is waited for."""
+    rows = {
+        f"{node.node_id}:{model}": {
+            "node_id": node.node_id,
+            "model": model,
+            "backend": node.facts.dialect,
+            **_slots(slots),
+        }
+        for node in view.nodes
+        for model, slots in node.slots.items()
+    }
+    for model, waiting in view.waiting.items():
+        everywhere = sum(
+            node.slots[model].slots
+            for node in view.nodes
+            if node.status != "offline" and model in node.slots
+        )
+        unbound = SlotView(slots=everywhere, in_flight=0)
+        row: dict[str, object] = {"node_id": "", "model": model, "backend": ""}
+        rows[f"{ANY_NODE}:{model}"] = row | _slots(unbound, waiting)
+    return rows
+
+
+def _slots(slots: SlotView, pending: int = 0) -> dict[str, object]:
     return {
-        "pending": 0,
+        "pending": pending,
         "in_flight": slots.in_flight,
         "completed": slots.completed,
         "failed": slots.failed,

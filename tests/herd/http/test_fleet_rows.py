@@ -1,0 +1,47 @@
+"""What waits is visible: the one-liners of operators add up `pending` over `queues`."""
+
+from typing import Any, cast
+
+from events import NodeFacts, NodeId
+from herd.http.endpoints import fleet
+from herd.link.messages import NodeView, SlotView, View
+
+
+def node(name: str, status: str, slots: SlotView) -> NodeView:
+    return NodeView(
+        node_id=NodeId(name),
+        url=f"http://{name}",
+        status=status,
+        origin="flag",
+        draining=False,
+        facts=NodeFacts(),
+        resident=(),
+        models=(),
+        slots={"m:latest": slots},
+    )
+
+
+VIEW = View(
+    nodes=(
+        node("a", "online", SlotView(slots=4, in_flight=4, completed=9)),
+        node("b", "offline", SlotView(slots=2, in_flight=0)),
+    ),
+    waiting={"m:latest": 7},
+)
+
+
+def test_waiting_requests_have_a_row_of_their_own() -> None:
+    for body in (fleet.status(VIEW, 0.0), fleet.queue(VIEW, 0.0)):
+        rows = cast("dict[str, dict[str, Any]]", body["queues"])
+        assert set(rows) == {"a:m:latest", "b:m:latest", "*:m:latest"}
+        waiting = rows["*:m:latest"]
+        assert waiting["pending"] == 7
+        assert waiting["node_id"] == ""
+        assert waiting["concurrency"] == waiting["max_concurrent"] == 4, "online nodes only"
+        assert rows["a:m:latest"]["pending"] == 0
+        assert rows["a:m:latest"]["in_flight"] == 4
+
+
+def test_a_model_nobody_waits_for_has_no_such_row() -> None:
+    body = fleet.status(View(nodes=VIEW.nodes), 0.0)
+    assert "*:m:latest" not in cast("dict[str, object]", body["queues"])
