@@ -68,6 +68,7 @@ class Control:
         self._prober = Prober(self._put)
         self._expected = 0
         self._all_here = asyncio.Event()
+        self._advertising: asyncio.Task[None] | None = None
         self._advertisement: Advertisement | None = None
         self._dirty = True
         self._stopping = False
@@ -84,7 +85,7 @@ class Control:
         self._loop.call_later(TIMER_S, self._timer)
         self._loop.call_later(VIEW_S, self._show)
         if self._settings.mdns:
-            spawn(self._advertise(), name="mdns")
+            self._advertising = spawn(self._advertise(), name="mdns")
 
     async def listen(self) -> None:
         """Take fronts of other processes."""
@@ -109,6 +110,9 @@ class Control:
         self._engine.finish()
         self._link.close()
         await self._prober.close()
+        if self._advertising is not None and not self._advertising.done():
+            self._advertising.cancel()
+            await asyncio.wait((self._advertising,))
         if self._advertisement is not None:
             await self._advertisement.close()
 
