@@ -1,4 +1,8 @@
-"""Discovery: which nodes there are, and where."""
+"""Discovery: which nodes there are, and where.
+
+One Ollama is one node. If it was named on the command line and its agent speaks for it too, the
+agent's word counts, and the named node is forgotten.
+"""
 
 from actors.core.commands import Command
 from actors.core.state import Node, State
@@ -48,26 +52,54 @@ def evolve(state: State, record: Recorded) -> None:
 def decide(state: State, record: Recorded) -> list[Command]:
     """Announce new nodes, follow moved ones, forget those that the command line dropped."""
     match record.event:
-        case NodeConfigured(node_id=node_id, url=url) | HeartbeatReceived(node_id=node_id, url=url):
+        case NodeConfigured(node_id=node_id, url=url):
             node = state.nodes[node_id]
-            if not node.announced:
-                return [
-                    NodeDiscovered(
-                        node_id=node_id, url=url, origin=node.origin, slots=node.told_slots
-                    )
-                ]
-            if node.url != url:
-                return [NodeMoved(node_id=node_id, url=url)]
+            for twin in _twins(state, node):
+                if twin.origin == "agent" and twin.online:
+                    return [_forgotten(node, f"its agent {twin.node_id} speaks for it")]
+            return _placed(node, url)
+        case HeartbeatReceived(node_id=node_id, url=url):
+            node = state.nodes[node_id]
+            named = [twin for twin in _twins(state, node) if twin.origin != "agent"]
+            reason = f"its agent {node_id} speaks for it"
+            return _placed(node, url) + [_forgotten(twin, reason) for twin in named]
         case ConfigurationLoaded(settings=settings):
-            named = [word.split(",")[0] for word in str(settings.get("nodes", "")).split()]
+            words = [word.split(",")[0] for word in str(settings.get("nodes", "")).split()]
             return [
-                NodeForgotten(node_id=node.node_id, reason="no longer on the command line")
+                _forgotten(node, "no longer on the command line")
                 for node in state.nodes.values()
-                if node.origin != "agent" and node.url not in named
+                if node.origin != "agent" and node.url not in words
             ]
         case _:
             pass
     return []
+
+
+def place(url: str) -> str:
+    """Return a node's address in one spelling: this machine has several names for itself."""
+    for name in ("//127.0.0.1", "//[::1]"):
+        url = url.replace(name, "//localhost")
+    return url
+
+
+def _twins(state: State, node: Node) -> list[Node]:
+    """Return the other nodes at the same address: one Ollama must not count twice."""
+    here = place(node.url)
+    return [
+        other for other in state.nodes.values() if other is not node and place(other.url) == here
+    ]
+
+
+def _placed(node: Node, url: str) -> list[Command]:
+    if not node.announced:
+        return [
+            NodeDiscovered(node_id=node.node_id, url=url, origin=node.origin, slots=node.told_slots)
+        ]
+    return [] if node.url == url else [NodeMoved(node_id=node.node_id, url=url)]
+
+
+def _forgotten(node: Node, reason: str) -> NodeForgotten:
+    return NodeForgotten(node_id=node.node_id, reason=reason)
 
 
 def _found(state: State, node_id: NodeId, url: str, origin: Origin) -> Node:

@@ -32,7 +32,8 @@ class BadRequestError(HerdError):
 
 REFUSALS: Final[dict[str, str]] = {
     "unknown_model": "model '{model}' not found",
-    "queue_full": "too many requests wait for model '{model}': see /fleet/status, and try again later",
+    "queue_full": "too many requests wait for model '{model}': see /fleet/status, and try again "
+    "later",
     "hold_timeout": "model '{model}' is on no node that is online now: start the node that has it, "
     "or pull it on another",
     "queue_timeout": "no slot for model '{model}' became free in time: see /fleet/status, and try "
