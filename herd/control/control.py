@@ -103,6 +103,11 @@ class Control:
         waited_s = self._loop.time() - self._started
         self._put(RecoveryEnded(fronts=self._connected(), waited_s=waited_s))
 
+    async def fronts_left(self, within_s: float) -> None:
+        """Wait for the fronts, whose last facts belong in the journal; at most so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._link.alone(), within_s)
+
     async def stop(self) -> None:
         """Write what is left, leave the fronts, then the nodes and the network."""
         self._stopping = True

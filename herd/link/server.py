@@ -41,11 +41,17 @@ class LinkServer:
         self._links: dict[Source, Frames[FromFront]] = {}
         self._server: asyncio.Server | None = None
         self._view = b""
+        self._alone = asyncio.Event()
+        self._alone.set()
 
     @property
     def fronts(self) -> int:
         """How many fronts are connected now."""
         return len(self._links)
+
+    async def alone(self) -> None:
+        """Return once no front is connected."""
+        await self._alone.wait()
 
     async def listen(self, path: Path) -> None:
         """Take fronts that connect to this socket."""
@@ -102,6 +108,7 @@ class LinkServer:
             link.close()
             return None
         self._links[hello.src] = link
+        self._alone.clear()
         link.send(_encoder.encode(Welcome(self._epoch, self._last_n.get(hello.src, 0))))
         if self._view:
             link.send(self._view)
@@ -116,4 +123,6 @@ class LinkServer:
         for src, other in list(self._links.items()):
             if other is link:
                 del self._links[src]
+                if not self._links:
+                    self._alone.set()
                 self._put(FrontLost(front_src=src), Source("control"), 0)

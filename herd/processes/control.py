@@ -10,6 +10,9 @@ from herd.logs import configure_logging
 from herd.platform import on_finish, run_loop
 from herd.processes.child import say_ready
 
+FRONTS_LEFT_S = 4.8
+"""For fronts that finish at the same time, since the supervisor is gone; else they have left."""
+
 
 def run_control(settings: Settings, alive: Connection, ready: Connection) -> None:
     """Run until the supervisor wants it to finish."""
@@ -28,4 +31,5 @@ async def _main(settings: Settings, alive: Connection, ready: Connection) -> Non
     gc.freeze()
     say_ready(ready)
     await finished.wait()
+    await control.fronts_left(FRONTS_LEFT_S)
     await control.stop()
