@@ -3,8 +3,7 @@
 `HERD_NO_SKIP=1` (CI) turns each skip into a failure. No actor outlives its test. Hypothesis has no
 deadline, because machines are busy, and draws the same examples each time in CI. Whoever asks for
 `no_blocking` fails when code on the event loop blocks; `on_each_loop` runs a coroutine on the
-stdlib loop and on uvloop; `workers` and `loop_name` are the composition that end-to-end tests
-start, chosen by `HERD_TEST_WORKERS` and `HERD_TEST_LOOP`.
+stdlib loop and on uvloop.
 """
 
 import asyncio
@@ -86,15 +85,3 @@ def runner(name: LoopName) -> asyncio.Runner:
     import uvloop
 
     return asyncio.Runner(loop_factory=uvloop.new_event_loop)
-
-
-@pytest.fixture(scope="session")
-def workers() -> int:
-    """Fronts that end-to-end tests start; 0 is the one-process composition."""
-    return int(os.environ.get("HERD_TEST_WORKERS", "1"))
-
-
-@pytest.fixture(scope="session")
-def loop_name() -> LoopName:
-    """The event loop that end-to-end tests choose for the processes they start."""
-    return "asyncio" if os.environ.get("HERD_TEST_LOOP") == "asyncio" else HERE[-1]
