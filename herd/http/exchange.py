@@ -146,13 +146,17 @@ class Exchange:
         headers: Sequence[Header],
         length: int | None = None,
         first: bytes = b"",
+        lines: bytes = b"",
     ) -> None:
-        """Send the head, with a first piece of the body; without a length the body is chunked."""
+        """Send the head, with a first piece of the body; without a length the body is chunked.
+
+        `lines` are headers too, in whole lines that the caller knows to be safe.
+        """
         if self._phase != NEW:
             if self._phase == ENDED:
                 return
             raise RuntimeError("an answer starts once")
-        head = self._head(status, headers, length)
+        head = self._head(status, headers, length, lines)
         self._phase = STARTED
         self._connection.write(head + self._framed(first) if first else head)
 
@@ -176,11 +180,15 @@ class Exchange:
         self._phase = ENDED
         self._connection.answered(keep=self._keep)
 
-    def respond(self, status: int, headers: Sequence[Header], body: bytes) -> None:
+    def respond(
+        self, status: int, headers: Sequence[Header], body: bytes, lines: bytes = b""
+    ) -> None:
         """Answer in one go."""
         if self._phase == NEW:
-            self.start(status, headers, len(body), body)
-            self.finish()
+            head = self._head(status, headers, len(body), lines)
+            self._phase = ENDED
+            self._connection.write(head if self._silent else head + body)
+            self._connection.answered(keep=self._keep)
 
     def abort(self) -> None:
         """End by RST, never cleanly."""
@@ -213,10 +221,12 @@ class Exchange:
         else:
             self.abort()
 
-    def _head(self, status: int, headers: Sequence[Header], length: int | None) -> bytes:
+    def _head(
+        self, status: int, headers: Sequence[Header], length: int | None, lines: bytes
+    ) -> bytes:
         bodiless = status in _BODILESS
         self._silent = bodiless or self.request.method == b"HEAD"
-        framing = self._connection.date
+        framing = lines + self._connection.date
         if length is not None:
             self._left_bytes = length
             if not bodiless:

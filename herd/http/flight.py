@@ -8,7 +8,6 @@ Rules
 3. Durations are measured here; instants are control's business.
 """
 
-from collections.abc import Sequence
 from typing import Final, Protocol
 
 from events import (
@@ -36,7 +35,15 @@ from herd.link.messages import Cancel, Grant, Refuse
 STARTED_AFTER_S: Final = 1.0
 """A stream of that age is worth a fact."""
 
-_FALSE: Final[Header] = (b"X-Fleet-Fallback", b"false")
+_FLEET_LINES: Final = (
+    b"X-Fleet-Node: %b\r\n"
+    b"X-Fleet-Requested-Model: %b\r\n"
+    b"X-Fleet-Served-Model: %b\r\n"
+    b"X-Fleet-Fallback: false\r\n"
+    b"X-Fleet-Retries: %d\r\n"
+    b"X-Fleet-Score: %.4g\r\n"
+    b"X-Herd-Request-Id: %b\r\n"
+)
 _SAY_AGAIN: Final = (429, 503)
 _VALUES_KEPT: Final = 4_096
 
@@ -186,10 +193,11 @@ class Flight:
         text = problems.refusal(
             reason, model=self.asked.model, detail=detail, online=self._tower.online
         )
-        headers = [problems.content_type(self._family), *self.fleet_headers()]
+        headers: list[Header] = [problems.content_type(self._family)]
         if retry_after_s or status in _SAY_AGAIN:
             headers.append((b"Retry-After", b"%d" % max(1, retry_after_s)))
-        self._exchange.respond(status, headers, problems.body(self._family, status, text))
+        body = problems.body(self._family, status, text)
+        self._exchange.respond(status, headers, body, self.fleet_lines())
 
     # What the client does
 
@@ -216,17 +224,16 @@ class Flight:
 
     # What the attempt tells
 
-    def fleet_headers(self) -> Sequence[Header]:
-        """Return what herd says of this answer, as of now."""
+    def fleet_lines(self) -> bytes:
+        """Return what herd says of this answer as of now: headers, in whole lines."""
         grant = self.grant
-        return (
-            (b"X-Fleet-Node", b"" if grant is None else _value(grant.node_id)),
-            (b"X-Fleet-Requested-Model", _value(self.asked.model)),
-            (b"X-Fleet-Served-Model", _value(self.model)),
-            _FALSE,
-            (b"X-Fleet-Retries", b"%d" % max(0, self.tries - 1)),
-            (b"X-Fleet-Score", b"%.4g" % (0.0 if grant is None else grant.score)),
-            (b"X-Herd-Request-Id", self.request_id.encode("ascii")),
+        return _FLEET_LINES % (
+            b"" if grant is None else _value(grant.node_id),
+            _value(self.asked.model),
+            _value(self.model),
+            max(0, self.tries - 1),
+            0.0 if grant is None else grant.score,
+            self.request_id.encode("ascii"),
         )
 
     def first_byte(self) -> None:

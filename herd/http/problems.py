@@ -27,7 +27,12 @@ _OPENAI_TYPES: Final[dict[int, str]] = {400: "invalid_request_error", 404: "not_
 
 
 class BadRequestError(HerdError):
-    """A body that says nothing we could act on: 400 with Ollama's own text."""
+    """A request that says nothing we could act on: in Ollama's own words, where it has some."""
+
+    def __init__(self, what: str, *, status: int = 400) -> None:
+        """Keep the status that the client gets."""
+        super().__init__(what)
+        self.status = status
 
 
 REFUSALS: Final[dict[str, str]] = {

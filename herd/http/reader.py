@@ -21,6 +21,7 @@ from herd.http.exchange import Request
 
 _LENGTH_DIGITS: Final = 18
 _HEAD_TOO_LARGE: Final = "request header fields too large"
+_FRAMING: Final = (wire.CONTENT_LENGTH, wire.TRANSFER_ENCODING)
 _SPOKEN: Final = ("1.0", "1.1")
 
 _log = logging.getLogger("herd.http.reader")
@@ -64,9 +65,9 @@ class RequestReader:
         "_chunked",
         "_head_bytes",
         "_headers",
-        "_hosts",
         "_length",
         "_limits",
+        "_most_head_bytes",
         "_on_continue",
         "_on_request",
         "_parser",
@@ -87,6 +88,7 @@ class RequestReader:
         """Call back with each whole request, and when a client waits to be asked for a body."""
         # Per connection
         self._limits = limits
+        self._most_head_bytes = limits.head_bytes
         self._on_request = on_request
         self._on_continue = on_continue
         self._parser = httptools.HttpRequestParser(self)
@@ -102,7 +104,6 @@ class RequestReader:
         self._headers: list[wire.Header] | None = None
         self._length = 0
         self._chunked = False
-        self._hosts = 0
         self.in_head = True
         """Its head has not come to its end."""
         self.expects = False
@@ -127,7 +128,7 @@ class RequestReader:
         else:
             if self._request is not None and self.in_head:
                 self._head_bytes += len(data)
-                if self._head_bytes > self._limits.head_bytes:
+                if self._head_bytes > self._most_head_bytes:
                     raise self._deafen(431, _HEAD_TOO_LARGE)
 
     # The parser's callbacks
@@ -142,7 +143,6 @@ class RequestReader:
         self._body_bytes = 0
         self._length = 0
         self._chunked = False
-        self._hosts = 0
         self.in_head = True
         self.expects = False
 
@@ -155,14 +155,11 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header; trailers are counted and dropped."""
         self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > self._limits.head_bytes and not self._resuming:
+        if self._head_bytes > self._most_head_bytes and not self._resuming:
             raise RefusedError(431, _HEAD_TOO_LARGE)
         headers = self._headers
         if headers is not None:
             headers.append((name, value))
-            kind = wire.KINDS[name]
-            if kind > wire.CONTENT_TYPE:
-                self._note(kind, value)
 
     def on_headers_complete(self) -> None:
         """Refuse what is ambiguous or too large, before any of its body is read."""
@@ -178,7 +175,8 @@ class RequestReader:
         request.old = version == "1.0"
         if version not in _SPOKEN:
             raise RefusedError(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
-        if self._hosts != 1 and not (request.old and self._hosts == 0):
+        hosts = self._note(request)
+        if hosts != 1 and not (request.old and hosts == 0):
             raise RefusedError(400, "bad request: exactly one Host header is needed")
         if self._chunked and (request.old or self._length):
             raise RefusedError(400, "bad request: two ways to tell the length of the body")
@@ -216,25 +214,34 @@ class RequestReader:
 
     # Inside
 
-    def _note(self, kind: int, value: bytes) -> None:
-        if kind == wire.HOST:
-            self._hosts += 1
-        elif kind == wire.CONTENT_LENGTH:
-            if not value.isdigit() or len(value) > _LENGTH_DIGITS:
-                raise RefusedError(400, "bad request: Content-Length is not a length")
-            self._length = int(value)
-        elif kind == wire.TRANSFER_ENCODING:
+    def _note(self, request: Request) -> int:
+        """Read what the headers say of this connection and this body; return the Hosts."""
+        hosts = 0
+        for name, value in request.headers:
+            kind = wire.KINDS[name]
+            if kind <= wire.HOP:
+                continue
+            if kind == wire.HOST:
+                hosts += 1
+            elif kind in _FRAMING:
+                self._frame(kind, value)
+            elif kind == wire.CONNECTION:
+                request.connection += b"," + value if request.connection else value
+            elif kind == wire.EXPECT:
+                if value.lower() != b"100-continue":
+                    raise RefusedError(417, "this expectation cannot be met")
+                self.expects = True
+        return hosts
+
+    def _frame(self, kind: int, value: bytes) -> None:
+        if kind == wire.TRANSFER_ENCODING:
             if self._chunked or value.lower() != b"chunked":
                 raise RefusedError(501, "transfer encodings other than chunked are not read")
             self._chunked = True
-        elif kind == wire.CONNECTION:
-            request = self._request
-            if request is not None:
-                request.connection += b"," + value if request.connection else value
-        elif kind == wire.EXPECT:
-            if value.lower() != b"100-continue":
-                raise RefusedError(417, "this expectation cannot be met")
-            self.expects = True
+        elif value.isdigit() and len(value) <= _LENGTH_DIGITS:
+            self._length = int(value)
+        else:
+            raise RefusedError(400, "bad request: Content-Length is not a length")
 
     def _too_large(self) -> str:
         return f"request body too large: the limit is {self._limits.body_bytes} bytes"

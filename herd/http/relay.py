@@ -10,7 +10,6 @@ Rules
 5. Exactly one word to the outcome: `completed`, `attempt_failed` or `broken`; none after `stop`.
 """
 
-from collections.abc import Sequence
 from typing import Final, Protocol
 
 from events import Phase
@@ -18,7 +17,6 @@ from herd.http.exchange import Exchange
 from herd.http.problems import short_error, whole_error
 from herd.http.upstream import Connection, Pool
 from herd.http.usage import Reading, Usage, reading_of
-from herd.http.wire import Header
 
 ERROR_BYTES: Final = 64 * 1024
 _OK: Final = 200
@@ -28,8 +26,8 @@ _NODE_ERROR: Final = 500
 class Outcome(Protocol):
     """Who wants to know how the attempt ended."""
 
-    def fleet_headers(self) -> Sequence[Header]:
-        """Return what herd says of this answer, as of now."""
+    def fleet_lines(self) -> bytes:
+        """Return what herd says of this answer as of now: headers, in whole lines."""
         ...
 
     def first_byte(self) -> None:
@@ -168,21 +166,20 @@ class Attempt:
         if not ended:
             self._exchange.on_blocked = connection.pause
             self._exchange.on_writable = connection.resume
-            self._start(headers, connection.length, body)
+            self._started = True
+            self._outcome.first_byte()
+            lines = self._outcome.fleet_lines()
+            self._exchange.start(status, headers, connection.length, body, lines)
             return
         self._connection = None
         usage = reading.usage()
         if status == _OK and not (body and usage.whole) and not usage.failed:
             self._fail(0, "answer without an end" if body else "empty answer")
             return
-        self._start(headers, connection.length, body)
-        self._finish(b"", usage)
-
-    def _start(self, headers: list[Header], length: int | None, first: bytes) -> None:
         self._started = True
         self._outcome.first_byte()
-        headers += self._outcome.fleet_headers()
-        self._exchange.start(self._status, headers, length, first)
+        self._exchange.respond(status, headers, body, self._outcome.fleet_lines())
+        self._finish(usage)
 
     def _end(self, body: bytes) -> None:
         self._detach()
@@ -191,14 +188,14 @@ class Attempt:
             return
         usage = reading.usage()
         if usage.whole or usage.failed or self._status != _OK:
-            self._finish(body, usage)
+            self._exchange.finish(body)
+            self._finish(usage)
         else:
             self._exchange.write(body)
             self._break("answer without an end")
 
-    def _finish(self, last: bytes, usage: Usage) -> None:
+    def _finish(self, usage: Usage) -> None:
         self._stopped = True
-        self._exchange.finish(last)
         if usage.failed:
             self._outcome.broken(self._status, "the node ended it with an error", self.tokens)
         else:

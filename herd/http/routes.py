@@ -19,23 +19,26 @@ MODEL_PREFIX: Final = "/v1/models/"
 class Routes:
     """The routing table."""
 
-    __slots__ = ("_by_path", "_model")
+    __slots__ = ("_by_path", "_by_target", "_model")
 
     def __init__(self, by_path: Mapping[str, Methods], model: Methods) -> None:
         """Know every path; `model` is what `/v1/models/{id}` does, whose ids hold slashes."""
         self._by_path = dict(by_path)
+        self._by_target = {path.encode("ascii"): methods for path, methods in by_path.items()}
         self._model = model
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request, or say that nobody can."""
         request = exchange.request
-        path = request.path
-        methods = self._by_path.get(path)
+        methods = self._by_target.get(request.target)
         if methods is None:
-            if not path.startswith(MODEL_PREFIX) or path == MODEL_PREFIX:
-                exchange.respond(404, (TEXT,), b"404 page not found")
-                return
-            methods = self._model
+            path = request.path
+            methods = self._by_path.get(path)
+            if methods is None:
+                if not path.startswith(MODEL_PREFIX) or path == MODEL_PREFIX:
+                    exchange.respond(404, (TEXT,), b"404 page not found")
+                    return
+                methods = self._model
         handler = methods.get(request.method)
         if handler is None:
             allowed = (b"Allow", b", ".join(sorted(methods)))

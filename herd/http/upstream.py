@@ -191,9 +191,9 @@ class Connection(asyncio.Protocol):
         if not self._in_head or self._ended:
             return
         kind = wire.KINDS[name]
-        if kind <= wire.CONTENT_TYPE:
+        if kind <= wire.NOTED:
             self.headers.append((name, value))
-            if kind:
+            if kind == wire.CONTENT_TYPE:
                 self.content_type = value
         elif kind == wire.CONTENT_LENGTH and value.isdigit():
             self.length = int(value)

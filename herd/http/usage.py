@@ -9,6 +9,7 @@ Rules
 """
 
 import re
+from functools import lru_cache
 from typing import Final, Protocol
 
 import msgspec
@@ -56,12 +57,15 @@ class Reading(Protocol):
 
 def reading_of(content_type: bytes) -> Reading:
     """Return the reader for an answer of that type."""
+    return _reader_of(content_type)()
+
+
+@lru_cache(maxsize=256)
+def _reader_of(content_type: bytes) -> "type[Ndjson | Sse | Json]":
     kind = content_type.partition(b";")[0].strip().lower()
     if kind == b"application/x-ndjson":
-        return Ndjson()
-    if kind == b"text/event-stream":
-        return Sse()
-    return Json()
+        return Ndjson
+    return Sse if kind == b"text/event-stream" else Json
 
 
 class _Tokens(msgspec.Struct, gc=False):
@@ -256,7 +260,7 @@ def _usage(answer: _Answer, *, whole: bool) -> Usage:
         whole=whole,
         prompt_tokens=prompt or 0,
         completion_tokens=completion or 0,
-        load_s=(answer.load_duration or 0) / _NS,
+        load_s=round((answer.load_duration or 0) / _NS, 6),
         source="none" if prompt is None and completion is None else "reported",
         finish=finish or "",
     )

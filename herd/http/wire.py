@@ -17,14 +17,16 @@ PLAIN: Final = 0
 """Passed on as it is."""
 CONTENT_TYPE: Final = 1
 """Passed on, and looked at."""
-HOP: Final = 2
+NOTED: Final = 2
+"""Passed on, and looked at for some requests."""
+HOP: Final = 3
 """Ends at the next hop: never passed on; nor is anything below."""
-HOST: Final = 3
-CONTENT_LENGTH: Final = 4
-TRANSFER_ENCODING: Final = 5
-CONNECTION: Final = 6
-EXPECT: Final = 7
-OWN: Final = 8
+HOST: Final = 4
+CONTENT_LENGTH: Final = 5
+TRANSFER_ENCODING: Final = 6
+CONNECTION: Final = 7
+EXPECT: Final = 8
+OWN: Final = 9
 """herd's own business with this client or this node: said anew, or not at all."""
 
 _KINDS: Final[dict[bytes, int]] = {
@@ -34,6 +36,8 @@ _KINDS: Final[dict[bytes, int]] = {
     b"connection": CONNECTION,
     b"expect": EXPECT,
     b"content-type": CONTENT_TYPE,
+    b"content-encoding": NOTED,
+    b"user-agent": NOTED,
     b"keep-alive": HOP,
     b"proxy-connection": HOP,
     b"proxy-authorization": HOP,
@@ -120,7 +124,7 @@ def request_head(
     return b"".join(
         (
             b"POST %b HTTP/1.1\r\nHost: %b\r\n" % (target, host),
-            *[b"%b: %b\r\n" % header for header in headers if KINDS[header[0]] <= CONTENT_TYPE],
+            *[b"%b: %b\r\n" % header for header in headers if KINDS[header[0]] <= NOTED],
             b"Content-Length: %d\r\n\r\n" % body_bytes,
         )
     )

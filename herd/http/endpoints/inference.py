@@ -27,7 +27,7 @@ from events import (
     StreamsProgressed,
 )
 from herd.dialects.names import key, normalise
-from herd.http import problems
+from herd.http import problems, wire
 from herd.http.asked import read
 from herd.http.exchange import Exchange, Request
 from herd.http.flight import Flight
@@ -47,6 +47,8 @@ _NAME: Final = re.compile(
 )
 """What Ollama takes for a name; nodes of other makes may have others, which the view knows."""
 
+_LOOKED_AT: Final = (wire.NOTED, wire.OWN)
+
 _log = logging.getLogger("herd.http.inference")
 
 
@@ -61,6 +63,11 @@ class Route(msgspec.Struct, frozen=True):
     """Ollama's name for its body."""
     nameless: int
     """The status for a request without a model, as Ollama has it."""
+
+    @property
+    def wire(self) -> bytes:
+        """The path, as it is sent."""
+        return _WIRE[self.path]
 
 
 ROUTES: Final = (
@@ -78,6 +85,9 @@ ROUTES: Final = (
     Route("/v1/completions", "openai", streams=False, kind="CompletionRequest", nameless=404),
     Route("/v1/embeddings", "openai", streams=False, kind="EmbedRequest", nameless=404),
 )
+
+
+_WIRE: Final = {route.path: route.path.encode("ascii") for route in ROUTES}
 
 
 class Inference:
@@ -122,21 +132,18 @@ class Inference:
         """Admit a request."""
         request = exchange.request
         try:
-            if request.header(b"content-encoding") not in (b"", b"identity"):
-                self._turn_away(route, exchange, 415, "compressed bodies are not read")
-                return
+            noted = _noted(request)
             asked = read(request.body, streams=route.streams, kind=route.kind)
-            deadline_s = _deadline_s(request)
         except BadRequestError as error:
-            self._turn_away(route, exchange, 400, error.what)
+            self._turn_away(route, exchange, error.status, error.what)
             return
         model = self._spelled(asked.model)
         if model is None:
             self._refuse_name(route, exchange, asked.model)
             return
-        path = route.path.encode("ascii")
-        if b"?" in request.target:
-            path += b"?" + request.target.partition(b"?")[2]
+        path, target = route.wire, request.target
+        if target != path and b"?" in target:
+            path += b"?" + target.partition(b"?")[2]
         flight = Flight(
             self,
             exchange,
@@ -145,9 +152,9 @@ class Inference:
             family=route.family,
             asked=asked,
             model=model,
-            deadline_s=deadline_s,
+            deadline_s=noted.deadline_s,
         )
-        self._admit(flight, exchange, route)
+        self._admit(flight, exchange, route, noted)
 
     # What control decides
 
@@ -249,7 +256,7 @@ class Inference:
 
     # Inside
 
-    def _admit(self, flight: Flight, exchange: Exchange, route: Route) -> None:
+    def _admit(self, flight: Flight, exchange: Exchange, route: Route, noted: "_Noted") -> None:
         asked, request = flight.asked, exchange.request
         self._flights[flight.request_id] = flight
         received = RequestReceived(
@@ -260,7 +267,7 @@ class Inference:
             stream=asked.stream,
             body_bytes=len(request.body),
             client=exchange.peer,
-            app=asked.user or self._product(request) or exchange.peer,
+            app=asked.user or self._product(noted.agent) or exchange.peer,
             num_ctx=asked.num_ctx,
             deadline_s=flight.deadline_s,
         )
@@ -301,9 +308,8 @@ class Inference:
         headers = (problems.content_type(route.family),)
         exchange.respond(status, headers, problems.body(route.family, status, text))
 
-    def _product(self, request: Request) -> str:
-        """Return the product in `User-Agent`: what runs here, as far as it says so."""
-        agent = request.header(b"user-agent")
+    def _product(self, agent: bytes) -> str:
+        """Return the product in `User-Agent`: what runs there, as far as it says so."""
         product = self._products.get(agent)
         if product is None:
             product = agent.partition(b"/")[0].partition(b" ")[0][:80].decode("latin-1")
@@ -312,10 +318,30 @@ class Inference:
         return product
 
 
-def _deadline_s(request: Request) -> float:
-    text = request.header(b"x-herd-deadline-s")
-    if not text:
-        return 0.0
+class _Noted(msgspec.Struct, gc=False):
+    """What the headers of a request tell the front."""
+
+    agent: bytes = b""
+    deadline_s: float = 0.0
+
+
+def _noted(request: Request) -> _Noted:
+    noted = _Noted()
+    for name, value in request.headers:
+        kind = wire.KINDS[name]
+        if kind not in _LOOKED_AT:
+            continue
+        lowered = name.lower()
+        if lowered == b"user-agent":
+            noted.agent = value
+        elif lowered == b"x-herd-deadline-s":
+            noted.deadline_s = _deadline_s(value)
+        elif lowered == b"content-encoding" and value.lower() != b"identity":
+            raise BadRequestError("compressed bodies are not read", status=415)
+    return noted
+
+
+def _deadline_s(text: bytes) -> float:
     try:
         deadline_s = float(text)
     except ValueError:

@@ -117,9 +117,9 @@ def test_headers_that_cannot_be_obeyed_are_refused(line: bytes, status: int, run
 
 REFUSALS = [
     ("unknown_model", 404, 0, "model 'm:latest' not found", "not_found_error"),
-    ("queue_full", 429, 7, "see /dashboard", "api_error"),
+    ("queue_full", 429, 7, "see /fleet/status", "api_error"),
     ("hold_timeout", 503, 3, "no node online: run `herd node`", "api_error"),
-    ("queue_timeout", 503, 2, "see /dashboard", "api_error"),
+    ("queue_timeout", 503, 2, "see /fleet/status", "api_error"),
     ("deadline", 503, 0, "within the deadline", "api_error"),
     ("node_failed", 503, 4, "node failed: answered 503: server busy", "api_error"),
     ("internal_error", 500, 0, "herd made a mistake", "api_error"),
