@@ -20,18 +20,20 @@
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import ndiff
-from functools import partial
+from itertools import zip_longest
 from typing import Any, Final, TypeAlias
+from unittest import mock
 
 import msgspec
 
-from actors.core.commands import Send
+from actors.core.commands import Command, Send
+from actors.core.placement import Policy, place
 from actors.core.relevance import matters
 from actors.core.state import State, dump
-from actors.core.step import step
-from actors.run_queue import Deliver, fold, fold_envelope, run
+from actors.core.step import Address, evolve, step
+from actors.run_queue import fold, fold_envelope, run
 from events import (
     CONTROL,
     AttemptFailed,
@@ -103,6 +105,14 @@ class _NotRecorded:
 
 NOT_RECORDED: Final = _NotRecorded()
 
+Fault: TypeAlias = Callable[[Address, Recorded], None]
+"""Raises where an actor is to fail."""
+
+
+def no_fault(_address: Address, _record: Recorded) -> None:
+    """Let every actor do well."""
+
+
 Expected: TypeAlias = Event | Send | like | _NotRecorded
 Cue: TypeAlias = Event | by | after
 
@@ -114,9 +124,11 @@ class Playbook:
         """Begin after the given facts, whatever follows from them."""
         self.state = State()
         self.now_us = START_US
-        self.deliver: Deliver = partial(step, self.state)
+        self.fault: Fault = no_fault
         self.log: list[Recorded] = [head_of_segment(self.state, self.now_us)]
         fold_envelope(self.state, self.log[0])
+        self.sent: list[Send] = []
+        """To the fronts, so far."""
         self._counters: Counter[Source] = Counter()
         self._script: list[tuple[Cue, list[Expected]]] = []
         self.given(*given)
@@ -154,10 +166,23 @@ class Playbook:
         return True
 
     def check(self) -> None:
-        """Fold the log again, and replay it: both must give what happened."""
-        report = check(self.log)
+        """Fold the log again, and replay it, faults included: both must give what happened."""
+
+        def faulty(
+            state: State, address: Address, record: Recorded, policy: Policy = place
+        ) -> list[Command]:
+            self.fault(address, record)
+            return step(state, address, record, policy)
+
+        with mock.patch("herd.replay.check.step", faulty):
+            report = check(self.log)
         assert not report.divergences, report.divergences[0]
-        assert folded(self.log) == dump(self.state), "the fold of the log is another state"
+        assert folded(self.log, self.fault) == dump(self.state), "the log folds to another state"
+
+    def deliver(self, address: Address, record: Recorded) -> list[Command]:
+        """Hand a record to an actor, which may fail."""
+        self.fault(address, record)
+        return step(self.state, address, record)
 
     def _play(self, cue: Cue) -> list[Event | Send | _NotRecorded]:
         if isinstance(cue, after):
@@ -170,14 +195,21 @@ class Playbook:
             self._counters[src] += 1
         outcome = run(self.state, self.deliver, fact, self.now_us, (src, self._counters[src]))
         self.log += outcome.records
+        self.sent += outcome.sends
         return [*(record.event for record in outcome.records[1:]), *outcome.sends]
 
 
-def folded(log: Iterable[Recorded]) -> bytes:
+def folded(log: Iterable[Recorded], fault: Fault = no_fault) -> bytes:
     """Return the state that a restart would make of a log that begins with the empty state."""
+
+    def faulty(state: State, address: Address, record: Recorded) -> None:
+        fault(address, record)
+        evolve(state, address, record)
+
     state = State()
-    for record in log:
-        fold(state, record)
+    with mock.patch("actors.run_queue.evolve", faulty):
+        for record in log:
+            fold(state, record)
     return dump(state)
 
 
@@ -188,8 +220,7 @@ def _reporter(fact: Event) -> Source:
 def _matched(expected: list[Expected], followed: list[Event | Send | _NotRecorded]) -> list[str]:
     """Return the expected lines; where one fits what followed, that line as it is."""
     lines: list[str] = []
-    for place, each in enumerate(expected):
-        actual = followed[place] if place < len(followed) else None
+    for each, actual in zip_longest(expected, followed[: len(expected)]):
         if isinstance(each, like) and actual is not None and not isinstance(actual, _NotRecorded):
             lines.append(_shown(actual) if each.fits(actual) else _shown(each))
         else:

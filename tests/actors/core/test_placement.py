@@ -31,7 +31,7 @@ from tests.playbook import Playbook
 NAMES = ("ada", "bob", "cyd")
 
 
-def dispatch(playing: Playbook, name: str, **fields: object) -> RequestDispatched:
+def dispatch(playing: Playbook, name: str, **fields: str) -> RequestDispatched:
     """Return where the request of that name goes."""
     playing.given(received(name, **fields))
     found = [record.event for record in playing.log]
@@ -91,7 +91,7 @@ def test_a_tie_does_not_know_who_came_first() -> None:
 
 
 def test_a_tie_favours_nobody_by_name() -> None:
-    wins = dict.fromkeys(NAMES, 0)
+    wins: dict[str, int] = dict.fromkeys(NAMES, 0)
     for number in range(60):
         playing = book(*[fact for name in NAMES for fact in node(name, slots=1)])
         wins[dispatch(playing, f"r{number}").node_id] += 1

@@ -9,6 +9,7 @@ from actors.core.slots import START, Reason, Slots
 from events import (
     Event,
     Lease,
+    NodeDiscovered,
     NodeFacts,
     RequestDispatched,
     RequestQueued,
@@ -255,6 +256,13 @@ def test_words_of_a_stream_on_a_forgotten_node_are_nothing() -> None:
     )
     assert playing >> began >> StreamsProgressed(progress=((rid("r1"), 50),))
     assert playing.state.nodes == {}
+
+
+def test_a_node_named_anew_under_work_keeps_its_count() -> None:
+    """Discovery announces it again, because it failed at the first announcement."""
+    playing = book(*node("studio", slots=2), received("r1"))
+    playing.given(NodeDiscovered(node_id=STUDIO, url="http://studio:11434", origin="flag"))
+    assert playing.state.nodes[STUDIO].in_flight == 1
 
 
 def test_who_must_wait_is_told_its_place() -> None:
