@@ -25,10 +25,7 @@ from actors.core.slots import (
 )
 from actors.core.state import US, Line, Node, Request, State, Tally
 from events import (
-    ActorFailed,
     AttemptFailed,
-    FrontConnected,
-    FrontLost,
     HeartbeatReceived,
     Lease,
     LeaseAdopted,
@@ -38,7 +35,6 @@ from events import (
     NodeId,
     NodeProbed,
     Recorded,
-    RecoveryEnded,
     RequestCancelled,
     RequestCompleted,
     RequestDispatched,
@@ -125,8 +121,6 @@ def _answer(state: State, record: Recorded) -> list[Command]:
     match record.event:
         case RequestDispatched(request_id=request_id):
             return _grant(state, state.requests[request_id], record.event)
-        case FrontConnected() | FrontLost() | RecoveryEnded() | ActorFailed():
-            return recovery.decide(state, record)
         case (
             HeartbeatReceived(node_id=node_id)
             | NodeProbed(node_id=node_id)
@@ -137,7 +131,7 @@ def _answer(state: State, record: Recorded) -> list[Command]:
         case TimerFired():
             return proposals(state, record.recorded_at)
         case _:
-            return []
+            return recovery.decide(state, record)
 
 
 def told_slots(node: Node) -> list[Command]:
