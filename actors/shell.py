@@ -44,24 +44,33 @@ class Mailroom:
         self.raised: Exception | None = None
         """What the last handler called by `tell` raised."""
         self._owner = threading.get_ident()
+        self._handling = False
 
     def post(self, actor: "LoopActor", envelope: Envelope) -> None:
-        """Take one message for an actor."""
+        """Take one message for an actor; on the owner's thread it is handled at once."""
         inside = threading.get_ident() == self._owner
         stopping = isinstance(envelope.message, messages._ActorStop)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] (the one file)
         if inside and envelope.reply_to is not None and not stopping:
             raise RuntimeError(
                 f"ask({actor}) on the loop that {actor} lives on would wait for ever"
             )
+        if inside and not self._handling:
+            self._hand(actor, envelope)
+            return
         self._mail.append((actor, envelope))
-        if not inside:
-            self._wake()
+        self._wake()
 
     def drain(self) -> None:
         """Hand out all mail; on the owner's thread."""
         while self._mail:
-            actor, envelope = self._mail.popleft()
+            self._hand(*self._mail.popleft())
+
+    def _hand(self, actor: "LoopActor", envelope: Envelope) -> None:
+        self._handling = True
+        try:
             actor.handle(envelope)
+        finally:
+            self._handling = False
 
     def take(self) -> list[Command]:
         """Return what followed from the last record, or raise what its handler raised."""

@@ -1,5 +1,6 @@
 """The stage: the five actors of one control process, and the way a record reaches them."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from actors.reaper import Reaper
 from actors.scheduler import Scheduler
 from actors.shell import Mailroom
 from events import Recorded
+
+_log = logging.getLogger("actors")
 
 
 class Stage:
@@ -37,12 +40,15 @@ class Stage:
         if ref is None:
             ref = self._refs[address] = Queue.start(self._mailroom, self._state, address[1])
         ref.tell(record)
-        self._mailroom.drain()
         return self._mailroom.take()
 
     def drain(self) -> None:
-        """Answer what other threads asked."""
+        """Handle what other threads told and asked."""
         self._mailroom.drain()
+        try:
+            self._mailroom.take()
+        except Exception:  # noqa: BLE001 (whatever it is, nobody waits for it)
+            _log.exception("an actor was told what it does not understand")
 
     def stop(self) -> None:
         """Stop every actor; the queues first, in the reverse of their start."""
