@@ -16,7 +16,7 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -150,19 +150,23 @@ class JsonLines(logging.Handler):
         super().close()
 
     def _line(self, record: logging.LogRecord) -> bytes:
-        about = {"process": self._process}
-        about |= {name: getattr(record, name) for name in ABOUT if hasattr(record, name)}
+        line = {
+            "ts": log_time(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "msg": record.getMessage(),
+            "process": self._process,
+        }
+        line |= {name: getattr(record, name) for name in ABOUT if hasattr(record, name)}
         if record.exc_info:
             formatter = self.formatter or logging.Formatter()
-            about["exception"] = formatter.formatException(record.exc_info)
-        return log_line(record.created, record.levelname, record.name, record.getMessage(), about)
+            line["exception"] = formatter.formatException(record.exc_info)
+        return _encoder.encode(line) + b"\n"
 
 
-def log_line(ts_s: float, level: str, logger: str, msg: str, more: Mapping[str, object]) -> bytes:
-    """Return one line of the log file."""
-    ts = datetime.fromtimestamp(ts_s, UTC).isoformat(timespec="milliseconds")
-    head = {"ts": ts, "level": level, "logger": logger, "msg": msg}
-    return _encoder.encode({**head, **more}) + b"\n"
+def log_time(epoch_s: float) -> str:
+    """Return an instant as the log file writes it."""
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds")
 
 
 def start(

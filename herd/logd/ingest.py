@@ -56,10 +56,13 @@ class Ingest:
     """The state of taking in one journal."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, journal: Path, *, chunk_bytes: int = 4 << 20
+        self, connection: duckdb.DuckDBPyConnection, journal: Path, *, chunk_bytes: int = 2 << 20
     ) -> None:
         """Go on where the database ends; raises `DisagreementError` if it is not of this log."""
         self._connection = connection
+        self._chunk_bytes = chunk_bytes
+        self.behind = False
+        """The last step took in so much that the next should follow at once."""
         self._next_seq = _next_seq(connection)
         self._tail = Tail(journal, _start(connection, journal, self._next_seq), chunk_bytes)
 
@@ -72,6 +75,7 @@ class Ingest:
         """Take in the next lines and return those that were new; None when there are none."""
         chunk = self._tail.read()
         if chunk is None:
+            self.behind = False
             return None
         try:
             sync_file(chunk.path)
@@ -85,6 +89,7 @@ class Ingest:
             self._tail.position = chunk.start
             raise
         self._next_seq = batch.next_seq
+        self.behind = len(chunk.data) >= self._chunk_bytes // 4
         return batch.lines
 
     def _as_expected(self, chunk: Chunk) -> _Batch | None:

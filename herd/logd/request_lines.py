@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from herd.logs import LogFile, log_line
+from herd.logs import LogFile, log_time
 
 _END = '"k":"request_'
+_KIND_AT = len('"k":"')
 _ENDED_AS = {
     "request_completed": "completed",
     "request_failed": "failed",
@@ -18,11 +19,10 @@ _ENDED_AS = {
     "request_reaped": "ended for want of progress",
     "request_interrupted": "interrupted",
 }
-_LOGGER = "herd.request"
 
 
-class _End(msgspec.Struct):
-    """The fields of the ends of requests that a line shows."""
+class _End(msgspec.Struct, gc=False):
+    """The event that ended a request, whatever its kind."""
 
     recorded_at: int
     k: str
@@ -39,31 +39,62 @@ class _End(msgspec.Struct):
     completion_tokens: int = 0
 
 
+class _Line(msgspec.Struct, omit_defaults=True, gc=False):
+    """The line made of it: the fields every line has, then the event's."""
+
+    ts: str
+    level: str
+    logger: str
+    msg: str
+    process: str
+    request_id: str
+    model: str
+    node_id: str = ""
+    status: int = 0
+    phase: str = ""
+    reason: str = ""
+    error: str = ""
+    ttft_s: float = 0.0
+    service_s: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
 _decoder = msgspec.json.Decoder(_End)
+_encoder = msgspec.json.Encoder()
 
 
 def write_request_lines(file: LogFile, journal_lines: Iterable[str]) -> None:
     """Append one line for each request that ended."""
     lines = [_line(_decoder.decode(line)) for line in journal_lines if _ends(line)]
     if lines:
-        file.append(b"".join(lines))
+        file.append(_encoder.encode_lines(lines))
 
 
 def _ends(line: str) -> bool:
-    at = line.find(_END)
-    return at >= 0 and line[at + 5 : line.index('"', at + 5)] in _ENDED_AS
+    at = line.find(_END) + _KIND_AT
+    return at >= _KIND_AT and line[at : line.index('"', at)] in _ENDED_AS
 
 
-def _line(end: _End) -> bytes:
+def _line(end: _End) -> _Line:
     where = f" on {end.node_id}" if end.node_id else ""
+    took = f" after {end.service_s:.2f} s" if end.service_s else ""
     why = end.error or end.reason
-    msg = f"{end.model}{where}: {_ENDED_AS[end.k]}"
-    if end.service_s:
-        msg += f" after {end.service_s:.2f} s"
-    if why:
-        msg += f": {why}"
-    fields = {name: getattr(end, name) for name in _SHOWN if getattr(end, name)}
-    return log_line(end.recorded_at / 1e6, "INFO", _LOGGER, msg, {"process": "logd"} | fields)
-
-
-_SHOWN = tuple(name for name in _End.__struct_fields__ if name not in {"recorded_at", "k"})
+    return _Line(
+        log_time(end.recorded_at / 1e6),
+        "INFO",
+        "herd.request",
+        f"{end.model}{where}: {_ENDED_AS[end.k]}{took}{why and ': '}{why}",
+        "logd",
+        end.request_id,
+        end.model,
+        end.node_id,
+        end.status,
+        end.phase,
+        end.reason,
+        end.error,
+        end.ttft_s,
+        end.service_s,
+        end.prompt_tokens,
+        end.completion_tokens,
+    )

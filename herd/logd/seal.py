@@ -20,6 +20,8 @@ from herd.logd.sql import EMPTY_SEALED, EMPTY_SEGMENT, as_literal, text
 from herd.paths import DataDir
 
 KEEP_BESIDE_S = 60.0
+ROW_GROUP = 32_768
+"""Rows: a row group is put together in memory, and skipped or read as one."""
 NEWEST_KEPT = 2
 """Segments that stay in the journal whatever happens: a restart of control needs them."""
 
@@ -109,7 +111,8 @@ def _copy(connection: duckdb.DuckDBPyConnection, rows: str, path: Path) -> int:
     """Write rows to a Parquet file that is whole from the moment it has its name."""
     fresh = path.with_suffix(".tmp")
     [(count,)] = connection.execute(
-        f"COPY ({rows}) TO '{as_literal(str(fresh))}' (FORMAT parquet, COMPRESSION zstd)"
+        f"COPY ({rows}) TO '{as_literal(str(fresh))}'"
+        f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
     ).fetchall()
     sync_file(fresh)
     fresh.replace(path)

@@ -16,10 +16,12 @@ from herd.errors import HerdError
 from herd.logd.sql import persistent_views, text
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "threads": 2,
-    "memory_limit": "400MB",
+    "threads": 1,
+    "memory_limit": "192MB",
+    "wal_autocheckpoint": "32MB",
     "autoinstall_known_extensions": False,
 }
+"""One thread, as ingest and every query bring their own; measured to hold with sealing."""
 
 _WAL_DAMAGE = re.compile(r"Corrupt WAL file: entry at byte position (\d+)")
 _DAMAGE = re.compile(r"Corrupt|not a valid DuckDB|replaying WAL|version number|Serialization")

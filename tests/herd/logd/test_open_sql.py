@@ -57,7 +57,7 @@ def test_an_empty_log_is_an_empty_table(tmp_path: Path) -> None:
         "ttft",
     ]
     for name in names:
-        assert ask(directory, f"SELECT count(*) FROM {name}", tmp_path) == [[0]]  # noqa: S608
+        assert ask(directory, f"SELECT count(*) FROM {name}", tmp_path) == [[0]]  # noqa: S608 (our names)
 
 
 @pytest.mark.parametrize("name", ["plain", "it's [od]d", "st*rs", "ünïcode 漢字", 'two "quotes"'])

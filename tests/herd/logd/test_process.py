@@ -19,7 +19,7 @@ from herd.journal.reader import lines
 from herd.journal.segments import Journal, Limits
 from herd.logd.wire import LogdAwayError, Question, ask
 from herd.paths import DataDir
-from herd.processes.logd import run_logd
+from herd.processes.logd import PAUSE_S, run_logd
 from tests.herd.journal.sample import busy_log, snapshot
 from tests.herd.logd.rig import append, data_dir, end, logd, rows, store, write
 
@@ -103,6 +103,24 @@ def test_asked_to_finish_it_takes_in_the_rest_first(tmp_path: Path) -> None:
     assert not directory.logd_socket.exists()
     jsonl = directory.jsonl.read_bytes()
     assert jsonl.count(b'"logger":"herd.request"') == 19_999 // 3
+
+
+def test_a_steady_trickle_makes_few_transactions(tmp_path: Path) -> None:
+    """A transaction costs the same for one event as for hundreds."""
+    directory = data_dir(tmp_path)
+    write(directory, busy_log(10))
+    process = logd(directory)
+    until(directory, 10)
+    began = time.monotonic()
+    for seq in range(11, 161):
+        append(directory, busy_log(seq)[seq - 1 :])
+        time.sleep(0.01)
+    until(directory, 160)
+    took_s = time.monotonic() - began
+    assert end(process) == 0
+    with store(directory) as db:
+        [(transactions,)] = rows(db, "SELECT count(*) FROM ingested")
+        assert transactions <= 2 + took_s / PAUSE_S + 1
 
 
 def run_spawned(root: Path, alive: Connection) -> None:
