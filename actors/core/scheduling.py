@@ -170,7 +170,7 @@ def _bind(state: State, line: Line, now_us: int, policy: Policy) -> list[Command
                     more=choice.more,
                     draw=choice.draw,
                     cold=choice.cold,
-                    probing=probing(slots),
+                    probing=slots.in_flight > 0 and probing(slots),
                 )
             ]
         for node in usable(state, request):

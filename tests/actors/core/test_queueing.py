@@ -200,8 +200,8 @@ def test_the_wait_for_a_node_ends_when_one_comes() -> None:
         >> after(20.0)
         >> probed("studio", MODEL, resident=(MODEL,))
         << NodeBecameHealthy(node_id=NodeId("studio"))
-        << like(RequestDispatched, request_id="r1", queue_s=20.0, cold=False, probing=True)
-        << granted("r1", "studio", "1.1", probing=True)
+        << like(RequestDispatched, request_id="r1", queue_s=20.0, cold=False)
+        << granted("r1", "studio", "1.1")
     )
 
 

@@ -272,3 +272,16 @@ def test_who_must_wait_is_told_its_place() -> None:
         << RequestQueued(request_id=rid("r3"), model=MODEL, position=2, reason="slots")
     )
     assert book() >> received("r1") << like(RequestQueued, reason="hold")
+
+
+def test_only_a_request_that_is_not_alone_reports_its_first_byte_at_once() -> None:
+    """Overlap is the evidence, so that an undisturbed request stays three events."""
+    assert (
+        book(*node("studio"))
+        >> received("r1")
+        << dispatched("r1", "studio", "1.1")
+        << granted("r1", "studio", "1.1", probing=False)
+        >> received("r2")
+        << dispatched("r2", "studio", "1.2")
+        << granted("r2", "studio", "1.2", probing=True)
+    )
