@@ -24,7 +24,16 @@ _BODILESS: Final = (204, 304)
 class Request:
     """A whole request."""
 
-    __slots__ = ("body", "connection", "headers", "keep_alive", "method", "old", "target")
+    __slots__ = (
+        "body",
+        "connection",
+        "headers",
+        "keep_alive",
+        "method",
+        "noted",
+        "old",
+        "target",
+    )
 
     def __init__(self) -> None:
         """Begin empty; the server fills it in."""
@@ -32,6 +41,8 @@ class Request:
         self.target = b""
         self.headers: list[Header] = []
         """As sent, in order."""
+        self.noted: list[Header] = []
+        """Those of them that herd may look at."""
         self.connection = b""
         """What `Connection` says."""
         self.body = b""

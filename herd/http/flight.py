@@ -8,6 +8,7 @@ Rules
 3. Durations are measured here; instants are control's business.
 """
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from events import (
@@ -47,15 +48,12 @@ _FLEET_LINES: Final = (
 _SAY_AGAIN: Final = (429, 503)
 _VALUES_KEPT: Final = 4_096
 
-_values: dict[str, bytes] = {}
-
 
 class Tower(Protocol):
     """What a flight needs of the front."""
 
-    def now_s(self) -> float:
-        """Return the loop's time."""
-        ...
+    now_s: Callable[[], float]
+    """The loop's time."""
 
     def pool(self, url: str) -> Pool:
         """Return the connections to a node."""
@@ -228,9 +226,9 @@ class Flight:
         """Return what herd says of this answer as of now: headers, in whole lines."""
         grant = self.grant
         return _FLEET_LINES % (
-            b"" if grant is None else _value(grant.node_id),
-            _value(self.asked.model),
-            _value(self.model),
+            b"" if grant is None else _VALUES[grant.node_id],
+            _VALUES[self.asked.model],
+            _VALUES[self.model],
             max(0, self.tries - 1),
             0.0 if grant is None else grant.score,
             self.request_id.encode("ascii"),
@@ -364,11 +362,14 @@ class Flight:
         return round(self._tower.now_s() - then_s, 6)
 
 
-def _value(text: str) -> bytes:
-    """Return a header's value; the same few names come again and again."""
-    value = _values.get(text)
-    if value is None:
+class _Values(dict[str, bytes]):
+    """Names as headers' values: the same few come again and again."""
+
+    def __missing__(self, text: str) -> bytes:
         value = wire.header_value(text)
-        if len(_values) < _VALUES_KEPT:
-            _values[text] = value
-    return value
+        if len(self) < _VALUES_KEPT:
+            self[text] = value
+        return value
+
+
+_VALUES: Final = _Values()

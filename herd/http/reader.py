@@ -22,6 +22,7 @@ from herd.http.exchange import Request
 _LENGTH_DIGITS: Final = 18
 _HEAD_TOO_LARGE: Final = "request header fields too large"
 _FRAMING: Final = (wire.CONTENT_LENGTH, wire.TRANSFER_ENCODING)
+_NOTED: Final = (wire.NOTED, wire.OWN)
 _SPOKEN: Final = ("1.0", "1.1")
 
 _log = logging.getLogger("herd.http.reader")
@@ -150,16 +151,16 @@ class RequestReader:
         """Take the target, in one piece or in several."""
         if self._request is not None and not self._resuming:
             self._request.target += url
-            self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header; trailers are counted and dropped."""
-        self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > self._most_head_bytes and not self._resuming:
-            raise RefusedError(431, _HEAD_TOO_LARGE)
         headers = self._headers
         if headers is not None:
             headers.append((name, value))
+        elif not self._resuming:
+            self._head_bytes += len(name) + len(value) + 4
+            if self._head_bytes > self._most_head_bytes:
+                raise RefusedError(431, _HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         """Refuse what is ambiguous or too large, before any of its body is read."""
@@ -217,12 +218,17 @@ class RequestReader:
     def _note(self, request: Request) -> int:
         """Read what the headers say of this connection and this body; return the Hosts."""
         hosts = 0
-        for name, value in request.headers:
+        size_bytes = len(request.target)
+        for header in request.headers:
+            name, value = header
+            size_bytes += len(name) + len(value) + 4
             kind = wire.KINDS[name]
-            if kind <= wire.HOP:
+            if kind <= wire.CONTENT_TYPE:
                 continue
             if kind == wire.HOST:
                 hosts += 1
+            elif kind in _NOTED:
+                request.noted.append(header)
             elif kind in _FRAMING:
                 self._frame(kind, value)
             elif kind == wire.CONNECTION:
@@ -231,6 +237,9 @@ class RequestReader:
                 if value.lower() != b"100-continue":
                     raise RefusedError(417, "this expectation cannot be met")
                 self.expects = True
+        self._head_bytes = size_bytes
+        if size_bytes > self._most_head_bytes:
+            raise RefusedError(431, _HEAD_TOO_LARGE)
         return hosts
 
     def _frame(self, kind: int, value: bytes) -> None:

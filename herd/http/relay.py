@@ -16,7 +16,7 @@ from events import Phase
 from herd.http.exchange import Exchange
 from herd.http.problems import short_error, whole_error
 from herd.http.upstream import Connection, Pool
-from herd.http.usage import Reading, Usage, reading_of
+from herd.http.usage import Reading, Usage, reading_of, usage_of
 
 ERROR_BYTES: Final = 64 * 1024
 _OK: Final = 200
@@ -160,25 +160,25 @@ class Attempt:
         if status >= _NODE_ERROR:
             self._refused(body, ended=ended)
             return
-        headers = connection.headers
-        reading = self.reading = reading_of(connection.content_type)
-        reading.feed(body)
         if not ended:
+            reading = self.reading = reading_of(connection.content_type)
+            reading.feed(body)
             self._exchange.on_blocked = connection.pause
             self._exchange.on_writable = connection.resume
             self._started = True
             self._outcome.first_byte()
-            lines = self._outcome.fleet_lines()
-            self._exchange.start(status, headers, connection.length, body, lines)
+            lines = connection.lines() + self._outcome.fleet_lines()
+            self._exchange.start(status, (), connection.length, body, lines)
             return
         self._connection = None
-        usage = reading.usage()
+        usage = usage_of(connection.content_type, body)
         if status == _OK and not (body and usage.whole) and not usage.failed:
             self._fail(0, "answer without an end" if body else "empty answer")
             return
         self._started = True
         self._outcome.first_byte()
-        self._exchange.respond(status, headers, body, self._outcome.fleet_lines())
+        lines = connection.lines() + self._outcome.fleet_lines()
+        self._exchange.respond(status, (), body, lines)
         self._finish(usage)
 
     def _end(self, body: bytes) -> None:

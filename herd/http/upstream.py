@@ -40,7 +40,7 @@ class Receiver(Protocol):
         ...
 
     def heard(self, body: bytes, *, ended: bool) -> None:
-        """Take a piece of the body; the connection holds status and headers."""
+        """Take a piece of the body; the connection holds the head."""
         ...
 
     def lost(self, error: str) -> None:
@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         "_delimited",
         "_ended",
         "_head_bytes",
+        "_headers",
         "_hops",
         "_in_head",
         "_parser",
@@ -65,7 +66,6 @@ class Connection(asyncio.Protocol):
         "_spoiled",
         "_transport",
         "content_type",
-        "headers",
         "idle_s",
         "length",
         "reused",
@@ -95,8 +95,7 @@ class Connection(asyncio.Protocol):
         self.silent = True
         """No byte of this answer has come."""
         self.status = 0
-        self.headers: list[Header] = []
-        """Those that travel on."""
+        self._headers: list[Header] = []
         self._hops: frozenset[bytes] = frozenset()
         self.content_type = b""
         self.length: int | None = None
@@ -105,6 +104,13 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether it can carry a request now."""
         return not self._spoiled and not self._transport.is_closing()
+
+    def lines(self) -> bytes:
+        """Return the headers that travel on, in whole lines; the parser let no break through."""
+        headers = self._headers
+        if self._hops:
+            headers = [header for header in headers if header[0].lower() not in self._hops]
+        return b"".join([b"%b: %b\r\n" % header for header in headers])
 
     def ask(self, data: bytes, body: bytes, receiver: Receiver) -> None:
         """Send a request: its head, and its body."""
@@ -192,7 +198,7 @@ class Connection(asyncio.Protocol):
             return
         kind = wire.KINDS[name]
         if kind <= wire.NOTED:
-            self.headers.append((name, value))
+            self._headers.append((name, value))
             if kind == wire.CONTENT_TYPE:
                 self.content_type = value
         elif kind == wire.CONTENT_LENGTH and value.isdigit():
@@ -208,8 +214,6 @@ class Connection(asyncio.Protocol):
         if not self._ended:
             self.status = self._parser.get_status_code()
             self._in_head = self.status < 200  # noqa: PLR2004 (1xx)
-            if self._hops:
-                self.headers = [h for h in self.headers if h[0].lower() not in self._hops]
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body until all of this read is parsed."""
@@ -230,7 +234,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._delimited = False
         self.status = 0
-        self.headers = []
+        self._headers = []
         self._hops = frozenset()
         self.content_type = b""
         self.length = None

@@ -60,6 +60,16 @@ def reading_of(content_type: bytes) -> Reading:
     return _reader_of(content_type)()
 
 
+def usage_of(content_type: bytes, body: bytes) -> Usage:
+    """Read an answer that came in one piece."""
+    kind = _reader_of(content_type)
+    if kind is Json and len(body) <= KEPT_BYTES:
+        return _usage(_decoded(body), whole=True)
+    reading = kind()
+    reading.feed(body)
+    return reading.usage()
+
+
 @lru_cache(maxsize=256)
 def _reader_of(content_type: bytes) -> "type[Ndjson | Sse | Json]":
     kind = content_type.partition(b";")[0].strip().lower()

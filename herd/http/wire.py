@@ -7,7 +7,7 @@ Rules
 """
 
 import http
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 Header: TypeAlias = tuple[bytes, bytes]
@@ -82,8 +82,10 @@ class Kinds(dict[bytes, int]):
 KINDS: Final = Kinds()
 
 
-def head(status: int, headers: Iterable[Header], framing: bytes) -> bytes:
+def head(status: int, headers: Sequence[Header], framing: bytes) -> bytes:
     """Build an answer's head; `framing` is whole lines, each with its CRLF."""
+    if not headers:
+        return _STATUS_LINES[status] + framing + b"\r\n"
     lines = [b"%b: %b\r\n" % header for header in headers]
     text = b"".join((_STATUS_LINES[status], *lines, framing, b"\r\n"))
     breaks = len(lines) + 2 + framing.count(b"\n")

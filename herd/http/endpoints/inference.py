@@ -27,7 +27,7 @@ from events import (
     StreamsProgressed,
 )
 from herd.dialects.names import key, normalise
-from herd.http import problems, wire
+from herd.http import problems
 from herd.http.asked import read
 from herd.http.exchange import Exchange, Request
 from herd.http.flight import Flight
@@ -46,8 +46,6 @@ _NAME: Final = re.compile(
     r"((\w[\w.:-]{0,349}/)?\w[\w-]{0,79}/)?\w[\w.-]{0,79}(:\w[\w.-]{0,79})?", re.ASCII
 )
 """What Ollama takes for a name; nodes of other makes may have others, which the view knows."""
-
-_LOOKED_AT: Final = (wire.NOTED, wire.OWN)
 
 _log = logging.getLogger("herd.http.inference")
 
@@ -103,6 +101,7 @@ class Inference:
         """Begin with none."""
         self._control = control
         self._loop = loop
+        self.now_s: Callable[[], float] = loop.time
         self._ids = ids
         self._hold_timeout_s = hold_timeout_s
         self._flights: dict[RequestId, Flight] = {}
@@ -192,10 +191,6 @@ class Inference:
         return tuple(waiting), tuple(in_flight)
 
     # What a flight needs
-
-    def now_s(self) -> float:
-        """Return the loop's time."""
-        return self._loop.time()
 
     def pool(self, url: str) -> Pool:
         """Return the connections to a node."""
@@ -327,10 +322,7 @@ class _Noted(msgspec.Struct, gc=False):
 
 def _noted(request: Request) -> _Noted:
     noted = _Noted()
-    for name, value in request.headers:
-        kind = wire.KINDS[name]
-        if kind not in _LOOKED_AT:
-            continue
+    for name, value in request.noted:
         lowered = name.lower()
         if lowered == b"user-agent":
             noted.agent = value
