@@ -18,7 +18,7 @@ OWNERS = {
     "multiprocessing": ("herd/processes/", "herd/logs.py", "herd/platform.py"),
     "pykka": ("actors/",),
     "setproctitle": ("herd/platform.py",),
-    "xllamacpp": ("herd/real/", "herd/simulator/real.py", "herd/commands/"),
+    "xllamacpp": ("herd/real/",),
     "zeroconf": ("herd/mdns.py",),
 }
 """Who may import it."""
