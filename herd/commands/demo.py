@@ -20,7 +20,7 @@ from herd.simulator.fleet import SimulatedFleet, demo_orders
 from herd.simulator.workload import CHAT, MIX, OPENAI_CHAT, Workload
 from herd.version import version
 
-SIMULATED_PER_S = 2.0
+SIMULATED_PER_S = 3.0
 REAL_PER_S = 0.5
 REAL_TOKENS = 48
 """A real model on a processor is slow: answers are kept short."""
@@ -34,7 +34,7 @@ REAL_TOKENS = 48
 @click.option("--real", is_flag=True, help="Two nodes with a real small model (make real).")
 @click.option("--rate", type=float, help="Sample requests a second; 0 sends none.")
 @click.option(
-    "--time-scale", type=float, default=10.0, show_default=True, help="Of simulated time."
+    "--time-scale", type=float, default=4.0, show_default=True, help="Of simulated time."
 )
 @click.option("--seconds", type=float, default=0.0, help="End by itself after so long.")
 def command(  # noqa: PLR0913 (one parameter an option)
