@@ -58,7 +58,7 @@ def command(  # noqa: PLR0913 (one parameter an option)
         given = {"host": host, "port": port, "workers": workers, "data_dir": directory}
         settings = load({name: value for name, value in given.items() if value is not None})
         asked_per_s = rate if rate is not None else REAL_PER_S if real else SIMULATED_PER_S
-        url = local_url("127.0.0.1", port)
+        url = local_url("localhost", port)
         plan = Plan(
             settings=settings,
             title=f"herd {version()} demo, {'real' if real else 'simulated'} nodes",

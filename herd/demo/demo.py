@@ -66,7 +66,7 @@ async def run_demo(plan: Plan, nodes: list[NodeProcess], console: Console) -> Ou
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt does it
             loop.add_signal_handler(number, ended.set)
-    url = local_url("127.0.0.1", plan.settings.port)
+    url = local_url("localhost", plan.settings.port)
     recent = Recent(plan.settings.directory.journal)
     async with _balancer(plan.settings, nodes, url) as process:
         tasks = [spawn(_watch(process, ended), name="balancer")]

@@ -8,6 +8,8 @@ from rich.text import Text
 from herd.demo.recent import Row
 
 MODEL = "llama3.3:70b"
+SHORT_S = 0.1
+"""Below this, seconds are shown as milliseconds."""
 
 
 class Resident(msgspec.Struct):
@@ -132,4 +134,6 @@ def _table(*names: str) -> Table:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.2f} s" if value else "-"
+    if not value:
+        return "-"
+    return f"{value:.2f} s" if value >= SHORT_S else f"{value * 1000:.0f} ms"
