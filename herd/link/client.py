@@ -5,6 +5,7 @@ those it has already written left out. Then the front says what it carries (`Fro
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections import deque
@@ -99,11 +100,15 @@ class LinkClient:
         self._gone = asyncio.Event()
         self._welcomed = asyncio.Event()
         self._closing = False
+        self._pause_s = FIRST_PAUSE_S
 
     def tell(self, event: Event) -> None:
         """Hand a fact to control: at least once, in order. Raises `LinkFullError`."""
         if len(self._kept) >= MOST_FACTS or self._kept_bytes >= MOST_BYTES:
             raise LinkFullError("the control process does not answer; it should be back soon")
+        self._keep(event)
+
+    def _keep(self, event: Event) -> None:
         self._n += 1
         message = _encoder.encode(Fact(self._n, cast("AnyEvent", event)))
         self._kept.append((self._n, message))
@@ -132,17 +137,13 @@ class LinkClient:
 
     async def _follow(self, path: Path, answers: Answers) -> None:
         loop = asyncio.get_running_loop()
-        pause_s = FIRST_PAUSE_S
         while not self._closing:
             self._gone.clear()
-            try:
+            with contextlib.suppress(OSError):
                 await loop.create_unix_connection(partial(self._made, answers), str(path))
-            except OSError:
-                await asyncio.sleep(pause_s)
-                pause_s = min(LONGEST_PAUSE_S, pause_s * 1.5)
-            else:
-                pause_s = FIRST_PAUSE_S
                 await self._gone.wait()
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 1.5)
 
     def _made(self, answers: Answers) -> Frames[FromControl]:
         received = partial(self._received, answers)
@@ -183,7 +184,8 @@ class LinkClient:
             frames.send(fact)
         self.connected = True
         waiting, in_flight = answers.carrying()
-        self.tell(FrontConnected(front=self._front, waiting=waiting, in_flight=in_flight))
+        self._keep(FrontConnected(front=self._front, waiting=waiting, in_flight=in_flight))
+        self._pause_s = FIRST_PAUSE_S
         self._welcomed.set()
 
     def _acknowledged(self, n: int) -> None:

@@ -84,6 +84,11 @@ class LinkServer:
             for link in self._links.values():
                 link.send(encoded)
 
+    def cut(self, src: Source) -> None:
+        """Cut a front off; it comes back and says again what it carries."""
+        if (link := self._links.get(src)) is not None:
+            link.close()
+
     def close(self) -> None:
         """Stop listening and leave every front."""
         if self._server is not None:
