@@ -1,0 +1,409 @@
+"""Both ends of the link, over real sockets: at least once, in order, whatever dies."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from actors.core.commands import Cancel, Grant, Refuse, Send
+from events import (
+    CarriedRequest,
+    Event,
+    FrontConnected,
+    FrontLost,
+    Lease,
+    NodeId,
+    RequestId,
+    RequestReceived,
+    Source,
+)
+from herd.link import client as client_module
+from herd.link.client import LinkClient, LinkFullError
+from herd.link.messages import View
+from herd.link.server import LinkServer
+from tests.conftest import Run
+
+SRC = Source("f1-aaaaaa")
+WAIT_S = 5.0
+
+
+class App:
+    """What a front's app keeps of control's words."""
+
+    def __init__(self) -> None:
+        self.heard: list[Grant | Refuse | Cancel | View] = []
+        self.waiting: tuple[RequestId, ...] = ()
+        self.in_flight: tuple[CarriedRequest, ...] = ()
+
+    def granted(self, grant: Grant) -> None:
+        self.heard.append(grant)
+
+    def refused(self, refuse: Refuse) -> None:
+        self.heard.append(refuse)
+
+    def cancelled(self, cancel: Cancel) -> None:
+        self.heard.append(cancel)
+
+    def carrying(self) -> tuple[tuple[RequestId, ...], tuple[CarriedRequest, ...]]:
+        return self.waiting, self.in_flight
+
+    def view_changed(self, view: View) -> None:
+        self.heard.append(view)
+
+
+class Control:
+    """What control keeps of the fronts' facts; `last_n` survives it in the journal."""
+
+    def __init__(self, epoch: int = 1, last_n: dict[Source, int] | None = None) -> None:
+        self.facts: list[tuple[Event, Source, int]] = []
+        self.last_n = {} if last_n is None else last_n
+        self.link = LinkServer(epoch, dict(self.last_n), self.put)
+
+    def put(self, event: Event, src: Source, n: int) -> None:
+        self.facts.append((event, src, n))
+
+    def write(self) -> None:
+        """Do as if the journal had it all."""
+        for _, src, n in self.facts:
+            if n:
+                self.last_n[src] = n
+        self.link.acknowledge(self.last_n)
+
+    def told(self) -> list[str]:
+        """Return the requests in the order in which control heard of them."""
+        facts = [event for event, _, _ in self.facts]
+        return [event.request_id for event in facts if isinstance(event, RequestReceived)]
+
+
+async def until(reached: Callable[[], object]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not reached():  # noqa: ASYNC110 (both ends run on this loop: a turn is enough)
+            await asyncio.sleep(0.001)
+
+
+def request(number: int) -> RequestReceived:
+    return RequestReceived(request_id=RequestId(f"r{number}"), model="m")
+
+
+@asynccontextmanager
+async def pair() -> AsyncIterator[tuple[LinkClient, Control, App]]:
+    """Connect a front and control in one process."""
+    control, app, front = Control(), App(), LinkClient(SRC, 1)
+    ours, theirs = socket.socketpair()
+    await control.link.adopt(ours)
+    await front.over(theirs, app)
+    await asyncio.wait_for(front.welcomed(), WAIT_S)
+    await until(lambda: control.facts)
+    try:
+        yield front, control, app
+    finally:
+        front.close()
+        control.link.close()
+        await control.link.alone()
+
+
+@asynccontextmanager
+async def following(path: Path) -> AsyncIterator[tuple[LinkClient, App]]:
+    """Let a front look for control at a Unix socket."""
+    app, front = App(), LinkClient(SRC, 1)
+    front.follow(path, app)
+    try:
+        yield front, app
+    finally:
+        front.close()
+        await asyncio.sleep(0)
+
+
+async def gone(control: Control, front: LinkClient) -> None:
+    """Let control die; the front notices."""
+    control.link.close()
+    await until(lambda: not front.connected)
+
+
+# One process
+
+
+def test_a_front_says_what_it_carries_when_it_is_welcomed(on_each_loop: Run[Any]) -> None:
+    async def play() -> None:
+        async with pair() as (front, control, _):
+            assert front.connected
+            assert control.link.fronts == 1
+            assert control.facts == [(FrontConnected(front=1), SRC, 1)]
+
+    on_each_loop(play())
+
+
+def test_facts_come_once_and_in_order(on_each_loop: Run[Any]) -> None:
+    async def play() -> None:
+        async with pair() as (front, control, _):
+            for number in range(1000):
+                front.tell(request(number))
+            await until(lambda: len(control.facts) == 1001)
+            assert control.told() == [f"r{number}" for number in range(1000)]
+            assert [n for _, _, n in control.facts] == list(range(1, 1002))
+
+    on_each_loop(play())
+
+
+def test_facts_are_kept_until_they_are_acknowledged(on_each_loop: Run[Any]) -> None:
+    async def play() -> None:
+        async with pair() as (front, control, _):
+            front.tell(request(1))
+            await until(lambda: len(control.facts) == 2)
+            assert [n for n, _ in front._kept] == [1, 2]
+            control.link.acknowledge({SRC: 1, Source("f9-nobody"): 4})
+            await until(lambda: len(front._kept) == 1)
+            control.link.acknowledge({SRC: 2})
+            await until(lambda: not front._kept)
+            assert front._kept_bytes == 0
+
+    on_each_loop(play())
+
+
+def test_what_control_says_reaches_the_app_in_order(on_each_loop: Run[Any]) -> None:
+    grant = Grant(RequestId("r1"), NodeId("studio"), "http://s", Lease("1.1"), 1, 99.5)
+    refuse = Refuse(RequestId("r2"), 429, "queue_full", 7)
+    cancel = Cancel(RequestId("r3"), Lease("1.2"), "reaped")
+
+    async def play() -> None:
+        async with pair() as (_, control, app):
+            control.link.send([Send(SRC, grant), Send(SRC, refuse), Send(SRC, cancel)])
+            control.link.send([Send(Source("f9-nobody"), grant)])
+            await until(lambda: len(app.heard) == 3)
+            assert app.heard == [grant, refuse, cancel]
+
+    on_each_loop(play())
+
+
+def test_a_view_is_shown_when_it_is_another(on_each_loop: Run[Any]) -> None:
+    async def play() -> None:
+        async with pair() as (front, control, app):
+            for waiting in (1, 1, 2):
+                control.link.show(View(waiting={"m": waiting}))
+            await until(lambda: front.view.waiting == {"m": 2})
+            assert app.heard == [View(waiting={"m": 1}), View(waiting={"m": 2})]
+
+    on_each_loop(play())
+
+
+def test_a_frame_larger_than_one_read_arrives_whole(on_each_loop: Run[Any]) -> None:
+    text = "x" * 3_000_000
+
+    async def play() -> None:
+        async with pair() as (front, control, _):
+            front.tell(RequestReceived(request_id=RequestId("r1"), model=text))
+            front.tell(request(2))
+            await until(lambda: len(control.facts) == 3)
+            assert control.facts[1][0] == RequestReceived(request_id=RequestId("r1"), model=text)
+
+    on_each_loop(play())
+
+
+def test_a_front_that_leaves_is_reported_once(on_each_loop: Run[Any]) -> None:
+    async def play() -> None:
+        async with pair() as (front, control, _):
+            front.close()
+            await until(lambda: control.link.fronts == 0)
+            assert control.facts[1:] == [(FrontLost(front_src=SRC), "control", 0)]
+
+    on_each_loop(play())
+
+
+def test_too_many_facts_without_an_answer_are_refused(
+    on_each_loop: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "MOST_FACTS", 3)
+
+    async def play() -> None:
+        async with pair() as (front, control, _):
+            front.tell(request(1))
+            front.tell(request(2))
+            with pytest.raises(LinkFullError, match="back soon"):
+                front.tell(request(3))
+            await until(lambda: len(control.facts) == 3)
+            control.write()
+            await until(lambda: not front._kept)
+            front.tell(request(3))
+
+    on_each_loop(play())
+
+
+def test_too_many_bytes_too(on_each_loop: Run[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "MOST_BYTES", 1000)
+
+    async def play() -> None:
+        async with pair() as (front, _, _):
+            front.tell(RequestReceived(request_id=RequestId("r1"), model="x" * 1000))
+            with pytest.raises(LinkFullError):
+                front.tell(request(2))
+
+    on_each_loop(play())
+
+
+# Control dies and comes back
+
+
+def test_what_was_not_written_is_sent_again_to_the_next_control(
+    on_each_loop: Run[Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "control.sock"
+    carried = CarriedRequest(RequestId("r0"), "m", NodeId("studio"), Lease("1.1"))
+
+    async def play() -> None:
+        async with following(path) as (front, app):
+            first = Control()
+            await first.link.listen(path)
+            await asyncio.wait_for(front.welcomed(), WAIT_S)
+            front.tell(request(1))
+            front.tell(request(2))
+            await until(lambda: first.told() == ["r1", "r2"])
+            first.last_n = {SRC: 2}  # r2, n = 3, was heard and never written
+            await gone(first, front)
+            front.tell(request(3))
+            app.waiting, app.in_flight = (RequestId("r3"),), (carried,)
+            second = Control(epoch=2, last_n=first.last_n)
+            await second.link.listen(path)
+            await until(lambda: len(second.facts) == 3)
+            here = FrontConnected(front=1, waiting=(RequestId("r3"),), in_flight=(carried,))
+            assert second.facts == [(request(2), SRC, 3), (request(3), SRC, 4), (here, SRC, 5)]
+            assert app.heard == []
+            second.link.close()
+
+    on_each_loop(play())
+
+
+def test_what_was_written_but_never_acknowledged_is_not_doubled(
+    on_each_loop: Run[Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "control.sock"
+
+    async def play() -> None:
+        async with following(path) as (front, _):
+            first = Control()
+            await first.link.listen(path)
+            await asyncio.wait_for(front.welcomed(), WAIT_S)
+            front.tell(request(1))
+            await until(lambda: first.told() == ["r1"])
+            await gone(first, front)
+            second = Control(epoch=2, last_n={SRC: 2})
+            await second.link.listen(path)
+            await until(lambda: second.facts)
+            assert second.facts == [(FrontConnected(front=1), SRC, 3)]
+            second.link.close()
+
+    on_each_loop(play())
+
+
+def test_a_front_that_is_cut_off_comes_back(on_each_loop: Run[Any], tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+
+    async def play() -> None:
+        async with following(path) as (front, _):
+            control = Control()
+            await control.link.listen(path)
+            await asyncio.wait_for(front.welcomed(), WAIT_S)
+            control.link.show(View(settled=True))
+            control.link.cut(SRC)
+            control.link.cut(Source("f9-nobody"))
+            await until(lambda: len(control.facts) == 3)
+            events = [event for event, _, _ in control.facts]
+            assert events == [FrontConnected(front=1), FrontLost(front_src=SRC), events[0]]
+            await until(lambda: front.view.settled)  # a newcomer is shown the fleet at once
+            control.link.close()
+
+    on_each_loop(play())
+
+
+def test_a_full_front_can_still_say_what_it_carries(
+    on_each_loop: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "control.sock"
+    monkeypatch.setattr(client_module, "MOST_FACTS", 2)
+
+    async def play() -> None:
+        async with following(path) as (front, _):
+            front.tell(request(1))
+            front.tell(request(2))
+            with pytest.raises(LinkFullError):
+                front.tell(request(3))
+            control = Control()
+            await control.link.listen(path)
+            await until(lambda: len(control.facts) == 3)
+            assert control.facts[-1] == (FrontConnected(front=1), SRC, 3)
+            control.link.close()
+
+    on_each_loop(play())
+
+
+def test_another_protocol_is_refused_and_not_asked_again_at_once(
+    on_each_loop: Run[Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = tmp_path / "control.sock"
+    monkeypatch.setattr(client_module, "PROTOCOL", 99)
+
+    async def play() -> None:
+        async with following(path) as (front, _):
+            control = Control()
+            await control.link.listen(path)
+            front.tell(request(1))
+            await until(lambda: caplog.records)
+            await asyncio.sleep(0.2)
+            assert not front.connected
+            assert control.facts == []
+            assert len(caplog.records) < 20, "it pauses between two attempts"
+            control.link.close()
+
+    on_each_loop(play())
+    assert "speaks link protocol 99, not 1" in caplog.text
+
+
+def test_only_its_owner_reaches_the_socket(on_each_loop: Run[Any], tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    path.write_text("left behind")
+
+    async def play() -> None:
+        control = Control()
+        await control.link.listen(path)
+        assert path.stat().st_mode & 0o777 == 0o600
+        control.link.close()
+
+    on_each_loop(play())
+
+
+def test_a_frame_that_no_link_would_send_ends_the_link(on_each_loop: Run[Any]) -> None:
+    """Whoever sends it is not herd."""
+
+    async def play() -> None:
+        async with pair() as (front, control, _):
+            assert front._frames is not None
+            assert front._frames._transport is not None
+            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+            front._frames._transport.write(b"\xff\xff\xff\xff")
+            await until(lambda: control.link.fronts == 0)
+
+    on_each_loop(play())
+
+
+def test_facts_before_the_first_word_are_not_taken(on_each_loop: Run[Any]) -> None:
+    async def play() -> None:
+        control = Control()
+        ours, theirs = socket.socketpair()
+        await control.link.adopt(ours)
+        _, writer = await asyncio.open_connection(sock=theirs)
+        body = msgspec.msgpack.encode([[2, 1, {"k": "timer_fired"}]])
+        writer.write(len(body).to_bytes(4, "big") + body)
+        await asyncio.sleep(0.05)
+        assert control.facts == []
+        assert control.link.fronts == 0
+        writer.close()
+        await asyncio.sleep(0.01)
+
+    on_each_loop(play())
