@@ -34,6 +34,8 @@ App: TypeAlias = Callable[[Exchange], None]
 SWEEP_S: Final = 1.0
 WRITE_HIGH_BYTES: Final = 256 * 1024
 BACKLOG: Final = 4_096
+_MAPPED: Final = "::ffff:"
+"""How an IPv4 address looks on a socket for both."""
 _JSON: Final = ((b"Content-Type", b"application/json; charset=utf-8"),)
 
 _log = logging.getLogger("herd.http.server")
@@ -84,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
         address: object = transport.get_extra_info("peername")
         if isinstance(address, tuple):
-            self.peer = str(cast("tuple[object, ...]", address)[0])
+            self.peer = str(cast("tuple[object, ...]", address)[0]).removeprefix(_MAPPED)
         connections = self._listener.connections
         connections.add(self)
         if len(connections) > self._listener.limits.connections:
