@@ -102,6 +102,11 @@ class LinkClient:
         self._closing = False
         self._pause_s = FIRST_PAUSE_S
 
+    @property
+    def kept(self) -> int:
+        """How many facts control has not acknowledged yet."""
+        return len(self._kept)
+
     def tell(self, event: Event) -> None:
         """Hand a fact to control: at least once, in order. Raises `LinkFullError`."""
         if len(self._kept) >= MOST_FACTS or self._kept_bytes >= MOST_BYTES:

@@ -4,6 +4,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import Any, TypeAlias
 
 import pykka
@@ -47,7 +48,13 @@ class Threaded(pykka.ThreadingActor):
     def on_stop(self) -> None:
         self.echo.ends.append("stopped")
 
-    def on_failure(self, *_: object) -> None:
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        del exception_type, exception_value, traceback
         self.echo.ends.append("failed")
 
 
@@ -62,7 +69,13 @@ class Looped(LoopActor):
     def on_stop(self) -> None:
         self.echo.ends.append("stopped")
 
-    def on_failure(self, *_: object) -> None:
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        del exception_type, exception_value, traceback
         self.echo.ends.append("failed")
 
 
