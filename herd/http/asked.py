@@ -17,6 +17,7 @@ import msgspec
 from herd.http.problems import BadRequestError
 
 _MODEL: Final = b'"model"'
+_STREAM: Final = b'"stream"'
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]|\\u017[fF]|\\u212[aA]")
 """A key may hide behind escapes: the letters of ASCII, and the two that Go folds into them."""
 
@@ -70,12 +71,19 @@ def read(body: bytes, *, streams: bool, kind: str) -> Asked:
         raise BadRequestError(f"{text}{where}") from error
     except UnicodeDecodeError as error:
         raise BadRequestError(f"JSON is malformed: not UTF-8 (byte {error.start})") from error
-    odd = found.model is None or (b"\\u" in body and _ESCAPED_LETTER.search(body) is not None)
-    if odd or body.lower().count(_MODEL) != 1:
+    except RecursionError as error:
+        raise BadRequestError("JSON is malformed: exceeded max depth") from error
+    lowered = body.lower()
+    if (
+        found.model is None
+        or lowered.count(_MODEL) != 1
+        or lowered.count(_STREAM) != (found.stream is not None)
+        or (b"\\u" in body and _ESCAPED_LETTER.search(body) is not None)
+    ):
         return _read_slowly(body, streams=streams, kind=kind)
     options = found.options
     return Asked(
-        found.model or "",
+        found.model,
         streams if found.stream is None else found.stream,
         found.user or "",
         0 if options is None else _context(options.num_ctx),

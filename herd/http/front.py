@@ -153,7 +153,7 @@ class Front:
     def _heartbeat(self, exchange: Exchange) -> None:
         try:
             fact = parse_heartbeat(exchange.request.body, exchange.peer)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             _say(exchange, 400, {"error": str(error)})
             return
         status = next(
@@ -164,7 +164,7 @@ class Front:
     def _drain(self, exchange: Exchange) -> None:
         try:
             asked = msgspec.json.decode(exchange.request.body, type=_Drain)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             _say(exchange, 400, {"error": f'write {{"node_id": NAME, "draining": true}}: {error}'})
             return
         known = [node.node_id for node in self._control.view.nodes]

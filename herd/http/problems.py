@@ -112,7 +112,7 @@ def whole_error(status: int, said: bytes) -> str:
     """Return what a node said, for the eyes of the client who made it say so."""
     try:
         error = msgspec.json.decode(said, type=_Said).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return f"answered {status}"
     text = error if isinstance(error, str) else error.message
     return f"answered {status}: {text[:TEXT_BYTES]}" if text else f"answered {status}"

@@ -240,7 +240,7 @@ class Json:
 def _decoded(text: bytes) -> _Answer:
     try:
         return _decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _EMPTY
 
 

@@ -179,7 +179,7 @@ def test_a_heartbeat_becomes_a_fact(run: Run) -> None:
             assert (await one.answer())[1] == b'{"status":"ok","node_status":"online"}'
             beat = await control.heard(HeartbeatReceived)
             assert (beat.node_id, beat.models[0].name) == ("mac", "a:1")
-            for bad in (b"", b"{}", b'{"node_id":"a b\\r\\n"}'):
+            for bad in (b"", b"{}", b'{"node_id":"a b\\r\\n"}', b'{"x":' * 100_000):
                 post(one, "/heartbeat", bad)
                 assert (await one.answer())[0].startswith(b"HTTP/1.1 400 ")
         assert control.kinds == ["HeartbeatReceived"]

@@ -92,6 +92,7 @@ def test_figures_inside_a_text_are_no_figures() -> None:
             Usage(whole=True, prompt_tokens=1, source="reported", finish="length"),
         ),
         (b"not json", Usage(whole=True)),
+        (b'{"x":' + b"[" * 30_000, Usage(whole=True)),
         (b'{"eval_count":"many"}', Usage(whole=True)),
         (b"", Usage(whole=True)),
     ],

@@ -1,0 +1,80 @@
+"""Which model a body asks for: as Go reads it, and never with an error of our own."""
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from herd.http.asked import Asked, read
+from herd.http.problems import BadRequestError
+
+KEYS = st.sampled_from(["model", "Model", "MODEL", "stream", "Stream", "user", "options", "x"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+PAIRS = st.tuples(KEYS, VALUES) | st.sampled_from(
+    [("model", "a"), ("MODEL", "b"), ("stream", True), ("Stream", False), ("model", None)]
+)
+
+
+def asked(body: bytes) -> Asked:
+    return read(body, streams=True, kind="ChatRequest")
+
+
+@given(st.binary(max_size=50) | st.text(max_size=50).map(str.encode))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    with suppress(BadRequestError):
+        asked(body).model.encode()
+
+
+@given(st.lists(PAIRS, max_size=5), st.booleans())
+def test_pairs_are_read_as_go_reads_them(pairs: list[tuple[str, object]], escaped: bool) -> None:  # noqa: FBT001 (drawn)
+    body = "{" + ",".join(f"{json.dumps(k)}:{json.dumps(v)}" for k, v in pairs) + "}"
+    if escaped:
+        body = body.replace("model", "\\u006dodel")
+    models = [v for k, v in pairs if k.casefold() == "model" and v is not None]
+    streams = [v for k, v in pairs if k.casefold() == "stream" and v is not None]
+    try:
+        found = asked(body.encode())
+    except BadRequestError:
+        nan = "NaN" in body or "Infinity" in body
+        assert (
+            nan
+            or any(not isinstance(v, str) for v in models)
+            or any(not isinstance(v, bool) for v in streams)
+        )
+    else:
+        model = models[-1] if models else ""
+        assert found.model == str(model).encode("utf-8", "replace").decode()
+        assert found.stream == (streams[-1] if streams else True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"model":' * 100_000,
+        b'{"model":"m","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"Model":"m","x":' + b"9" * 10_000 + b"}",
+        b'{"model":"\xff"}',
+        b'{"model":"m","x":"\\ud800"}',
+        b'\xef\xbb\xbf{"model":"m"}',
+        '{"model":"m"}'.encode("utf-16"),
+    ],
+)
+def test_hostile_bodies_are_refused_or_read(body: bytes) -> None:
+    with suppress(BadRequestError):
+        assert asked(body).model == "m"
+
+
+def test_a_refusal_never_quotes_the_body() -> None:
+    for body in (b'{"model":"canary"', b'{"canary":', b'{"model":["canary"]}', b'"canary"'):
+        with pytest.raises(BadRequestError) as refused:
+            asked(body)
+        assert "canary" not in refused.value.what
