@@ -8,6 +8,7 @@
 """
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -172,7 +173,8 @@ class Ingest:
         except duckdb.FatalException:
             raise
         except BaseException:
-            self._connection.rollback()
+            with suppress(duckdb.TransactionException):  # a failed commit has ended it already
+                self._connection.rollback()
             raise
 
 

@@ -18,6 +18,7 @@ from herd.logd.wire import (
     frame,
     question_decoder,
 )
+from herd.platform import bind_unix
 
 AT_ONCE = 4
 _log = logging.getLogger(__name__)
@@ -51,11 +52,8 @@ class QueryServer:
         self._free = threading.BoundedSemaphore(AT_ONCE)
         self.failure: duckdb.FatalException | None = None
         """Set when the database gave up; logd has to start anew."""
-        path.unlink(missing_ok=True)
         self._path = path
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(path))
-        path.chmod(0o600)
+        self._listener = bind_unix(path)
         self._listener.listen(16)
         self._accepting = threading.Thread(target=self._accept, name="logd-accept", daemon=True)
         self._accepting.start()
@@ -74,6 +72,7 @@ class QueryServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            connection.settimeout(ANSWER_WITHIN_S)
             if self._free.acquire(blocking=False):
                 threading.Thread(
                     target=self._converse, args=(connection,), name="logd-query", daemon=True
@@ -83,7 +82,6 @@ class QueryServer:
 
     def _converse(self, connection: socket.socket) -> None:
         try:
-            connection.settimeout(ANSWER_WITHIN_S)
             try:
                 question = question_decoder.decode(_receive(connection))
             except (OSError, EOFError, msgspec.DecodeError) as error:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from herd.errors import HerdError
+from herd.platform import open_unix
 
 LENGTH = struct.Struct(">I")
 LARGEST_QUESTION_BYTES = 64 << 10
@@ -66,7 +67,7 @@ async def ask(socket: Path, question: Question, *, within_s: float = ANSWER_WITH
 
 
 async def _ask(socket: Path, question: Question) -> Answer:
-    reader, writer = await asyncio.open_unix_connection(str(socket))
+    reader, writer = await open_unix(socket)
     try:
         writer.write(frame(question))
         await writer.drain()

@@ -1,5 +1,7 @@
 """From the journal into DuckDB: all of it, once, whatever it looks like."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,3 +213,39 @@ def test_what_is_sealed_comes_back_from_there(tmp_path: Path) -> None:
         assert [line for (line,) in rows(db, ALL)] == lines_of(*logs)
         assert rows(db, "FROM gaps") == []
         assert restore(db, directory.sealed) == 0
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import duckdb
+from herd.logd.ingest import Ingest
+from herd.logd.store import open_store
+from herd.paths import DataDir
+directory = DataDir(Path(sys.argv[1]))
+connection = open_store(directory.database)
+ingest = Ingest(connection, directory.journal)
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+try:
+    ingest.step()
+except duckdb.OperationalError as error:
+    print(error)
+assert connection.execute("SELECT count(*) FROM events").fetchall() == [(0,)]
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+while ingest.step() is not None:
+    pass
+connection.close()
+"""
+
+
+def test_what_a_full_disk_refuses_is_taken_in_later(tmp_path: Path) -> None:
+    directory = data_dir(tmp_path)
+    write(directory, busy_log(6_000))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert "File too large" in done.stdout
+    with store(directory) as db:
+        query = "SELECT count(*), count(DISTINCT seq), max(seq) FROM events"
+        assert rows(db, query) == [(6_000, 6_000, 6_000)]
+        assert rows(db, "FROM gaps") == []

@@ -1,0 +1,79 @@
+"""The socket of named queries: bounded in time, in number, in size."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from herd.logd import queries
+from herd.logd.queries import AT_ONCE, QueryServer
+from herd.logd.wire import LENGTH, Answer, LogdAwayError, Question, ask
+
+SLOW = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range + b.range = $x"
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setitem(queries.QUERIES, "slow", SLOW)
+    monkeypatch.setitem(queries.QUERIES, "quick", "SELECT 42 AS answer")
+    monkeypatch.setattr(queries, "ANSWER_WITHIN_S", 0.5)
+    with duckdb.connect() as connection:
+        server = QueryServer(connection, tmp_path / "logd.sock")
+        yield tmp_path / "logd.sock"
+        server.close()
+
+
+async def outcome(path: Path, question: Question) -> str | Answer:
+    try:
+        return await ask(path, question)
+    except LogdAwayError as error:
+        return str(error)
+
+
+def test_a_query_that_takes_too_long_is_ended(path: Path) -> None:
+    began = time.monotonic()
+    assert "took longer than 0.5 s" in str(asyncio.run(outcome(path, Question("slow", {"x": -1}))))
+    assert time.monotonic() - began < 2
+    assert asyncio.run(ask(path, Question("quick"))) == Answer(["answer"], [[42]])
+
+
+def test_one_more_than_four_is_told_so_at_once(path: Path) -> None:
+    with ExitStack() as silent:
+        for _ in range(AT_ONCE):
+            connection = silent.enter_context(socket.socket(socket.AF_UNIX))
+            connection.connect(str(path))
+        with pytest.raises(LogdAwayError, match="4 queries are running"):
+            asyncio.run(ask(path, Question("quick")))
+        time.sleep(0.6)  # they have not asked in time
+        assert asyncio.run(ask(path, Question("quick"))).rows == [[42]]
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"\0", LENGTH.pack(1 << 30), LENGTH.pack(3) + b"\xc1\xc1\xc1"]
+)
+def test_nonsense_is_answered_and_does_no_harm(path: Path, sent: bytes) -> None:
+    for _ in range(AT_ONCE + 1):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(2)
+            assert b"no question" in connection.recv(1000) or sent == b""
+    assert asyncio.run(ask(path, Question("quick"))).rows == [[42]]
+
+
+def test_a_socket_left_by_a_killed_logd_is_replaced(path: Path, tmp_path: Path) -> None:
+    del path
+    left = tmp_path / "left.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(left))
+    with duckdb.connect() as connection:
+        server = QueryServer(connection, left)
+        assert asyncio.run(ask(left, Question("quick"))).rows == [[42]]
+        server.close()
+    assert not left.exists()
