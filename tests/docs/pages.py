@@ -11,7 +11,9 @@ from typing import Final
 import click
 
 import events.base
+import events.nodes
 import events.requests
+import events.system
 from events.catalogue import Entry, catalogue, describe, values
 from events.codec import KINDS
 from herd.cli import COMMANDS, group
@@ -23,10 +25,11 @@ MADE: Final = "<!-- Made by `python -m tests.docs` from {}; edits are lost. -->"
 WIDTH: Final = 80
 CORES: Final = "cores - 1"
 
+REQUESTS: Final = events.requests.__name__
 ROOMS: Final = {
-    "events.requests": "Requests",
-    "events.nodes": "Nodes",
-    "events.system": "herd itself",
+    REQUESTS: "Requests",
+    events.nodes.__name__: "Nodes",
+    events.system.__name__: "herd itself",
 }
 
 
@@ -48,11 +51,10 @@ def events_page() -> str:
         "Events",
         "`events/`",
         "Everything that happened, in the past tense. One event is one line of the journal, and one"
-        " row of the table `events` (`herd sql`). A field that holds its default is not stored.",
+        " row of the table `events` (`herd sql`). A field that holds its default may be left out.",
         [
             "## The envelope",
-            "Every line begins with these, and with `k`, the kind. `v`, its version, is 1 where "
-            + "it is missing.",
+            "Every line begins with these, and `k`, the kind. `v`, its version, is 1 if not there.",
             _fields(describe(events.base.Recorded), without="event"),
             *(part for module, title in ROOMS.items() for part in _room(module, title)),
             "## Values inside events",
@@ -65,7 +67,7 @@ def events_page() -> str:
 
 def _room(module: str, title: str) -> Iterator[str]:
     yield f"## {title}"
-    if module == "events.requests":
+    if module == REQUESTS:
         yield (
             "The usual order: [request_received](#request_received), "
             "[request_dispatched](#request_dispatched), [request_completed](#request_completed). "
