@@ -310,7 +310,7 @@ def test_nodes_are_as_the_log_last_said(ask: Ask) -> None:
 
 
 def test_queue_depth_counts_whoever_has_no_slot(ask: Ask) -> None:
-    depths = ask(f"SELECT waiting FROM queue_depth WHERE model = '{CHAT}' ORDER BY seq")  # noqa: S608
+    depths = ask(f"SELECT waiting FROM queue_depth WHERE model = '{CHAT}' ORDER BY seq")  # noqa: S608 (ours)
     assert [depth for (depth,) in depths] == [
         *(1, 0, 1, 0),  # retried: waits twice
         *(1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0),
