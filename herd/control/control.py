@@ -7,6 +7,7 @@ import os
 import socket
 
 from events import (
+    ActorFailed,
     ConfigurationLoaded,
     ControlStarted,
     ControlStopped,
@@ -34,7 +35,7 @@ from herd.control.view import view_of
 from herd.journal.segments import Journal
 from herd.link.server import LinkServer
 from herd.mdns import Advertisement, MdnsError, advertise, balancer_name
-from herd.probe import Prober
+from herd.probe import Pace, Prober
 from herd.tasks import spawn
 from herd.version import version
 
@@ -65,11 +66,15 @@ class Control:
         self._link = LinkServer(self._epoch, last_n, self._put)
         self._engine.link = self._link
         self._engine.observe.append(self._recorded)
-        self._prober = Prober(self._put)
+        self._prober = Prober(self._put, _pace(self._settings))
         self._expected = 0
+        """Fronts that grants wait for; 0 until `recover` says it."""
+        self._greeted = 0
+        """`seq` of the last front's word on what it carries."""
         self._all_here = asyncio.Event()
         self._advertising: asyncio.Task[None] | None = None
         self._advertisement: Advertisement | None = None
+        self._recovered = False
         self._dirty = True
         self._stopping = False
 
@@ -98,10 +103,13 @@ class Control:
     async def recover(self, fronts: int) -> None:
         """Let grants begin, once that many fronts are here or have had their time."""
         self._expected = fronts
+        if self._engine.state.epoch == self._epoch and self._connected() >= fronts:
+            self._all_here.set()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._all_here.wait(), FRONTS_WAIT_S)
         waited_s = self._loop.time() - self._started
         self._put(RecoveryEnded(fronts=self._connected(), waited_s=waited_s))
+        self._recovered = True
 
     async def fronts_left(self, within_s: float) -> None:
         """Wait for the fronts, whose last facts belong in the journal; at most so long."""
@@ -149,14 +157,19 @@ class Control:
             case NodeDiscovered(node_id=node_id, url=url, origin=origin):
                 self._watch(node_id, url, agentless=origin != "agent")
             case NodeMoved(node_id=node_id, url=url):
-                node = self._engine.state.nodes[node_id]
-                self._watch(node_id, url, agentless=node.origin != "agent")
+                node = self._engine.state.nodes.get(node_id)  # it may be forgotten already
+                if node is not None:
+                    self._watch(node_id, url, agentless=node.origin != "agent")
             case NodeForgotten(node_id=node_id):
                 self._prober.forget(node_id)
             case NodeDegraded(node_id=node_id):
                 self._prober.refresh(node_id)
-            case FrontConnected() if self._connected() >= self._expected:
-                self._all_here.set()
+            case FrontConnected():
+                self._greeted = record.seq
+                if 0 < self._expected <= self._connected():
+                    self._all_here.set()
+            case ActorFailed(failed_seq=seq, front_src=src) if seq == self._greeted:
+                self._link.cut(src)  # it comes again, with all that it carries
             case RequestDispatched(node_id=node_id, cold=True):
                 self._prober.expect_load(node_id)
             case _:
@@ -169,6 +182,8 @@ class Control:
         if not self._stopping:
             self._loop.call_later(TIMER_S, self._timer)
             self._put(TimerFired())
+            if self._recovered and self._engine.state.recovering:
+                self._put(RecoveryEnded(fronts=self._connected()))  # an actor failed to hear it
 
     def _show(self) -> None:
         if not self._stopping:
@@ -176,6 +191,13 @@ class Control:
             if self._dirty:
                 self._dirty = False
                 self._link.show(view_of(self._engine.state, recording=self._engine.recording))
+
+
+def _pace(settings: Settings) -> Pace:
+    """Return when an agent's silence is worth a word: when it counts, a few times until then."""
+    between_s = settings.offline_after_s - settings.degraded_after_s
+    every_s = max(TIMER_S, min(Pace().silent_every_s, between_s / 3))
+    return Pace(silent_after_s=settings.degraded_after_s, silent_every_s=every_s)
 
 
 def _configured(address: NodeAddress) -> NodeConfigured:

@@ -64,6 +64,11 @@ class Engine:
         """Whether what happens is written down."""
         return self._journal.recording
 
+    @property
+    def busy(self) -> bool:
+        """Whether facts wait to be handled."""
+        return bool(self._facts)
+
     def start(self) -> None:
         """Begin a segment if there is none, and keep the journal safe in the background."""
         self._rotate_if_due()
@@ -104,7 +109,7 @@ class Engine:
             if n:
                 heard[src] = n
             now_us = self._clock.now_us()
-            if matters(self.state, event, now_us):
+            if self._matters(event, now_us):
                 outcome = run(self.state, self._stage.deliver, event, now_us, (src, n))
                 records += outcome.records
                 sends += outcome.sends
@@ -121,9 +126,16 @@ class Engine:
             self._scheduled = True
             self._loop.call_soon(self._tick)
 
+    def _matters(self, event: Event, now_us: int) -> bool:
+        try:
+            return matters(self.state, event, now_us)
+        except Exception:  # noqa: BLE001 (a raise in the core is an outcome, here too)
+            _log.exception("cannot tell whether %s matters", type(event).__name__)
+            return True  # the actors then say what they cannot do with it
+
     def _write(self, records: list[Recorded]) -> None:
         if not self._journal.recording:
-            self._lost_events += len(records)
+            self._lose(records)
             return
         try:
             self._journal.append(records)
@@ -131,9 +143,13 @@ class Engine:
             self._stopped_recording(error, records[error.written :])
 
     def _stopped_recording(self, error: JournalError, lost: list[Recorded]) -> None:
-        self._lost_from = lost[0].seq if lost else self.state.seq + 1
-        self._lost_events = len(lost)
+        self._lose(lost)
         _log.critical("serving unrecorded: %s; %s", error.what, error.next_step)
+
+    def _lose(self, records: list[Recorded]) -> None:
+        if not self._lost_from:
+            self._lost_from = records[0].seq if records else self.state.seq + 1
+        self._lost_events += len(records)
 
     def _rotate_if_due(self) -> None:
         if not self._journal.needs_rotation:
@@ -153,13 +169,21 @@ class Engine:
         if self._journal.recording:
             return
         head = head_of_segment(self.state, self._clock.now_us())
+        why = self._journal.error
         try:
             self._journal.resume(head)
         except JournalError:
             return
         fold_envelope(self.state, head)
         _log.warning("recording again; %d events were not recorded", self._lost_events)
-        self.put(RecordingResumed(lost_from=self._lost_from, lost_events=self._lost_events))
+        self.put(
+            RecordingResumed(
+                lost_from=self._lost_from or head.seq,
+                lost_events=self._lost_events,
+                error="" if why is None else why.what,
+            )
+        )
+        self._lost_from = self._lost_events = 0
 
     def _sync_soon(self) -> None:
         if self._finished:
