@@ -7,7 +7,9 @@ means carry it: where there is no death signal, the pipe from the supervisor sti
 import asyncio
 import contextlib
 import ctypes
+import multiprocessing
 import os
+import platform as _platform
 import signal
 import socket
 import sys
@@ -59,6 +61,11 @@ def run_loop(main: Coroutine[Any, Any, T], *, fast: bool = True) -> T:
         return runner.run(main)
 
 
+def name() -> str:
+    """Return what the system calls itself: Linux, Darwin or Windows."""
+    return _platform.system()
+
+
 def core_count() -> int:
     """Return the cores that this process may use."""
     if sys.platform == "linux":
@@ -72,6 +79,14 @@ def default_workers() -> int:
 
 
 # Processes
+
+
+def pipe(*, duplex: bool = True) -> tuple[Connection, Connection]:
+    """Return both ends of a pipe that a child can inherit; the first reads, if only one can."""
+    here: Any  # Windows has a type of its own, which does the same
+    there: Any
+    here, there = multiprocessing.get_context("spawn").Pipe(duplex)
+    return here, there
 
 
 def set_title(name: str) -> None:
@@ -174,6 +189,27 @@ def bind_shared(bound: socket.socket, address: Address) -> None:
         except OSError:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(address)
+
+
+# Unix sockets
+
+
+def bind_unix(path: Path) -> socket.socket:
+    """Return a socket at this path, in place of what a killed process left, for its owner only."""
+    if sys.platform == "win32":
+        raise OSError("this system has no Unix sockets for asyncio")
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound.bind(str(path))
+    path.chmod(0o600)
+    return bound
+
+
+async def open_unix(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a socket at this path."""
+    if sys.platform == "win32":
+        raise OSError("this system has no Unix sockets for asyncio")
+    return await asyncio.open_unix_connection(str(path))
 
 
 # Files

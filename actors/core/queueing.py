@@ -41,6 +41,12 @@ NAME = "queue"
 HOLD = ""
 """The queue of requests whose model no node of the fleet was ever seen to have."""
 
+BUSY = 503
+"""A node's word that it has no room; passed on, since another try may find some."""
+
+BAD_GATEWAY = 502
+"""What any other failure of the last node becomes."""
+
 OF_ONE_MODEL: tuple[type[Event], ...] = (
     RequestReceived,
     RequestDispatched,
@@ -240,8 +246,9 @@ def _next_attempt(state: State, request: Request, event: AttemptFailed) -> list[
     ]
     if request.attempt <= state.settings.max_retries and others:
         return []
-    status = 503 if event.status == 503 else 502  # noqa: PLR2004 (busy stays busy)
-    wait_s = retry_after_s(state, request.model) if status == 503 else 0  # noqa: PLR2004
+    busy = event.status == BUSY
+    status = BUSY if busy else BAD_GATEWAY
+    wait_s = retry_after_s(state, request.model) if busy else 0
     return [
         RequestFailed(
             request_id=request.request_id,

@@ -78,7 +78,8 @@ def audience(state: State, event: Event) -> Iterable[Address]:
 
 
 def _queues(state: State) -> Iterator[Address]:
-    yield from [("queue", key) for key in queueing.keys(state)]
+    for key in queueing.keys(state):
+        yield ("queue", key)
 
 
 def _hearers(kind: type[Event]) -> tuple[list[Address], str, list[Address]]:

@@ -17,6 +17,7 @@ import psutil
 from events import NodeFacts
 from herd.agent.payload import GIB, Cpu, Memory
 from herd.config import OLLAMA_PORT, normalised_url
+from herd.platform import name as system_name
 from herd.version import version
 
 DEFAULT_OLLAMA = f"http://localhost:{OLLAMA_PORT}"
@@ -41,7 +42,7 @@ def machine_facts(environment: Mapping[str, str] = os.environ) -> NodeFacts:
         vram_bytes=vram_bytes(),
         memory_bytes=psutil.virtual_memory().total,
         cores=psutil.cpu_count(logical=False) or os.cpu_count() or 0,
-        arch=arch_name(platform.system(), platform.machine()),
+        arch=arch_name(system_name(), platform.machine()),
         chip=_chip(),
     )
 
@@ -108,10 +109,10 @@ class _Nvml(Protocol):
     """What is used of nvidia-ml-py, which is not typed."""
 
     def nvmlInit(self) -> None: ...  # noqa: N802 (its names)
-    def nvmlShutdown(self) -> None: ...  # noqa: N802
-    def nvmlDeviceGetCount(self) -> int: ...  # noqa: N802
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> object: ...  # noqa: N802
-    def nvmlDeviceGetMemoryInfo(self, handle: object) -> _GpuMemory: ...  # noqa: N802
+    def nvmlShutdown(self) -> None: ...  # noqa: N802 (the library's own)
+    def nvmlDeviceGetCount(self) -> int: ...  # noqa: N802 (the same)
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> object: ...  # noqa: N802 (the same)
+    def nvmlDeviceGetMemoryInfo(self, handle: object) -> _GpuMemory: ...  # noqa: N802 (the same)
 
 
 def _nvidia_library() -> int:

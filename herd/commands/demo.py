@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import click
@@ -33,9 +33,7 @@ REAL_TOKENS = 48
 @click.option("--data-dir", help="Keep the log here; else it is temporary.")
 @click.option("--real", is_flag=True, help="Two nodes with a real small model (make real).")
 @click.option("--rate", type=float, help="Sample requests a second; 0 sends none.")
-@click.option(
-    "--time-scale", type=float, default=4.0, show_default=True, help="Of simulated time."
-)
+@click.option("--time-scale", type=float, default=4.0, show_default=True, help="Of simulated time.")
 @click.option("--seconds", type=float, default=0.0, help="End by itself after so long.")
 def command(  # noqa: PLR0913 (one parameter an option)
     *,
@@ -92,7 +90,7 @@ async def _run(plan: Plan, console: Console, *, time_scale: float, real: bool) -
 
 
 @contextlib.contextmanager
-def _directory(data_dir: str | None) -> Iterator[str]:
+def _directory(data_dir: str | None) -> Generator[str]:
     if data_dir is not None:
         yield str(Path(data_dir).expanduser())
         return

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import msgspec
 from rich.console import Console
@@ -85,7 +85,7 @@ async def run_demo(plan: Plan, nodes: list[NodeProcess], console: Console) -> Ou
 @contextlib.asynccontextmanager
 async def _balancer(
     settings: Settings, nodes: list[NodeProcess], url: str
-) -> AsyncIterator[Process]:
+) -> AsyncGenerator[Process]:
     arguments = ["--host", settings.host, "--port", str(settings.port), "--no-mdns"]
     arguments += ["--data-dir", settings.data_dir, "--workers", str(settings.workers)]
     for node in nodes:

@@ -12,6 +12,7 @@ from actors.core.commands import Send
 from events import Event, FrontLost, Source
 from herd.link.frames import Frames
 from herd.link.messages import PROTOCOL, Ack, Fact, FromFront, Hello, View, Welcome
+from herd.platform import bind_unix
 
 _log = logging.getLogger("herd.link")
 _encoder = msgspec.msgpack.Encoder()
@@ -19,15 +20,6 @@ _decoder = msgspec.msgpack.Decoder(list[FromFront])
 
 Put = Callable[[Event, Source, int], None]
 """Takes a fact with its reporter and the reporter's counter into the run queue."""
-
-
-def _bound(path: Path) -> socket.socket:
-    """Return a Unix socket at this path that only its owner may reach."""
-    path.unlink(missing_ok=True)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.bind(str(path))
-    path.chmod(0o600)
-    return sock
 
 
 class LinkServer:
@@ -56,7 +48,7 @@ class LinkServer:
     async def listen(self, path: Path) -> None:
         """Take fronts that connect to this socket."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(self._made, sock=_bound(path), backlog=64)
+        self._server = await loop.create_unix_server(self._made, sock=bind_unix(path), backlog=64)
 
     async def adopt(self, sock: socket.socket) -> None:
         """Take a front that lives in this process, over a socket pair."""

@@ -155,8 +155,8 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.due = None
-        alive_here, alive_there = self._spawn.Pipe()
-        ready_here, ready_there = self._spawn.Pipe(duplex=False)
+        alive_here, alive_there = platform.pipe()
+        ready_here, ready_there = platform.pipe(duplex=False)
         process = self._spawn.Process(
             target=child_main,
             name=child.spec.name,
