@@ -17,6 +17,7 @@ from herd.http import problems
 from herd.http.endpoints import catalogue, fleet
 from herd.http.endpoints.inference import Inference
 from herd.http.exchange import Exchange
+from herd.http.guard import from_here
 from herd.http.problems import JSON, JSON_UTF8, TEXT
 from herd.http.routes import MODEL_PREFIX, Handler, Routes
 from herd.ids import RequestIds
@@ -162,6 +163,10 @@ class Front:
         self._tell(exchange, fact, {"status": "ok", "node_status": status})
 
     def _drain(self, exchange: Exchange) -> None:
+        if not from_here(exchange):
+            text = "a node is drained from the balancer's own machine, or by its agent (SIGTERM)"
+            _say(exchange, 403, {"error": text})
+            return
         try:
             asked = msgspec.json.decode(exchange.request.body, type=_Drain)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

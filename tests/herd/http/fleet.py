@@ -211,7 +211,7 @@ async def fronting(control: Control, limits: Limits | None = None) -> AsyncGener
 def post(one: Client, path: str, body: bytes, *headers: bytes) -> None:
     lines = b"".join(header + b"\r\n" for header in headers)
     one.send(
-        b"POST %b HTTP/1.1\r\nHost: herd:11435\r\n%bContent-Length: %d\r\n\r\n%b"
+        b"POST %b HTTP/1.1\r\nHost: localhost:11435\r\n%bContent-Length: %d\r\n\r\n%b"
         % (path.encode(), lines, len(body), body)
     )
 

@@ -205,5 +205,7 @@ def test_a_node_can_be_drained(run: Run) -> None:
             assert b"the fleet has: studio" in body
             post(one, "/fleet/drain", b"[]")
             assert (await one.answer())[0].startswith(b"HTTP/1.1 400 ")
+            post(one, "/fleet/drain", b'{"node_id":"studio"}', b"X-Forwarded-For: 8.8.8.8")
+            assert (await one.answer())[0].startswith(b"HTTP/1.1 403 ")
 
     run(main())
