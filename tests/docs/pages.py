@@ -146,7 +146,9 @@ def commands_page() -> str:
         if name == "node":
             parts.append("`herd-node` is the same command.")
         parts += _variables(command(name))
-    return _page("Commands", "the commands' own help", "What `--help` says.", parts)
+    return _page(
+        "Commands", "the commands' own help", "What `--help`, or `-h`, says of each.", parts
+    )
 
 
 def command(name: str) -> click.Command:
@@ -165,9 +167,8 @@ def options(each: click.Command) -> Iterator[click.Option]:
 
 
 def _help(each: click.Command, name: str) -> str:
-    context = click.Context(
-        each, info_name=name, terminal_width=WIDTH, help_option_names=["-h", "--help"]
-    )
+    # Without its help option, which click makes once a process, by the names of the first caller.
+    context = click.Context(each, info_name=name, terminal_width=WIDTH, help_option_names=[])
     return f"```text\n{each.get_help(context).strip()}\n```"
 
 
