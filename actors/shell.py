@@ -49,8 +49,7 @@ class Mailroom:
     def post(self, actor: "LoopActor", envelope: Envelope) -> None:
         """Take one message for an actor; on the owner's thread it is handled at once."""
         inside = threading.get_ident() == self._owner
-        stopping = isinstance(envelope.message, messages._ActorStop)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] (the one file)
-        if inside and envelope.reply_to is not None and not stopping:
+        if inside and envelope.reply_to is not None and not _stops(envelope):
             raise RuntimeError(
                 f"ask({actor}) on the loop that {actor} lives on would wait for ever"
             )
@@ -79,6 +78,10 @@ class Mailroom:
         if raised is not None:
             raise raised
         return followed
+
+
+def _stops(envelope: Envelope) -> bool:
+    return isinstance(envelope.message, messages._ActorStop)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] (the one file)
 
 
 class _Inbox:
@@ -150,6 +153,11 @@ class CoreActor(LoopActor):
         super().__init__(mailroom)
         self.state = state
         self.address = address
+
+    def _handle_receive(self, message: Any) -> Any:  # noqa: ANN401 (pykka's signature)
+        if isinstance(message, Recorded):  # nearly always; pykka looks for its own kinds first
+            return self.on_receive(message)
+        return super()._handle_receive(message)
 
     def on_receive(self, message: Recorded) -> None:
         """Step the core by one record."""

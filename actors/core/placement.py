@@ -82,9 +82,9 @@ def usable(state: State, request: Request) -> list[Node]:
         and (request.v1 or node.facts.dialect == "ollama")
         and _circuit_lets(node, request.model)
     ]
-    nodes.sort(key=_node_id)
-    healthy = [node for node in nodes if node.health == "healthy"]
-    return healthy or nodes
+    if len(nodes) > 1:
+        nodes.sort(key=_node_id)
+    return [node for node in nodes if node.health == "healthy"] or nodes
 
 
 def free(node: Node, request: Request) -> bool:

@@ -225,7 +225,7 @@ def _watch_hold(state: State, model: str, now_us: int) -> None:
 def _admission(state: State, request: Request) -> list[Command]:
     model = request.model
     now_us = state.recorded_at
-    if state.settled() and not any(node.has(model) for node in state.nodes.values()):
+    if not any(node.has(model) for node in state.nodes.values()) and state.settled():
         return _reject(state, request, 404, "unknown_model", now_us)
     settings = state.settings
     if len(state.lines[model].waiting) > settings.max_queue or (

@@ -119,6 +119,8 @@ def proposals(state: State, now_us: int) -> list[Command]:
 
 def _answer(state: State, record: Recorded) -> list[Command]:
     match record.event:
+        case RequestReceived() | RequestCompleted():
+            return []
         case RequestDispatched(request_id=request_id):
             return _grant(state, state.requests[request_id], record.event)
         case (

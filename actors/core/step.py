@@ -1,6 +1,6 @@
 """One actor's reaction to one recorded event: the only loop shared by live, replay and what-if."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Literal, TypeAlias
 
@@ -20,6 +20,17 @@ _NODE_MONITOR: Address = ("node_monitor", "")
 _SCHEDULER: Address = ("scheduler", "")
 _REAPER: Address = ("reaper", "")
 
+_EVOLVE: dict[ActorName, Callable[[State, Recorded], None]] = {
+    "discovery": discovery.evolve,
+    "node_monitor": health.evolve,
+    "reaper": reaping.evolve,
+}
+_DECIDE: dict[ActorName, Callable[[State, Recorded], list[Command]]] = {
+    "discovery": discovery.decide,
+    "node_monitor": health.decide,
+    "reaper": reaping.decide,
+}
+
 
 def step(state: State, address: Address, record: Recorded, policy: Policy = place) -> list[Command]:
     """Fold a record into this actor's part of the state, and return what follows."""
@@ -29,32 +40,23 @@ def step(state: State, address: Address, record: Recorded, policy: Policy = plac
 
 def evolve(state: State, address: Address, record: Recorded) -> None:
     """Fold a record into this actor's part of the state."""
-    match address:
-        case ("discovery", _):
-            discovery.evolve(state, record)
-        case ("node_monitor", _):
-            health.evolve(state, record)
-        case ("queue", queue):
-            queueing.evolve(state, queue, record)
-        case ("scheduler", _):
-            scheduling.evolve(state, record)
-        case ("reaper", _):  # pragma: no branch (the last actor)
-            reaping.evolve(state, record)
+    name, queue = address
+    if name == "scheduler":
+        scheduling.evolve(state, record)
+    elif name == "queue":
+        queueing.evolve(state, queue, record)
+    else:
+        _EVOLVE[name](state, record)
 
 
 def decide(state: State, address: Address, record: Recorded, policy: Policy) -> list[Command]:
     """Return what follows from a record that this actor has folded."""
-    match address:
-        case ("discovery", _):
-            return discovery.decide(state, record)
-        case ("node_monitor", _):
-            return health.decide(state, record)
-        case ("queue", queue):
-            return queueing.decide(state, queue, record)
-        case ("scheduler", _):
-            return scheduling.decide(state, record, policy)
-        case ("reaper", _):  # pragma: no branch (the last actor)
-            return reaping.decide(state, record)
+    name, queue = address
+    if name == "scheduler":
+        return scheduling.decide(state, record, policy)
+    if name == "queue":
+        return queueing.decide(state, queue, record)
+    return _DECIDE[name](state, record)
 
 
 def audience(state: State, event: Event) -> Iterable[Address]:
