@@ -228,7 +228,7 @@ class Flight:
         return _FLEET_LINES % (
             b"" if grant is None else _VALUES[grant.node_id],
             _VALUES[self.asked.model],
-            _VALUES[self.model],
+            b"" if grant is None else _VALUES[self.model],
             max(0, self.tries - 1),
             0.0 if grant is None else grant.score,
             self.request_id.encode("ascii"),

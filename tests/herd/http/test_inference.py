@@ -155,6 +155,7 @@ def test_a_refusal_has_the_shape_of_its_family(
         else:
             assert b"Retry-After" not in head
         assert header(head, b"X-Fleet-Node") == b""
+        assert header(head, b"X-Fleet-Served-Model") == b"", "nobody served it"
         assert header(head, b"X-Herd-Request-Id") == asked.request_id.encode()
         assert control.kinds == ["RequestReceived"]
 
