@@ -9,6 +9,7 @@ from events import (
     NodeForgotten,
     NodeId,
     NodeMoved,
+    NodeSilent,
 )
 from tests.actors.cast import (
     MODEL,
@@ -120,3 +121,13 @@ def test_a_node_that_comes_back_still_has_what_ran_there() -> None:
 
 def test_word_about_an_unknown_node_is_dropped() -> None:
     assert book() >> probed("nobody", MODEL) << NOT_RECORDED
+
+
+def test_a_node_is_named_instead_of_an_agent_that_is_away() -> None:
+    away = book(heartbeat("tower", MODEL, url=url("studio")))
+    away.given(NodeSilent(node_id=nid("tower"), silent_s=31.0))
+    assert (
+        away
+        >> configured("studio")
+        << NodeDiscovered(node_id=nid("studio"), url=url("studio"), origin="flag")
+    )
