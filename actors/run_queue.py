@@ -59,7 +59,11 @@ def run(
         fold_envelope(state, record)
         state.pending = len(todo)
         for address in audience(state, event):
-            for command in _handled(deliver, address, record):
+            try:
+                commands = deliver(address, record)
+            except Exception as error:  # noqa: BLE001 (any raise is a recorded outcome: law 5)
+                commands = _failure(address, record, error)
+            for command in commands:
                 if isinstance(command, Send):
                     outcome.sends.append(command)
                 else:
@@ -92,20 +96,17 @@ def fold(state: State, record: Recorded) -> None:
             evolve(state, address, record)
 
 
-def _handled(deliver: Deliver, address: Address, record: Recorded) -> list[Command]:
-    try:
-        return deliver(address, record)
-    except Exception as error:  # noqa: BLE001 (any raise is a recorded outcome: law 5)
-        if isinstance(record.event, ActorFailed):
-            return []
-        name, queue = address
-        request_id: RequestId = getattr(record.event, "request_id", RequestId(""))
-        return [
-            ActorFailed(
-                actor=f"{name} {queue}".strip(),
-                failed_seq=record.seq,
-                error=f"{type(error).__name__}: {error}",
-                request_id=request_id,
-                front_src=record.src,
-            )
-        ]
+def _failure(address: Address, record: Recorded, error: Exception) -> list[Command]:
+    if isinstance(record.event, ActorFailed):
+        return []
+    name, queue = address
+    request_id: RequestId = getattr(record.event, "request_id", RequestId(""))
+    return [
+        ActorFailed(
+            actor=f"{name} {queue}".strip(),
+            failed_seq=record.seq,
+            error=f"{type(error).__name__}: {error}",
+            request_id=request_id,
+            front_src=record.src,
+        )
+    ]
