@@ -101,5 +101,5 @@ def test_the_picture_says_that_it_is_simulated() -> None:
 
     assert "simulated" in svg
     assert "http" not in re.sub(
-        r"http://(www\.w3\.org|127\.0\.0\.1)|https://www\.textualize", "", svg
+        r"http://(www\.w3\.org|localhost|127\.0\.0\.1)|https://www\.textualize", "", svg
     )

@@ -79,7 +79,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     directory = tmp_path_factory.mktemp("demo")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
-    arguments = ["--port", str(port), "--data-dir", str(directory), "--rate", "5"]
+    arguments = [
+        "--port",
+        str(port),
+        "--data-dir",
+        str(directory),
+        "--rate",
+        "5",
+        "--time-scale",
+        "50",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "herd", "demo", *arguments], stdout=subprocess.DEVNULL
     )
