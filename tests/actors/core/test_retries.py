@@ -90,6 +90,7 @@ def test_late_word_of_an_old_attempt_changes_nothing() -> None:
     )
     assert (held.node_id, held.lease, held.excluded) == ("mini", "1.2", ["studio"])
     assert retried.state.nodes[NodeId("studio")].circuits[MODEL].failures == 1
+    assert retried.state.nodes[NodeId("mini")].circuits == {}
     assert retried >> completed("r1", "mini", "1.2") >> completed("r1", "mini", "1.2")
     assert retried.state.nodes[NodeId("mini")].tallies[MODEL].completed == 1
 

@@ -18,10 +18,11 @@ from events import (
     RequestId,
     RequestReceived,
     Source,
+    TimerFired,
 )
 from herd.link import client as client_module
 from herd.link.client import LinkClient, LinkFullError
-from herd.link.messages import View
+from herd.link.messages import Fact, Hello, View
 from tests.conftest import Run
 from tests.herd.link.ends import SRC, WAIT_S, Control, following, pair, request, until
 
@@ -200,6 +201,7 @@ def test_what_was_written_but_never_acknowledged_is_not_doubled(
             await second.link.listen(path)
             await until(lambda: second.facts)
             assert second.facts == [(FrontConnected(front=1), SRC, 3)]
+            assert front.kept == 1, "the rest is known to be written"
             second.link.close()
 
     on_each_loop(play())
@@ -299,6 +301,23 @@ def test_a_frame_that_no_link_would_send_ends_the_link(on_each_loop: Run[Any]) -
         writer.write(b"\xff\xff\xff\xff")
         assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
         writer.close()
+
+    on_each_loop(play())
+
+
+def test_a_fact_that_comes_twice_counts_once(on_each_loop: Run[Any]) -> None:
+    async def play() -> None:
+        control = Control(last_n={SRC: 1})
+        ours, theirs = socket.socketpair()
+        await control.link.adopt(ours)
+        _, writer = await asyncio.open_connection(sock=theirs)
+        facts = [Fact(n, TimerFired()) for n in (1, 2, 2, 1, 3)]
+        body = msgspec.msgpack.encode([Hello(SRC, 1), *facts])
+        writer.write(len(body).to_bytes(4, "big") + body)
+        await until(lambda: len(control.facts) == 2)
+        assert [n for _, _, n in control.facts] == [2, 3]
+        writer.close()
+        await control.link.alone()
 
     on_each_loop(play())
 
