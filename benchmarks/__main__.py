@@ -13,7 +13,9 @@ def main() -> int:
     names = [word for word in told if not word.startswith("-")] or list(NAMES)
     unknown = [name for name in names if name not in NAMES]
     if unknown or "--help" in options or "-h" in options:
-        print(f"{__doc__}\nNames: {', '.join(NAMES)}. Options go to each; --quick is one short try.")
+        print(
+            f"{__doc__}\nNames: {', '.join(NAMES)}. Options go to each; --quick is one short try."
+        )
         return 2 if unknown else 0
     worst = 0
     for name in names:

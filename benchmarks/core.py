@@ -152,7 +152,9 @@ def best_s(rounds: int, once: Callable[[], float]) -> float:
     return min(times)
 
 
-def _request_s(nodes: int, at_once: int, deliver: Callable[[State], Deliver], requests: int) -> float:
+def _request_s(
+    nodes: int, at_once: int, deliver: Callable[[State], Deliver], requests: int
+) -> float:
     core = Core(nodes, 1024 if at_once == 1 else max(1, at_once // nodes // 2), deliver)
     serve(core, 500, at_once)
     began = perf_counter()

@@ -159,7 +159,9 @@ async def leaves(node: Node, url: str, mark: str, how: str, *, rudely: bool, lef
     waiter.leave(rudely=False)
 
 
-async def leaves_queue(node: Node, url: str, mark: str, *, rudely: bool, left_at: list[int]) -> None:
+async def leaves_queue(
+    node: Node, url: str, mark: str, *, rudely: bool, left_at: list[int]
+) -> None:
     """Leave while waiting behind another."""
     holder = await Client.ask(url, f"{mark}-a", stream=False)
     held = await node.arrival(f"{mark}-a")

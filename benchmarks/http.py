@@ -5,7 +5,6 @@ is that of the whole process tree, with what it puts off (herd's log) waited for
 """
 
 import argparse
-import asyncio
 import contextlib
 import statistics
 import tempfile
@@ -66,7 +65,9 @@ def _parts(target: Target) -> dict[str, float]:
     return {name: cpu_s(pid) for name, pid in target.herd.pids().items()}
 
 
-async def _small(target: Target, folder: Path, plan: Plan, direct: SmallFigures | None) -> SmallFigures:
+async def _small(
+    target: Target, folder: Path, plan: Plan, direct: SmallFigures | None
+) -> SmallFigures:
     if target.pid:
         await settled(target.pid)
     used_s = tree_cpu_s(target.pid)
@@ -105,7 +106,9 @@ async def _streams(target: Target, count: int, tokens: int) -> StreamFigures:
     )
 
 
-async def _proxies(stack: contextlib.AsyncExitStack, folder: Path, upstream: Target) -> list[Target]:
+async def _proxies(
+    stack: contextlib.AsyncExitStack, folder: Path, upstream: Target
+) -> list[Target]:
     """Start everything that stands in front of that upstream; say what cannot be had."""
     folder.mkdir(exist_ok=True)
     enter = stack.enter_async_context

@@ -115,7 +115,11 @@ class Client(asyncio.Protocol):
     """One client of one stream: counts lines and the time between arrivals."""
 
     def __init__(
-        self, head_and_body: bytes, tokens: int, gaps: "array.array[float]", ended: "asyncio.Future[str]"
+        self,
+        head_and_body: bytes,
+        tokens: int,
+        gaps: "array.array[float]",
+        ended: "asyncio.Future[str]",
     ) -> None:
         """Ask when connected; `ended` gets the error, or nothing."""
         self._request = head_and_body

@@ -98,7 +98,8 @@ def table(title: str, head: Sequence[str], rows: Sequence[Row]) -> str:
     lines = ["", f"**{title}**", ""]
     lines.append(_line(head, widths))
     lines.append(
-        "|" + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths))
+        "|"
+        + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths))
         + "|"
     )
     lines += [_line(row, widths) for row in texts]

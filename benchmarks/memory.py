@@ -61,7 +61,9 @@ async def idle(folder: Path, seconds: float) -> dict[str, Process]:
     return found
 
 
-async def slow_streams(folder: Path, count: int, tokens: int) -> tuple[dict[str, Process], list[str]]:
+async def slow_streams(
+    folder: Path, count: int, tokens: int
+) -> tuple[dict[str, Process], list[str]]:
     """Hold so many streams of a token a second; return the most that each process took."""
     most: dict[str, Process] = {}
 

@@ -235,9 +235,7 @@ async def ollama_herd(folder: Path, upstream: str) -> AsyncIterator[Target]:
     }
     url = f"http://127.0.0.1:{port}"
     command = [python, "-c", _LAUNCH, "--log-level", "CRITICAL"]
-    async with _running(
-        "ollama-herd", url, command, settings, ready="/fleet/status"
-    ) as target:
+    async with _running("ollama-herd", url, command, settings, ready="/fleet/status") as target:
         beats = spawn(_heartbeats(url, upstream), name="heartbeats")
         try:
             await asyncio.sleep(1.0)

@@ -182,7 +182,9 @@ class Stream(asyncio.Protocol):
     def _answer(self, path: str, body: bytes) -> None:
         assert self._transport is not None
         if path in PAGES:
-            self._transport.write(page(PAGES[path], b"text/plain" if path == "/" else b"application/json"))
+            self._transport.write(
+                page(PAGES[path], b"text/plain" if path == "/" else b"application/json")
+            )
         elif _WHOLE.search(body):
             self._transport.write(page(SMALL_ANSWER))
         else:

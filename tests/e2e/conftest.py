@@ -8,7 +8,7 @@ that several tests share is replayed at its end: not one decision may differ.
 import os
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -71,13 +71,26 @@ def _start_herds(
     return start
 
 
+HerdsOf = Callable[[str], AbstractContextManager[StartHerd]]
+
+
+@pytest.fixture(scope="session")
+def herds_of(composition: Composition, tmp_path_factory: pytest.TempPathFactory) -> HerdsOf:
+    """Give a fixture what starts the balancers that end with it."""
+
+    @contextmanager
+    def herds(name: str) -> Generator[StartHerd]:
+        with ExitStack() as stack:
+            yield _start_herds(stack, lambda: tmp_path_factory.mktemp(name), composition)
+
+    return herds
+
+
 @pytest.fixture
-def start_herd(
-    tmp_path_factory: pytest.TempPathFactory, composition: Composition
-) -> Iterator[StartHerd]:
+def start_herd(herds_of: HerdsOf) -> Iterator[StartHerd]:
     """Start balancers that end with the test."""
-    with ExitStack() as stack:
-        yield _start_herds(stack, lambda: tmp_path_factory.mktemp("herd"), composition)
+    with herds_of("herd") as start:
+        yield start
 
 
 @pytest.fixture
@@ -94,20 +107,16 @@ def start_nodes() -> Iterator[StartNodes]:
 def fleet() -> Iterator[Nodes]:
     """The three unequal nodes of the demo, fast, with short answers."""
     orders = [
-        msgspec.structs.replace(order, time_scale=50.0, answer_tokens=16)
-        for order in demo_orders()
+        msgspec.structs.replace(order, time_scale=50.0, answer_tokens=16) for order in demo_orders()
     ]
     with Nodes(*orders) as nodes:
         yield nodes
 
 
 @pytest.fixture(scope="session")
-def herd(
-    fleet: Nodes, composition: Composition, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Herd]:
+def herd(fleet: Nodes, herds_of: HerdsOf) -> Iterator[Herd]:
     """A balancer before the three unequal nodes."""
-    with ExitStack() as stack:
-        start = _start_herds(stack, lambda: tmp_path_factory.mktemp("fleet"), composition)
+    with herds_of("fleet") as start:
         shared = start(*fleet.flags(), wait_for=tuple(fleet.names))
         yield shared
         _ends_and_replays(shared)
@@ -131,11 +140,8 @@ def pair() -> Iterator[Nodes]:
 
 
 @pytest.fixture(scope="session")
-def _pair_herd(
-    pair: Nodes, composition: Composition, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Herd]:
-    with ExitStack() as stack:
-        start = _start_herds(stack, lambda: tmp_path_factory.mktemp("pair"), composition)
+def _pair_herd(pair: Nodes, herds_of: HerdsOf) -> Iterator[Herd]:
+    with herds_of("pair") as start:
         shared = start(
             *pair.flags(slots=1),
             wait_for=tuple(pair.names),

@@ -71,6 +71,14 @@ class Status(msgspec.Struct, kw_only=True):
         return {node.node_id for node in self.nodes if node.status == "online"}
 
     @property
+    def alive(self) -> set[str]:
+        return {node.node_id for node in self.nodes if node.status != "offline"}
+
+    @property
+    def draining(self) -> set[str]:
+        return {node.node_id for node in self.nodes if node.draining}
+
+    @property
     def waiting(self) -> dict[str, int]:
         """Requests without a slot, by model."""
         return {queue.model: queue.pending for queue in self.queues.values() if queue.pending}
@@ -133,6 +141,10 @@ class Program:
         """Tell it to end, and return its exit code."""
         if self._process.poll() is None:
             self.send(number)
+        return self.ends(within_s)
+
+    def ends(self, within_s: float = STOP_S) -> int:
+        """Wait for its end, and return its exit code."""
         try:
             code = self._process.wait(within_s)
         finally:

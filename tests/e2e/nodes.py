@@ -62,9 +62,7 @@ class Nodes:
         for_s: float = 0.0,
     ) -> None:
         """Make something go wrong on the named nodes, or on all."""
-        fault = Fault(
-            kind=kind, after_tokens=after_tokens, count=count, factor=factor, for_s=for_s
-        )
+        fault = Fault(kind=kind, after_tokens=after_tokens, count=count, factor=factor, for_s=for_s)
         self._tell(fault, *names)
 
     def heal(self, *names: str) -> None:

@@ -5,8 +5,8 @@ import http.client
 import msgspec
 import pytest
 
-from herd.simulator.fleet import NodeOrder
 from herd.simulator.faults import FaultKind
+from herd.simulator.fleet import NodeOrder
 from tests.e2e.conftest import TOKENS, StartHerd, StartNodes
 from tests.e2e.herds import Herd
 from tests.e2e.nodes import SIMULATED, SMALL, Nodes

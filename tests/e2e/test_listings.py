@@ -92,9 +92,7 @@ def test_head_is_get_without_a_body(herd: Herd, path: str) -> None:
 
 def test_other_paths_and_methods_are_refused_as_ollama_does(herd: Herd, fleet: Nodes) -> None:
     for path, method in (("/nope", "GET"), ("/api/chat", "GET"), ("/api/tags", "DELETE")):
-        ours, theirs = (
-            ask(url, path, method=method) for url in (herd.url, fleet.url("studio"))
-        )
+        ours, theirs = (ask(url, path, method=method) for url in (herd.url, fleet.url("studio")))
         assert (ours.status, ours.body) == (theirs.status, theirs.body)
 
 

@@ -125,9 +125,7 @@ def test_a_bad_body(herd: Herd, use: Use) -> None:
 def test_a_stream_that_dies_raises(pair_herd: Herd, pair: Nodes, use: Use) -> None:
     pair.fault("die", after_tokens=3)
     with pytest.raises(openai.APIError, match="node failed: "):
-        use(
-            pair_herd.url, "chat.completions.create", model=SMALL, messages=USER, stream=True
-        )
+        use(pair_herd.url, "chat.completions.create", model=SMALL, messages=USER, stream=True)
 
 
 @either

@@ -47,7 +47,7 @@ def test_more_requests_than_slots_are_all_answered_in_order_of_admission(pair_he
             query = f"SELECT request_id FROM events WHERE kind = '{kind}' AND request_id IN ({ids}) ORDER BY seq"  # noqa: E501, S608 (a test's own words)
             return [row["request_id"] for row in pair_herd.sql(query)]
 
-        assert until(lambda: len(order("request_completed")) == MOST_WAITING, 3.0)  # noqa: B023 (at once)
+        assert until(lambda: len(order("request_completed")) == MOST_WAITING, 3.0)
         assert order("request_dispatched") == order("request_received")
         assert len(order("request_queued")) >= MOST_WAITING - 2 - 1
 
@@ -128,7 +128,10 @@ def test_nobody_is_held_for_ever(pair_herd: Herd, pair: Nodes) -> None:
         paths = ("/api/chat", "/v1/chat/completions")
         native, openai = pool.map(lambda path: ask(pair_herd.url, path, chat(SMALL)), paths)
     assert HOLD_S - 0.1 <= time.monotonic() - began < HOLD_S + 1.5
-    for refused, text in ((native, native.json["error"]), (openai, openai.json["error"]["message"])):
+    for refused, text in (
+        (native, native.json["error"]),
+        (openai, openai.json["error"]["message"]),
+    ):
         assert refused.status == 503
         assert int(refused.headers["retry-after"]) >= 1
         assert text.startswith("no node online: run `herd node`")

@@ -56,9 +56,13 @@ class Call:
         )
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         self._response: http.client.HTTPResponse | None = None
-        self._connection.request(
-            method or ("GET" if body is None else "POST"), path, data, dict(headers)
-        )
+        try:
+            self._connection.request(
+                method or ("GET" if body is None else "POST"), path, data, dict(headers)
+            )
+        except BaseException:
+            self._connection.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
