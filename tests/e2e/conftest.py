@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -59,8 +60,8 @@ StartNodes = Callable[..., Nodes]
 def _start_herds(
     stack: ExitStack, directory: Callable[[], Path], composition: Composition
 ) -> StartHerd:
-    def start(*nodes: str, wait_for: tuple[str, ...] = (), **options: object) -> Herd:
-        herd = Herd(directory(), composition, nodes, **options)  # type: ignore[arg-type]  # as given
+    def start(*nodes: str, wait_for: tuple[str, ...] = (), **options: Any) -> Herd:
+        herd = Herd(directory(), composition, nodes, **options)
         _LIVING.append(herd)
         stack.callback(_LIVING.remove, herd)
         stack.callback(herd.clear)
@@ -166,7 +167,8 @@ def _both_serve(herd: Herd) -> bool:
     """Have each node of the pair serve a request, so that its past failures count no more."""
     body = {**chat(SMALL), "options": {"num_predict": 5}}
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda _: ask(herd.url, "/api/chat", body), range(2)))
+        asked = [pool.submit(ask, herd.url, "/api/chat", body) for _ in range(2)]
+        answers = [each.result() for each in asked]
     return len({answer.node for answer in answers}) == 2
 
 

@@ -37,6 +37,7 @@ class Client(asyncio.Protocol):
             self._transport.write(self._crowd.request)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        del exc
         self._crowd.lost += 1
 
 
@@ -78,7 +79,9 @@ class Crowd:
         parts = urlsplit(self._url)
         loop = asyncio.get_running_loop()
         for number in range(self._size):
-            await loop.create_connection(lambda: Client(self), parts.hostname, parts.port)
+            await loop.create_connection(
+                lambda: Client(self), parts.hostname or "", parts.port or 0
+            )
             if number % 50 == 0:
                 await asyncio.sleep(0)
 

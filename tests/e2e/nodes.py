@@ -1,6 +1,7 @@
 """Simulated nodes as processes, for tests that are not coroutines."""
 
 import asyncio
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -81,7 +82,7 @@ class Nodes:
 
         self._runner.run(tell())
         for name in names or self.names:
-            assert until(lambda url=self.url(name): _has(url, fault.kind), 10.0), (  # type: ignore[misc]  # of this turn
+            assert until(partial(_has, self.url(name), fault.kind), 10.0), (
                 f"{name} does not take the fault {fault.kind}"
             )
 

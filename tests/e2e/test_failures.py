@@ -61,9 +61,11 @@ def test_an_event_stream_that_dies_ends_with_an_error_and_never_cleanly(
 ) -> None:
     pair.fault("die", after_tokens=5)
     lines: list[bytes] = []
-    with Call(pair_herd.url, path, {**chat(SMALL, stream=True), "prompt": "why?"}) as call:
-        with pytest.raises((http.client.HTTPException, ConnectionError)):
-            lines.extend(call.lines())
+    with (
+        Call(pair_herd.url, path, {**chat(SMALL, stream=True), "prompt": "why?"}) as call,
+        pytest.raises((http.client.HTTPException, ConnectionError)),
+    ):
+        lines.extend(call.lines())
     events = [line.removeprefix(b"data: ") for line in lines if line.strip()]
     assert len(events) == 6
     error = msgspec.json.decode(events[-1])["error"]

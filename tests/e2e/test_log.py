@@ -16,7 +16,7 @@ from tests.e2e.wire import Answer, Call, ask, chat
 
 WITHIN_S = 2.0
 
-ASKED = [
+ASKED: list[tuple[str, dict[str, Any]]] = [
     *[("/api/chat", chat(SMALL)), ("/api/chat", chat(MIDDLE, stream=True))] * 8,
     *[("/v1/chat/completions", chat(BIG))] * 3,
     *[("/api/embed", {"model": EMBED, "input": "x"})] * 3,
@@ -33,7 +33,8 @@ print(json.dumps(log.execute("SELECT request_id, status FROM requests").fetchall
 
 def traffic(herd: Herd) -> list[Answer]:
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(lambda asked: ask(herd.url, *asked), ASKED))
+        asked = [pool.submit(ask, herd.url, path, body) for path, body in ASKED]
+        return [each.result() for each in asked]
 
 
 def in_list(answers: list[Answer]) -> str:

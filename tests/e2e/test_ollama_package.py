@@ -1,8 +1,8 @@
 """The real `ollama` package talks to herd as it talks to Ollama."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import ollama
 import pytest
@@ -38,7 +38,7 @@ def use_async(url: str, method: str, *arguments: object, **named: object) -> Any
         finally:
             await client.close()
 
-    return asyncio.run(cast("Coroutine[Any, Any, Any]", main()))
+    return asyncio.run(main())
 
 
 either = pytest.mark.parametrize("use", [use, use_async], ids=["sync", "async"])

@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
 from herd.simulator.fleet import NodeOrder
 from tests.e2e.conftest import HOLD_S, MOST_WAITING, StartHerd, StartNodes
-from tests.e2e.herds import Herd, until
+from tests.e2e.herds import Herd, Status, until
 from tests.e2e.nodes import BIG, MIDDLE, SMALL, Nodes
 from tests.e2e.wire import JSON, Answer, Call, ask, chat
 
@@ -27,13 +28,18 @@ def fill(herd: Herd, calls: ExitStack, count: int, model: str = SMALL) -> list[C
     for number in range(1, count + 1):
         call = Call(herd.url, "/api/chat", chat(model, stream=True))
         made.append(calls.enter_context(call))
-        herd.until(lambda s, n=number: s.in_flight + sum(s.waiting.values()) == n)  # type: ignore[misc]  # of this turn
+        herd.until(partial(_holds, number))
     return made
+
+
+def _holds(count: int, status: Status) -> bool:
+    return status.in_flight + sum(status.waiting.values()) == count
 
 
 def many(herd: Herd, count: int, model: str = SMALL) -> list[Answer]:
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(lambda _: ask(herd.url, "/api/chat", chat(model)), range(count)))
+        asked = [pool.submit(ask, herd.url, "/api/chat", chat(model)) for _ in range(count)]
+        return [each.result() for each in asked]
 
 
 def test_more_requests_than_slots_are_all_answered_in_order_of_admission(pair_herd: Herd) -> None:
@@ -126,7 +132,8 @@ def test_nobody_is_held_for_ever(pair_herd: Herd, pair: Nodes) -> None:
     began = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
         paths = ("/api/chat", "/v1/chat/completions")
-        native, openai = pool.map(lambda path: ask(pair_herd.url, path, chat(SMALL)), paths)
+        asked = [pool.submit(ask, pair_herd.url, path, chat(SMALL)) for path in paths]
+        native, openai = (each.result() for each in asked)
     assert HOLD_S - 0.1 <= time.monotonic() - began < HOLD_S + 1.5
     for refused, text in (
         (native, native.json["error"]),

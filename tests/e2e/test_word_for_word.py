@@ -97,7 +97,7 @@ def test_the_screen_says_simulated_and_what_to_try(demo: Program) -> None:
 def test_ctrl_c_ends_all_of_it(demo: Program, temporary: Path) -> None:
     everyone = demo.family()
     assert len(everyone) >= 6  # itself, three nodes, the supervisor and its children
-    assert [each.name for each in os.scandir(temporary)][0].startswith("herd-demo-")
+    assert next(each.name for each in os.scandir(temporary)).startswith("herd-demo-")
     began = time.monotonic()
     demo.send(signal.SIGINT)
     assert demo.ends(10.0) == 0
