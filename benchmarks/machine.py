@@ -24,7 +24,7 @@ from herd import clock
 from herd.platform import core_count
 from herd.version import version
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 Row: TypeAlias = Sequence[str | float]
 
 RESULTS = Path(__file__).parent / "results"

@@ -172,7 +172,7 @@ def _bind(state: State, line: Line, now_us: int, policy: Policy) -> list[Command
                     more=choice.more,
                     draw=choice.draw,
                     cold=choice.cold,
-                    probing=slots.in_flight > 0 and probing(slots),
+                    probing=probing(slots),
                 )
             ]
         for node in usable(state, request):
@@ -274,7 +274,7 @@ def _free(state: State, request: Request, now_us: int, *, failed: bool) -> None:
     """Take a request off its node, without evidence for its slots."""
     node = state.nodes.get(request.node_id)
     if node is not None and request.lease:
-        released(_slots(node, request.model), now_us)
+        released(_slots(node, request.model), now_us, request.turn)
         node.in_flight -= 1
         if failed:
             _tally(node, request.model).failed += 1
@@ -333,7 +333,7 @@ def _listen(state: State, event: StreamStarted | StreamsProgressed, now_us: int)
         if request is not None and request.lease == event.lease:
             node = state.nodes.get(request.node_id)
             if node is not None:
-                first_byte(_slots(node, request.model), now_us, request.turn, event.ttft_s)
+                request.turn = first_byte(_slots(node, request.model), now_us, request.turn)
         return
     for request_id, tokens in event.progress:
         request = state.requests.get(request_id)

@@ -4,11 +4,12 @@ The limit starts at 2. While requests wait and all slots are used it grows as TC
 x2, from 16 on x4 until the first failure; a failed trial steps back and is repeated after 60 s.
 A trial is judged by the earliest of two kinds of evidence:
 
-* *Overlap* (streams; answers of unequal length). A node that serves P at once starts requests in
-  order, so one sent as the n-th in flight gets its first byte only when at most P - 1 of those
-  before it are still there. If k requests ended meanwhile, P >= n - k, whatever the lengths. It
-  must stand for some milliseconds, because an end may be reported after the start it allowed.
-  Overlap of 90 % of the limit proves the limit.
+* *Overlap* (streams; answers of unequal length). As many streams as have begun are served at once.
+  And a node that serves P at once starts requests in order, so one that was sent when n were there
+  gets its first byte only when at most P - 1 of those are still there: if k requests ended
+  meanwhile, P > n - k, whatever the lengths. What is sent at nearly the same time may arrive in
+  any order, so such neighbours do not count. Overlap must stand for some milliseconds, because an
+  end may be reported after the start it allowed. 90 % of the limit prove the limit.
 * *Pace* (seconds in the node per token, of requests sent when the node was nearly full). By
   Little's law throughput is n / pace, so no window is needed. At an unchanged pace all n are
   served at once; a queue or a saturated GPU shows as a pace that rose by `slowdown`, and
@@ -34,6 +35,8 @@ LEAP = 8
 """Overlap alone may raise the limit this many times above the last measured pace..."""
 LEAP_US = 2_200_000
 """...in this time."""
+ORDER_US = 10_000
+"""Requests sent further apart than this reach a node in the order in which they were sent."""
 STAND_US, FIRST_US = 30_000, 100_000
 """How long an overlap must stand; the first one, which lets a node out of 2, longer."""
 CLEAN, CLEAN_FIRST = 1.33, 1.2
@@ -51,7 +54,7 @@ SURE = 16
 BRIEF_S = 1.25
 """Services up to here are judged by few: a thousand slots are to be found in 5 s."""
 ALONE = 3
-"""Requests sent alone in a trial of 1."""
+"""Requests sent alone in a trial of 1; the first ones of all report their first byte."""
 
 Reason: TypeAlias = Literal["trial", "held", "stepped_back"]
 
@@ -63,6 +66,10 @@ class Turn(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """In flight then, itself included."""
     freed: int
     """Ended before."""
+    last: int = 0
+    """In flight and ended when the sending that it was part of began: it arrived after those."""
+    began: bool = False
+    """Its first byte has come, and it is counted in `Slots.begun`."""
 
 
 class Pace(msgspec.Struct, gc=False):
@@ -109,6 +116,14 @@ class Slots(msgspec.Struct):
     """Fixed by a flag or an agent: never learned."""
     freed: int = 0
     """Requests that ended, in any way."""
+    begun: int = 0
+    """Requests in flight whose first byte has come."""
+    burst_us: int = -ORDER_US
+    """When the present sending began..."""
+    burst_last: int = 0
+    """...and what was in flight and ended then."""
+    rushed: int = 0
+    """Requests sent up to the first one of the last sending of several: it came in any place."""
     trial: bool = True
     """The limit is not proven."""
     mark: int = 0
@@ -140,16 +155,23 @@ class Slots(msgspec.Struct):
 
 def dispatched(s: Slots, now_us: int) -> Turn:
     """Take a slot; keep the answer with the lease."""
+    if now_us >= s.burst_us + ORDER_US:
+        s.burst_us, s.burst_last = now_us, s.in_flight + s.freed
+    else:
+        s.rushed = s.burst_last + 1
     s.in_flight += 1
     if not s.gate_us:
         s.gate_us = now_us + LEAP_US
-    return Turn(n=s.in_flight, freed=s.freed)
+    return Turn(n=s.in_flight, freed=s.freed, last=s.burst_last)
 
 
-def first_byte(s: Slots, now_us: int, turn: Turn, ttft_s: float) -> None:
-    """Note that an answer began: how many were there meanwhile says more than how long it took."""
-    del ttft_s
-    _claim(s, now_us, turn.n + turn.freed - s.freed, FIRST_US if s.limit <= START else STAND_US)
+def first_byte(s: Slots, now_us: int, turn: Turn) -> Turn:
+    """Note that an answer began; keep the answer in place of the turn."""
+    if not turn.began:
+        s.begun += 1
+    overlap = max(s.begun, turn.last - s.freed + 1)
+    _claim(s, now_us, overlap, FIRST_US if s.limit <= START else STAND_US)
+    return msgspec.structs.replace(turn, began=True)
 
 
 def progressed(s: Slots, now_us: int, turn: Turn, age_s: float, tokens: int) -> None:
@@ -162,24 +184,26 @@ def completed(  # noqa: PLR0913 - the fields of one fact, spread out
     s: Slots, now_us: int, turn: Turn, service_s: float, tokens: int, *, cold: bool = False
 ) -> None:
     """Note that a whole answer was served, and free its slot."""
-    released(s, now_us)
+    released(s, now_us, turn)
     if cold:
         s.clean_us = now_us
     elif service_s > 0 and _sent_us(now_us, service_s) >= s.clean_us:
-        _claim(s, now_us, turn.n + turn.freed - s.freed + 1, STAND_US)
+        _claim(s, now_us, turn.last - s.freed + 2, STAND_US)
         if _tells(s, now_us, turn, service_s):
             s.here.end(service_s, tokens)
-        elif turn.n <= s.held and (s.held == 1 or s.base.ended < ALONE):
+        elif _serves_base(s, turn):
             s.base.end(service_s, tokens)
 
 
-def released(s: Slots, now_us: int) -> None:
+def released(s: Slots, now_us: int, turn: Turn) -> None:
     """Free a slot: the request ended, in whatever way."""
     _settle(s, now_us)
     if s.in_flight:
         s.in_flight -= 1
         s.freed += 1
         s.claim = max(0, s.claim - 1)
+        if turn.began and s.begun:
+            s.begun -= 1
 
 
 def proposal(s: Slots, now_us: int, *, waiting: bool) -> tuple[int, Reason] | None:
@@ -235,8 +259,8 @@ def changed(s: Slots, now_us: int, slots: int, reason: Literal[Reason, "told"]) 
 
 
 def probing(s: Slots) -> bool:
-    """Whether requests sent now should report their first byte at once."""
-    return s.trial and not s.told
+    """Whether a request sent now should report its first byte at once: one event more."""
+    return s.trial and not s.told and (s.in_flight > 0 or s.freed < ALONE)
 
 
 def _sent_us(now_us: int, age_s: float) -> int:
@@ -253,6 +277,12 @@ def _tells(s: Slots, now_us: int, turn: Turn, age_s: float) -> bool:
     )
 
 
+def _serves_base(s: Slots, turn: Turn) -> bool:
+    """Whether a request was sent at the level below, and found no more than that at the node."""
+    known = s.held > 1 and s.base.ended >= ALONE
+    return turn.n <= s.held and turn.n + turn.freed != s.rushed and not known
+
+
 def _claim(s: Slots, now_us: int, overlap: int, stand_us: int) -> None:
     _settle(s, now_us)
     if overlap > max(s.claim, s.overlap):
@@ -265,8 +295,11 @@ def _settle(s: Slots, now_us: int) -> None:
 
 
 def _few(s: Slots) -> int:
-    """Return how many ends show a pace where services are alike."""
-    few = max(min(8, s.limit + 1), s.held + 1)
+    """Return how many ends show a pace where services are alike.
+
+    Of small levels a whole round: what arrived first ends first, and knows nothing of a queue.
+    """
+    few = max(min(8, s.limit + 1), s.limit if s.limit < MANY else s.held + 1)
     return few if _brief(s) else max(few, SURE)
 
 

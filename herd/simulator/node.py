@@ -142,10 +142,7 @@ class SimulatedNode:
 
     def dies(self, tokens: int) -> bool:
         """Return whether an answer with so many tokens is cut off now."""
-        if self._fault.kind != "die" or tokens < self._fault.after_tokens:
-            return False
-        self._hit()
-        return True
+        return self._fault.kind == "die" and tokens >= self._fault.after_tokens
 
     def ended(self, reply: Reply, how: End) -> None:
         """Count a reply that is over, and free what it held."""
@@ -155,6 +152,8 @@ class SimulatedNode:
         if how in {"cancelled", "failed"}:
             self.engine.cancel(job)
         self._count(how)
+        if how == "failed":
+            self._hit()
 
     def _count(self, how: End) -> None:
         match how:

@@ -1,7 +1,6 @@
 """What the README and the issue promise, word for word, against `herd demo` on its own port."""
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -97,12 +96,13 @@ def test_the_screen_says_simulated_and_what_to_try(demo: Program) -> None:
 def test_ctrl_c_ends_all_of_it(demo: Program, temporary: Path) -> None:
     everyone = demo.family()
     assert len(everyone) >= 6  # itself, three nodes, the supervisor and its children
-    assert next(each.name for each in os.scandir(temporary)).startswith("herd-demo-")
+    (directory,) = temporary.iterdir()
+    assert directory.name.startswith("herd-demo-")
     began = time.monotonic()
     demo.send(signal.SIGINT)
     assert demo.ends(10.0) == 0
     assert time.monotonic() - began < 10
     assert running(everyone) == []
-    assert list(os.scandir(temporary)) == []
+    assert not any(temporary.iterdir())
     assert "0 failed" in demo.words.splitlines()[-1]
     assert not _taken()

@@ -1,7 +1,8 @@
 """A node under load, simulated event by event: what the slot learner would see of it.
 
 One model for all nodes: at most `serves` requests are active, in order of arrival; up to `batch`
-active ones each run at full speed, more share the speed of `batch`. Seeded; no real time.
+active ones each run at full speed, more share the speed of `batch`. What is sent at once arrives
+in any order. Seeded; no real time.
 """
 
 import heapq
@@ -23,6 +24,7 @@ from actors.core.slots import (
 )
 
 ENDLESS = 10**9
+TICK_US = 250_000
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class World:
     load_s: float = 0.0
     """The cold load that the first request meets."""
     waiting: int = ENDLESS
+    rush_s: float = 0.0
+    """When the others come, after the first request."""
     seed: int = 1
     slots: Slots = field(default_factory=Slots)
     now_us: int = 0
@@ -78,7 +82,7 @@ class World:
         self.live: dict[int, Sent] = {}
         self.count = 0
         self.loaded_us = int(self.load_s * 1e6)
-        self.tick_us = 250_000
+        self.tick_us = int(self.rush_s * 1e6) or TICK_US
         self.above_us: dict[int, int] = {}
         self._fill()
 
@@ -123,21 +127,24 @@ class World:
 
     def _fill(self) -> None:
         s = self.slots
+        sent: list[Sent] = []
         while True:
-            change = proposal(s, self.now_us, waiting=self.waiting > 0)
+            waiting = self.waiting if self.now_us >= self.rush_s * 1e6 else 1 - s.in_flight
+            change = proposal(s, self.now_us, waiting=waiting > 0)
             if change is not None:
                 self.changes.append((self.now_us / 1e6, *change))
                 changed(s, self.now_us, *change)
                 continue
-            if not self.waiting or s.in_flight >= s.limit:
+            if waiting <= 0 or s.in_flight >= s.limit:
                 break
             self.waiting -= 1
             cold = self.now_us < self.loaded_us
             turn = dispatched(s, self.now_us)
-            sent = Sent(self.jobs(self.random), turn, self.now_us, probing(s), cold)
-            self.inside.append(sent)
+            sent.append(Sent(self.jobs(self.random), turn, self.now_us, probing(s), cold))
             self.peak = max(self.peak, s.in_flight)
-            self._start()
+        self.random.shuffle(sent)
+        self.inside.extend(sent)
+        self._start()
 
     def _start(self) -> None:
         while self.inside and self.active < self.serves:
@@ -157,7 +164,7 @@ class World:
         if what == "byte":
             sent.streaming = True
             if sent.probing:
-                first_byte(self.slots, self.now_us, sent.turn, (self.now_us - sent.at_us) / 1e6)
+                self._report(sent)
             return
         del self.live[number]
         self.active -= 1
@@ -166,8 +173,14 @@ class World:
         completed(self.slots, self.now_us, sent.turn, service_s, sent.job.tokens, cold=sent.cold)
         self._start()
 
+    def _report(self, sent: Sent) -> None:
+        sent.turn = first_byte(self.slots, self.now_us, sent.turn)
+
     def _tick(self) -> None:
-        self.tick_us += 250_000
+        self.tick_us += TICK_US - self.tick_us % TICK_US
+        for sent in self.live.values():
+            if sent.streaming and not sent.turn.began and self.now_us >= sent.at_us + 1_000_000:
+                self._report(sent)
         if self.streams and self.reports and self.now_us % 1_000_000 == 0:
             for sent in list(self.live.values()):
                 done = self.work - sent.began - sent.job.prefill_s

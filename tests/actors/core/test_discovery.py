@@ -68,7 +68,7 @@ def test_a_node_may_move(fact: HeartbeatReceived) -> None:
         there
         >> received("r1")
         << dispatched("r1", "studio", "1.1")
-        << granted("r1", "studio", "1.1", url=MOVED)
+        << granted("r1", "studio", "1.1", url=MOVED, probing=True)
     )
 
 

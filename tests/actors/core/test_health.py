@@ -119,13 +119,13 @@ def test_a_degraded_node_serves_only_if_nobody_else_can() -> None:
         both
         >> received("r1")
         << dispatched("r1", "mini", "1.1")
-        << granted("r1", "mini", "1.1", score=46.0)
+        << granted("r1", "mini", "1.1", score=46.0, probing=True)
     )
     assert (
         book(*node("studio", resident=()), unreachable("studio"))
         >> received("r1")
         << dispatched("r1", "studio", "1.1")
-        << granted("r1", "studio", "1.1", score=46.0)
+        << granted("r1", "studio", "1.1", score=46.0, probing=True)
     )
 
 

@@ -201,7 +201,7 @@ def test_the_wait_for_a_node_ends_when_one_comes() -> None:
         >> probed("studio", MODEL, resident=(MODEL,))
         << NodeBecameHealthy(node_id=NodeId("studio"))
         << like(RequestDispatched, request_id="r1", queue_s=20.0, cold=False)
-        << granted("r1", "studio", "1.1")
+        << granted("r1", "studio", "1.1", probing=True)
     )
 
 

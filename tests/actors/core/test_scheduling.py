@@ -274,14 +274,23 @@ def test_who_must_wait_is_told_its_place() -> None:
     assert book() >> received("r1") << like(RequestQueued, reason="hold")
 
 
-def test_only_a_request_that_is_not_alone_reports_its_first_byte_at_once() -> None:
-    """Overlap is the evidence, so that an undisturbed request stays three events."""
+def test_who_is_not_alone_reports_its_first_byte_at_once_and_so_do_the_first_few() -> None:
+    """Overlap is the evidence; later on an undisturbed request is three events."""
+    few: list[Event] = []
+    for number in range(1, 4):
+        few += [received(f"r{number}"), completed(f"r{number}", "studio", f"1.{number}")]
     assert (
         book(*node("studio"))
-        >> received("r1")
-        << dispatched("r1", "studio", "1.1")
-        << granted("r1", "studio", "1.1", probing=False)
-        >> received("r2")
-        << dispatched("r2", "studio", "1.2")
-        << granted("r2", "studio", "1.2", probing=True)
+        >> received("r0")
+        << dispatched("r0", "studio", "1.1")
+        << granted("r0", "studio", "1.1", probing=True)
+    )
+    assert (
+        book(*node("studio"), *few)
+        >> received("r4")
+        << dispatched("r4", "studio", "1.4")
+        << granted("r4", "studio", "1.4", probing=False)
+        >> received("r5")
+        << dispatched("r5", "studio", "1.5")
+        << granted("r5", "studio", "1.5", score=99.5, probing=True)
     )

@@ -23,6 +23,7 @@ from actors.core.slots import (
 from tests.actors.core.slot_world import Job, Jobs, World, lengths, mixed, seconds
 
 HOUR_S = 3600.0
+RUSH_S = 0.02
 
 MIXES: dict[str, Jobs] = {
     "lengths": lengths(),
@@ -56,11 +57,13 @@ class TestANodeThatServesAThousand:
 
     @staticmethod
     def _in_flight_after(after_s: float, seed: int) -> int:
-        world = World(seconds(0.3, 0.6), serves=1000, streams=False, waiting=40_000, seed=seed)
+        world = World(
+            seconds(0.3, 0.6), serves=1000, streams=False, waiting=40_000, rush_s=RUSH_S, seed=seed
+        )
         return world.run(after_s).slots.in_flight
 
     def test_is_full_in_5_s_when_all_take_equally_long(self) -> None:
-        world = World(seconds(0.45, 0.45), serves=1000, streams=False)
+        world = World(seconds(0.45, 0.45), serves=1000, streams=False, rush_s=RUSH_S)
         assert world.run(5).slots.in_flight >= 900
 
     @seeds
@@ -135,8 +138,8 @@ def test_without_waiting_requests_nothing_is_tried() -> None:
     slots = Slots()
     first = dispatched(slots, 0)
     second = dispatched(slots, 0)
-    first_byte(slots, 50_000, first, 0.05)
-    first_byte(slots, 50_000, second, 0.05)
+    first_byte(slots, 50_000, first)
+    first_byte(slots, 50_000, second)
     assert proposal(slots, 200_000, waiting=False) is None
     assert proposal(slots, 200_000, waiting=True) == (4, "trial")
 
@@ -145,7 +148,7 @@ def test_an_overlap_must_stand() -> None:
     """The end of the first is reported just after the first byte of the second."""
     slots = Slots()
     first, second = dispatched(slots, 0), dispatched(slots, 0)
-    first_byte(slots, 500_000, second, 0.5)
+    first_byte(slots, 500_000, second)
     completed(slots, 520_000, first, 0.52, 5)
     dispatched(slots, 520_000)
     assert proposal(slots, 900_000, waiting=True) is None
@@ -163,7 +166,7 @@ def test_told_slots_are_not_learned() -> None:
     changed(slots, 0, 6, "told")
     turns = [dispatched(slots, 0) for _ in range(6)]
     for turn in turns:
-        first_byte(slots, 1000, turn, 0.001)
+        first_byte(slots, 1000, turn)
     assert slots.limit == 6
     assert not probing(slots)
     assert proposal(slots, 2 * RETRY_US, waiting=True) is None
@@ -221,13 +224,13 @@ def test_any_order_of_calls_is_safe_and_repeatable(
             case "dispatch":
                 held.append(dispatched(slots, now_us))
             case "byte":
-                first_byte(slots, now_us, turn, some_s)
+                held[number % len(held)] = first_byte(slots, now_us, turn)
             case "progress":
                 progressed(slots, now_us, turn, some_s, number)
             case "complete":
                 completed(slots, now_us, turn, some_s, number, cold=flag)
             case "release":
-                released(slots, now_us)
+                released(slots, now_us, turn)
             case "told":
                 changed(slots, now_us, number, "told" if flag else "stepped_back")
             case _:

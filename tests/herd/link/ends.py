@@ -101,3 +101,16 @@ async def following(path: Path) -> AsyncGenerator[tuple[LinkClient, App], None]:
     finally:
         front.close()
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def listening(
+    path: Path, epoch: int = 1, last_n: dict[Source, int] | None = None
+) -> AsyncGenerator[Control, None]:
+    """Let control take fronts at a Unix socket."""
+    control = Control(epoch, last_n)
+    await control.link.listen(path)
+    try:
+        yield control
+    finally:
+        control.link.close()

@@ -24,7 +24,7 @@ from herd.link import client as client_module
 from herd.link.client import LinkClient, LinkFullError
 from herd.link.messages import Fact, Hello, View
 from tests.conftest import Run
-from tests.herd.link.ends import SRC, WAIT_S, Control, following, pair, request, until
+from tests.herd.link.ends import SRC, WAIT_S, Control, following, listening, pair, request, until
 
 
 async def gone(control: Control, front: LinkClient) -> None:
@@ -163,23 +163,19 @@ def test_what_was_not_written_is_sent_again_to_the_next_control(
 
     async def play() -> None:
         async with following(path) as (front, app):
-            first = Control()
-            await first.link.listen(path)
-            await asyncio.wait_for(front.welcomed(), WAIT_S)
-            front.tell(request(1))
-            front.tell(request(2))
-            await until(lambda: first.told() == ["r1", "r2"])
-            first.last_n = {SRC: 2}  # r2, n = 3, was heard and never written
-            await gone(first, front)
+            async with listening(path) as first:
+                await asyncio.wait_for(front.welcomed(), WAIT_S)
+                front.tell(request(1))
+                front.tell(request(2))
+                await until(lambda: first.told() == ["r1", "r2"])
+                await gone(first, front)  # r2, n = 3, was heard and never written
             front.tell(request(3))
             app.waiting, app.in_flight = (RequestId("r3"),), (carried,)
-            second = Control(epoch=2, last_n=first.last_n)
-            await second.link.listen(path)
-            await until(lambda: len(second.facts) == 3)
-            here = FrontConnected(front=1, waiting=(RequestId("r3"),), in_flight=(carried,))
-            assert second.facts == [(request(2), SRC, 3), (request(3), SRC, 4), (here, SRC, 5)]
-            assert app.heard == []
-            second.link.close()
+            async with listening(path, epoch=2, last_n={SRC: 2}) as second:
+                await until(lambda: len(second.facts) == 3)
+                here = FrontConnected(front=1, waiting=(RequestId("r3"),), in_flight=(carried,))
+                assert second.facts == [(request(2), SRC, 3), (request(3), SRC, 4), (here, SRC, 5)]
+                assert app.heard == []
 
     on_each_loop(play())
 
@@ -191,18 +187,15 @@ def test_what_was_written_but_never_acknowledged_is_not_doubled(
 
     async def play() -> None:
         async with following(path) as (front, _):
-            first = Control()
-            await first.link.listen(path)
-            await asyncio.wait_for(front.welcomed(), WAIT_S)
-            front.tell(request(1))
-            await until(lambda: first.told() == ["r1"])
-            await gone(first, front)
-            second = Control(epoch=2, last_n={SRC: 2})
-            await second.link.listen(path)
-            await until(lambda: second.facts)
-            assert second.facts == [(FrontConnected(front=1), SRC, 3)]
-            assert front.kept == 1, "the rest is known to be written"
-            second.link.close()
+            async with listening(path) as first:
+                await asyncio.wait_for(front.welcomed(), WAIT_S)
+                front.tell(request(1))
+                await until(lambda: first.told() == ["r1"])
+                await gone(first, front)
+            async with listening(path, epoch=2, last_n={SRC: 2}) as second:
+                await until(lambda: second.facts)
+                assert second.facts == [(FrontConnected(front=1), SRC, 3)]
+                assert front.kept == 1, "the rest is known to be written"
 
     on_each_loop(play())
 
@@ -211,10 +204,8 @@ def test_a_front_that_is_cut_off_comes_back(on_each_loop: Run[Any], tmp_path: Pa
     path = tmp_path / "control.sock"
 
     async def play() -> None:
-        async with following(path) as (front, _):
-            control = Control()
-            await control.link.listen(path)
-            await asyncio.wait_for(front.welcomed(), WAIT_S)
+        async with following(path) as (front, _), listening(path) as control:
+            await until(lambda: control.facts)
             control.link.show(View(settled=True))
             control.link.cut(SRC)
             control.link.cut(Source("f9-nobody"))
@@ -222,7 +213,6 @@ def test_a_front_that_is_cut_off_comes_back(on_each_loop: Run[Any], tmp_path: Pa
             events = [event for event, _, _ in control.facts]
             assert events == [FrontConnected(front=1), FrontLost(front_src=SRC), events[0]]
             await until(lambda: front.view.settled)  # a newcomer is shown the fleet at once
-            control.link.close()
 
     on_each_loop(play())
 
@@ -239,11 +229,9 @@ def test_a_full_front_can_still_say_what_it_carries(
             front.tell(request(2))
             with pytest.raises(LinkFullError):
                 front.tell(request(3))
-            control = Control()
-            await control.link.listen(path)
-            await until(lambda: len(control.facts) == 3)
-            assert control.facts[-1] == (FrontConnected(front=1), SRC, 3)
-            control.link.close()
+            async with listening(path) as control:
+                await until(lambda: len(control.facts) == 3)
+                assert control.facts[-1] == (FrontConnected(front=1), SRC, 3)
 
     on_each_loop(play())
 
@@ -258,16 +246,13 @@ def test_another_protocol_is_refused_and_not_asked_again_at_once(
     monkeypatch.setattr(client_module, "PROTOCOL", 99)
 
     async def play() -> None:
-        async with following(path) as (front, _):
-            control = Control()
-            await control.link.listen(path)
+        async with following(path) as (front, _), listening(path) as control:
             front.tell(request(1))
             await until(lambda: caplog.records)
             await asyncio.sleep(0.2)
             assert not front.connected
             assert control.facts == []
             assert len(caplog.records) < 20, "it pauses between two attempts"
-            control.link.close()
 
     on_each_loop(play())
     assert "speaks link protocol 99, not 1" in caplog.text
@@ -278,10 +263,8 @@ def test_only_its_owner_reaches_the_socket(on_each_loop: Run[Any], tmp_path: Pat
     path.write_text("left behind")
 
     async def play() -> None:
-        control = Control()
-        await control.link.listen(path)
-        assert path.stat().st_mode & 0o777 == 0o600
-        control.link.close()
+        async with listening(path):
+            assert path.stat().st_mode & 0o777 == 0o600
 
     on_each_loop(play())
 
