@@ -53,13 +53,19 @@ class RequestQueued(Event, frozen=True, tag="request_queued"):
     """`slots`: some node can serve it, later. `hold`: no online node has the model now."""
 
 
+Rejection = Literal[
+    "unknown_model", "only_v1", "queue_full", "hold_timeout", "queue_timeout", "deadline"
+]
+"""`only_v1`: the model is on nodes that do not have Ollama's own routes."""
+
+
 class RequestRejected(Event, frozen=True, tag="request_rejected"):
     """A request will get no node."""
 
     request_id: RequestId
     model: str
     status: int
-    reason: Literal["unknown_model", "queue_full", "hold_timeout", "queue_timeout", "deadline"]
+    reason: Rejection
     retry_after_s: int = 0
     waited_s: float = 0.0
 

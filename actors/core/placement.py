@@ -77,9 +77,8 @@ def usable(state: State, request: Request) -> list[Node]:
         node
         for node in state.nodes.values()
         if node.online
-        and node.has(request.model)
+        and node.serves(request.model, v1=request.v1)
         and node.node_id not in request.excluded
-        and (request.v1 or node.facts.dialect == "ollama")
         and _circuit_lets(node, request.model)
     ]
     if len(nodes) > 1:

@@ -26,6 +26,7 @@ from events import (
     NodeUndrained,
     NodeWentOffline,
     Recorded,
+    Rejection,
     RequestCancelled,
     RequestDispatched,
     RequestFailed,
@@ -46,6 +47,9 @@ BUSY = 503
 
 BAD_GATEWAY = 502
 """What any other failure of the last node becomes."""
+
+UNKNOWN = 404
+"""Waiting would not help."""
 
 OF_ONE_MODEL: tuple[type[Event], ...] = (
     RequestReceived,
@@ -142,12 +146,13 @@ def overdue(state: State, model: str, now_us: int) -> list[tuple[Request, Overdu
     ended: list[tuple[Request, Overdue]] = []
     for request_id in line.waiting:
         request = state.requests[request_id]
-        held_us = now_us - max(line.held_since_us, request.received_us)
+        since_us = line.held_since_us if request.v1 else line.held_native_since_us
+        held_us = now_us - max(since_us, request.received_us)
         if request.deadline_us and now_us >= request.deadline_us:
             ended.append((request, "deadline"))
         elif now_us - request.received_us >= settings.queue_timeout_s * US:
             ended.append((request, "queue_timeout"))
-        elif line.held_since_us and held_us >= settings.hold_timeout_s * US:
+        elif since_us and held_us >= settings.hold_timeout_s * US:
             ended.append((request, "hold_timeout"))
     return ended
 
@@ -216,17 +221,20 @@ def _take_out(state: State, model: str, request_id: RequestId) -> None:
 
 def _watch_hold(state: State, model: str, now_us: int) -> None:
     line = state.lines[model]
-    if state.servable(model):
-        line.held_since_us = 0
-    elif not line.held_since_us:
-        line.held_since_us = now_us
+    if state.servable(model, v1=False):
+        line.held_since_us = line.held_native_since_us = 0
+        return
+    line.held_native_since_us = line.held_native_since_us or now_us
+    line.held_since_us = 0 if state.servable(model, v1=True) else line.held_since_us or now_us
 
 
 def _admission(state: State, request: Request) -> list[Command]:
     model = request.model
     now_us = state.recorded_at
-    if not any(node.has(model) for node in state.nodes.values()) and state.settled():
-        return _reject(state, request, 404, "unknown_model", now_us)
+    nodes = state.nodes.values()
+    if not any(node.serves(model, v1=request.v1) for node in nodes) and state.settled():
+        known = any(node.has(model) for node in nodes)
+        return _reject(state, request, UNKNOWN, "only_v1" if known else "unknown_model", now_us)
     settings = state.settings
     if len(state.lines[model].waiting) > settings.max_queue or (
         state.waiting > settings.max_queue_total
@@ -240,7 +248,7 @@ def _next_attempt(state: State, request: Request, event: AttemptFailed) -> list[
         node
         for node in state.nodes.values()
         if node.online
-        and node.has(request.model)
+        and node.serves(request.model, v1=request.v1)
         and node.node_id != event.node_id
         and node.node_id not in request.excluded
     ]
@@ -270,10 +278,10 @@ def _reject(
     state: State,
     request: Request,
     status: int,
-    reason: Literal["unknown_model", "queue_full", "hold_timeout", "queue_timeout", "deadline"],
+    reason: Rejection,
     now_us: int,
 ) -> list[Command]:
-    wait_s = 0 if reason == "unknown_model" else retry_after_s(state, request.model)
+    wait_s = 0 if status == UNKNOWN else retry_after_s(state, request.model)
     return [
         RequestRejected(
             request_id=request.request_id,

@@ -183,7 +183,8 @@ def _bind(state: State, line: Line, now_us: int, policy: Policy) -> list[Command
 
 
 def _queued(state: State, event: RequestReceived, line: Line) -> list[Command]:
-    reason: Literal["slots", "hold"] = "slots" if state.servable(event.model) else "hold"
+    v1 = state.requests[event.request_id].v1
+    reason: Literal["slots", "hold"] = "slots" if state.servable(event.model, v1=v1) else "hold"
     return [
         RequestQueued(
             request_id=event.request_id,

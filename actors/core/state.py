@@ -100,6 +100,10 @@ class Node(msgspec.Struct):
         """Whether it can serve the model, from memory or from disk."""
         return model in self.models or model in self.resident
 
+    def serves(self, model: str, *, v1: bool) -> bool:
+        """Whether it has the model, and the routes: other servers than Ollama have only `/v1`."""
+        return self.has(model) and (v1 or self.facts.dialect == "ollama")
+
 
 class Request(msgspec.Struct):
     """A request that has not ended."""
@@ -138,6 +142,8 @@ class Line(msgspec.Struct):
     """Request to `seq`, ascending."""
     held_since_us: int = 0
     """Since when no online node has had the model; 0 while one has."""
+    held_native_since_us: int = 0
+    """The same for requests by Ollama's own routes, which only an Ollama serves."""
 
 
 class Front(msgspec.Struct):
@@ -187,9 +193,9 @@ class State(msgspec.Struct):
         request = self.requests.get(request_id)
         return request is not None and bool(lease) and lease != request.lease
 
-    def servable(self, model: str) -> bool:
-        """Whether an online node has the model."""
-        return any(node.online and node.has(model) for node in self.nodes.values())
+    def servable(self, model: str, *, v1: bool) -> bool:
+        """Whether an online node has the model, and serves that kind of route."""
+        return any(node.online and node.serves(model, v1=v1) for node in self.nodes.values())
 
 
 _encoder = msgspec.json.Encoder()

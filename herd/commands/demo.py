@@ -13,6 +13,7 @@ from rich.console import Console
 from herd.config import load
 from herd.demo.demo import Outcome, Plan, run_demo
 from herd.demo.screen import MODEL
+from herd.processes.port import claim
 from herd.processes.run_file import local_url
 from herd.real.node import MODEL as REAL_MODEL
 from herd.real.orders import REAL_MIX, REAL_ORDERS
@@ -28,7 +29,13 @@ REAL_TOKENS = 48
 
 @click.command("demo")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=int, default=11435, show_default=True, help="The port to listen on.")
+@click.option(
+    "--port",
+    type=int,
+    default=11435,
+    show_default=True,
+    help="The port to listen on; 0 takes a free one.",
+)
 @click.option("--workers", type=int, help="Front processes; 0 runs all in one process.")
 @click.option("--data-dir", help="Keep the log here; else it is temporary.")
 @click.option("--real", is_flag=True, help="Two nodes with a real small model (make real).")
@@ -52,6 +59,7 @@ def command(  # noqa: PLR0913 (one parameter an option)
     says so. With --real, two nodes run a real small language model instead.
     """
     console = Console()
+    port = port or _free_port(host)
     with _directory(data_dir) as directory:
         given = {"host": host, "port": port, "workers": workers, "data_dir": directory}
         settings = load({name: value for name, value in given.items() if value is not None})
@@ -87,6 +95,12 @@ async def _run(plan: Plan, console: Console, *, time_scale: float, real: bool) -
     orders = REAL_ORDERS if real else demo_orders(time_scale)
     async with SimulatedFleet(orders) as fleet:
         return await run_demo(plan, fleet.nodes, console)
+
+
+def _free_port(host: str) -> int:
+    free = claim(host, 0)
+    free.release()
+    return free.port
 
 
 @contextlib.contextmanager

@@ -37,6 +37,8 @@ class BadRequestError(HerdError):
 
 REFUSALS: Final[dict[str, str]] = {
     "unknown_model": "model '{model}' not found",
+    "only_v1": "model '{model}' is on servers without Ollama's own routes: use "
+    "/v1/chat/completions, /v1/completions or /v1/embeddings",
     "queue_full": "too many requests wait for model '{model}': see /fleet/status, and try again "
     "later",
     "hold_timeout": "model '{model}' is on no node that is online now: start the node that has it, "

@@ -22,8 +22,9 @@ from tests.actors.cast import (
     nid,
     node,
     probed,
-    queued,
     received,
+    refused,
+    rejected,
     rid,
 )
 from tests.playbook import Playbook
@@ -135,5 +136,10 @@ def test_a_load_of_unknown_size_is_expected_to_take_ten_seconds() -> None:
 
 def test_a_node_that_only_speaks_v1_gets_only_v1() -> None:
     openai = book(configured("ada", 1), probed("ada", MODEL, resident=(MODEL,), dialect="openai"))
-    assert openai >> received("r1") << queued("r1", 1)
+    assert (
+        openai
+        >> received("r1")
+        << rejected("r1", 404, "only_v1", 0.0)
+        << refused("r1", 404, "only_v1")
+    )
     assert dispatch(openai, "r2", route="/v1/chat/completions").node_id == "ada"

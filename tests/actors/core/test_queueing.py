@@ -89,6 +89,25 @@ def test_a_model_deleted_everywhere_is_a_404_again() -> None:
     )
 
 
+def test_where_only_other_servers_are_online_ollama_s_own_routes_are_held() -> None:
+    both = book(
+        *node("studio"),
+        configured("ada", 1),
+        probed("ada", MODEL, resident=(MODEL,), dialect="openai"),
+        unreachable("studio"),
+        unreachable("studio"),
+    )
+    assert (
+        both
+        >> received("r1")
+        << queued("r1", 1, "hold")
+        >> after(30)
+        >> TimerFired()
+        << rejected("r1", 503, "hold_timeout", 30.0, 30)
+        << refused("r1", 503, "hold_timeout", 30)
+    )
+
+
 def test_a_drained_node_counts_as_away() -> None:
     drained = book(*node("studio"), DrainRequested(node_id=NodeId("studio"), by="ada"))
     assert drained >> received("r1") << queued("r1", 1, "hold")

@@ -72,10 +72,10 @@ def test_a_node_takes_work_while_it_is_online_and_not_drained() -> None:
 
 def test_servable_means_online_with_the_model() -> None:
     state = book(*node("studio")).state
-    assert state.servable(MODEL)
-    assert not state.servable("other")
+    assert state.servable(MODEL, v1=True)
+    assert not state.servable("other", v1=True)
     state.nodes[nid("studio")].health = "offline"
-    assert not state.servable(MODEL)
+    assert not state.servable(MODEL, v1=True)
 
 
 def test_late_is_word_of_a_lease_that_is_gone() -> None:

@@ -117,6 +117,7 @@ def test_headers_that_cannot_be_obeyed_are_refused(line: bytes, status: int, run
 
 REFUSALS = [
     ("unknown_model", 404, 0, "model 'm:latest' not found", "not_found_error"),
+    ("only_v1", 404, 0, "use /v1/chat/completions", "not_found_error"),
     ("queue_full", 429, 7, "see /fleet/status", "api_error"),
     ("hold_timeout", 503, 3, "no node online: run `herd node`", "api_error"),
     ("queue_timeout", 503, 2, "see /fleet/status", "api_error"),
