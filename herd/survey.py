@@ -16,6 +16,7 @@ import msgspec
 
 from events import ModelFacts, NodeFacts, ResidentModel
 from herd.dialects.names import normalise
+from herd.dialects.numbers import count
 from herd.http.client import FetchError, fetch
 
 Kind = Literal["", "ollama", "llama.cpp", "lmstudio", "openai"]
@@ -184,9 +185,9 @@ def _resident(listing: _Listing) -> tuple[ResidentModel, ...]:
     return tuple(
         ResidentModel(
             name=name,
-            size_bytes=entry.size,
-            size_vram_bytes=entry.size_vram or 0,
-            context_length=entry.context_length or 0,
+            size_bytes=count(entry.size),
+            size_vram_bytes=count(entry.size_vram),
+            context_length=count(entry.context_length),
             expires_at=entry.expires_at or "",
             digest=entry.digest or "",
         )
@@ -201,7 +202,7 @@ def _models(listing: _Listing) -> tuple[ModelFacts, ...]:
         found.append(
             ModelFacts(
                 name=name,
-                size_bytes=entry.size,
+                size_bytes=count(entry.size),
                 digest=entry.digest or "",
                 modified_at=entry.modified_at or "",
                 format=details.format or "",
@@ -211,7 +212,7 @@ def _models(listing: _Listing) -> tuple[ModelFacts, ...]:
                 quantization_level=details.quantization_level or "",
                 parent_model=details.parent_model or "",
                 capabilities=tuple(entry.capabilities or ()),
-                context_length=details.context_length or 0,
+                context_length=count(details.context_length),
             )
         )
     return tuple(found)
@@ -274,11 +275,11 @@ class _OpenModel(msgspec.Struct, gc=False):
     @property
     def trained_context(self) -> int:
         trained = self.meta.n_ctx_train if self.meta else 0
-        return trained or self.max_context_length or self.max_model_len or 0
+        return count(trained or self.max_context_length or self.max_model_len)
 
     @property
     def size_bytes(self) -> int:
-        return (self.meta.size if self.meta else 0) or 0
+        return count(self.meta.size if self.meta else 0)
 
 
 class _OpenModels(msgspec.Struct, gc=False):
@@ -298,7 +299,7 @@ async def _openai(server: _Server, kind: Kind, *, want_models: bool) -> Survey:
     context_length = props.context_length if props else 0
     facts = NodeFacts(
         dialect="openai",
-        slots=props.total_slots if props else 0,
+        slots=count(props.total_slots if props else 0),
         version=props.build_info if props else "",
     )
     return Survey(
@@ -309,10 +310,9 @@ async def _openai(server: _Server, kind: Kind, *, want_models: bool) -> Survey:
             ResidentModel(
                 name=name,
                 size_bytes=entry.size_bytes,
-                context_length=context_length
-                or entry.loaded_context_length
-                or entry.max_model_len
-                or 0,
+                context_length=count(
+                    context_length or entry.loaded_context_length or entry.max_model_len
+                ),
             )
             for name, entry in found.items()
             if entry.is_resident

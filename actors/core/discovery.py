@@ -55,7 +55,7 @@ def decide(state: State, record: Recorded) -> list[Command]:
         case NodeConfigured(node_id=node_id, url=url):
             node = state.nodes[node_id]
             for twin in _twins(state, node):
-                if twin.origin == "agent" and twin.online:
+                if twin.origin == "agent" and twin.health in {"healthy", "degraded"}:
                     return [_forgotten(node, f"its agent {twin.node_id} speaks for it")]
             return _placed(node, url)
         case HeartbeatReceived(node_id=node_id, url=url):

@@ -11,7 +11,7 @@
 from typing import Literal
 
 from actors.core.commands import Command, Refuse, Send
-from actors.core.state import US, Line, Request, State
+from actors.core.state import US, Line, Node, Request, State
 from events import (
     AttemptFailed,
     Event,
@@ -22,9 +22,11 @@ from events import (
     NodeDegraded,
     NodeDrained,
     NodeForgotten,
+    NodeId,
     NodeProbed,
     NodeUndrained,
     NodeWentOffline,
+    Phase,
     Recorded,
     Rejection,
     RequestCancelled,
@@ -131,12 +133,20 @@ def decide(state: State, queue: str, record: Recorded) -> list[Command]:
             return [
                 command
                 for model in _models(state, queue)
-                for request, reason in overdue(state, model, record.recorded_at)
-                for command in _reject(state, request, 503, reason, record.recorded_at)
+                for command in _ends(state, model, record.recorded_at)
             ]
         case _:
             pass
     return []
+
+
+def stranded(state: State, model: str) -> list[Request]:
+    """Return the requests of one line that failed once, and have no other node left to go to."""
+    return [
+        request
+        for request_id in state.lines[model].waiting
+        if (request := state.requests[request_id]).excluded and not _others(state, request)
+    ]
 
 
 def overdue(state: State, model: str, now_us: int) -> list[tuple[Request, Overdue]]:
@@ -244,33 +254,53 @@ def _admission(state: State, request: Request) -> list[Command]:
 
 
 def _next_attempt(state: State, request: Request, event: AttemptFailed) -> list[Command]:
-    others = [
+    others = [node for node in _others(state, request) if node.node_id != event.node_id]
+    if request.attempt <= state.settings.max_retries and others:
+        return []
+    return _fail(state, request, event.phase, event.node_id, (event.status, event.error))
+
+
+def _others(state: State, request: Request) -> list[Node]:
+    """Return the nodes that may still serve a request."""
+    return [
         node
         for node in state.nodes.values()
         if node.online
         and node.serves(request.model, v1=request.v1)
-        and node.node_id != event.node_id
         and node.node_id not in request.excluded
     ]
-    if request.attempt <= state.settings.max_retries and others:
-        return []
-    busy = event.status == BUSY
-    status = BUSY if busy else BAD_GATEWAY
-    wait_s = retry_after_s(state, request.model) if busy else 0
+
+
+def _ends(state: State, model: str, now_us: int) -> list[Command]:
+    ended: list[Command] = []
+    left = stranded(state, model)
+    for request in left:
+        said = (request.last_status, request.last_error)
+        ended += _fail(state, request, "queue", request.excluded[-1], said)
+    for request, reason in overdue(state, model, now_us):
+        if request not in left:
+            ended += _reject(state, request, 503, reason, now_us)
+    return ended
+
+
+def _fail(
+    state: State, request: Request, phase: Phase, node_id: NodeId, said: tuple[int, str]
+) -> list[Command]:
+    """End a request with what its last node said: a status, or 0, and an error."""
+    code, error = said
+    status = BUSY if code == BUSY else BAD_GATEWAY
+    wait_s = retry_after_s(state, request.model) if code == BUSY else 0
     return [
         RequestFailed(
             request_id=request.request_id,
             model=request.model,
-            phase=event.phase,
+            phase=phase,
             fault="node",
             status=status,
-            node_id=event.node_id,
-            error=event.error,
+            node_id=node_id,
+            error=error,
         ),
-        Send(
-            request.src,
-            Refuse(request.request_id, status, "node_failed", wait_s, event.error),
-        ),
+        Send(request.src, Refuse(request.request_id, status, "node_failed", wait_s, error)),
     ]
 
 

@@ -43,7 +43,10 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
 
 def _due(state: State, now_us: int) -> bool:
     return (
-        any(queueing.overdue(state, model, now_us) for model in state.lines)
+        any(
+            queueing.overdue(state, model, now_us) or queueing.stranded(state, model)
+            for model in state.lines
+        )
         or bool(reaping.stale(state, now_us))
         or any(
             health.half_opens(circuit, now_us)

@@ -3,16 +3,17 @@
 It hears every event, and binds waiting requests to free slots whenever nothing else is left to be
 decided (`State.pending`), one dispatch at a time: each is folded before the next is considered.
 Lines are served by the age of their heads; in a line, a request that cannot use the free slot
-(the node failed it before) lets the next few try.
+(the node failed it before, or lacks its route) lets those behind it try. A front that has not yet
+said what it carries gets no grants: it may be about to say that it knows nothing of one.
 """
 
-from itertools import islice
 from typing import Literal, TypeAlias
 
 from actors.core import recovery
 from actors.core.commands import Command, Grant, Send
 from actors.core.placement import Policy, place, slots_of, usable
 from actors.core.slots import (
+    START,
     Slots,
     changed,
     completed,
@@ -53,9 +54,6 @@ from events import (
 NAME = "scheduler"
 
 Reason: TypeAlias = Literal["trial", "held", "stepped_back", "told"]
-
-LOOK_AHEAD = 8
-"""How many requests of one line are tried for a free slot."""
 
 _CLIENT_ERROR = 400
 
@@ -140,7 +138,11 @@ def told_slots(node: Node) -> list[Command]:
     """Return the changes that make its slots what the node, or the command line, says."""
     told = node.told_slots or node.facts.slots
     if not told:
-        return []
+        return [
+            _change(node, model, START, "trial")
+            for model, slots in node.slots.items()
+            if slots.told
+        ]
     return [
         _change(node, model, told, "told")
         for model, slots in node.slots.items()
@@ -150,13 +152,12 @@ def told_slots(node: Node) -> list[Command]:
 
 def _bind(state: State, line: Line, now_us: int, policy: Policy) -> list[Command]:
     """Bind one request of this line, or try one more slot for it."""
-    hopeless: list[bool] = []
-    for request_id in islice(line.waiting, LOOK_AHEAD):
+    hopeless: list[tuple[bool, list[NodeId]]] = []
+    for request_id in line.waiting:
         request = state.requests[request_id]
-        if request.v1 in hopeless:
+        kind = (request.v1, request.excluded)
+        if kind in hopeless or not _connected(state, request):
             continue
-        if not request.excluded:
-            hopeless.append(request.v1)
         choice = policy(state, request)
         if choice is not None:
             slots = slots_of(choice.node, request.model)
@@ -179,7 +180,22 @@ def _bind(state: State, line: Line, now_us: int, policy: Policy) -> list[Command
             change = proposal(slots_of(node, request.model), now_us, waiting=True)
             if change is not None:
                 return [_change(node, request.model, *change)]
+        if not request.excluded and (request.v1 or not _mixed(state, request.model)):
+            break  # it could have gone wherever those behind it can
+        hopeless.append(kind)
     return []
+
+
+def _connected(state: State, request: Request) -> bool:
+    front = state.fronts.get(request.src)
+    return front is not None and front.connected
+
+
+def _mixed(state: State, model: str) -> bool:
+    """Whether some node has the model only for `/v1` routes."""
+    return any(
+        node.has(model) and not node.serves(model, v1=False) for node in state.nodes.values()
+    )
 
 
 def _queued(state: State, event: RequestReceived, line: Line) -> list[Command]:
@@ -234,7 +250,7 @@ def _adopt(state: State, event: LeaseAdopted, record: Recorded) -> None:
             request_id=event.request_id,
             model=event.model,
             src=event.front_src,
-            v1=True,
+            v1=False,  # unknown; Ollama serves both kinds of routes
             seq=record.seq,
             received_us=record.recorded_at,
             attempt=1,

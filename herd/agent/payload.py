@@ -24,6 +24,7 @@ from events import (
 from herd.agent.identity import checked_node_id
 from herd.config import OLLAMA_PORT, normalised_url
 from herd.dialects.names import normalise
+from herd.dialects.numbers import count
 from herd.errors import HerdError
 
 PROTOCOL = 1
@@ -31,9 +32,6 @@ PROTOCOL = 1
 
 GIB = 1024**3
 GB = 1000**3
-LARGEST = 2**53
-"""Beyond this a number is nonsense, and no JSON reader would get it right."""
-
 AGENT = "its agent"
 """Who drains, where the agent asked for it itself: the word that health knows."""
 
@@ -241,11 +239,11 @@ def _facts(beat: _Heartbeat, ollama: _Ollama) -> NodeFacts:
         dialect=beat.dialect,
         version=ollama.version or "",
         agent_version=beat.agent_version or "",
-        slots=_count(ollama.num_parallel),
-        max_loaded_models=_count(ollama.max_loaded_models),
-        vram_bytes=_count(beat.vram_bytes),
+        slots=count(ollama.num_parallel),
+        max_loaded_models=count(ollama.max_loaded_models),
+        vram_bytes=count(beat.vram_bytes),
         memory_bytes=_exact(memory.total_bytes, memory.total_gb, GIB),
-        cores=_count(cpu.cores_physical),
+        cores=count(cpu.cores_physical),
         arch=beat.arch or "",
         chip=beat.chip or "",
         bandwidth_bytes_per_s=_exact(None, beat.memory_bandwidth_gbps, GB),
@@ -262,8 +260,8 @@ def _resident(loaded: list[_Loaded]) -> tuple[ResidentModel, ...]:
             ResidentModel(
                 name=name,
                 size_bytes=_exact(model.size_bytes, model.size_gb, GIB),
-                size_vram_bytes=_count(model.size_vram_bytes),
-                context_length=_count(model.context_length),
+                size_vram_bytes=count(model.size_vram_bytes),
+                context_length=count(model.context_length),
                 expires_at=model.expires_at or "",
                 digest=model.digest or "",
             ),
@@ -293,18 +291,14 @@ def _models(ollama: _Ollama) -> tuple[ModelFacts, ...]:
                 quantization_level=details.quantization_level or "",
                 parent_model=details.parent_model or "",
                 capabilities=tuple(meta.capabilities or ()),
-                context_length=_count(details.context_length),
+                context_length=count(details.context_length),
             ),
         )
     return tuple(found.values())
 
 
 def _exact(exact: int | None, rounded: float | None, unit: int) -> int:
-    return _count((rounded or 0.0) * unit if exact is None else exact)
-
-
-def _count(number: float | None) -> int:
-    return round(number) if number is not None and 0 <= number < LARGEST else 0
+    return count((rounded or 0.0) * unit if exact is None else exact)
 
 
 def _named(spelled: str) -> str:

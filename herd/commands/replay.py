@@ -54,6 +54,8 @@ def _print(report: Report, took_s: float, *, checking: bool) -> None:
     )
     for first, last in report.gaps:
         click.echo(f"not recorded: seq {first} to {last}")
+    if report.cut_off:
+        click.echo(f"cut off by the end of a process, before it acted: {report.cut_off} facts")
     if report.skipped:
         click.echo(f"skipped, because no stored state precedes them: {report.skipped:,} events")
     if not checking:

@@ -189,8 +189,8 @@ class Control:
         if not self._stopping:
             self._loop.call_later(VIEW_S, self._show)
             if self._dirty:
-                self._dirty = False
                 self._link.show(view_of(self._engine.state, recording=self._engine.recording))
+                self._dirty = False
 
 
 def _pace(settings: Settings) -> Pace:

@@ -6,8 +6,10 @@ a turn. While the journal cannot be written, herd serves on, unrecorded, and say
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 import msgspec
@@ -31,6 +33,8 @@ MOST_S = 0.002
 SYNC_EVERY_S = 0.05
 SNAPSHOT_EVERY = 20_000
 RESUME_EVERY_S = 1.0
+ABANDONED = 70
+"""The exit code of a control that must start again."""
 
 _log = logging.getLogger("herd.control")
 
@@ -46,6 +50,8 @@ class Engine:
         self.observe: list[Observer] = []
         """Told each record after it was written."""
         self.link: LinkServer | None = None
+        self.abandon: Callable[[], None] = partial(os._exit, ABANDONED)
+        """Called where only a new start helps: as if it had been killed, which nobody notices."""
         self._journal = journal
         self._clock = clock
         self._directory = directory
@@ -99,6 +105,16 @@ class Engine:
         self._scheduled = False
         if self._finished:
             return
+        try:
+            self._handle()
+        except Exception:  # noqa: BLE001 (state may be ahead of the journal: nothing may follow)
+            _log.critical("control cannot go on, and starts again", exc_info=True)
+            self.abandon()
+        if self._facts and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._tick)
+
+    def _handle(self) -> None:
         self._rotate_if_due()
         ends = perf_counter() + MOST_S
         records: list[Recorded] = []
@@ -122,9 +138,6 @@ class Engine:
         for record in records:
             for observe in self.observe:
                 observe(record)
-        if self._facts and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._tick)
 
     def _matters(self, event: Event, now_us: int) -> bool:
         try:
@@ -140,7 +153,7 @@ class Engine:
         try:
             self._journal.append(records)
         except JournalError as error:
-            self._stopped_recording(error, records[error.written :])
+            self._stopped_recording(error, records)
 
     def _stopped_recording(self, error: JournalError, lost: list[Recorded]) -> None:
         self._lose(lost)

@@ -122,8 +122,12 @@ def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:
                 num_ctx = _context(dict(value.pairs).get("num_ctx"))
             case _:
                 continue
-    readable = model.encode("utf-8", "replace").decode()  # a lone surrogate is no name
-    return Asked(readable, stream, user, num_ctx)
+    return Asked(_readable(model), stream, _readable(user), num_ctx)
+
+
+def _readable(text: str) -> str:
+    """Return text without lone surrogates, which no encoding has."""
+    return text.encode("utf-8", "replace").decode()
 
 
 class _Object:

@@ -15,7 +15,7 @@ from herd.agent.payload import parse_heartbeat
 from herd.clock import wall_s
 from herd.http import problems
 from herd.http.endpoints import catalogue, fleet
-from herd.http.endpoints.inference import Inference
+from herd.http.endpoints.inference import Inference, Waits
 from herd.http.exchange import Exchange
 from herd.http.guard import from_here
 from herd.http.problems import JSON, JSON_UTF8, TEXT
@@ -25,7 +25,6 @@ from herd.link.client import Control, LinkFullError
 from herd.link.messages import Cancel, Grant, Refuse, View
 from herd.version import version
 
-HOLD_TIMEOUT_S: Final = 30.0
 SWEEP_S: Final = 1.0
 
 
@@ -41,18 +40,15 @@ class Front:
         self,
         control: Control,
         *,
-        hold_timeout_s: float = HOLD_TIMEOUT_S,
+        waits: Waits | None = None,
         ids: RequestIds | None = None,
     ) -> None:
         """Start the sweep; must be made on the loop that it will live on."""
         self._control = control
         self._loop = asyncio.get_running_loop()
         self._version = version()
-        self.hold_timeout_s = hold_timeout_s
-        """How long a request waits for control while it is away."""
-        self.inference = Inference(
-            control, self._loop, ids or RequestIds(), lambda: self.hold_timeout_s
-        )
+        self.waits = waits or Waits()
+        self.inference = Inference(control, self._loop, ids or RequestIds(), self.waits)
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)

@@ -2,12 +2,13 @@
 
 - An append is one write; it returns after the write, so that a kill of any process loses nothing.
   `sync()` makes it safe against a power cut too.
-- A short write is continued. On an error the file is cut back to its last whole line, the records
-  that stayed are counted in `JournalError.written`, and recording is off until `resume()`.
+- A short write is continued. On an error the file is cut back to where the append began, for
+  nothing was done yet on the strength of it, and recording is off until `resume()`.
 - On a full disk the reserve file is freed first, once, and the write goes on.
 - Every segment begins with a `StateSnapshotted` record: whoever sees `needs_rotation` brings one
   to `rotate()`. So does a fresh log, with the empty state.
-- A segment is never written to again once a newer one has existed.
+- A segment is never written to again once a newer one has existed, or its process has ended: a
+  start begins a new one, so that a fact whose last decisions a kill cut off is followed by a head.
 """
 
 import errno
@@ -47,11 +48,6 @@ DEFAULT_LIMITS = Limits()
 class JournalError(HerdError):
     """The journal could not be written."""
 
-    def __init__(self, what: str, next_step: str = "", *, written: int = 0) -> None:
-        """Say how many records of the failed append are in the journal all the same."""
-        super().__init__(what, next_step)
-        self.written = written
-
 
 class Journal:
     """The open journal of one control process. Only `sync` may be called on another thread."""
@@ -82,24 +78,18 @@ class Journal:
     ) -> "Journal":
         """Recover the log on disk, to continue it."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        last, current = Place(0, 0), None
-        found = segments(directory)
-        for segment in reversed(found):
+        last = Place(0, 0)
+        for segment in reversed(segments(directory)):
             place = repair(segment.path)
             if place is not None:
                 last = place
-                current = segment if segment is found[-1] else None
                 break
             segment.path.unlink()  # its process ended before the first line was whole
         snapshot = snapshots.newest(snapshots_dir)
         if snapshot is not None and snapshot.seq > last.seq:
             _log.error("the journal ends at %d, the snapshot at %d", last.seq, snapshot.seq)
-            last, current = Place(snapshot.seq, snapshot.recorded_at), None
+            last = Place(snapshot.seq, snapshot.recorded_at)
         journal = cls(directory, last, limits)
-        if current is not None:
-            journal._descriptor = os.open(current.path, os.O_WRONLY | os.O_APPEND | BINARY)
-            journal._first_seq = current.first_seq
-            journal._size_bytes = current.path.stat().st_size
         journal._keep_reserve()
         return journal
 
@@ -151,14 +141,12 @@ class Journal:
             raise JournalError("the journal has no segment yet", "rotate first")
         self._check_follows(records[0])
         data = b"".join([encode(record) for record in records])
-        self._unsynced = True
         try:
             self._write(self._descriptor, data, self._size_bytes)
         except JournalError as error:
-            if error.written:
-                self._note(records[error.written - 1])
             self._stop_recording(error)
             raise
+        self._unsynced = True
         self._size_bytes += len(data)
         self._note(records[-1])
 
@@ -238,7 +226,7 @@ class Journal:
         self._keep_reserve()
 
     def _write(self, descriptor: int, data: bytes, at: int) -> None:
-        """Write all at the end, which is at `at`; on failure cut back to the last whole line."""
+        """Write all at the end, which is at `at`; on failure cut back to there."""
         view = memoryview(data)
         done = 0
         while done < len(data):
@@ -247,11 +235,8 @@ class Journal:
             except OSError as error:
                 if error.errno in _FULL and self._free_reserve():
                     continue
-                whole_bytes = data.rfind(b"\n", 0, done) + 1
-                _cut(descriptor, at + whole_bytes)
-                raise _unwritable(
-                    self._directory, error, written=data.count(b"\n", 0, whole_bytes)
-                ) from error
+                _cut(descriptor, at)
+                raise _unwritable(self._directory, error) from error
 
     def _check_recording(self) -> None:
         if self._error is not None:
@@ -317,9 +302,8 @@ def _sync_and_close(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def _unwritable(directory: Path, error: OSError, *, written: int = 0) -> JournalError:
+def _unwritable(directory: Path, error: OSError) -> JournalError:
     return JournalError(
         f"cannot write the journal in {directory}: {error.strerror or error}",
         "free some space on that disk, or make it writable; recording then resumes by itself",
-        written=written,
     )

@@ -134,6 +134,10 @@ class LinkClient:
         """Return once control has welcomed this front for the first time."""
         await self._welcomed.wait()
 
+    async def gone(self) -> None:
+        """Return once a connection is lost."""
+        await self._gone.wait()
+
     def close(self) -> None:
         """Send what is left and leave."""
         self._closing = True

@@ -10,6 +10,7 @@ from socket import socket
 from events import Source
 from herd import platform
 from herd.config import Settings
+from herd.http.endpoints.inference import Waits
 from herd.http.front import Front as FrontApp
 from herd.http.server import Listener, listen
 from herd.link.client import LinkClient
@@ -60,7 +61,8 @@ class Front:
         """Make the link and the app; the caller connects the link."""
         self._settings = settings
         self.link = LinkClient(Source(f"f{number}-{secrets.token_hex(3)}"), number)
-        self.app = FrontApp(self.link, hold_timeout_s=settings.hold_timeout_s)
+        waits = Waits(settings.hold_timeout_s, settings.queue_timeout_s)
+        self.app = FrontApp(self.link, waits=waits)
 
     async def listen(self, inherited: socket | None) -> Listener:
         """Take clients."""

@@ -14,6 +14,7 @@ from herd.control.control import Control
 from herd.logs import configure_logging
 from herd.processes.child import say_ready
 from herd.processes.front import WELCOME_S, Front
+from herd.tasks import spawn
 
 
 def run_single(
@@ -41,6 +42,10 @@ async def _main(
     gc.collect()
     gc.freeze()
     say_ready(ready)
-    await finished.wait()
+    gone = spawn(front.link.gone(), name="link")
+    ended = spawn(finished.wait(), name="finish")
+    await asyncio.wait((gone, ended), return_when=asyncio.FIRST_COMPLETED)
     await front.stop(listener)
     await control.stop()
+    if not finished.is_set():
+        raise SystemExit("front and control lost one another")

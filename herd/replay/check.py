@@ -3,7 +3,8 @@
 Each fact of the log is run through the same run queue as it was live; the whole list of decisions
 that follows must be the recorded one: a missing or an extra decision is a divergence too. At each
 head of a segment the stored state must equal the folded one. After a divergence the state cannot
-be trusted, so the check goes on at the next head. So it does after a gap in the log.
+be trusted, so the check goes on at the next head. So it does after a gap in the log, and after a
+fact whose decisions a kill cut off: a start begins with a head, so that is where it shows.
 
 What follows from a kind of event that this version does not know is folded, not compared.
 """
@@ -47,6 +48,9 @@ class Report(msgspec.Struct):
     """Events between a divergence and the next head of a segment, or before the first."""
     unknown: int = 0
     """Events that were folded but not compared, because of a kind that this version lacks."""
+    cut_off: int = 0
+    """Facts whose last decisions a process did not live to write, or the log ends in: nobody acted
+    on any of them."""
     gaps: list[tuple[int, int]] = []
     """First and last `seq` of each time without recording."""
     divergences: list[Divergence] = []
@@ -57,10 +61,14 @@ def check(log: Iterable[Recorded], policy: Policy = place) -> Report:
     report = Report()
     state = State()
     trusted = False
+    short: Divergence | None = None
     for chunk in _facts_with_decisions(log):
         fact = chunk[0]
         report.events += len(chunk)
-        if isinstance(fact.event, StateSnapshotted):
+        head = isinstance(fact.event, StateSnapshotted)
+        _judge(report, short, cut_off=head)
+        short = None
+        if head:
             trusted = _head(state, fact, report, trusted=trusted)
         elif not trusted:
             report.skipped += len(chunk)
@@ -69,8 +77,22 @@ def check(log: Iterable[Recorded], policy: Policy = place) -> Report:
             report.skipped += len(chunk)
             trusted = False
         else:
-            trusted = _compare(state, chunk, report, policy)
+            found = _compare(state, chunk, report, policy)
+            trusted = found is None
+            if found is not None and not found.recorded:
+                short = found
+            else:
+                _judge(report, found, cut_off=False)
+    _judge(report, short, cut_off=True)
     return report
+
+
+def _judge(report: Report, found: Divergence | None, *, cut_off: bool) -> None:
+    """Count what was found as a divergence, or as what a process did not live to write."""
+    if found is not None and cut_off:
+        report.cut_off += 1
+    elif found is not None:
+        report.divergences.append(found)
 
 
 def _facts_with_decisions(log: Iterable[Recorded]) -> Iterator[list[Recorded]]:
@@ -108,35 +130,33 @@ def _head(state: State, record: Recorded, report: Report, *, trusted: bool) -> b
     return True
 
 
-def _compare(state: State, chunk: list[Recorded], report: Report, policy: Policy) -> bool:
+def _compare(
+    state: State, chunk: list[Recorded], report: Report, policy: Policy
+) -> Divergence | None:
     fact = chunk[0]
     report.facts += 1
     if any(isinstance(record.event, Unknown) for record in chunk):
         report.unknown += len(chunk)
         for record in chunk:
             fold(state, record)
-        return True
+        return None
     deliver = partial(step, state, policy=policy)
     replayed = run(state, deliver, fact.event, fact.recorded_at, (fact.src, fact.n)).records
     report.decisions += len(chunk) - 1
     for recorded, again in zip(chunk, replayed, strict=False):
         report.dispatches += recorded.event.__class__.__name__ == "RequestDispatched"
         if recorded != again:
-            _diverged(report, fact.event, recorded, again)
-            return False
+            return _divergence(fact.event, recorded, again)
     if len(chunk) != len(replayed):
         more = chain(chunk[len(replayed) :], (None,)), chain(replayed[len(chunk) :], (None,))
-        _diverged(report, fact.event, next(more[0]), next(more[1]))
-        return False
-    return True
+        return _divergence(fact.event, next(more[0]), next(more[1]))
+    return None
 
 
-def _diverged(
-    report: Report, fact: Event, recorded: Recorded | None, replayed: Recorded | None
-) -> None:
+def _divergence(fact: Event, recorded: Recorded | None, replayed: Recorded | None) -> Divergence:
     known = recorded or replayed
     assert known is not None  # noqa: S101 (one of them is there)
-    report.divergences.append(Divergence(known.seq, _kind(fact), _line(recorded), _line(replayed)))
+    return Divergence(known.seq, _kind(fact), _line(recorded), _line(replayed))
 
 
 def _kind(event: Event) -> str:

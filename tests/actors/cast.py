@@ -8,6 +8,7 @@ from events import (
     ConfigurationLoaded,
     ControlStarted,
     Event,
+    FrontConnected,
     HeartbeatReceived,
     Lease,
     ModelFacts,
@@ -28,7 +29,7 @@ from events import (
     ResidentModel,
     Source,
 )
-from tests.playbook import FRONT, Cue, Playbook, by, like
+from tests.playbook import FRONT, OTHER_FRONT, Cue, Playbook, by, like
 
 MODEL = "llama3.2:latest"
 OTHER_MODEL = "qwen2.5:7b"
@@ -36,7 +37,12 @@ SIZE_BYTES = 4_000_000_000
 LOAD_S = 4.0
 """What loading a model of `SIZE_BYTES` is expected to take."""
 
-STARTED: tuple[Event, ...] = (ControlStarted(epoch=1, version="test"), RecoveryEnded(fronts=1))
+STARTED: tuple[Cue, ...] = (
+    ControlStarted(epoch=1, version="test"),
+    by(FRONT, FrontConnected(front=1)),
+    by(OTHER_FRONT, FrontConnected(front=2)),
+    RecoveryEnded(fronts=2),
+)
 """A fresh log, and grants may begin."""
 
 

@@ -43,7 +43,7 @@ from tests.actors.cast import (
     rid,
     url,
 )
-from tests.playbook import FRONT, START_US, Fault, Playbook, after, by, like
+from tests.playbook import FRONT, OTHER_FRONT, START_US, Fault, Playbook, after, by, like
 
 NOTHING = "ZeroDivisionError: by nothing"
 STUDIO = NodeId("studio")
@@ -86,7 +86,7 @@ def test_each_record_follows_the_one_before_and_names_its_cause() -> None:
     assert playing.log[-1] == drained
     assert [record.seq for record in playing.log] == list(range(1, playing.state.seq + 1))
     reported = [(record.src, record.n) for record in playing.log if record.n]
-    assert reported == [(FRONT, 1), (FRONT, 2)]
+    assert reported == [(FRONT, 1), (OTHER_FRONT, 1), (FRONT, 2), (FRONT, 3)]
 
 
 def test_everything_that_follows_is_handled_before_the_next_fact() -> None:

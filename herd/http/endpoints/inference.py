@@ -38,6 +38,8 @@ from herd.link.client import Control, LinkFullError
 from herd.link.messages import Cancel, Grant, Refuse, View
 
 POOL_SWEEP_S: Final = 1.0
+FORGOTTEN_AFTER_S: Final = 15.0
+"""How long after the end of its wait a request that control said nothing of is given up."""
 LONGEST_NAME: Final = 512
 _PRODUCTS_KEPT: Final = 1_024
 _NAMES_KEPT: Final = 4_096
@@ -48,6 +50,15 @@ _NAME: Final = re.compile(
 """What Ollama takes for a name; nodes of other makes may have others, which the view knows."""
 
 _log = logging.getLogger("herd.http.inference")
+
+
+class Waits(msgspec.Struct):
+    """How long requests wait at a front that hears nothing of them."""
+
+    hold_timeout_s: float = 30.0
+    """While control is away."""
+    queue_timeout_s: float = 600.0
+    """While it is there: it ends such waits itself, so this is the last resort."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -96,14 +107,14 @@ class Inference:
         control: Control,
         loop: asyncio.AbstractEventLoop,
         ids: RequestIds,
-        hold_timeout_s: Callable[[], float],
+        waits: Waits,
     ) -> None:
         """Begin with none."""
         self._control = control
         self._loop = loop
         self.now_s: Callable[[], float] = loop.time
         self._ids = ids
-        self._hold_timeout_s = hold_timeout_s
+        self._waits = waits
         self._flights: dict[RequestId, Flight] = {}
         self._pools: dict[str, Pool] = {}
         self._spellings: dict[str, str] = {}
@@ -225,14 +236,14 @@ class Inference:
     # Once a second
 
     def sweep(self) -> None:
-        """Tell of the streams that went on; keep the time for control while it is away."""
+        """Tell of the streams that went on; see that nobody waits for ever."""
         now_s = self._loop.time()
         progress: list[tuple[RequestId, int]] = []
         for flight in tuple(self._flights.values()):
             went_on = flight.progress(now_s)
             if went_on is not None:
                 progress.append(went_on)
-            elif flight.attempt is None and not self._control.connected:
+            elif flight.attempt is None:
                 self._keep_time(flight, now_s)
         if progress:
             self.report(StreamsProgressed(progress=tuple(progress)))
@@ -253,7 +264,6 @@ class Inference:
 
     def _admit(self, flight: Flight, exchange: Exchange, route: Route, noted: "_Noted") -> None:
         asked, request = flight.asked, exchange.request
-        self._flights[flight.request_id] = flight
         received = RequestReceived(
             request_id=flight.request_id,
             model=flight.model,
@@ -270,12 +280,17 @@ class Inference:
             self._control.tell(received)
         except LinkFullError:
             flight.answer(503, "control_away", "", 1)
+        else:
+            self._flights[flight.request_id] = flight
 
     def _keep_time(self, flight: Flight, now_s: float) -> None:
         waited_s = flight.waited_s(now_s)
-        if flight.deadline_s and waited_s >= flight.deadline_s:
+        if self._control.connected:
+            if waited_s >= self._waits.queue_timeout_s + FORGOTTEN_AFTER_S:
+                flight.give_up("queue", 503, "queue_timeout")
+        elif flight.deadline_s and waited_s >= flight.deadline_s:
             flight.give_up("queue", 503, "deadline")
-        elif waited_s >= self._hold_timeout_s():
+        elif waited_s >= self._waits.hold_timeout_s:
             flight.give_up("hold", 503, "control_away")
 
     def _spelled(self, asked: str) -> str | None:

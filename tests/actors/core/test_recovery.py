@@ -195,7 +195,7 @@ def test_fronts_that_stay_away_lose_their_requests_and_in_the_end_their_counter(
         >> RecoveryEnded(fronts=1)
         << interrupted("r2", "front_lost", "studio", "1.2")
     )
-    assert restarted.state.fronts[OTHER_FRONT].last_n == 2
+    assert restarted.state.fronts[OTHER_FRONT].last_n == 3
     again = connected(carried=(carried,))
     restarted.given(ControlStarted(epoch=3, version="test"), again, RecoveryEnded(fronts=1))
     assert list(restarted.state.fronts) == [FRONT]
@@ -233,7 +233,7 @@ def test_a_front_that_dies_takes_its_clients_with_it() -> None:
 def test_fronts_are_counted() -> None:
     counted = book(connected(), received("r1"))
     front = counted.state.fronts[FRONT]
-    assert (front.number, front.connected, front.last_n) == (1, True, 2)
+    assert (front.number, front.connected, front.last_n) == (1, True, 3)
     assert CONTROL not in counted.state.fronts
 
 

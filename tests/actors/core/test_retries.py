@@ -1,6 +1,6 @@
 """A failure before the first byte of an answer: another node gets the request, for a while."""
 
-from events import NodeId, RequestDispatched, RequestFailed
+from events import NodeId, RequestDispatched, RequestFailed, TimerFired
 from tests.actors.cast import (
     MODEL,
     attempt_failed,
@@ -14,8 +14,9 @@ from tests.actors.cast import (
     received,
     refused,
     rid,
+    unreachable,
 )
-from tests.playbook import after, like
+from tests.playbook import NOT_RECORDED, after, like
 
 
 def test_the_next_best_node_gets_the_retry() -> None:
@@ -100,3 +101,18 @@ def test_late_word_does_not_take_a_waiting_request_out_of_its_line() -> None:
     waiting.given(received("r0"), received("r1"), attempt_failed("r1", "mini", "1.2"))
     assert waiting >> failed("r1", "mini", "1.2")
     assert list(waiting.state.lines[MODEL].waiting) == ["r1"]
+
+
+def test_when_the_last_other_node_goes_away_the_failure_is_told() -> None:
+    two = book(*node("ada", slots=1), *node("bob", slots=1), received("r1"), received("r2"))
+    first, second = two.state.requests["r1"], two.state.requests["r2"]
+    two.given(attempt_failed("r1", first.node_id, first.lease, status=0, error="refused"))
+    two.given(unreachable(second.node_id), unreachable(second.node_id))
+    assert (
+        two
+        >> TimerFired()
+        << like(RequestFailed, request_id="r1", phase="queue", status=502, error="refused")
+        << refused("r1", 502, "node_failed", 0, "refused")
+        >> TimerFired()
+        << NOT_RECORDED
+    )

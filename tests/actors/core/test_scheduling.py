@@ -7,10 +7,13 @@ import pytest
 from actors.core import scheduling
 from actors.core.slots import START, Reason, Slots
 from events import (
+    ControlStarted,
     Event,
+    FrontConnected,
     Lease,
     NodeDiscovered,
     NodeFacts,
+    RecoveryEnded,
     RequestDispatched,
     RequestQueued,
     SlotsChanged,
@@ -293,4 +296,59 @@ def test_who_is_not_alone_reports_its_first_byte_at_once_and_so_do_the_first_few
         >> received("r5")
         << dispatched("r5", "studio", "1.5")
         << granted("r5", "studio", "1.5", score=99.5, probing=True)
+    )
+
+
+# Who waits behind whom
+
+
+def test_requests_that_a_node_failed_do_not_keep_others_from_it() -> None:
+    """However many of them stand first in line."""
+    two = book(*node("ada", slots=12), *node("bob", slots=1))
+    two.given(*(received(f"r{number}") for number in range(13)))
+    there = [each for each in two.state.requests.values() if each.node_id == "ada"]
+    assert len(there) == 12
+    two.given(*(attempt_failed(each.request_id, "ada", each.lease, status=0) for each in there))
+    two.given(probed("ada", MODEL, resident=(MODEL,)), after(60.0), TimerFired())
+    assert two.state.waiting == 12
+    two.given(received("fresh"))
+    assert two.state.requests[rid("fresh")].node_id == "ada"
+
+
+def test_requests_for_ollama_s_routes_do_not_keep_others_from_another_server() -> None:
+    both = book(
+        *node("studio", slots=1),
+        configured("llama", 4),
+        probed("llama", MODEL, resident=(MODEL,), dialect="openai"),
+    )
+    both.given(*(received(f"r{number}") for number in range(12)))
+    assert both.state.waiting == 11
+    both.given(received("v1", route="/v1/chat/completions"))
+    assert both.state.requests[rid("v1")].node_id == "llama"
+
+
+def test_slots_that_are_told_no_more_are_learned() -> None:
+    told = book(*node("studio", slots=4), received("r1"), completed("r1", "studio", "1.1"))
+    assert (
+        told
+        >> configured("studio", 0)
+        << SlotsChanged(node_id=STUDIO, model=MODEL, slots=2, reason="trial")
+    )
+    slots = told.state.nodes[STUDIO].slots[MODEL]
+    assert (slots.limit, slots.told) == (2, False)
+
+
+# A front that has not said yet what it carries
+
+
+def test_a_front_gets_no_grant_before_it_has_said_what_it_carries() -> None:
+    """It sends again what was not acknowledged, then what it carries: one request, one lease."""
+    late = book(*node("studio", slots=2), ControlStarted(epoch=2, version="test"), RecoveryEnded())
+    assert (
+        late
+        >> received("r1")
+        << queued("r1", 1)
+        >> FrontConnected(front=1, waiting=(rid("r1"),))
+        << dispatched("r1", "studio", "2.1")
+        << granted("r1", "studio", "2.1", probing=True)
     )

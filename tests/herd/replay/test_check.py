@@ -8,6 +8,7 @@ import pytest
 
 from actors.core.placement import Choice, place
 from actors.core.state import Request, State, dump, load
+from actors.run_queue import fold
 from events import (
     Event,
     NodeDegraded,
@@ -240,3 +241,18 @@ def test_a_decision_of_a_later_version_is_not_compared(log: list[Recorded]) -> N
     assert report.divergences == []
     assert report.unknown == 2
     assert MODEL.encode() in encode(log[at])
+
+
+def test_decisions_that_a_kill_cut_off_are_no_divergence() -> None:
+    """The fact is the last of its process: a start begins with a head, or the log ends there."""
+    playing = book(*node("ada", slots=1))
+    short = playing.log[:]
+    playing.given(received("r0"))
+    cut = [decode(encode(record)) for record in playing.log[: len(short) + 1]]
+    again = State()
+    for record in cut:
+        fold(again, record)
+    head = head_of_segment(again, cut[-1].recorded_at + 1)
+    for log in (cut, [*cut, head]):
+        report = check(log)
+        assert (report.divergences, report.cut_off, report.skipped) == ([], 1, 0)
