@@ -74,7 +74,7 @@ class _Server:
         response = await fetch("GET", self._url + path, timeout_s=self._timeout_s)
         match response.status:
             case 200:
-                return _read(response.body, form, path)
+                return None if _refuses(response.body) else _read(response.body, form, path)
             case 404 | 405 | 501:
                 return None
             case 503:
@@ -91,6 +91,18 @@ class _Server:
         """Whether the front page is Ollama's, for versions too old for `/api/ps`."""
         response = await fetch("GET", self._url + "/", timeout_s=self._timeout_s)
         return response.status == OK and b"Ollama is running" in response.body
+
+
+class _Refusal(msgspec.Struct, gc=False):
+    error: object = None
+
+
+def _refuses(body: bytes) -> bool:
+    """Whether it is an error with a good status: LM Studio's answer to paths that it lacks."""
+    try:
+        return msgspec.json.decode(body, type=_Refusal).error is not None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
 
 
 def _read(body: bytes, form: type[T], path: str) -> T:
@@ -295,7 +307,8 @@ async def _openai(server: _Server, kind: Kind, *, want_models: bool) -> Survey:
     if listing is None:
         raise SurveyError("neither Ollama nor an OpenAI-compatible server answers there")
     props = await server.get("/props", _Props) if kind == "llama.cpp" else None
-    found = {normalise(entry.id): entry for entry in listing.data or () if entry.id}
+    # Their names have no tag to add: such a server knows a model by its own spelling only.
+    found = {entry.id.strip(): entry for entry in listing.data or () if entry.id.strip()}
     context_length = props.context_length if props else 0
     facts = NodeFacts(
         dialect="openai",

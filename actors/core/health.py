@@ -6,6 +6,8 @@
   then one request may try (half-open); its success closes the circuit, its failure opens it again.
 """
 
+from msgspec.structs import replace
+
 from actors.core.commands import Command
 from actors.core.state import US, Circuit, Node, State
 from events import (
@@ -27,6 +29,7 @@ from events import (
     Recorded,
     RequestCompleted,
     RequestFailed,
+    ResidentModel,
     TimerFired,
 )
 
@@ -165,19 +168,57 @@ def _told(state: State, event: HeartbeatReceived | NodeProbed, seq: int) -> None
         return
     if event.facts is not None:
         node.facts = event.facts
-    if event.resident is not None:
-        node.resident = {model.name: model for model in event.resident}
-    if (models := told_models(event)) is not None:
+    if (resident := told_resident(state, event)) is not None:
+        node.resident = resident
+    if (models := told_models(state, node, event)) is not None:
         node.models = models
     for model in (*node.models, *node.resident):
         state.catalogue.setdefault(model, seq)
 
 
-def told_models(event: HeartbeatReceived | NodeProbed) -> dict[str, ModelFacts] | None:
-    """Return what it says is on the disk; a heartbeat without any says nothing about it."""
+def told_models(
+    state: State, node: Node, event: HeartbeatReceived | NodeProbed
+) -> dict[str, ModelFacts] | None:
+    """Return what it says is on the disk; a heartbeat without any says nothing about it.
+
+    Nor does one say that details are gone: ollama-herd's agents tell them now and then only.
+    """
     if event.models is None or not (event.models or isinstance(event, NodeProbed)):
         return None
-    return {model.name: model for model in event.models}
+    spellings = _spellings(state)
+    told: dict[str, ModelFacts] = {}
+    for model in event.models:
+        name = spellings.get(_key(model.name), model.name)
+        known = node.models.get(name)
+        if known is not None and not model.digest and known.size_bytes == model.size_bytes:
+            told[name] = known
+        else:
+            told[name] = model if name == model.name else replace(model, name=name)
+    return told
+
+
+def told_resident(
+    state: State, event: HeartbeatReceived | NodeProbed
+) -> dict[str, ResidentModel] | None:
+    """Return what it says is in its memory."""
+    if event.resident is None:
+        return None
+    spellings = _spellings(state)
+    names = [spellings.get(_key(model.name), model.name) for model in event.resident]
+    return {
+        name: model if name == model.name else replace(model, name=name)
+        for name, model in zip(names, event.resident, strict=True)
+    }
+
+
+def _spellings(state: State) -> dict[str, str]:
+    """Return how each model of the catalogue is spelled: as the first node did that had it."""
+    return {_key(name): name for name in state.catalogue}
+
+
+def _key(name: str) -> str:
+    """Return what all spellings of a model have in common: Ollama's names ignore case."""
+    return name.lower().removesuffix(":latest")
 
 
 def _changed(

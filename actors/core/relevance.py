@@ -64,9 +64,10 @@ def _news(state: State, node: Node, fact: HeartbeatReceived | NodeProbed) -> boo
         return False
     if fact.facts is not None and fact.facts != node.facts:
         return True
-    if fact.resident is not None and _looks(fact.resident) != _looks(node.resident.values()):
+    resident = health.told_resident(state, fact)
+    if resident is not None and _looks(resident.values()) != _looks(node.resident.values()):
         return True
-    models = health.told_models(fact)
+    models = health.told_models(state, node, fact)
     return models is not None and models != node.models
 
 

@@ -66,6 +66,8 @@ def read(body: bytes, *, streams: bool, kind: str) -> Asked:
     except msgspec.ValidationError:
         return _read_slowly(body, streams=streams, kind=kind)
     except msgspec.DecodeError as error:
+        if b"\\u" in body:  # perhaps half of a surrogate pair, in whose place Go puts a mark
+            return _read_slowly(body, streams=streams, kind=kind)
         text = str(error)
         where = "" if "(byte " in text else f" (byte {len(body)})"
         raise BadRequestError(f"{text}{where}") from error

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
 
-from herd.http import wire
+from herd.http import problems, wire
 from herd.http.wire import Header
 
 NEW: Final = 0
@@ -226,9 +226,9 @@ class Exchange:
     def fail(self) -> None:
         """End after an error in the app: 500 if nothing was sent, else RST."""
         if self._phase == NEW:
-            self.respond(
-                500, ((b"Content-Type", b"application/json"),), b'{"error":"internal error"}'
-            )
+            family = problems.family_of(self.request.target)
+            headers = (problems.content_type(family),)
+            self.respond(500, headers, problems.body(family, 500, "internal error"))
         else:
             self.abort()
 

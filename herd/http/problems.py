@@ -65,6 +65,11 @@ def refusal(reason: str, *, model: str, detail: str, online: bool) -> str:
     return text.format(model=model, detail=detail or reason.replace("_", " "))
 
 
+def family_of(target: bytes) -> Family:
+    """Return the API family of a request's target, for errors before any route was found."""
+    return "openai" if target.startswith(b"/v1/") else "ollama"
+
+
 def body(family: Family, status: int, text: str) -> bytes:
     """Return an error's body in the shape of its family."""
     if family == "ollama":

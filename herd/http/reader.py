@@ -74,10 +74,12 @@ class RequestReader:
         "_parser",
         "_request",
         "_resuming",
+        "_turned",
         "_upgrading",
         "deaf",
         "expects",
         "in_head",
+        "target",
     )
 
     def __init__(
@@ -109,6 +111,10 @@ class RequestReader:
         """Its head has not come to its end."""
         self.expects = False
         """Its body will be sent when the client is told to go on."""
+        self.target = b""
+        """Of the request that was read last, as far as it came."""
+        self._turned = False
+        """A request ended in what is being read: what is left is not all of the next one's head."""
 
     @property
     def under_way(self) -> bool:
@@ -119,6 +125,7 @@ class RequestReader:
         """Read on; `RefusedError` if this cannot be answered but with a refusal."""
         if self.deaf:
             return
+        self._turned = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -127,7 +134,7 @@ class RequestReader:
             if not self.deaf:
                 raise self._refusal(error) from error
         else:
-            if self._request is not None and self.in_head:
+            if self._request is not None and self.in_head and not self._turned:
                 self._head_bytes += len(data)
                 if self._head_bytes > self._most_head_bytes:
                     raise self._deafen(431, _HEAD_TOO_LARGE)
@@ -151,6 +158,7 @@ class RequestReader:
         """Take the target, in one piece or in several."""
         if self._request is not None and not self._resuming:
             self._request.target += url
+            self.target = self._request.target
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header; trailers are counted and dropped."""
@@ -206,6 +214,7 @@ class RequestReader:
         if request is None or self._upgrading:
             return
         self._request = None
+        self._turned = True
         self.expects = False
         body = self._body
         if body:

@@ -169,6 +169,8 @@ class Attempt:
             self._outcome.first_byte()
             lines = connection.lines() + self._outcome.fleet_lines()
             self._exchange.start(status, (), connection.length, body, lines)
+            if self._exchange.blocked:  # by the answer before, or by this much
+                connection.pause()
             return
         self._connection = None
         usage = usage_of(connection.content_type, body)

@@ -17,10 +17,8 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final, TypeAlias, cast
 
-import msgspec
-
 from herd.clock import wall_s
-from herd.http import wire
+from herd.http import problems, wire
 from herd.http.exchange import Exchange, Request
 from herd.http.flow import Stall, reset
 from herd.http.reader import Limits, RefusedError, RequestReader
@@ -36,7 +34,6 @@ WRITE_HIGH_BYTES: Final = 256 * 1024
 BACKLOG: Final = 4_096
 _MAPPED: Final = "::ffff:"
 """How an IPv4 address looks on a socket for both."""
-_JSON: Final = ((b"Content-Type", b"application/json; charset=utf-8"),)
 
 _log = logging.getLogger("herd.http.server")
 
@@ -137,6 +134,7 @@ class Connection(asyncio.Protocol):
     def answered(self, *, keep: bool) -> None:
         """Go on to the next request, or close."""
         self._current = None
+        self._touched_s = self._listener.now_s
         if not keep:
             self._end(linger=bool(self._waiting) or self._reader.under_way)
         elif self._waiting:
@@ -171,16 +169,13 @@ class Connection(asyncio.Protocol):
     def sweep(self, now_s: float) -> None:
         """Bound every wait on this connection."""
         limits = self._listener.limits
-        if self._stall is not None:
-            if self._stall.length_s(self._transport, now_s) > limits.write_timeout_s:
-                self.drop()
+        if self._stall is not None and self._stall.length_s(self._transport, now_s) > (
+            limits.write_timeout_s
+        ):
+            self.drop()
         elif self._closing:
-            self._closing_s += SWEEP_S
-            if self._transport.get_write_buffer_size():
-                self._stall = Stall(now_s)
-            elif self._closing_s > limits.linger_s:
-                self._transport.abort()
-        elif self._current is not None:
+            self._sweep_closing(now_s)
+        elif self._stall is not None or self._current is not None:
             return
         elif self._reader.under_way:
             limit_s = limits.head_timeout_s if self._reader.in_head else limits.body_timeout_s
@@ -189,6 +184,15 @@ class Connection(asyncio.Protocol):
                 self._refuse(RefusedError(408, "the request did not come to its end in time"))
         elif now_s - self._touched_s > limits.idle_timeout_s:
             self._end(linger=False)
+
+    def _sweep_closing(self, now_s: float) -> None:
+        self._closing_s += SWEEP_S
+        if not self._transport.get_write_buffer_size():
+            self._stall = None
+            if self._closing_s > self._listener.limits.linger_s:
+                self._transport.abort()
+        elif self._stall is None:
+            self._stall = Stall(now_s)
 
     def retire(self) -> None:
         """Close now if idle; if not, after the answer."""
@@ -210,7 +214,9 @@ class Connection(asyncio.Protocol):
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append(request)
-        if len(self._waiting) >= self._listener.limits.pipelined:
+        limits = self._listener.limits
+        kept_bytes = sum(len(each.body) for each in self._waiting)
+        if len(self._waiting) >= limits.pipelined or kept_bytes >= limits.body_bytes:
             self._reader.deaf = True
 
     def _open(self, request: Request) -> None:
@@ -228,9 +234,15 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refused: RefusedError) -> None:
         """Answer in place of the app, after the answers that are due."""
-        body = msgspec.json.encode({"error": refused.text})
+        family = problems.family_of(self._reader.target)
+        body = problems.body(family, refused.status, refused.text)
         framing = b"Content-Length: %d\r\nConnection: close\r\n" % len(body)
-        self._last_words = wire.head(refused.status, _JSON, self._listener.date + framing) + body
+        self._last_words = (
+            wire.head(
+                refused.status, (problems.content_type(family),), self._listener.date + framing
+            )
+            + body
+        )
         if self._current is None:
             self._transport.write(self._last_words)
             self._end(linger=True)

@@ -331,7 +331,7 @@ class Pool:
                 )
         except TimeoutError:
             receiver.unreachable(f"no connection within {CONNECT_TIMEOUT_S:g} s")
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the second: no name that DNS could know
             receiver.unreachable(reason(error))
         else:
             connection.ask(head, body, receiver)

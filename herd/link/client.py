@@ -114,8 +114,8 @@ class LinkClient:
         self._keep(event)
 
     def _keep(self, event: Event) -> None:
+        message = _encoder.encode(Fact(self._n + 1, cast("AnyEvent", event)))
         self._n += 1
-        message = _encoder.encode(Fact(self._n, cast("AnyEvent", event)))
         self._kept.append((self._n, message))
         self._kept_bytes += len(message)
         if self.connected and self._frames is not None:

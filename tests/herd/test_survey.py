@@ -102,11 +102,9 @@ def test_llama_cpp() -> None:
     assert found.kind == "llama.cpp"
     assert found.facts == NodeFacts(dialect="openai", slots=4)
     assert found.resident == (
-        ResidentModel(name="smollm2:latest", size_bytes=91_000_000, context_length=4096),
+        ResidentModel(name="smollm2", size_bytes=91_000_000, context_length=4096),
     )
-    assert found.models == (
-        ModelFacts(name="smollm2:latest", size_bytes=91_000_000, context_length=8192),
-    )
+    assert found.models == (ModelFacts(name="smollm2", size_bytes=91_000_000, context_length=8192),)
 
 
 def test_llama_cpp_that_manages_several_models() -> None:
@@ -115,8 +113,8 @@ def test_llama_cpp_that_manages_several_models() -> None:
         {"id": "b", "status": {"value": "unloaded"}},
     ]
     found, _ = _look({"/props": (200, {"role": "router"}), "/v1/models": (200, {"data": data})})
-    assert [model.name for model in found.resident or ()] == ["a:latest"]
-    assert [model.name for model in found.models or ()] == ["a:latest", "b:latest"]
+    assert [model.name for model in found.resident or ()] == ["a"]
+    assert [model.name for model in found.models or ()] == ["a", "b"]
 
 
 def test_loading_cannot_be_used_yet() -> None:
@@ -132,7 +130,7 @@ def test_vllm() -> None:
     found, asked = _look({"/v1/models": (200, {"data": data})})
     assert found.kind == "openai"
     assert found.facts == NodeFacts(dialect="openai")
-    assert found.resident == (ResidentModel(name="Qwen/Qwen2.5-7B:latest", context_length=32768),)
+    assert found.resident == (ResidentModel(name="Qwen/Qwen2.5-7B", context_length=32768),)
     _, again = _look({"/v1/models": (200, {"data": data})}, kind="openai", want_models=False)
     assert again == ["/v1/models"]
     assert "/props" in asked
@@ -143,12 +141,17 @@ def test_lm_studio() -> None:
         {"id": "a", "type": "vlm", "state": "loaded", "loaded_context_length": 4096},
         {"id": "e", "type": "embeddings", "state": "not-loaded", "max_context_length": 2048},
     ]
-    found, _ = _look({"/api/v0/models": (200, {"data": data})})
+    stranger = (
+        200,
+        {"error": "Unexpected endpoint or method. (GET /api/ps)"},
+    )  # its way to say 404
+    strange = dict.fromkeys(["/api/ps", "/props"], stranger)
+    found, _ = _look({**strange, "/api/v0/models": (200, {"data": data})})
     assert found.kind == "lmstudio"
-    assert found.resident == (ResidentModel(name="a:latest", context_length=4096),)
+    assert found.resident == (ResidentModel(name="a", context_length=4096),)
     assert found.models == (
-        ModelFacts(name="a:latest", capabilities=("completion", "vision")),
-        ModelFacts(name="e:latest", capabilities=("embedding",), context_length=2048),
+        ModelFacts(name="a", capabilities=("completion", "vision")),
+        ModelFacts(name="e", capabilities=("embedding",), context_length=2048),
     )
 
 

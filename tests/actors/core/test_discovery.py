@@ -138,4 +138,8 @@ def test_a_node_is_named_instead_of_an_agent_that_is_away() -> None:
 def test_a_drained_node_is_not_brought_back_under_another_name() -> None:
     """Its agent still speaks for it, though it takes no work."""
     drained = book(heartbeat("studio", MODEL), DrainRequested(node_id=nid("studio"), by="ada"))
-    assert drained >> NodeConfigured(node_id=nid("named"), url=url("studio")) << forgotten("named")
+    assert (
+        drained
+        >> NodeConfigured(node_id=nid("named"), url=url("studio"))
+        << NodeForgotten(node_id=nid("named"), reason="its agent studio speaks for it")
+    )

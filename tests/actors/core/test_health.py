@@ -1,6 +1,7 @@
 """What each node is able to do: health, draining, circuits."""
 
 import pytest
+from msgspec.structs import replace
 
 from actors.core.health import AGENT, FIRST_OPEN_S, LONGEST_OPEN_S
 from events import (
@@ -363,3 +364,26 @@ def test_a_failure_on_a_forgotten_node_blames_nobody() -> None:
     playing = book(*node("studio", slots=1), received("r1"), settings())
     playing.given(attempt_failed("r1", "studio", "1.1"))
     assert playing.state.nodes == {}
+
+
+def test_a_model_spelled_in_two_cases_is_one_model() -> None:
+    """As the first node spells it: Ollama's names ignore case, and `latest` need not be said."""
+    both = book(
+        *node("ada", "Qwen:Q4_K_M", "phi:latest", slots=1),
+        *node("bob", "qwen:q4_k_m", "phi", slots=1),
+    )
+    bob = both.state.nodes[nid("bob")]
+    assert list(bob.models) == list(bob.resident) == ["Qwen:Q4_K_M", "phi:latest"]
+    again = probed("bob", "qwen:q4_k_m", "phi", resident=("phi", "QWEN:q4_k_m"))
+    assert both >> again << NOT_RECORDED
+    both.given(received("r1", "Qwen:Q4_K_M"), received("r2", "Qwen:Q4_K_M"))
+    assert {each.node_id for each in both.state.requests.values()} == {"ada", "bob"}
+
+
+def test_an_agent_that_leaves_details_out_does_not_take_them_back() -> None:
+    there = book(heartbeat("studio", MODEL))
+    (known,) = there.state.nodes[STUDIO].models.values()
+    told = replace(known, digest="925b2caf", family="llama")
+    there.given(heartbeat("studio", models=(told,), resident=in_memory(MODEL)))
+    assert there >> heartbeat("studio", MODEL) << NOT_RECORDED
+    assert there.state.nodes[STUDIO].models == {MODEL: told}

@@ -105,7 +105,7 @@ def test_late_word_does_not_take_a_waiting_request_out_of_its_line() -> None:
 
 def test_when_the_last_other_node_goes_away_the_failure_is_told() -> None:
     two = book(*node("ada", slots=1), *node("bob", slots=1), received("r1"), received("r2"))
-    first, second = two.state.requests["r1"], two.state.requests["r2"]
+    first, second = two.state.requests[rid("r1")], two.state.requests[rid("r2")]
     two.given(attempt_failed("r1", first.node_id, first.lease, status=0, error="refused"))
     two.given(unreachable(second.node_id), unreachable(second.node_id))
     assert (

@@ -350,5 +350,5 @@ def test_a_front_gets_no_grant_before_it_has_said_what_it_carries() -> None:
         << queued("r1", 1)
         >> FrontConnected(front=1, waiting=(rid("r1"),))
         << dispatched("r1", "studio", "2.1")
-        << granted("r1", "studio", "2.1", probing=True)
+        << granted("r1", "studio", "2.1")
     )

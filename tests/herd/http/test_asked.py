@@ -78,3 +78,17 @@ def test_a_refusal_never_quotes_the_body() -> None:
         with pytest.raises(BadRequestError) as refused:
             asked(body)
         assert "canary" not in refused.value.what
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"model":"m","prompt":"cut off \ud83d"}',
+        rb'{"model":"m","options":5,"user":"\ud83d"}',
+        rb'{"model":"m\ud83d"}',
+    ],
+)
+def test_half_of_a_surrogate_pair_is_read_as_go_reads_it(body: bytes) -> None:
+    found = asked(body)
+    assert found.model.encode() in {b"m", b"m?"}
+    assert found.user.encode() in {b"", b"?"}

@@ -185,3 +185,14 @@ def test_a_node_that_left_keeps_no_connection(run: Run) -> None:
                 await gone.wait()
 
     run(main())
+
+
+@pytest.mark.parametrize("host", ["gpu..lan", "x" * 70 + ".lan"])
+def test_a_name_that_dns_cannot_have_is_unreachable(host: str, run: Run) -> None:
+    async def main() -> None:
+        heard = Heard()
+        Pool(f"http://{host}:1", asyncio.get_running_loop()).dial(HEAD, b"", heard)
+        await heard.over.wait()
+        assert heard.error == "name not known"
+
+    run(main())
