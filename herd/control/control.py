@@ -63,7 +63,7 @@ class Control:
         self._epoch = state.epoch + 1
         self._engine = Engine(state, journal, clock, directory)
         last_n = {src: front.last_n for src, front in state.fronts.items()}
-        self._link = LinkServer(self._epoch, last_n, self._put)
+        self._link = LinkServer(self._epoch, last_n, self._put, next_seq=state.seq + 1)
         self._engine.link = self._link
         self._engine.observe.append(self._recorded)
         self._prober = Prober(self._put, _pace(self._settings))

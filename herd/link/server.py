@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 
 from actors.core.commands import Send
-from events import Event, FrontLost, Source
+from events import CONTROL, Event, FrontLost, RecordingResumed, Source
 from herd.link.frames import Frames
 from herd.link.messages import PROTOCOL, Ack, Fact, FromFront, Hello, View, Welcome
 from herd.platform import bind_unix
+
+_UNRECORDED = "control ended while it could not record"
 
 _log = logging.getLogger("herd.link")
 _encoder = msgspec.msgpack.Encoder()
@@ -25,9 +27,16 @@ Put = Callable[[Event, Source, int], None]
 class LinkServer:
     """The links of every front of one control process."""
 
-    def __init__(self, epoch: int, last_n: dict[Source, int], put: Put) -> None:
-        """Continue each front's facts after `last_n`; hand new ones to `put`."""
+    def __init__(
+        self, epoch: int, last_n: dict[Source, int], put: Put, *, next_seq: int = 1
+    ) -> None:
+        """Continue each front's facts after `last_n`; hand new ones to `put`.
+
+        `next_seq` is that of the next record: facts that a front knows to be written and the log
+        does not have would have begun there.
+        """
         self._epoch = epoch
+        self._next_seq = next_seq
         self._last_n = last_n
         self._put = put
         self._links: dict[Source, Frames[FromFront]] = {}
@@ -112,7 +121,11 @@ class LinkServer:
         return hello.src
 
     def _fact(self, src: Source, fact: Fact) -> None:
-        if fact.n > self._last_n.get(src, 0):
+        last_n = self._last_n.get(src, 0)
+        if fact.n > last_n:
+            if last_n and fact.n > last_n + 1:
+                lost = fact.n - last_n - 1
+                self._put(RecordingResumed(self._next_seq, lost, _UNRECORDED), CONTROL, 0)
             self._last_n[src] = fact.n
             self._put(fact.event, src, fact.n)
 
@@ -122,4 +135,4 @@ class LinkServer:
                 del self._links[src]
                 if not self._links:
                     self._alone.set()
-                self._put(FrontLost(front_src=src), Source("control"), 0)
+                self._put(FrontLost(front_src=src), CONTROL, 0)

@@ -10,11 +10,13 @@ import pytest
 
 from actors.core.commands import Cancel, Grant, Refuse, Send
 from events import (
+    CONTROL,
     CarriedRequest,
     FrontConnected,
     FrontLost,
     Lease,
     NodeId,
+    RecordingResumed,
     RequestId,
     RequestReceived,
     Source,
@@ -196,6 +198,32 @@ def test_what_was_written_but_never_acknowledged_is_not_doubled(
                 await until(lambda: second.facts)
                 assert second.facts == [(FrontConnected(front=1), SRC, 3)]
                 assert front.kept == 1, "the rest is known to be written"
+
+    on_each_loop(play())
+
+
+def test_facts_that_a_dead_control_could_not_write_are_named(
+    on_each_loop: Run[Any], tmp_path: Path
+) -> None:
+    """It acknowledged them while the disk was full, and was killed."""
+    path = tmp_path / "control.sock"
+
+    async def play() -> None:
+        async with following(path) as (front, _):
+            async with listening(path) as first:
+                await asyncio.wait_for(front.welcomed(), WAIT_S)
+                front.tell(request(1))
+                front.tell(request(2))
+                await until(lambda: first.told() == ["r1", "r2"])
+                first.write()
+                await until(lambda: not front.kept)
+                await gone(first, front)
+            async with listening(path, epoch=2, last_n={SRC: 1}) as second:
+                await until(lambda: len(second.facts) == 2)
+                lost, back = second.facts
+                error = "control ended while it could not record"
+                assert lost == (RecordingResumed(1, 2, error), CONTROL, 0)
+                assert back == (FrontConnected(front=1), SRC, 4)
 
     on_each_loop(play())
 
