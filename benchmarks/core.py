@@ -24,6 +24,7 @@ from benchmarks.machine import Json, begin, publish, table
 from events import (
     ControlStarted,
     Event,
+    FrontConnected,
     ModelFacts,
     NodeConfigured,
     NodeFacts,
@@ -72,6 +73,7 @@ class Core:
                     models=(ModelFacts(name=MODEL, size_bytes=2 << 30),),
                 )
             )
+        self.put(FrontConnected(front=1), FRONT)
         self.put(RecoveryEnded(fronts=1))
 
     def put(self, event: Event, src: Source | None = None) -> list[Send]:

@@ -24,6 +24,8 @@ FIRST_RESTART_S = 0.1
 SLOWEST_RESTART_S = 5.0
 QUICK_DEATHS = 5
 QUICK_WINDOW_S = 60.0
+LONG_LIFE_S = 5.0
+"""A child that lived so long does not die of its start: it is started again at once."""
 ONE_SIGNAL_S = 0.2
 """A Ctrl-C may arrive twice at once: from the terminal, and passed on by a wrapper."""
 FINISH_S = 9.0
@@ -60,11 +62,15 @@ class Child:
         """In any of its lives."""
         self.due: float | None = None
         """When to start it (again)."""
+        self.born = 0.0
+        """When its present life began."""
         self.deaths: deque[float] = deque(maxlen=QUICK_DEATHS)
         self.life: Life | None = None
 
     def delay_s(self, now: float) -> float:
         """Count a death, and return how long to wait before the next life."""
+        if now - self.born >= LONG_LIFE_S:
+            self.deaths.clear()
         self.deaths.append(now)
         quick = sum(1 for death in self.deaths if now - death < QUICK_WINDOW_S)
         if quick == QUICK_DEATHS:
@@ -155,6 +161,7 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.due = None
+        child.born = time.monotonic()
         alive_here, alive_there = platform.pipe()
         ready_here, ready_there = platform.pipe(duplex=False)
         process = self._spawn.Process(

@@ -170,9 +170,16 @@ def test_a_child_that_keeps_dying_is_named_and_tried_again(start: StartRig) -> N
 
 def test_the_wait_before_a_restart_grows_and_is_forgotten() -> None:
     child = Child(ChildSpec("control", failing, 1, 1.0))
-    assert [child.delay_s(float(now)) for now in range(5)] == [0.1, 0.2, 0.4, 0.8, 5.0]
-    assert child.delay_s(5.0) == 5.0
-    assert child.delay_s(100.0) == 0.1
+
+    def died(now: float, lived_s: float = 1.0) -> float:
+        child.born = now - lived_s
+        return child.delay_s(now)
+
+    assert [died(float(now)) for now in range(5)] == [0.1, 0.2, 0.4, 0.8, 5.0]
+    assert died(5.0) == 5.0
+    assert died(100.0) == 0.1, "a minute later"
+    assert died(101.0) == 0.2
+    assert died(107.0, lived_s=6.0) == 0.1, "it had worked for a while"
 
 
 def test_a_child_that_cannot_start_ends_it_all_with_its_reason(start: StartRig) -> None:
