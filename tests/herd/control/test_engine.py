@@ -331,3 +331,21 @@ def test_a_fact_that_cannot_be_judged_is_recorded_as_a_failure(
         rig.engine.finish()
 
     on_each_loop(play())
+
+
+def test_control_goes_no_further_than_its_journal(on_each_loop: Run[Any], tmp_path: Path) -> None:
+    """What cannot be written was folded already; only a new start makes state and log one again."""
+
+    async def play() -> None:
+        rig = Rig(tmp_path)
+        abandoned: list[int] = []
+        rig.engine.abandon = lambda: abandoned.append(1)
+        await rig.play(*START)
+        rig.link.sent.clear()
+        rig.engine.put(received("r0", app="\ud800"), SRC, 9)
+        await until(lambda: abandoned)
+        assert rig.link.sent == []
+        assert dump(restore(rig.directory)) != dump(rig.state)
+        rig.engine.finish()
+
+    on_each_loop(play())

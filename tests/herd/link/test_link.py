@@ -154,6 +154,16 @@ def test_too_many_bytes_too(on_each_loop: Run[Any], monkeypatch: pytest.MonkeyPa
     on_each_loop(play())
 
 
+def test_a_front_beside_control_is_told_that_their_link_is_gone(on_each_loop: Run[Any]) -> None:
+    async def play() -> None:
+        async with pair() as (front, control, _):
+            control.link.cut(SRC)
+            await asyncio.wait_for(front.gone(), WAIT_S)
+            assert not front.connected
+
+    on_each_loop(play())
+
+
 # Control dies and comes back
 
 
