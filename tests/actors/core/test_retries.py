@@ -14,6 +14,7 @@ from tests.actors.cast import (
     received,
     refused,
     rid,
+    settings,
     unreachable,
 )
 from tests.playbook import NOT_RECORDED, after, like
@@ -115,4 +116,24 @@ def test_when_the_last_other_node_goes_away_the_failure_is_told() -> None:
         << refused("r1", 502, "node_failed", 0, "refused")
         >> TimerFired()
         << NOT_RECORDED
+    )
+
+
+def test_who_has_nowhere_to_go_is_told_once_even_if_its_time_is_up() -> None:
+    two = book(
+        settings(queue_timeout_s=5.0),
+        *node("ada", slots=1),
+        *node("bob", slots=1),
+        received("r1"),
+        received("r2"),
+    )
+    first, second = two.state.requests[rid("r1")], two.state.requests[rid("r2")]
+    two.given(attempt_failed("r1", first.node_id, first.lease, status=0, error="refused"))
+    two.given(unreachable(second.node_id), unreachable(second.node_id))
+    assert (
+        two
+        >> after(5.0)
+        >> TimerFired()
+        << like(RequestFailed, request_id="r1", status=502)
+        << refused("r1", 502, "node_failed", 0, "refused")
     )

@@ -134,6 +134,12 @@ def test_a_node_that_slows_down_recovers(after_s: float) -> None:
     assert world.peak <= 16
 
 
+def test_one_request_alone_is_too_little_to_judge_long_ones_by() -> None:
+    """Two more are sent alone before the limit rises."""
+    world = World(seconds(2.5, 2.5), serves=8, streams=False, rush_s=RUSH_S).run(120)
+    assert [slots for _, slots, _ in world.changes[:3]] == [1, 2, 4]
+
+
 def test_without_waiting_requests_nothing_is_tried() -> None:
     slots = Slots()
     first = dispatched(slots, 0)
