@@ -73,24 +73,25 @@ class QueryServer:
             except OSError:
                 return
             connection.settimeout(ANSWER_WITHIN_S)
-            if self._free.acquire(blocking=False):
-                threading.Thread(
-                    target=self._converse, args=(connection,), name="logd-query", daemon=True
-                ).start()
-            else:
-                _reply(connection, Answer(error=f"{AT_ONCE} queries are running"))
+            room = self._free.acquire(blocking=False)
+            threading.Thread(
+                target=self._converse, args=(connection, room), name="logd-query", daemon=True
+            ).start()
 
-    def _converse(self, connection: socket.socket) -> None:
+    def _converse(self, connection: socket.socket, room: bool) -> None:  # noqa: FBT001 (a thread's)
+        """Hear the question in any case: an end with bytes unread would take the answer back."""
         try:
             try:
                 question = question_decoder.decode(_receive(connection))
             except (OSError, EOFError, msgspec.DecodeError) as error:
                 answer = Answer(error=f"no question: {error}")
             else:
-                answer = self.answer(question)
+                busy = Answer(error=f"{AT_ONCE} queries are running")
+                answer = self.answer(question) if room else busy
             _reply(connection, answer)
         finally:
-            self._free.release()
+            if room:
+                self._free.release()
 
     def answer(self, question: Question) -> Answer:
         """Run one named query within its time."""
