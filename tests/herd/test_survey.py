@@ -84,6 +84,14 @@ def test_one_name_twice_counts_once() -> None:
     assert found.resident == (ResidentModel(name="a:latest", size_bytes=1),)
 
 
+def test_a_number_that_cannot_be_meant_is_none() -> None:
+    """One of 2^64 or more could not even be told to the fronts."""
+    huge = [{"name": "a", "size": 2**64, "size_vram": -1, "context_length": 10**30}]
+    found, _ = _look({"/api/ps": (200, {"models": huge}), "/api/tags": (200, {"models": huge})})
+    assert found.models == (ModelFacts(name="a:latest"),)
+    assert found.resident == (ResidentModel(name="a:latest"),)
+
+
 LLAMA_CPP: Answers = {
     "/props": (200, {"total_slots": 4, "default_generation_settings": {"n_ctx": 4096}}),
     "/v1/models": (
