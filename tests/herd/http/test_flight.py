@@ -19,6 +19,7 @@ from events import (
 )
 from herd.http import flight as flight_module
 from herd.http import front as front_module
+from herd.http.endpoints import inference as inference_module
 from herd.link.messages import Cancel, Refuse
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import (
@@ -245,6 +246,28 @@ def test_while_control_is_away_the_front_keeps_the_time(
         assert head.startswith(b"HTTP/1.1 503 ")
         assert header(head, b"Retry-After") == b"1"
         assert (failed.phase, failed.fault, failed.error) == (phase, "herd", reason)
+
+    run(main())
+
+
+def test_a_request_that_control_has_forgotten_ends_all_the_same(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control ends such waits itself; should it not, the front does, a while later."""
+    monkeypatch.setattr(front_module, "SWEEP_S", 0.02)
+    monkeypatch.setattr(inference_module, "FORGOTTEN_AFTER_S", 0.05)
+
+    async def main() -> None:
+        control = Control()
+        control.holds = True
+        async with fronting(control) as listener, client(listener.port) as one:
+            assert control.front is not None
+            control.front.waits.queue_timeout_s = 0.05
+            post(one, "/api/chat", CHAT)
+            head, _ = await one.answer()
+            failed = await control.heard(RequestFailed)
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert (failed.phase, failed.fault, failed.error) == ("queue", "herd", "queue_timeout")
 
     run(main())
 
