@@ -11,7 +11,7 @@ import duckdb
 from herd.errors import HerdError
 from herd.journal.files import segments
 from herd.logd.seal import prepare, sealed_segments
-from herd.logd.sql import open_sql
+from herd.logd.sql import incident_sql, open_sql, persistent
 from herd.paths import DataDir, default_data_dir
 
 VIEWS = (
@@ -26,9 +26,14 @@ VIEWS = (
 )
 
 
-def open_log(data_dir: Path | str | None = None) -> duckdb.DuckDBPyConnection:
-    """Return a DuckDB that sees the log of a data directory, the default one if none is named."""
-    directory = default_data_dir() if data_dir is None else DataDir(Path(data_dir))
+def open_log(path: Path | str | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB that sees a log: of a data directory, or in an incident file.
+
+    Without a path it is the default data directory's. Raises `HerdError` if there is no log.
+    """
+    if path is not None and Path(path).is_file():
+        return _open_incident(Path(path))
+    directory = default_data_dir() if path is None else DataDir(Path(path))
     if not segments(directory.journal) and not sealed_segments(directory.sealed):
         raise HerdError(
             f"there is no log yet in {directory.root}",
@@ -42,5 +47,18 @@ def open_log(data_dir: Path | str | None = None) -> duckdb.DuckDBPyConnection:
             "read it as the user who runs herd",
         ) from error
     connection = duckdb.connect()
-    connection.execute(open_sql(directory)).fetchall()
+    connection.execute(persistent(open_sql(directory))).fetchall()
+    return connection
+
+
+def _open_incident(path: Path) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    try:
+        connection.execute(incident_sql(path)).fetchall()
+    except duckdb.Error as error:
+        connection.close()
+        raise HerdError(
+            f"{path} cannot be read as an incident: {str(error).splitlines()[0]}",
+            "such files are made by `herd incident save`",
+        ) from error
     return connection

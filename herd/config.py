@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,6 +21,7 @@ from herd.paths import DEFAULT_ROOT, DataDir
 from herd.platform import default_workers
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+PolicyName = Literal["resident-first", "least-connections", "round-robin", "random"]
 Value: TypeAlias = bool | int | float | str
 Wait = Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 3600)]
 """Seconds; a wait is always bounded."""
@@ -80,6 +81,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Silence after which a node counts as degraded."""
     offline_after_s: Wait = 30.0
     """Silence after which a node counts as offline."""
+    policy: PolicyName = "resident-first"
+    """How a node is chosen; the others are there to compare with."""
     fixed: dict[str, str] = {}
     """What decided a field, where that was a variable or a flag: `{"port": "--port"}`."""
 
@@ -114,6 +117,7 @@ CHANGEABLE = frozenset(
         "max_retries",
         "degraded_after_s",
         "offline_after_s",
+        "policy",
     }
 )
 """Fields that can change while herd runs; a change is recorded, and holds after a restart."""
@@ -222,7 +226,8 @@ def _from_text(field: str, text: str, *, named: str) -> object:
 
 
 def _refused(field: str, value: object, named: str, error: Exception) -> HerdError:
-    next_step = f"write one of: {', '.join(get_args(LogLevel))}" if field == "log_level" else ""
+    words = get_args(_TYPES[field])
+    next_step = f"write one of: {', '.join(words)}" if get_origin(_TYPES[field]) is Literal else ""
     return HerdError(f"{named} cannot be {value!r}: {error}", next_step)
 
 

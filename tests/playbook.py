@@ -29,7 +29,8 @@ from unittest import mock
 import msgspec
 
 from actors.core.commands import Command, Send
-from actors.core.placement import Policy, place
+from actors.core.placement import Policy
+from actors.core.policies import place
 from actors.core.relevance import matters
 from actors.core.state import State, dump
 from actors.core.step import Address, evolve, step

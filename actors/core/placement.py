@@ -1,9 +1,10 @@
-"""Placement: which node a request goes to. A pure function that can be swapped.
+"""Placement: which node a request goes to. A pure function that can be swapped (`policies`).
 
-First policy, `resident-first/1`: among the nodes with a free slot, one that has the model in
-memory goes before one that has to load it; then the least predicted wait; then the fewest requests
-in flight; then a draw seeded by the request (`blake2b(request_id, attempt)`, RFC 7693), which is
-recorded. Degraded nodes are asked only if no healthy node has the model.
+The policy in force unless another is set, `resident-first/1`: among the nodes with a free slot, one
+that has the model in memory goes before one that has to load it; then the least predicted wait;
+then the fewest requests in flight; then a draw seeded by the request (`blake2b(request_id,
+attempt)`, RFC 7693), which is recorded. Degraded nodes are asked only if no healthy node has the
+model.
 """
 
 from collections.abc import Callable
@@ -35,6 +36,8 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     candidates: tuple[Candidate, ...]
     more: int
     draw: int
+    policy: str = POLICY
+    """Name and version of the policy, as the decision records it."""
 
     @property
     def cold(self) -> bool:
@@ -45,29 +48,44 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
 Policy: TypeAlias = Callable[[State, Request], Choice | None]
 """Chooses a node with a free slot for a request, or None if it has to wait."""
 
+Rank: TypeAlias = Callable[[Candidate], tuple[float, ...]]
+"""Orders candidates: the lowest is chosen."""
 
-def place(state: State, request: Request) -> Choice | None:
+
+def resident_first(state: State, request: Request) -> Choice | None:
     """Choose by `resident-first/1`."""
-    candidates = [
+    return best(state, request, candidates(state, request), _rank, POLICY)
+
+
+def candidates(state: State, request: Request) -> list[Candidate]:
+    """Return the terms of every node that has a slot free for the request, by node id."""
+    return [
         candidate(node, request.model) for node in usable(state, request) if free(node, request)
     ]
-    if not candidates:
+
+
+def best(
+    state: State, request: Request, found: list[Candidate], rank: Rank, policy: str
+) -> Choice | None:
+    """Choose the candidate of the lowest rank; among equals, by the draw."""
+    if not found:
         return None
-    candidates.sort(key=_rank)
-    best = _rank(candidates[0])
+    found.sort(key=rank)
+    lowest = rank(found[0])
     tied = 1
-    while tied < len(candidates) and _rank(candidates[tied]) == best:
+    while tied < len(found) and rank(found[tied]) == lowest:
         tied += 1
     drawn = 0
     if tied > 1:
         drawn = draw(request)
-        winner = candidates.pop(drawn % tied)
-        candidates.insert(0, winner)
+        winner = found.pop(drawn % tied)
+        found.insert(0, winner)
     return Choice(
-        state.nodes[candidates[0].node_id],
-        tuple(candidates[:SHOWN]),
-        max(0, len(candidates) - SHOWN),
+        state.nodes[found[0].node_id],
+        tuple(found[:SHOWN]),
+        max(0, len(found) - SHOWN),
         drawn,
+        policy,
     )
 
 
@@ -122,7 +140,7 @@ def draw(request: Request) -> int:
     return int.from_bytes(blake2b(seed, digest_size=6).digest(), "big")
 
 
-def _rank(candidate: Candidate) -> tuple[bool, float, int]:
+def _rank(candidate: Candidate) -> tuple[float, ...]:
     return (not candidate.resident, candidate.wait_s, candidate.in_flight)
 
 

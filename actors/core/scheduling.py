@@ -11,7 +11,8 @@ from typing import Literal, TypeAlias
 
 from actors.core import recovery
 from actors.core.commands import Command, Grant, Send
-from actors.core.placement import Policy, place, slots_of, usable
+from actors.core.placement import Policy, slots_of, usable
+from actors.core.policies import place
 from actors.core.slots import (
     START,
     Slots,
@@ -171,6 +172,7 @@ def _bind(state: State, line: Line, now_us: int, policy: Policy) -> list[Command
                     queue_s=(now_us - request.received_us) / US,
                     terms=choice.candidates,
                     more=choice.more,
+                    policy=choice.policy,
                     draw=choice.draw,
                     cold=choice.cold,
                     probing=probing(slots),

@@ -44,6 +44,7 @@ class Settings(msgspec.Struct):
     max_retries: int = 2
     degraded_after_s: float = 15.0
     offline_after_s: float = 30.0
+    policy: str = "resident-first"
 
 
 class Circuit(msgspec.Struct):

@@ -6,7 +6,8 @@ from typing import Literal, TypeAlias
 
 from actors.core import discovery, health, queueing, reaping, scheduling
 from actors.core.commands import Command
-from actors.core.placement import Policy, place
+from actors.core.placement import Policy
+from actors.core.policies import place
 from actors.core.state import State
 from events import Event, Recorded
 

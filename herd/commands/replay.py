@@ -1,34 +1,29 @@
 """`herd replay`: run the log again through the code that wrote it."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
 import click
 import msgspec
 
-from events import Recorded, decode
-from herd.analysis import open_log
-from herd.config import load
 from herd.replay.check import Report, check
-
-BATCH = 10_000
+from herd.replay.source import Source
 
 
 @click.command("replay")
-@click.argument("data_dir", required=False, type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--check", "checking", is_flag=True, help="Recompute and compare every decision.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def command(data_dir: Path | None, *, checking: bool, as_json: bool) -> None:
+def command(path: Path | None, *, checking: bool, as_json: bool) -> None:
     """Fold a recorded log through the balancer's own code.
 
     With --check, every recorded decision is computed again from the recorded facts; the command
     ends with 1 and names the first place where the two part.
     """
-    flags = {} if data_dir is None else {"data_dir": str(data_dir)}
     began = perf_counter()
-    report = check(_records(load(flags).directory.root))
+    with Source(path) as source:
+        report = check(source.records())
     took_s = perf_counter() - began
     if as_json:
         click.echo(msgspec.json.encode(report))
@@ -36,14 +31,6 @@ def command(data_dir: Path | None, *, checking: bool, as_json: bool) -> None:
         _print(report, took_s, checking=checking)
     if checking and report.divergences:
         sys.exit(1)
-
-
-def _records(root: Path) -> Iterator[Recorded]:
-    with open_log(root) as log:
-        result = log.execute("SELECT payload FROM events ORDER BY seq")
-        while rows := result.fetchmany(BATCH):
-            for (line,) in rows:
-                yield decode(line.encode())
 
 
 def _print(report: Report, took_s: float, *, checking: bool) -> None:

@@ -39,6 +39,7 @@ class _Status(msgspec.Struct):
 @click.option("--workers", type=int, help="Front processes; 0 runs all in one process.")
 @click.option("--data-dir", help="Where everything is kept (~/.fleet-manager).")
 @click.option("--log-level", help="debug, info, warning or error.")
+@click.option("--policy", help="How a node is chosen: resident-first unless you say otherwise.")
 @click.option("--no-mdns", is_flag=True, help="Do not advertise the balancer on the network.")
 def command(  # noqa: PLR0913 (one parameter an option)
     *,
@@ -48,6 +49,7 @@ def command(  # noqa: PLR0913 (one parameter an option)
     workers: int | None,
     data_dir: str | None,
     log_level: str | None,
+    policy: str | None,
     no_mdns: bool,
 ) -> None:
     """Run the balancer (what `herd` alone does)."""
@@ -58,6 +60,7 @@ def command(  # noqa: PLR0913 (one parameter an option)
         "workers": workers,
         "data_dir": data_dir,
         "log_level": log_level,
+        "policy": policy,
         "mdns": False if no_mdns else None,
     }
     settings = load({name: value for name, value in given.items() if value is not None})

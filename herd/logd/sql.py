@@ -2,6 +2,7 @@
 
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from string import Template
 
 from herd.paths import DataDir
@@ -26,7 +27,12 @@ def projection(lines: str) -> str:
 
 def persistent_views() -> str:
     """Return the views for the DuckDB file itself, over its table `events`."""
-    return text("views.sql").replace(" TEMP VIEW ", " VIEW ")
+    return persistent(text("views.sql"))
+
+
+def persistent(views: str) -> str:
+    """Return the same views for a database of one's own, where cursors see them too."""
+    return views.replace(" TEMP VIEW ", " VIEW ")
 
 
 def open_sql(directory: DataDir) -> str:
@@ -37,6 +43,13 @@ def open_sql(directory: DataDir) -> str:
         live=projection("FROM live_lines"),
     )
     return sources + text("views.sql")
+
+
+def incident_sql(path: Path) -> str:
+    """Return what gives a DuckDB the views over the events of one incident file."""
+    lines = f"SELECT json FROM read_ndjson_objects('{as_pattern(str(path))}', compression = 'gzip')"
+    events = f"CREATE TABLE events AS SELECT * FROM ({projection(lines)}) WHERE seq IS NOT NULL"
+    return f"{events};\n{persistent_views()}"
 
 
 def write_open_sql(directory: DataDir) -> None:

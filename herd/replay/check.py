@@ -15,7 +15,8 @@ from itertools import chain
 
 import msgspec
 
-from actors.core.placement import Policy, place
+from actors.core.placement import Policy
+from actors.core.policies import place
 from actors.core.state import State, dump, load
 from actors.core.step import step
 from actors.run_queue import fold, fold_envelope, run

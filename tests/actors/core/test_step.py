@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from actors.core.placement import place
+from actors.core.policies import place
 from actors.core.queueing import HOLD
 from actors.core.state import Line, State
 from actors.core.step import Address, audience, decide

@@ -6,7 +6,8 @@ from itertools import count
 import msgspec
 import pytest
 
-from actors.core.placement import Choice, place
+from actors.core.placement import Choice
+from actors.core.policies import place
 from actors.core.state import Request, State, dump, load
 from actors.run_queue import fold
 from events import (
