@@ -54,6 +54,25 @@ class SimulatedModel(msgspec.Struct, frozen=True, kw_only=True):
         return "embedding" in self.facts.capabilities
 
 
+class Measured(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What was measured of one model on one machine, in place of the formulas.
+
+    A step of `n` tokens lasts the longer of `weights_s + n_cached x cached_token_s` and
+    `fixed_s + n x token_s`: the two arms of the roofline, with the constants of a real machine.
+    """
+
+    weights_s: float
+    """The least that a step takes: the weights are read."""
+    token_s: float
+    """What each token of a prompt or an answer adds."""
+    fixed_s: float = 0.0
+    cached_token_s: float = 0.0
+    """What each token read again adds."""
+    load_s: float
+    slots: int
+    resident_bytes: int
+
+
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A machine with its Ollama's settings and the models on its disk."""
 
@@ -84,6 +103,8 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     answer_tokens: tuple[int, int] = (24, 192)
     """The shortest and longest answer that nobody bounded; most are in the lower half."""
     seed: int = 0
+    measured: dict[str, Measured] = {}
+    """Models of which more is known than the formulas tell, by name."""
 
     @property
     def ideal(self) -> bool:
@@ -109,6 +130,8 @@ def context_for(spec: NodeSpec, model: SimulatedModel, num_ctx: int | None) -> i
 
 def slots_for(spec: NodeSpec, model: SimulatedModel) -> int:
     """Return how many requests a runner of this model serves at once."""
+    if (known := spec.measured.get(model.facts.name)) is not None:
+        return known.slots
     if model.embeds and not spec.ideal:
         return 1
     return max(1, spec.facts.slots)
@@ -116,6 +139,8 @@ def slots_for(spec: NodeSpec, model: SimulatedModel) -> int:
 
 def resident_bytes(spec: NodeSpec, model: SimulatedModel, context_tokens: int) -> int:
     """Return what a runner takes: weights, keys and values of all its slots, overhead."""
+    if (known := spec.measured.get(model.facts.name)) is not None:
+        return known.resident_bytes
     if spec.ideal:
         return model.facts.size_bytes
     kv_bytes = model.kv_bytes_per_token * context_tokens * slots_for(spec, model)
@@ -124,6 +149,8 @@ def resident_bytes(spec: NodeSpec, model: SimulatedModel, context_tokens: int) -
 
 def load_s(spec: NodeSpec, model: SimulatedModel) -> float:
     """Return the time a cold load takes: the weights from disk, and a fixed part."""
+    if (known := spec.measured.get(model.facts.name)) is not None:
+        return known.load_s
     return spec.load_fixed_s + model.facts.size_bytes / spec.disk_bytes_per_s
 
 
@@ -144,6 +171,9 @@ def step_s(spec: NodeSpec, model: SimulatedModel, step: Step) -> float:
     """Return how long one step lasts: see the head of this file."""
     if spec.step_s is not None:
         return spec.step_s
+    if (known := spec.measured.get(model.facts.name)) is not None:
+        reading_s = known.weights_s + known.cached_token_s * step.cached_tokens
+        return max(reading_s, known.fixed_s + known.token_s * step.tokens) * step.sharing
     in_vram_bytes = max(0, model.facts.size_bytes - step.offloaded_bytes)
     read_bytes = in_vram_bytes + model.kv_bytes_per_token * step.cached_tokens
     memory_s = read_bytes / (spec.facts.bandwidth_bytes_per_s * spec.bandwidth_share)

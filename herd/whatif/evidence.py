@@ -1,0 +1,246 @@
+"""What a log shows: each run of a request on a node, each request, each fact about the fleet."""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from actors.core.state import US, State, dump, load
+from events import (
+    AttemptFailed,
+    ConfigurationLoaded,
+    DrainRequested,
+    Event,
+    HeartbeatReceived,
+    Lease,
+    LeaseVoided,
+    NodeConfigured,
+    NodeId,
+    NodeProbed,
+    NodeSilent,
+    Recorded,
+    RequestCancelled,
+    RequestCompleted,
+    RequestDispatched,
+    RequestFailed,
+    RequestId,
+    RequestInterrupted,
+    RequestReaped,
+    RequestReceived,
+    RequestRejected,
+    SettingsChanged,
+    StreamStarted,
+)
+from herd.control.restore import apply
+from herd.virtual.script import Happening, Outcome
+
+CLIENT_ERROR = 400
+FLEET = (
+    ConfigurationLoaded,
+    DrainRequested,
+    HeartbeatReceived,
+    NodeConfigured,
+    NodeProbed,
+    NodeSilent,
+    SettingsChanged,
+)
+"""Facts that are played again as they were."""
+
+_ENDS = (
+    RequestCompleted,
+    RequestFailed,
+    RequestCancelled,
+    RequestRejected,
+    RequestReaped,
+    RequestInterrupted,
+)
+
+
+class Run(msgspec.Struct, gc=False):
+    """One request on one node, from its dispatch on."""
+
+    request_id: RequestId
+    node_id: NodeId
+    model: str
+    begun_us: int
+    cold: bool
+    stream: bool
+    ended_us: int = 0
+    first_us: int = 0
+    """The first byte came; 0 if that is not known."""
+    load_s: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    whole: bool = False
+    """It was answered to its end."""
+
+
+class Asked(msgspec.Struct, gc=False):
+    """A request as it came, and how it ended."""
+
+    received: RequestReceived
+    at_us: int
+    ended_us: int = 0
+    how: str = ""
+    """completed, failed, cancelled, rejected or interrupted; empty if the log ends before it."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    known: bool = False
+    """Its tokens are."""
+    run: Run | None = None
+    """The last."""
+
+
+class Evidence(msgspec.Struct):
+    """Everything that a re-run rests on."""
+
+    start: State
+    """As it was when the log begins."""
+    end: State
+    start_us: int = 0
+    end_us: int = 0
+    runs: list[Run] = []
+    asked: list[Asked] = []
+    happenings: list[Happening] = []
+    sizes: dict[tuple[NodeId, str], int] = {}
+    """The memory that a model was seen to take on a node, in bytes."""
+    together: dict[NodeId, int] = {}
+    """The most that was seen in a node's video memory at once, in bytes."""
+    attempts_failed: int = 0
+    interrupted: int = 0
+
+    def outcomes(self) -> list[Outcome]:
+        """Return what became of the requests whose end the log has, as it was."""
+        return [_outcome(each) for each in self.asked if each.how and each.how != "interrupted"]
+
+
+def gather(
+    start: State,
+    records: Iterable[Recorded],
+    progress: Callable[[int], None] = lambda _seq: None,
+) -> Evidence:
+    """Read a log that begins after the state `start`."""
+    found = Evidence(start=load(dump(start)), end=start, start_us=start.recorded_at)
+    gatherer = _Gatherer(found)
+    for record in records:
+        apply(found.end, record)
+        found.end_us = record.recorded_at
+        found.start_us = found.start_us or record.recorded_at
+        gatherer.take(record)
+        progress(record.seq)
+    return found
+
+
+class _Gatherer:
+    """The requests that have not ended yet, while reading."""
+
+    def __init__(self, found: Evidence) -> None:
+        self._found = found
+        self._asked: dict[RequestId, Asked] = {}
+        self._runs: dict[Lease, Run] = {}
+
+    def take(self, record: Recorded) -> None:
+        """Take one record."""
+        event, at_us = record.event, record.recorded_at
+        match event:
+            case RequestReceived():
+                self._asked[event.request_id] = asked = Asked(event, at_us)
+                self._found.asked.append(asked)
+            case RequestDispatched():
+                self._dispatched(event, at_us)
+            case StreamStarted(lease=lease, ttft_s=ttft_s) if lease in self._runs:
+                run = self._runs[lease]
+                run.first_us = run.begun_us + round(ttft_s * US)
+            case AttemptFailed(lease=lease) | LeaseVoided(lease=lease):
+                self._found.attempts_failed += isinstance(event, AttemptFailed)
+                if lease in self._runs:
+                    self._runs.pop(lease).ended_us = at_us
+            case _ if isinstance(event, _ENDS):
+                self._ended(event, at_us)
+            case _ if isinstance(event, FLEET):
+                self._found.happenings.append(Happening(at_us=at_us, fact=event))
+                self._memory(event)
+            case _:
+                pass
+
+    def _dispatched(self, event: RequestDispatched, at_us: int) -> None:
+        asked = self._asked.get(event.request_id)
+        run = Run(
+            event.request_id,
+            event.node_id,
+            event.model,
+            at_us,
+            event.cold,
+            asked is None or asked.received.stream,
+        )
+        self._runs[event.lease] = run
+        self._found.runs.append(run)
+        if asked is not None:
+            asked.run = run
+
+    def _ended(self, event: Event, at_us: int) -> None:
+        lease: Lease = getattr(event, "lease", Lease(""))
+        run = self._runs.pop(lease) if lease in self._runs else None
+        if run is not None:
+            run.ended_us = at_us
+        if run is not None and isinstance(event, RequestCompleted):
+            self._whole(run, event)
+        request_id: RequestId = getattr(event, "request_id", RequestId(""))
+        if request_id not in self._asked:
+            return
+        asked = self._asked.pop(request_id)
+        asked.ended_us = at_us
+        asked.how = _how(event)
+        self._found.interrupted += asked.how == "interrupted"
+        if isinstance(event, RequestCompleted) and event.usage_source != "none":
+            asked.prompt_tokens = event.prompt_tokens
+            asked.completion_tokens = event.completion_tokens
+            asked.known = True
+
+    def _whole(self, run: Run, event: RequestCompleted) -> None:
+        run.ended_us = run.begun_us + round(event.service_s * US)
+        if run.stream:
+            run.first_us = run.begun_us + round(event.ttft_s * US)
+        run.load_s = event.load_s
+        run.prompt_tokens = event.prompt_tokens
+        run.completion_tokens = event.completion_tokens
+        run.whole = event.status < CLIENT_ERROR and event.usage_source != "none"
+
+    def _memory(self, event: Event) -> None:
+        if not isinstance(event, NodeProbed | HeartbeatReceived) or not event.resident:
+            return
+        found = self._found
+        for model in event.resident:
+            found.sizes[event.node_id, model.name] = model.size_bytes
+        total = sum(model.size_vram_bytes for model in event.resident)
+        found.together[event.node_id] = max(found.together.get(event.node_id, 0), total)
+
+
+def _how(event: Event) -> str:
+    match event:
+        case RequestCompleted():
+            return "completed"
+        case RequestCancelled():
+            return "cancelled"
+        case RequestRejected():
+            return "rejected"
+        case RequestInterrupted():
+            return "interrupted"
+        case _:
+            return "failed"
+
+
+def _outcome(asked: Asked) -> Outcome:
+    run = asked.run
+    begun_us = asked.ended_us if run is None else run.begun_us
+    first_us = 0 if run is None else run.first_us or (run.ended_us if run.whole else 0)
+    return Outcome(
+        request_id=asked.received.request_id,
+        model=asked.received.model,
+        node_id="" if run is None else run.node_id,
+        at_us=asked.at_us,
+        how=asked.how,
+        wait_s=(begun_us - asked.at_us) / US,
+        ttft_s=(first_us - asked.at_us) / US if first_us else 0.0,
+        total_s=(asked.ended_us - asked.at_us) / US,
+        cold=run is not None and run.cold,
+    )
