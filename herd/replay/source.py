@@ -53,13 +53,17 @@ class Source:
 
     def records(self, first: int = 0, last: int = _LAST) -> Iterator[Recorded]:
         """Yield the records from one `seq` to another, both included, in order."""
+        for line in self.lines(first, last):
+            yield decode(line)
+
+    def lines(self, first: int = 0, last: int = _LAST) -> Iterator[bytes]:
+        """Yield the same as they are stored, without their line breaks."""
         tries = _TRIES
         while True:
             try:
-                for line in self._lines(first, last):
-                    record = decode(line.encode())
-                    first = record.seq + 1
-                    yield record
+                for seq, line in self._rows(first, last):
+                    first = seq + 1
+                    yield line.encode()
             except duckdb.IOException:  # logd took a sealed segment's file out of the journal
                 tries -= 1
                 if not tries:
@@ -67,18 +71,17 @@ class Source:
             else:
                 return
 
-    def _lines(self, first: int, last: int) -> Iterator[str]:
+    def _rows(self, first: int, last: int) -> Iterator[tuple[int, str]]:
         with self.log.cursor() as cursor:
             result = cursor.execute(
-                "SELECT payload::VARCHAR FROM events WHERE seq BETWEEN ? AND ? ORDER BY seq",
+                "SELECT seq, payload::VARCHAR FROM events WHERE seq BETWEEN ? AND ? ORDER BY seq",
                 [first, last],
             )
             while rows := result.fetchmany(BATCH):
-                for (line,) in rows:
-                    yield line
+                yield from rows
 
-    def state_at(self, seq: int) -> State:
-        """Return the state after the record `seq`: the newest stored one, and a fold from there."""
+    def head_at(self, seq: int) -> int:
+        """Return the `seq` of the newest stored state that is as old as that."""
         [(head,)] = self.log.execute(
             "SELECT max(seq) FROM events WHERE kind = 'state_snapshotted' AND seq <= ?", [seq]
         ).fetchall()
@@ -87,8 +90,12 @@ class Source:
                 f"no stored state is as old as seq {seq}",
                 f"the log can be replayed from seq {self.first_head or self.first_seq} on",
             )
+        return int(head)
+
+    def state_at(self, seq: int) -> State:
+        """Return the state after the record `seq`: the newest stored one, and a fold from there."""
         state = State()
-        for record in self.records(head, seq):
+        for record in self.records(self.head_at(seq), seq):
             apply(state, record)
         return state
 

@@ -1,0 +1,148 @@
+"""What happened to one request, step by step, in a few words each."""
+
+import msgspec
+
+from events import (
+    ActorFailed,
+    AttemptFailed,
+    Event,
+    LeaseAdopted,
+    LeaseVoided,
+    NodeId,
+    Recorded,
+    RequestCancelled,
+    RequestCompleted,
+    RequestDispatched,
+    RequestFailed,
+    RequestInterrupted,
+    RequestQueued,
+    RequestReaped,
+    RequestReceived,
+    RequestRejected,
+    StreamStarted,
+)
+
+ENDS = (
+    RequestCancelled,
+    RequestCompleted,
+    RequestFailed,
+    RequestInterrupted,
+    RequestReaped,
+    RequestRejected,
+)
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One event of a request's life."""
+
+    seq: int
+    at_s: float
+    """Seconds from its receipt."""
+    kind: str
+    node_id: NodeId
+    text: str
+
+
+def steps(records: list[Recorded]) -> list[Step]:
+    """Return the life of the request that these records are about."""
+    first_us = records[0].recorded_at
+    return [
+        Step(
+            record.seq,
+            (record.recorded_at - first_us) / 1e6,
+            str(record.event.__struct_config__.tag),
+            getattr(record.event, "node_id", NodeId("")),
+            told(record.event),
+        )
+        for record in records
+    ]
+
+
+def told(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
+    """Return an event of a request in words."""
+    match event:
+        case RequestReceived():
+            return _received(event)
+        case RequestQueued(reason="hold"):
+            return f"waits, {_place(event)}: no node online has the model"
+        case RequestQueued():
+            return f"waits, {_place(event)}: no slot is free"
+        case RequestDispatched():
+            again = f", attempt {event.attempt}" if event.attempt > 1 else ""
+            load = ", which has to load the model" if event.cold else ""
+            return f"sent to {event.node_id}{load}{again}"
+        case AttemptFailed():
+            said = _why(event.status, event.error)
+            return f"{event.node_id} failed it {_phase(event.phase)}: {said}"
+        case StreamStarted():
+            return f"first byte, {event.ttft_s:.2f} s after it was sent"
+        case RequestCompleted():
+            return _completed(event)
+        case RequestRejected():
+            return f"rejected with {event.status} ({event.reason.replace('_', ' ')})"
+        case RequestFailed():
+            where = f" on {event.node_id}" if event.node_id else ""
+            said = _why(event.status, event.error)
+            return f"failed{where} {_phase(event.phase)}, fault of the {event.fault}: {said}"
+        case RequestCancelled():
+            had = f", {event.completion_tokens} tokens had come" if event.completion_tokens else ""
+            return f"the client left {_phase(event.phase)}{had}"
+        case RequestReaped():
+            return f"ended by herd: no progress on {event.node_id} for {event.idle_s:.0f} s"
+        case RequestInterrupted():
+            return f"interrupted: {_INTERRUPTED[event.reason]}"
+        case LeaseVoided():
+            return f"the grant for {event.node_id} never reached its front: queued again"
+        case LeaseAdopted():
+            return f"found running on {event.node_id} after a restart"
+        case ActorFailed():
+            return f"herd stumbled over it: {event.error}"
+        case _:
+            return str(event.__struct_config__.tag).replace("_", " ")
+
+
+_INTERRUPTED = {
+    "front_lost": "the process that held its client died",
+    "unknown_to_front": "its front no longer knew it",
+    "herd_stopped": "herd was stopped",
+}
+
+
+def _received(event: RequestReceived) -> str:
+    named = f" (asked as {event.asked_model})" if event.asked_model else ""
+    app = f", app {event.app}" if event.app else ""
+    limit = f", waits {event.deadline_s:g} s at most" if event.deadline_s else ""
+    held = f", held {event.waited_s:.1f} s before" if event.waited_s else ""
+    return f"received: {event.model}{named}, {event.route}{app}{limit}{held}"
+
+
+def _completed(event: RequestCompleted) -> str:
+    load = f", of these {event.load_s:.2f} s loading" if event.load_s else ""
+    finish = f", {event.finish}" if event.finish else ""
+    status = f" with {event.status}" if event.status != 200 else ""  # noqa: PLR2004 (HTTP's OK)
+    return (
+        f"completed{status}: {event.completion_tokens} tokens{finish}, first byte after "
+        f"{event.ttft_s:.2f} s{load}, all of it after {event.service_s:.2f} s"
+    )
+
+
+def _place(event: RequestQueued) -> str:
+    return "next in line" if event.position == 1 else f"number {event.position} in line"
+
+
+def _phase(phase: str) -> str:
+    return _PHASES.get(phase, f"in phase {phase}")
+
+
+_PHASES = {
+    "admit": "before it was admitted",
+    "hold": "while it waited",
+    "queue": "while it waited",
+    "connect": "at the connection",
+    "first_byte": "before the first byte",
+    "stream": "in the middle of the answer",
+}
+
+
+def _why(status: int, error: str) -> str:
+    return " ".join(part for part in (str(status or ""), error) if part) or "no reason told"

@@ -1,0 +1,81 @@
+"""What decided between two nodes, found by asking the policy about twins.
+
+Two nodes are made that are alike but for one aspect. If the policy prefers the better twin under
+either name and whatever the draw, that aspect alone decides for it, and may be called a reason.
+"""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from actors.core.placement import Policy, slots_of
+from actors.core.policies import place
+from actors.core.state import Node, Request, State, Tally
+from events import NodeId, ResidentModel
+from herd.replay.contrast import copied
+
+Aspect: TypeAlias = Literal["load", "busy"]
+"""load: whether the model has to be loaded, and how long that takes. busy: the requests in flight
+of that model, and how long they take."""
+
+_DRAWS = 4
+
+
+def reasons(
+    state: State, request: Request, winner: Node, other: Node, policy: Policy = place
+) -> list[Aspect]:
+    """Return the aspects of the winner that would have decided for it by themselves."""
+    aspects: tuple[Aspect, ...] = ("load", "busy")
+    return [
+        aspect
+        for aspect in aspects
+        if _decides(
+            state,
+            request,
+            _twin(winner, request, winner, aspect),
+            _twin(winner, request, other, aspect),
+            (policy, other.node_id),
+        )
+    ]
+
+
+def _decides(
+    state: State, request: Request, good: Node, bad: Node, asked: tuple[Policy, NodeId]
+) -> bool:
+    policy, other_name = asked
+    for names in ((good.node_id, other_name), (other_name, good.node_id)):
+        nodes = {
+            name: msgspec.structs.replace(node, node_id=name)
+            for name, node in zip(names, (good, bad), strict=True)
+        }
+        twins = msgspec.structs.replace(state, nodes=nodes)
+        for attempt in range(_DRAWS):
+            asking = msgspec.structs.replace(request, attempt=attempt, excluded=[])
+            choice = policy(twins, asking)
+            if choice is None or choice.node.node_id != names[0]:
+                return False
+    return True
+
+
+def _twin(like: Node, request: Request, source: Node, aspect: Aspect) -> Node:
+    """Return a node like the first, which has one aspect from `source`, and no other troubles."""
+    model = request.model
+    twin = copied(like)
+    twin.health, twin.drained_by, twin.circuits = "healthy", "", {}
+    theirs = source.tallies.get(model, Tally())
+    tally = twin.tallies[model] = twin.tallies.get(model, Tally())
+    slots = source.slots.get(model)
+    if aspect == "load":
+        twin.slots.pop(model, None)
+        tally.load_s = theirs.load_s
+        if model in source.models:
+            twin.models[model] = source.models[model]
+        if model in source.resident or (slots is not None and slots.in_flight):
+            twin.resident[model] = source.resident.get(model, ResidentModel(name=model))
+        else:
+            twin.resident.pop(model, None)
+    else:
+        twin.resident[model] = ResidentModel(name=model)
+        tally.completed, tally.service_s = theirs.completed, theirs.service_s
+        twin.slots[model] = slots_of(copied(source), model)
+    return twin

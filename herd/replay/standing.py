@@ -1,0 +1,86 @@
+"""Why a node is no candidate for a request: all that stands in its way, by the state alone."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from actors.core.placement import slots_of, usable
+from actors.core.state import US, Node, Request, State
+from events import NodeId
+
+Obstacle: TypeAlias = Literal[
+    "unheard",
+    "offline",
+    "drained",
+    "model",
+    "dialect",
+    "failed_it",
+    "circuit_open",
+    "circuit_half_open",
+    "full",
+    "degraded",
+    "policy",
+]
+
+
+class Hindered(msgspec.Struct, frozen=True):
+    """A node that could not have been chosen."""
+
+    node_id: NodeId
+    obstacles: dict[Obstacle, str]
+    """What stands in the way, with a few words about it; the gravest first."""
+
+
+def hindered(state: State, request: Request, candidates: set[NodeId]) -> list[Hindered]:
+    """Return every node but the candidates, those that lack least first."""
+    free = {node.node_id for node in usable(state, request)}
+    found = [
+        Hindered(node.node_id, _obstacles(state, node, request, usable=node.node_id in free))
+        for node in state.nodes.values()
+        if node.node_id not in candidates
+    ]
+    return sorted(found, key=lambda each: ("model" in each.obstacles, each.node_id))
+
+
+def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> dict[Obstacle, str]:
+    model = request.model
+    slots = slots_of(node, model)
+    circuit = node.circuits.get(model)
+    status = "closed" if circuit is None else circuit.status
+    left_s = 0.0
+    if circuit is not None:
+        left_s = max(0.0, circuit.open_s - (state.recorded_at - circuit.opened_us) / US)
+    failures = 0 if circuit is None else circuit.failures
+    all_there_are: list[tuple[bool, Obstacle, str]] = [
+        (node.health == "new", "unheard", "not heard of yet"),
+        (node.health == "offline", "offline", "offline"),
+        (bool(node.drained_by), "drained", f"draining (asked by {node.drained_by})"),
+        (not node.has(model), "model", "does not have the model"),
+        (
+            node.has(model) and not node.serves(model, v1=request.v1),
+            "dialect",
+            "serves only /v1 routes",
+        ),
+        (node.node_id in request.excluded, "failed_it", "failed this request before"),
+        (
+            status == "open",
+            "circuit_open",
+            f"circuit open after {failures} failures, for {left_s:.1f} s more",
+        ),
+        (
+            status == "half_open" and slots.in_flight > 0,
+            "circuit_half_open",
+            "circuit half-open: one request is trying it",
+        ),
+        (
+            slots.in_flight >= slots.limit,
+            "full",
+            f"no free slot ({slots.in_flight} of {slots.limit})",
+        ),
+    ]
+    found = {name: text for holds, name, text in all_there_are if holds}
+    if found:
+        return found
+    if node.health == "degraded" and not usable:
+        return {"degraded": "degraded: asked only if no healthy node can serve"}
+    return {"policy": "passed over by the policy"}

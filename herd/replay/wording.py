@@ -1,0 +1,200 @@
+"""Decisions in words: why a node won, what would have changed it, what a request waited for."""
+
+from collections.abc import Sequence
+
+from actors.core.placement import Policy
+from actors.core.policies import place
+from actors.core.state import State
+from events import (
+    Candidate,
+    CircuitHalfOpened,
+    DrainRequested,
+    Event,
+    HeartbeatReceived,
+    NodeBecameHealthy,
+    NodeId,
+    NodeProbed,
+    Recorded,
+    RecoveryEnded,
+    RequestDispatched,
+    RequestId,
+    RequestRejected,
+    SlotsChanged,
+)
+from herd.replay.contrast import WAITS, Contrast
+from herd.replay.deciding import Decision
+from herd.replay.life import told
+from herd.replay.reasons import Aspect, reasons
+from herd.replay.standing import Hindered
+
+_SHOWN_ID = 13
+
+
+def why(
+    event: RequestDispatched,
+    candidates: Sequence[Candidate],
+    found: Decision | None,
+    policy: Policy = place,
+) -> str:
+    """Return in one sentence why the winner won; `found` is the decision made again, if it was."""
+    if not candidates:
+        return f"{event.node_id}; the terms were not recorded."
+    mine = candidates[0]
+    if len(candidates) == 1:
+        load = f", though it has to load the model, {_about(mine.wait_s)}" if event.cold else ""
+        return f"{event.node_id}, the only node that could take it{load}."
+    second = candidates[1]
+    for aspect in _reasons(found, mine.node_id, second.node_id, policy):
+        because = _load(mine, second) if aspect == "load" else _busy(mine, second)
+        return f"{event.node_id}, because {because}."
+    if event.draw:
+        return (
+            f"{event.node_id}, by the draw of the request: {second.node_id} was as good"
+            f" for {event.policy}."
+        )
+    if mine.score > second.score:
+        return (
+            f"{event.node_id}, the highest score by {event.policy}: {mine.score:.1f},"
+            f" {second.node_id} {second.score:.1f}."
+        )
+    return f"{event.node_id}, by the order of {event.policy}; the terms alone do not decide."
+
+
+def _reasons(found: Decision | None, winner: NodeId, other: NodeId, policy: Policy) -> list[Aspect]:
+    if found is None or not found.exact:
+        return []
+    nodes = found.state.nodes
+    return reasons(found.state, found.request, nodes[winner], nodes[other], policy)
+
+
+def _load(mine: Candidate, second: Candidate) -> str:
+    if mine.resident:
+        return f"{second.node_id} would have had to load the model, {_about(second.wait_s)}"
+    return (
+        f"it loads the model in {_about(mine.wait_s)}, {second.node_id} in {_about(second.wait_s)}"
+    )
+
+
+def _busy(mine: Candidate, second: Candidate) -> str:
+    other = second.node_id
+    if second.wait_s - mine.wait_s > 0.0005:  # noqa: PLR2004 (what two decimals show)
+        waits = f"{mine.wait_s:.2f} s, {other}'s {second.wait_s:.2f} s"
+        return f"its predicted wait was the least: {waits}"
+    return (
+        f"it was the least busy: {mine.in_flight} of {mine.slots} slots in use, "
+        f"{other} {second.in_flight} of {second.slots}"
+    )
+
+
+def _about(seconds: float) -> str:
+    return f"about {seconds:.0f} s" if seconds >= 10 else f"about {seconds:.1f} s"  # noqa: PLR2004 (two figures)
+
+
+def contrast_words(contrast: Contrast) -> str:
+    """Return a contrast as a clause: "had studio been full (4 of 4), mini"."""
+    then = "it would have waited" if contrast.chosen == WAITS else contrast.chosen
+    return f"{_had(contrast)}, {then}"
+
+
+def _had(contrast: Contrast) -> str:
+    wanted = contrast.change
+    node = wanted.node_id
+    match wanted.what:
+        case "in_flight" if wanted.after >= wanted.slots:
+            return f"had {node} been full ({wanted.after} of {wanted.slots})"
+        case "in_flight" if wanted.before >= wanted.slots:
+            return f"had {node} had a free slot ({wanted.after} of {wanted.slots} in use)"
+        case "in_flight":
+            number = wanted.after or "no"
+            requests = "request" if wanted.after == 1 else "requests"
+            return f"had {node} had {number} {requests} in flight"
+        case "resident":
+            return f"had {node} {'' if wanted.after else 'not '}had the model in memory"
+        case "online":
+            return f"had {node} been {'healthy' if wanted.after else 'offline'}"
+        case "drained":
+            return f"had {node} not been draining"
+        case "circuit_open":
+            return f"had {node}'s circuit been closed"
+
+
+def opened(chunk: Sequence[Recorded], request_id: RequestId, node_id: NodeId) -> str:
+    """Return what let a waiting request go: the fact, and what followed up to its dispatch."""
+    fact = chunk[0].event
+    for record in reversed(chunk[1:]):
+        event = record.event
+        if isinstance(event, SlotsChanged) and event.node_id == node_id:
+            return f"{node_id} was given {event.slots} slots ({event.reason.replace('_', ' ')})"
+        if isinstance(event, NodeBecameHealthy):
+            return f"{event.node_id} came online"
+        if isinstance(event, CircuitHalfOpened) and event.node_id == node_id:
+            return f"{node_id}'s circuit let one request try"
+    match fact:
+        case DrainRequested():
+            return f"{fact.node_id} took work again"
+        case NodeProbed() | HeartbeatReceived():
+            return f"{fact.node_id} said anew what it has"
+        case RecoveryEnded():
+            return "herd had started again, and knew what its fronts carry"
+        case _:
+            return _ended(fact, chunk, request_id)
+
+
+def _ended(fact: Event, chunk: Sequence[Recorded], request_id: RequestId) -> str:
+    other: RequestId = getattr(fact, "request_id", RequestId(""))
+    if other == request_id:
+        return told(fact)
+    if other:
+        node: str = getattr(fact, "node_id", "")
+        verb = str(fact.__struct_config__.tag).removeprefix("request_").replace("_", " ")
+        where = f" on {node}" if node else ""
+        return f"request {other[:_SHOWN_ID]}{where} {verb}" + ", which freed its slot" * bool(node)
+    named = [told(record.event) for record in chunk[1:]]
+    kind = str(fact.__struct_config__.tag).replace("_", " ")
+    return f"{kind}: {named[0]}" if named else kind
+
+
+def nobody(found: Sequence[Hindered], state: State, ahead: int) -> str:
+    """Return why a request could not be sent at once, by what stood in the way of each node."""
+    if state.recovering:
+        return "herd had just started, and did not yet know what its fronts carry"
+    have = [each for each in found if "model" not in each.obstacles]
+    if not have:
+        return "no node had the model"
+    if ahead and any(not set(each.obstacles) - {"policy"} for each in have):
+        return f"{ahead} waited before it"
+    if all("full" in each.obstacles for each in have):
+        if len(have) == 1:
+            return f"{have[0].node_id}, the only node with the model, was full"
+        names = " and ".join(each.node_id for each in have)
+        return f"{'both' if len(have) == 2 else 'all'} nodes with the model were full: {names}"  # noqa: PLR2004 (both are two)
+    return "; ".join(f"{each.node_id}: {', '.join(each.obstacles.values())}" for each in have)
+
+
+def rejected(event: RequestRejected, state: State, ahead: int) -> str:
+    """Return why a request got no node, by the state that it met."""
+    settings = state.settings
+    match event.reason:
+        case "unknown_model":
+            return f"no node has {event.model}, and every named node was heard of"
+        case "only_v1":
+            return f"{event.model} is only on nodes that serve no other routes than /v1"
+        case "queue_full" if ahead >= settings.max_queue:
+            return f"the line of {event.model} was full: {ahead} waited, {settings.max_queue} may"
+        case "queue_full":
+            return (
+                f"all lines together were full: {state.waiting - 1} waited, "
+                f"{settings.max_queue_total} may"
+            )
+        case "hold_timeout":
+            return (
+                f"no node online had the model for {event.waited_s:.1f} s "
+                f"(hold_timeout_s is {settings.hold_timeout_s:g})"
+            )
+        case "queue_timeout":
+            return (
+                f"no slot was free for it in {event.waited_s:.1f} s "
+                f"(queue_timeout_s is {settings.queue_timeout_s:g})"
+            )
+        case "deadline":
+            return f"its client would wait no longer; it had waited {event.waited_s:.1f} s"
