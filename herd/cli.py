@@ -21,6 +21,7 @@ COMMANDS = {
     "status": "Show the fleet: nodes, models, queues.",
     "log": "Show what happened, one readable line an event.",
     "sql": "Ask the event log in SQL.",
+    "explain": "Tell why a request went to that node, and what would have changed it.",
     "replay": "Rebuild the state from the log, verify every decision.",
     "where": "Show every path and address that herd uses here.",
 }

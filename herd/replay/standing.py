@@ -78,7 +78,7 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
             f"no free slot ({slots.in_flight} of {slots.limit})",
         ),
     ]
-    found = {name: text for holds, name, text in all_there_are if holds}
+    found: dict[Obstacle, str] = {name: text for holds, name, text in all_there_are if holds}
     if found:
         return found
     if node.health == "degraded" and not usable:
