@@ -58,7 +58,7 @@ def _open_incident(path: Path) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as error:
         connection.close()
         raise HerdError(
-            f"{path} cannot be read as an incident: {str(error).splitlines()[0]}",
-            "such files are made by `herd incident save`",
+            f"{path} is no log: {str(error).splitlines()[0]}",
+            "name a data directory, or a gzip'd file of lines of its journal",
         ) from error
     return connection

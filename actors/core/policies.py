@@ -1,7 +1,7 @@
 """The placement policies there are, by name. The setting `policy` says which one is in force.
 
 Beside the one that is meant to be used there are the plain ones of other balancers: to compare
-with, by `herd run --policy` or, on a recorded log, by `herd whatif --policy`.
+with, by `herd run --policy`.
 
 * `least-connections/1`: the smallest share of slots in use (nginx `least_conn`, HAProxy
   `leastconn`, with the slots as weights).

@@ -22,8 +22,8 @@ _CANDIDATES = ("CANDIDATE", "IN MEMORY", ">IN FLIGHT", ">WAIT", ">SCORE")
 def command(request_id: str, path: Path | None, data_dir: str | None, *, as_json: bool) -> None:
     """Show why REQUEST_ID (its first letters suffice) went to the nodes that served it.
 
-    PATH is a data directory, or an incident file. The log is folded to each decision about the
-    request, and the decision made again: every candidate with its terms, every other node with
+    PATH is a data directory, or a log in one gzip'd file. The log is folded to each decision about
+    the request, and the decision made again: every candidate with its terms, every other node with
     what stood in its way, and the smallest change that would have sent the request elsewhere.
     That is said only after a replay with this change came out so.
 

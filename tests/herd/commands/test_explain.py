@@ -61,3 +61,10 @@ def test_as_json_it_is_data(file: Path) -> None:
 def test_an_unknown_request_is_said_so(file: Path) -> None:
     with pytest.raises(HerdError, match="no request nonsense"):
         asked(file, "nonsense")
+
+
+def test_a_file_that_is_no_log_is_said_so(tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("dear herd")
+    with pytest.raises(HerdError, match=r"letter\.txt is no log"):
+        asked(path, "r1")
