@@ -4,12 +4,15 @@
 * Beside herd at 1,000 requests a second: logd is asked every 50 ms for the newest event that a
   query sees; the journal tells when that one was recorded. CPU is that of the time before the
   questions begin.
+* Sealed: what a million events take on the disk, with ids and durations as unlike one another as
+  they are in earnest.
 """
 
 import argparse
 import asyncio
 import bisect
 import contextlib
+import random
 import subprocess
 import sys
 import tempfile
@@ -19,11 +22,22 @@ from pathlib import Path
 from time import perf_counter
 from typing import cast
 
+import msgspec
+
+from actors.run_queue import fold_envelope
 from benchmarks import core, loads, targets
 from benchmarks.loads import SMALL_BODY, address
 from benchmarks.machine import Json, begin, cpu_s, end_of, publish, quantile, settled, table
+from events import Recorded, RequestCompleted, RequestDispatched, RequestId, RequestReceived
 from herd.clock import wall_s
+from herd.control.restore import head_of_segment
+from herd.ids import RequestIds
+from herd.journal.files import segments
 from herd.journal.segments import Journal
+from herd.logd.ingest import Ingest
+from herd.logd.parquet import prepare, span_path, spans
+from herd.logd.seal import NEWEST_KEPT, seal_next
+from herd.logd.store import open_store
 from herd.logd.wire import LogdAwayError, Question, ask
 from herd.paths import DataDir
 from herd.platform import run_loop
@@ -121,6 +135,79 @@ def _take_in(events: int) -> dict[str, float]:
         "cpu_ms_per_1000": used_s / count * 1e6,
         "first_seen_after_start_s": first_s,
     }
+
+
+def _sealed(events: int) -> dict[str, float]:
+    """Seal so many events in groups, as logd does; return what they take."""
+    made = core.Core(4, 16, core.pure)
+    chance = random.Random(1)  # noqa: S311 (durations, no secret)
+    ids = RequestIds(lambda: made.now_us / 1e6)
+    with tempfile.TemporaryDirectory() as name:
+        directory = DataDir(Path(name))
+        directory.create()
+        prepare(directory)
+        written = Journal.open(directory.journal, directory.snapshots)
+        written.rotate(made.log[0])
+        written.append(made.log[1:])
+        count = 0
+        while count < events or len(segments(directory.journal)) < NEWEST_KEPT + 1:
+            made.log.clear()
+            if written.needs_rotation:
+                head = head_of_segment(made.state, made.now_us)
+                fold_envelope(made.state, head)
+                written.rotate(head)
+            core.serve(made, BATCH, 24)
+            written.append(_in_earnest(made.log, ids, chance))
+            count = written.last_seq
+        written.close()
+        found = segments(directory.journal)
+        journal_bytes = sum(segment.path.stat().st_size for segment in found[:-NEWEST_KEPT])
+        with contextlib.closing(open_store(directory.database)) as connection:
+            ingest = Ingest(connection, directory.journal)
+            while ingest.step() is not None:
+                pass
+            began, began_cpu_s = perf_counter(), time.process_time()
+            while seal_next(connection, directory, ingest.position.first_seq, wall_s()):
+                pass
+            seconds, used_s = perf_counter() - began, time.process_time() - began_cpu_s
+        sealed = spans(directory.sealed)
+        size_bytes = sum(span_path(directory.sealed, span).stat().st_size for span in sealed)
+        count = sealed[-1].last_seq
+    return {
+        "events": count,
+        "files": len(sealed),
+        "journal_mb_per_million": journal_bytes / count,
+        "sealed_mb_per_million": size_bytes / count,
+        "seconds": seconds,
+        "cpu_ms_per_1000": used_s / count * 1e6,
+    }
+
+
+def _in_earnest(records: list[Recorded], ids: RequestIds, chance: random.Random) -> list[Recorded]:
+    """Return the records with real ids and durations, and requests of several clients."""
+    real: dict[str, RequestId] = {}
+    found: list[Recorded] = []
+    for record in records:
+        event, more = record.event, dict[str, object]()
+        if isinstance(event, RequestReceived):
+            real[event.request_id] = ids.next()
+            client = f"192.0.2.{chance.randrange(40)}"
+            more = {"client": client, "body_bytes": chance.randrange(200, 40_000)}
+        elif isinstance(event, RequestDispatched):
+            more = {"queue_s": round(chance.expovariate(4), 6)}
+        elif isinstance(event, RequestCompleted):
+            more = {
+                "ttft_s": round(chance.lognormvariate(-1.5, 0.8), 6),
+                "service_s": round(chance.lognormvariate(1.0, 0.8), 6),
+                "prompt_tokens": chance.randrange(10, 8_000),
+                "completion_tokens": chance.randrange(1, 900),
+                "usage_source": "reported",
+                "finish": "stop",
+            }
+        if isinstance(event, RequestReceived | RequestDispatched | RequestCompleted):
+            event = msgspec.structs.replace(event, request_id=real[event.request_id], **more)
+        found.append(msgspec.structs.replace(record, event=event))
+    return found
 
 
 async def _newest(directory: DataDir) -> int:
@@ -222,6 +309,7 @@ def measure(events: int, seconds: float, *, keep: bool) -> None:
     """Measure, show and keep all of it."""
     result: dict[str, Json] = {"machine": begin("log")}
     cases: dict[str, dict[str, float]] = {"logd alone": _take_in(events)}
+    cases["sealed"] = _sealed(1_000_000 if keep else events)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("fresh", "loaded"):
@@ -240,7 +328,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--events", type=int, default=240_000)
     parser.add_argument("--seconds", type=float, default=16)
     parser.add_argument("--quick", action="store_true", help="short, nothing kept")
+    parser.add_argument("--sealed", action="store_true", help="only the size, nothing kept")
     told = parser.parse_args(arguments)
+    if told.sealed:
+        print(table("sealed", ("", "figure"), list(_sealed(1_000_000).items())))
+        return
     if told.quick:
         measure(30_000, 3, keep=False)
     else:

@@ -10,7 +10,7 @@ import duckdb
 
 from herd.errors import HerdError
 from herd.journal.files import segments
-from herd.logd.seal import prepare, sealed_segments
+from herd.logd.parquet import prepare, spans
 from herd.logd.sql import incident_sql, open_sql, persistent
 from herd.paths import DataDir, default_data_dir
 
@@ -20,9 +20,15 @@ VIEWS = (
     "request_traces",
     "nodes",
     "decisions",
+    "candidates",
+    "model_loads",
     "queue_depth",
     "ttft",
     "throughput",
+    "apps",
+    "daily",
+    "health_events",
+    "settings",
 )
 
 
@@ -34,7 +40,7 @@ def open_log(path: Path | str | None = None) -> duckdb.DuckDBPyConnection:
     if path is not None and Path(path).is_file():
         return _open_incident(Path(path))
     directory = default_data_dir() if path is None else DataDir(Path(path))
-    if not segments(directory.journal) and not sealed_segments(directory.sealed):
+    if not segments(directory.journal) and not spans(directory.sealed):
         raise HerdError(
             f"there is no log yet in {directory.root}",
             "start the balancer with `herd run`, or name another --data-dir",
@@ -59,6 +65,6 @@ def _open_incident(path: Path) -> duckdb.DuckDBPyConnection:
         connection.close()
         raise HerdError(
             f"{path} is no log: {str(error).splitlines()[0]}",
-            "name a data directory, or a gzip'd file of lines of its journal",
+            "name a data directory, or a file that `herd incident save` made",
         ) from error
     return connection

@@ -59,6 +59,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the log, the keys and the files of the running herd live."""
     log_level: LogLevel = "info"
     """The least severe line that goes to the log file."""
+    log_keep_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 30.0
+    """Days that events are kept; totals, settings and what was learned stay."""
+    log_max_bytes: Annotated[int, msgspec.Meta(gt=0)] = 5_000_000_000
+    """The most that the log may take, in bytes; the oldest events go first."""
     mdns: bool = True
     """Whether the balancer advertises itself to the agents on the network."""
     local_ollama: bool = True

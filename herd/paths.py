@@ -38,6 +38,11 @@ class DataDir:
         return self.root / "log" / "sealed"
 
     @property
+    def totals(self) -> Path:
+        """What the requests of dropped segments came to, day by day, as Parquet."""
+        return self.root / "log" / "totals"
+
+    @property
     def snapshots(self) -> Path:
         """Folded states between segment heads, so that a restart is quick."""
         return self.root / "log" / "snapshots"
@@ -125,6 +130,7 @@ class DataDir:
                 self.journal.parent,
                 self.journal,
                 self.sealed,
+                self.totals,
                 self.snapshots,
                 self.jsonl.parent,
                 self.run,

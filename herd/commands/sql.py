@@ -12,48 +12,46 @@ from rich.table import Table
 
 from herd.analysis import VIEWS, open_log
 from herd.errors import HerdError
+from herd.logd.readers import ask
 
 MOST_SHOWN = 1000
 """Rows of a table on the terminal; `--json` and `--csv` write them all."""
 _BATCH = 10_000
-_TRIES = 3
 _ENDLESS = 10_000
 """Columns where nobody looks on: in a file or a pipe no line is folded."""
 
 
-@click.command()
+@click.command(
+    help=f"""Ask the event log in SQL (DuckDB's).
+
+    Tables: {", ".join(VIEWS)}. `herd sql "DESCRIBE requests"` shows one's columns. Times are UTC.
+
+    A query that names request_traces divides whole numbers as SQLite does (7 / 2 is 3), so that
+    queries made for ollama-herd's table give the same here; anywhere else 7 / 2 is 3.5.
+    """
+)
 @click.argument("query")
 @click.option("--data-dir", help="The data directory; else FLEET_DATA_DIR or ~/.fleet-manager.")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON array, one row a line.")
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV with a head.")
 def command(query: str, data_dir: str | None, *, as_json: bool, as_csv: bool) -> None:
-    """Ask the event log in SQL (DuckDB's).
-
-    Tables: events, requests, request_traces, nodes, decisions, queue_depth, ttft, throughput.
-    """
+    """Ask the event log in SQL."""
     if as_json and as_csv:
         raise click.UsageError("choose --json or --csv")
-    result = _ask(query, data_dir)
-    columns = [str(column[0]) for column in result.description or ()]
-    if as_json:
-        _write_json(columns, result)
-    elif as_csv:
-        _write_csv(columns, result)
-    else:
-        _write_table(columns, result)
-
-
-def _ask(query: str, data_dir: str | None) -> duckdb.DuckDBPyConnection:
-    for left in reversed(range(_TRIES)):
-        connection = open_log(data_dir)
+    with open_log(data_dir) as log:
+        if "request_traces" in query.lower():
+            log.execute("SET integer_division = true").fetchall()
         try:
-            return connection.execute(query)
-        except duckdb.IOException as error:  # logd took a sealed segment's file out of the journal
-            if not left:
-                raise _refused(error) from error
-        except duckdb.Error as error:
+            result = ask(log, query)
+            columns = [str(column[0]) for column in result.description or ()]
+            if as_json:
+                _write_json(columns, result)
+            elif as_csv:
+                _write_csv(columns, result)
+            else:
+                _write_table(columns, result)
+        except duckdb.Error as error:  # also in the middle of the rows
             raise _refused(error) from error
-    raise AssertionError("the last try returns or raises")
 
 
 def _refused(error: duckdb.Error) -> HerdError:

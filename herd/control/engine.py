@@ -165,9 +165,10 @@ class Engine:
         self._lost_events += len(records)
 
     def _rotate_if_due(self) -> None:
-        if not self._journal.needs_rotation:
+        now_us = self._clock.now_us()
+        if not self._journal.rotation_due(now_us):
             return
-        head = head_of_segment(self.state, self._clock.now_us())
+        head = head_of_segment(self.state, now_us)
         try:
             self._journal.rotate(head)
         except JournalError as error:

@@ -26,10 +26,10 @@ def segment_path(directory: Path, first_seq: int) -> Path:
 
 
 def segments(directory: Path) -> list[Segment]:
-    """Return the segments there are now, oldest first; none if there is no folder yet."""
+    """Return the segments there are now, oldest first; none if there is no such folder."""
     try:
         names = [entry.name for entry in directory.iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     matches = (_NAME.fullmatch(name) for name in names)
     return sorted(Segment(int(found[1]), directory / found[0]) for found in matches if found)

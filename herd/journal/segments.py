@@ -5,7 +5,7 @@
 - A short write is continued. On an error the file is cut back to where the append began, for
   nothing was done yet on the strength of it, and recording is off until `resume()`.
 - On a full disk the reserve file is freed first, once, and the write goes on.
-- Every segment begins with a `StateSnapshotted` record: whoever sees `needs_rotation` brings one
+- Every segment begins with a `StateSnapshotted` record: whoever sees `rotation_due` brings one
   to `rotate()`. So does a fresh log, with the empty state.
 - A segment is never written to again once a newer one has existed, or its process has ended: a
   start begins a new one, so that a fact whose last decisions a kill cut off is followed by a head.
@@ -40,6 +40,8 @@ class Limits(msgspec.Struct, frozen=True):
     """or from here."""
     reserve_bytes: int = 64 << 20
     """Room kept for the time when the disk is full; 0 keeps none."""
+    segment_age_s: float = 24 * 3600.0
+    """A new segment is due from here, too: only closed ones are ever sealed, and dropped."""
 
 
 DEFAULT_LIMITS = Limits()
@@ -64,6 +66,7 @@ class Journal:
         # The open segment.
         self._descriptor = -1
         self._first_seq = 0
+        self._began_us = 0
         self._size_bytes = 0
         # What a power cut could still take.
         self._bookkeeping = threading.Lock()
@@ -120,11 +123,16 @@ class Journal:
 
     @property
     def needs_rotation(self) -> bool:
-        """A new segment is due: there is none open, or it is full. Never while not recording."""
+        """A new segment was due at the last record."""
+        return self.rotation_due(self.last_recorded_at)
+
+    def rotation_due(self, now_us: int) -> bool:
+        """Return whether there is none open, or it is full or old. Never while not recording."""
         return self._error is None and (
             self._descriptor < 0
             or self._size_bytes >= self._limits.segment_bytes
             or self._last.seq - self._first_seq + 1 >= self._limits.segment_events
+            or now_us - self._began_us >= self._limits.segment_age_s * 1_000_000
         )
 
     @property
@@ -221,6 +229,7 @@ class Journal:
             self._descriptor = descriptor
             self._unsynced = self._new_name = True
         self._first_seq = first.seq
+        self._began_us = first.recorded_at
         self._size_bytes = len(line)
         self._note(first)
         self._keep_reserve()

@@ -18,7 +18,7 @@ from herd.journal.disk import sync_file
 from herd.journal.files import Segment, holding, segments
 from herd.journal.reader import lines as journal_lines
 from herd.journal.tail import Chunk, Position, Tail
-from herd.logd.seal import sealed_segments
+from herd.logd.parquet import span_path, spans
 from herd.logd.sql import projection
 
 LARGEST_GAP = 1_000_000
@@ -178,15 +178,18 @@ class Ingest:
             raise
 
 
-def restore(connection: duckdb.DuckDBPyConnection, sealed: Path) -> int:
-    """Bring back from Parquet what the database lacks; return how many events that were."""
+def restore(connection: duckdb.DuckDBPyConnection, sealed: Path, *, above_seq: int = 0) -> int:
+    """Bring back from Parquet what the database lacks; return how many events that were.
+
+    What was dropped, up to `above_seq`, is not brought back.
+    """
     restored = 0
-    for segment in sealed_segments(sealed):
-        next_seq = _next_seq(connection)
-        if segment.last_seq >= next_seq:
+    for span in spans(sealed):
+        next_seq = max(_next_seq(connection), above_seq + 1)
+        if span.last_seq >= next_seq:
             [(count,)] = connection.execute(
                 "INSERT INTO events BY NAME FROM read_parquet($1) WHERE seq >= $2",
-                [str(segment.path), next_seq],
+                [str(span_path(sealed, span)), next_seq],
             ).fetchall()
             restored += count
     return restored

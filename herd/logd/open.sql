@@ -1,11 +1,11 @@
 -- The whole event log for any DuckDB: `duckdb -init open.sql`, or in a notebook
 -- `con.execute(open("open.sql").read())`. It takes no lock and needs no running herd.
--- logd writes this file at every start; edits are lost. If a query ever says that a file of the
--- journal does not exist, that file was just sealed: ask again.
+-- logd writes this file at every start; edits are lost. If a query ever says that a file does not
+-- exist, that file was just sealed or dropped: ask again.
 
--- Sealed segments and the live journal. A segment exists twice for a while when it is sealed: the
--- sealed copy counts from the moment the journal's file is gone, for all rows up to `mark` alike,
--- so no row is seen twice and none is missed. A torn last line is not there yet.
+-- Sealed segments and the live journal. Segments exist twice for a while when they are sealed: the
+-- sealed copy counts from the moment the journal's file of its first segment is gone, for all rows
+-- up to `mark` alike, so no row is seen twice and none is missed. A torn last line is not there yet.
 CREATE OR REPLACE TEMP VIEW events AS
 WITH mark AS MATERIALIZED (
     SELECT coalesce(max(split_part(parse_filename(file, true), '-', 2)::BIGINT), 0) AS seq
@@ -26,4 +26,11 @@ SELECT * FROM live WHERE seq IS NOT NULL
 UNION ALL
 SELECT * FROM read_parquet('$sealed/*.parquet') WHERE seq <= (SELECT seq FROM mark);
 COMMENT ON VIEW events IS 'Every event there is, in one row each.';
+
+
+-- Each file has all totals up to its `last_seq`, so the newest one counts. It is there for a while
+-- before the events go that it stands for; `daily` leaves out what both tell of.
+CREATE OR REPLACE TEMP VIEW kept_totals AS
+SELECT * FROM read_parquet('$totals/*.parquet') QUALIFY last_seq = max(last_seq) OVER ();
+COMMENT ON VIEW kept_totals IS 'What the requests came to whose events were dropped; see daily.';
 

@@ -1,6 +1,7 @@
 -- The DuckDB file: a projection of the journal and the sealed Parquet, to be dropped and rebuilt.
--- Only inserts, no keys, no indexes: DDL or UPDATE in the WAL may not replay after a crash, so a
--- CHECKPOINT follows this file at once.
+-- No keys, no indexes, and nothing but inserts between two checkpoints: DDL, UPDATE or DELETE in the
+-- WAL may not replay after a crash, so a CHECKPOINT follows this file, and what retention deletes,
+-- at once.
 
 CREATE TABLE IF NOT EXISTS events (
     seq BIGINT NOT NULL,              -- position in the whole log, from 1, given by control
@@ -38,4 +39,25 @@ CREATE TABLE IF NOT EXISTS quarantine (
     offset_bytes BIGINT NOT NULL,
     line BLOB NOT NULL,
     error VARCHAR NOT NULL
+);
+
+-- What the requests came to whose events were dropped: the rows of the newest file in `log/totals`.
+CREATE TABLE IF NOT EXISTS kept_totals (
+    last_seq BIGINT NOT NULL,         -- requests received up to here are in these rows
+    day DATE NOT NULL,                -- of the receipt, UTC
+    model VARCHAR NOT NULL,
+    node_id VARCHAR NOT NULL,         -- the last one that had it; empty if none
+    app VARCHAR NOT NULL,
+    requests BIGINT NOT NULL,
+    completed BIGINT NOT NULL,
+    failed BIGINT NOT NULL,           -- reaped and interrupted ones too
+    cancelled BIGINT NOT NULL,
+    rejected BIGINT NOT NULL,
+    retries BIGINT NOT NULL,
+    cold BIGINT NOT NULL,
+    prompt_tokens BIGINT NOT NULL,
+    completion_tokens BIGINT NOT NULL,
+    queue_s DECIMAL(18, 6) NOT NULL,  -- exact, so that sums are the same in any order
+    ttft_s DECIMAL(18, 6) NOT NULL,
+    service_s DECIMAL(18, 6) NOT NULL
 );

@@ -8,8 +8,13 @@ from string import Template
 from herd.paths import DataDir
 
 EMPTY_SEGMENT = "empty.ndjson"
-EMPTY_SEALED = "empty.parquet"
+EMPTY_PARQUET = "empty.parquet"
 """DuckDB refuses a pattern that no file matches: these always do."""
+
+QUIET = "SET enable_progress_bar = false"
+"""DuckDB takes a process that was spawned for one in which somebody types."""
+
+_VIEWS = ("views.sql", "trace_views.sql", "fleet_views.sql", "usage_views.sql")
 
 _GLOB_CHARACTERS = "[*?"
 
@@ -25,14 +30,19 @@ def projection(lines: str) -> str:
     return Template(text("projection.sql")).substitute(lines=lines)
 
 
+def views() -> str:
+    """Return the views over `events` and `kept_totals`."""
+    return "\n".join(text(name) for name in _VIEWS)
+
+
 def persistent_views() -> str:
-    """Return the views for the DuckDB file itself, over its table `events`."""
-    return persistent(text("views.sql"))
+    """Return the views for the DuckDB file itself, over its tables `events` and `kept_totals`."""
+    return persistent(views())
 
 
-def persistent(views: str) -> str:
+def persistent(sql: str) -> str:
     """Return the same views for a database of one's own, where cursors see them too."""
-    return views.replace(" TEMP VIEW ", " VIEW ")
+    return sql.replace(" TEMP VIEW ", " VIEW ")
 
 
 def open_sql(directory: DataDir) -> str:
@@ -40,18 +50,18 @@ def open_sql(directory: DataDir) -> str:
     sources = Template(text("open.sql")).substitute(
         journal=as_pattern(str(directory.journal)),
         sealed=as_pattern(str(directory.sealed)),
+        totals=as_pattern(str(directory.totals)),
         live=projection("FROM live_lines"),
     )
-    return sources + text("views.sql")
+    return sources + views()
 
 
 def incident_sql(path: Path) -> str:
     """Return what gives a DuckDB the views over the events of one incident file."""
-    file = as_pattern(str(path))
-    lines = f"SELECT json FROM read_ndjson_objects('{file}', compression = 'gzip')"  # noqa: S608 (a path as a literal)
+    lines = f"SELECT json FROM read_ndjson_objects('{as_pattern(str(path))}', compression = 'gzip')"  # noqa: S608 (escaped)
     rows = f"SELECT * FROM ({projection(lines)}) WHERE seq IS NOT NULL"  # noqa: S608 (our own files)
-    events = f"CREATE TABLE events AS {rows}"
-    return f"{events};\n{persistent_views()}"
+    events = f"CREATE OR REPLACE TABLE events AS {rows}"
+    return f"{text('schema.sql')}\n{events};\n{persistent_views()}"
 
 
 def write_open_sql(directory: DataDir) -> None:

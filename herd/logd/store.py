@@ -13,7 +13,8 @@ from pathlib import Path
 import duckdb
 
 from herd.errors import HerdError
-from herd.logd.sql import persistent_views, text
+from herd.logd.compact import compact, is_mostly_free
+from herd.logd.sql import QUIET, persistent_views, text
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
@@ -35,10 +36,15 @@ class DatabaseBusyError(HerdError):
 
 
 def open_store(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open the file, repair or replace it if need be, and have tables and views ready."""
+    """Open the file, repair, compact or replace it if need be; tables and views are ready then."""
     if _condemned(path).exists():
         set_aside(path)
     connection = _connect(path)
+    if is_mostly_free(connection):
+        connection.close()
+        compact(path, SETTINGS)
+        connection = _connect(path)
+    connection.execute(QUIET).fetchall()
     connection.execute(text("schema.sql")).fetchall()
     connection.execute(persistent_views()).fetchall()
     connection.execute("CHECKPOINT").fetchall()

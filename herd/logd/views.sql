@@ -1,5 +1,4 @@
--- What the log says, as tables. Durations are seconds; only `request_traces` speaks ollama-herd's
--- units.
+-- What the log says of requests and their placement, as tables. Durations are seconds.
 
 CREATE OR REPLACE TEMP VIEW requests AS
 WITH parts AS (
@@ -23,6 +22,7 @@ SELECT
         AS stream,
     max(payload ->> 'client') FILTER (kind = 'request_received') AS client,
     max(payload ->> 'app') FILTER (kind = 'request_received') AS app,
+    min(seq) FILTER (kind = 'request_received') AS received_seq,
     min(recorded_at) AS received_at,
     max(recorded_at) FILTER (ends) AS ended_at,
     CASE
@@ -83,128 +83,72 @@ FROM (
 );
 COMMENT ON VIEW decisions IS 'One row a placement: the node, its score, and who came second.';
 
-CREATE OR REPLACE TEMP VIEW request_traces AS
-WITH outcomes AS (
+CREATE OR REPLACE TEMP VIEW candidates AS
+WITH placements AS (
+    SELECT *, (payload -> 'terms')::JSON[] AS terms
+    FROM events
+    WHERE kind = 'request_dispatched'
+),
+ranked AS (
+    SELECT * EXCLUDE (terms), unnest(terms) AS term, generate_subscripts(terms, 1) AS rank
+    FROM placements
+)
+SELECT
+    seq,
+    recorded_at,
+    request_id,
+    model,
+    term ->> 0 AS node_id,
+    rank,
+    term ->> 0 = ranked.node_id AS chosen,
+    (term ->> 1)::BOOLEAN AS resident,
+    (term ->> 2)::BIGINT AS in_flight,
+    (term ->> 3)::BIGINT AS slots,
+    (term ->> 4)::DOUBLE AS wait_s,
+    (term ->> 5)::DOUBLE AS score
+FROM ranked;
+COMMENT ON VIEW candidates IS 'One row a node that a placement weighed, the best eight, with its terms.';
+
+CREATE OR REPLACE TEMP VIEW model_loads AS
+WITH colds AS (
     SELECT
         *,
         payload ->> 'lease' AS lease,
-        coalesce(
-            list(node_id) FILTER (kind = 'attempt_failed') OVER earlier, []
-        ) AS excluded_nodes
-    FROM events
-    WHERE kind IN (
-        'attempt_failed', 'request_completed', 'request_failed', 'request_cancelled',
-        'request_rejected', 'request_reaped', 'request_interrupted'
-    )
-    WINDOW earlier AS (
-        PARTITION BY request_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-    )
-    QUALIFY kind = 'attempt_failed'
-        OR row_number() OVER (PARTITION BY request_id, kind = 'attempt_failed' ORDER BY seq DESC) = 1
-),
-admissions AS (
-    SELECT
-        request_id,
-        payload ->> 'asked_model' AS asked_model,
-        coalesce(payload ->> 'route', '/api/chat') AS route,
-        payload ->> 'client' AS client,
-        payload ->> 'app' AS app
-    FROM events
-    WHERE kind = 'request_received'
-),
-placements AS (
-    SELECT
-        request_id,
-        payload ->> 'lease' AS lease,
-        recorded_at AS dispatched_at,
         list_filter(
             coalesce((payload -> 'terms')::JSON[], []), lambda term: term ->> 0 = node_id
         )[1] AS term
     FROM events
-    WHERE kind = 'request_dispatched'
+    WHERE kind = 'request_dispatched' AND (payload ->> 'cold')::BOOLEAN
+),
+told AS (
+    SELECT
+        request_id,
+        payload ->> 'lease' AS lease,
+        max(ttft_s) AS ttft_s,
+        max((payload ->> 'load_s')::DOUBLE) AS load_s,
+        max(recorded_at) FILTER (kind <> 'stream_started') AS ended_at,
+        arg_max(kind, seq) FILTER (kind <> 'stream_started') AS kind
+    FROM events
+    WHERE request_id IN (SELECT request_id FROM colds) AND kind IN (
+        'stream_started', 'attempt_failed', 'request_completed', 'request_failed',
+        'request_cancelled', 'request_reaped', 'request_interrupted', 'lease_voided'
+    )
+    GROUP BY ALL
 )
 SELECT
-    seq AS id,
-    request_id,
-    model,
-    coalesce(asked_model, model) AS original_model,
-    coalesce(node_id, '') AS node_id,
-    (term ->> 5)::DOUBLE AS score,
-    CASE WHEN term IS NOT NULL THEN json_object(
-        'resident', term -> 1, 'in_flight', term -> 2, 'slots', term -> 3, 'wait_s', term -> 4,
-        'total', term -> 5
-    ) END AS scores_breakdown,
-    CASE
-        WHEN kind = 'attempt_failed' THEN 'retried'
-        WHEN kind = 'request_cancelled' THEN 'client_disconnected'
-        WHEN kind = 'request_rejected' THEN 'rejected'
-        WHEN kind = 'request_completed' AND completion_tokens = 0 AND route NOT LIKE '%embed%'
-            THEN 'no_output'
-        WHEN kind = 'request_completed' THEN 'completed'
-        WHEN payload ->> 'phase' = 'stream' THEN 'incomplete'
-        ELSE 'failed'
-    END AS status,
-    1000 * coalesce(
-        service_s, (payload ->> 'elapsed_s')::DOUBLE, epoch(recorded_at - dispatched_at)
-    ) AS latency_ms,
-    1000 * ttft_s AS time_to_first_token_ms,
-    prompt_tokens,
-    completion_tokens,
-    len(excluded_nodes) AS retry_count,
-    0 AS fallback_used,
-    to_json(excluded_nodes) AS excluded_nodes,
-    coalesce(client, '') AS client_ip,
-    CASE
-        WHEN route LIKE '%embed%' THEN 'embed'
-        WHEN route = '/v1/messages' THEN 'anthropic'
-        WHEN route = '/v1/responses' THEN 'responses'
-        WHEN route LIKE '/v1/%' THEN 'openai'
-        ELSE 'ollama'
-    END AS original_format,
-    coalesce(
-        payload ->> 'error',
-        payload ->> 'reason',
-        'no progress for ' || (payload ->> 'idle_s') || ' s'
-    ) AS error_message,
-    epoch(recorded_at) AS timestamp,
-    CASE WHEN app IS NULL THEN json_array() ELSE json_array(app) END AS tags,
-    payload ->> 'finish' AS finish_reason,
-    NULL::BIGINT AS estimated_tokens
-FROM outcomes
-LEFT JOIN admissions USING (request_id)
-LEFT JOIN placements USING (request_id, lease);
-COMMENT ON VIEW request_traces IS 'The table that ollama-herd keeps: one row an attempt or end.';
-
-CREATE OR REPLACE TEMP VIEW nodes AS
-SELECT
+    seq,
+    recorded_at,
     node_id,
-    arg_max(payload ->> 'url', seq) FILTER (
-        kind IN ('node_configured', 'node_discovered', 'node_moved')
-    ) AS url,
-    arg_max(payload ->> 'origin', seq) FILTER (kind = 'node_discovered') AS origin,
-    CASE arg_max(kind, seq) FILTER (
-        kind IN ('node_became_healthy', 'node_degraded', 'node_went_offline')
-    )
-        WHEN 'node_became_healthy' THEN 'online'
-        WHEN 'node_degraded' THEN 'degraded'
-        WHEN 'node_went_offline' THEN 'offline'
-        ELSE 'unknown'
-    END AS status,
-    coalesce(
-        arg_max(kind, seq) FILTER (kind IN ('node_drained', 'node_undrained')) = 'node_drained',
-        false
-    ) AS draining,
-    min(recorded_at) AS first_seen_at,
-    max(recorded_at) AS last_event_at,
-    count(*) FILTER (kind = 'request_dispatched') AS dispatched,
-    count(*) FILTER (kind = 'request_completed') AS completed,
-    count(*) FILTER (kind IN ('attempt_failed', 'request_failed')) AS failed,
-    coalesce(sum(completion_tokens) FILTER (kind = 'request_completed'), 0)::BIGINT
-        AS completion_tokens
-FROM events
-WHERE node_id IS NOT NULL
-GROUP BY node_id;
-COMMENT ON VIEW nodes IS 'One row a node: what the log last said of it, and its work so far.';
+    model,
+    request_id,
+    (term ->> 4)::DOUBLE AS predicted_wait_s,
+    load_s,
+    told.ttft_s AS ttft_s,
+    ended_at,
+    coalesce(replace(told.kind, 'request_', ''), 'in_flight') AS ended
+FROM colds
+LEFT JOIN told USING (request_id, lease);
+COMMENT ON VIEW model_loads IS 'One row a load of a model that a request had to wait for.';
 
 CREATE OR REPLACE TEMP VIEW queue_depth AS
 WITH steps AS (

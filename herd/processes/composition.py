@@ -36,12 +36,13 @@ def compose(settings: Settings, claim: Claim) -> list[ChildSpec]:
 
 
 def _logd(settings: Settings, alive: Connection, ready: Connection) -> None:
+    from herd.logd.retention import Keep
     from herd.logs import configure_logging
     from herd.processes.logd import run_logd
 
     configure_logging(settings)
     say_ready(ready)  # nothing ever waits for logd
-    run_logd(settings.directory, alive)
+    run_logd(settings.directory, alive, Keep(settings.log_keep_days, settings.log_max_bytes))
 
 
 def _control(settings: Settings, alive: Connection, ready: Connection) -> None:

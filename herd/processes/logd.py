@@ -1,4 +1,4 @@
-"""logd: takes the journal into DuckDB, seals segments, answers the fronts' questions.
+"""logd: takes the journal into DuckDB, seals segments, drops old ones, answers fronts' questions.
 
 Nothing ever waits for it. It finishes on SIGTERM or when the supervisor's pipe ends, after it has
 taken in the journal to its end; killed at any moment, it goes on where the database stands.
@@ -15,11 +15,14 @@ import duckdb
 
 from herd.clock import wall_s
 from herd.logd.ingest import DisagreementError, Ingest, restore
+from herd.logd.parquet import prepare, sweep
 from herd.logd.queries import QueryServer
 from herd.logd.request_lines import write_request_lines
-from herd.logd.seal import prepare, seal_next, unlink_sealed
+from herd.logd.retention import Keep, drop_next, unlink_dropped
+from herd.logd.seal import seal_next, unlink_sealed
 from herd.logd.sql import write_open_sql
 from herd.logd.store import DatabaseBusyError, condemn, is_damage, open_store
+from herd.logd.totals import floor, forget, mend
 from herd.logs import LogFile
 from herd.paths import DataDir
 from herd.platform import HAS_UNIX_SOCKETS, lower_priority
@@ -32,7 +35,9 @@ BUSY_RETRY_S = 1.0
 """While another program holds the database."""
 FINISH_S = 4.0
 """For the last of the journal, once asked to finish."""
-SEAL_EVERY_S = 5.0
+TIDY_EVERY_S = 5.0
+"""Between two looks at what can be sealed or dropped."""
+DEFAULT_KEEP = Keep()
 
 _log = logging.getLogger(__name__)
 
@@ -67,17 +72,18 @@ class _Stop:
         self.asked = True
 
 
-def run_logd(directory: DataDir, alive: Connection | None) -> None:
+def run_logd(directory: DataDir, alive: Connection | None, keep: Keep = DEFAULT_KEEP) -> None:
     """Run until asked to finish. Exits with 1 if the database cannot go on in this process."""
     stop = _Stop(alive)
     lower_priority()
     directory.create()
     prepare(directory)
+    sweep(directory)
     write_open_sql(directory)
     try:
         connection = _open(directory, stop)
         if connection is not None:
-            _Logd(directory, connection).run(stop)
+            _Logd(directory, connection, keep).run(stop)
     except (duckdb.Error, DisagreementError) as error:
         _log.critical("logd has to start anew: %s", error)
         if isinstance(error, DisagreementError) or is_damage(error):
@@ -97,7 +103,9 @@ def _open(directory: DataDir, stop: _Stop) -> duckdb.DuckDBPyConnection | None:
                 said = True
             stop.wait(BUSY_RETRY_S)
         else:
-            restored = restore(connection, directory.sealed)
+            mend(connection, directory)
+            forget(connection, directory)
+            restored = restore(connection, directory.sealed, above_seq=floor(directory))
             if restored:
                 _log.warning("brought %d events back from the sealed segments", restored)
             return connection
@@ -107,13 +115,16 @@ def _open(directory: DataDir, stop: _Stop) -> duckdb.DuckDBPyConnection | None:
 class _Logd:
     """The running process, from an open database on."""
 
-    def __init__(self, directory: DataDir, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self, directory: DataDir, connection: duckdb.DuckDBPyConnection, keep: Keep
+    ) -> None:
         self._directory = directory
         self._connection = connection
+        self._keep = keep
         self._ingest = Ingest(connection, directory.journal)
         self._request_lines = LogFile(directory.jsonl)
         self._queries: QueryServer | None = None
-        self._seal_at_s = 0.0
+        self._tidy_at_s = 0.0
         self._trouble = ""
 
     def run(self, stop: _Stop) -> None:
@@ -135,7 +146,7 @@ class _Logd:
             raise self._queries.failure
         try:
             self._take_in()
-            self._seal()
+            self._tidy()
         except duckdb.FatalException:
             raise
         except (duckdb.OperationalError, OSError) as error:
@@ -155,10 +166,14 @@ class _Logd:
             write_request_lines(self._request_lines, lines)
         return lines is not None
 
-    def _seal(self) -> None:
-        now_s = time.monotonic()
-        if now_s < self._seal_at_s:
+    def _tidy(self) -> None:
+        """Do the next step of sealing and of dropping."""
+        if time.monotonic() < self._tidy_at_s:
             return
-        self._seal_at_s = now_s + SEAL_EVERY_S
-        seal_next(self._connection, self._directory, self._ingest.position.first_seq)
-        unlink_sealed(self._connection, self._directory, wall_s())
+        self._tidy_at_s = time.monotonic() + TIDY_EVERY_S
+        connection, directory, now_s = self._connection, self._directory, wall_s()
+        ingesting_seq = self._ingest.position.first_seq
+        seal_next(connection, directory, ingesting_seq, now_s, self._keep.group)
+        unlink_sealed(connection, directory, now_s)
+        drop_next(connection, directory, self._keep, now_s)
+        unlink_dropped(directory, now_s)

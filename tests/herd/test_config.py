@@ -58,6 +58,8 @@ def test_a_recorded_change_of_the_wrong_type_is_refused_by_name() -> None:
         ("FLEET_HEARTBEAT_TIMEOUT", "3", "degraded_after_s", 3.0),
         ("FLEET_HEARTBEAT_OFFLINE", "300", "offline_after_s", 300.0),
         ("FLEET_DATA_DIR", "/x", "data_dir", "/x"),
+        ("FLEET_LOG_KEEP_DAYS", "0.5", "log_keep_days", 0.5),
+        ("FLEET_LOG_MAX_BYTES", "1000000", "log_max_bytes", 1_000_000),
         ("FLEET_LOG_LEVEL", "debug", "log_level", "debug"),
         ("FLEET_MAX_QUEUE", "", "max_queue", 512),
         (
@@ -84,6 +86,9 @@ def test_a_variable_is_read_as_its_field_wants(
         ("FLEET_HOLD_TIMEOUT", "nan"),
         ("FLEET_HOLD_TIMEOUT", "inf"),
         ("FLEET_MAX_QUEUE", "-1"),
+        ("FLEET_LOG_KEEP_DAYS", "0"),
+        ("FLEET_LOG_KEEP_DAYS", "nan"),
+        ("FLEET_LOG_MAX_BYTES", "0"),
         ("FLEET_NODES", "ftp://x"),
     ],
 )

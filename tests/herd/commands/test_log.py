@@ -1,19 +1,23 @@
 """`herd log`: readable lines, filters, and following what happens."""
 
+import gzip
 import json
 import re
 import select
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from events import encode
+from events import Recorded, encode
+from herd.clock import wall_s
 from herd.commands.log import command, readable
 from herd.errors import HerdError
+from herd.journal.files import segments
 from tests.herd.journal.sample import at, busy_log, request_id, requests
 from tests.herd.logd.rig import append, data_dir, write
 
@@ -54,6 +58,25 @@ def test_events_are_chosen_by_kind_node_and_model(log: Path) -> None:
     assert len(seqs(both)) == 2 * len([n for n in range(1, 101) if n % 6 == 0])
 
 
+def test_events_are_chosen_by_their_time(log: Path) -> None:
+    """Event n was recorded n milliseconds after 2025-10-09 08:53:20 UTC."""
+    since, until = "2025-10-09T08:53:20.100Z", "2025-10-09T08:53:20.200Z"
+    assert seqs(run(log, "--json", "--since", since)) == list(range(100, 302))
+    assert seqs(run(log, "--json", "--until", until)) == list(range(1, 200))
+    both = run(log, "--json", "--since", since, "--until", until, "--kind", "request_received")
+    assert seqs(both) == list(range(101, 200, 3))
+    assert seqs(run(log, "--json", "--since", since, "--last", "2")) == [300, 301]
+
+
+def test_a_time_that_is_none_is_refused(log: Path) -> None:
+    with pytest.raises(HerdError, match="'yesterday' is no time"):
+        run(log, "--since", "yesterday")
+    with pytest.raises(HerdError, match="--until 2h is not after --since 1h"):
+        run(log, "--since", "1h", "--until", "2h")
+    with pytest.raises(HerdError, match="no such event"):
+        run(log, "--since", "1m")
+
+
 def test_a_line_shows_time_kind_subject_and_the_rest() -> None:
     events = [at(seq, event) for seq, event in zip((2, 3, 4), requests(), strict=False)]
     shown = [click.unstyle(readable(json.loads(encode(record)))) for record in events]
@@ -71,6 +94,29 @@ def test_nothing_found_names_the_next_step(log: Path, tmp_path: Path) -> None:
         run(log, "--kind", "nonsense")
     with pytest.raises(HerdError, match="there is no log yet"):
         run(tmp_path / "other")
+
+
+def test_an_incident_file_is_a_log_too(log: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.herd"
+    file.write_bytes(gzip.compress(segments(data_dir(log).journal)[0].path.read_bytes()))
+
+    def shown(*arguments: object) -> Result:
+        return CliRunner().invoke(
+            command, [str(each) for each in arguments], catch_exceptions=False
+        )
+
+    assert seqs(shown("--json", file)) == list(range(252, 302))
+    assert seqs(shown("--json", request_id(7), file)) == [20, 21, 22]
+    assert seqs(shown("--json", request_id(7), "--data-dir", file)) == [20, 21, 22]
+    assert seqs(shown("--json", request_id(7), log)) == [20, 21, 22]
+    assert "does not grow" in shown(file, "-f").output
+    assert "not both" in shown(file, "--data-dir", log).output
+
+
+def test_a_file_that_is_no_log_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(HerdError, match="notes.txt"):
+        run(tmp_path / "notes.txt")
 
 
 def follow(directory: Path, *arguments: str) -> "subprocess.Popen[str]":
@@ -109,6 +155,30 @@ def test_following_goes_on_with_what_is_written(tmp_path: Path) -> None:
             assert next_seq(process) == 18
         finally:
             process.kill()
+
+
+def test_following_ends_when_the_time_is_up(tmp_path: Path) -> None:
+    """What was recorded before is shown, the rest is not, and it does not wait for more."""
+    directory = data_dir(tmp_path)
+    write(directory, busy_log(10))
+    with follow(tmp_path, "--until", "2025-10-09T08:53:20.009Z", "--last", "2") as process:
+        assert process.wait(20) == 0
+        assert [next_seq(process), next_seq(process)] == [7, 8]
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+    until_s = round(wall_s() + 6)
+    until = datetime.fromtimestamp(until_s, UTC).isoformat()
+    with follow(tmp_path, "--until", until, "--last", "0") as process:
+        now_us = round(wall_s() * 1e6)
+        late = encode(Recorded(12, (until_s + 1) * 10**6, next(requests())))
+        while not readable_soon(process):  # it has not begun to look
+            append(directory, [Recorded(11, now_us, next(requests()))])
+        with segments(directory.journal)[-1].path.open("ab") as file:
+            file.write(late)
+        assert next_seq(process) == 11
+        assert process.wait(20) == 0
+        assert wall_s() >= until_s
+        assert process.stdout.read() == "" if process.stdout else False
 
 
 def test_following_may_begin_before_the_log_does(tmp_path: Path) -> None:

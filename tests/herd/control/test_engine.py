@@ -244,6 +244,20 @@ def test_each_segment_opens_with_the_state(on_each_loop: Run[Any], tmp_path: Pat
     on_each_loop(play())
 
 
+def test_a_quiet_herd_begins_a_segment_a_day(on_each_loop: Run[Any], tmp_path: Path) -> None:
+    async def story() -> None:
+        rig = Rig(tmp_path, Limits(reserve_bytes=0, segment_age_s=0.02))
+        await rig.play(*START)
+        await asyncio.sleep(0.03)
+        await rig.play(TimerFired())
+        first, *later = segments(rig.directory.journal)
+        assert first.first_seq == 1
+        assert later
+        rig.engine.finish()
+
+    on_each_loop(story())
+
+
 def test_a_snapshot_beside_the_journal_shortens_a_restart(
     on_each_loop: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from events import Recorded, decode, encode
 from herd.journal import snapshots
@@ -138,6 +139,21 @@ def test_rotation_is_due_by_events_and_by_bytes(tmp_path: Path, limits: Limits) 
     assert not journal.needs_rotation
     assert [segment.first_seq for segment in segments(tmp_path / "journal")] == [1, 7]
     assert written(tmp_path) == [*records, snapshot(7)]
+
+
+def test_rotation_is_due_when_a_segment_is_a_day_old(tmp_path: Path) -> None:
+    day_us = 86_400_000_000
+    first = snapshot(1)
+    journal = started(tmp_path, [first])
+    assert not journal.rotation_due(first.recorded_at + day_us - 1)
+    assert journal.rotation_due(first.recorded_at + day_us)
+    late = replace(busy_log(2)[1], recorded_at=first.recorded_at + day_us)
+    assert not journal.needs_rotation
+    journal.append([late])
+    assert journal.needs_rotation
+    journal.rotate(replace(snapshot(3), recorded_at=late.recorded_at))
+    assert not journal.needs_rotation
+    assert not journal.rotation_due(late.recorded_at + day_us - 1)
 
 
 def test_a_start_begins_a_new_segment(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ from events import Recorded, encode
 from herd.journal.files import segments
 from herd.journal.segments import Journal, Limits
 from herd.logd.ingest import Ingest
-from herd.logd.seal import prepare
+from herd.logd.parquet import Span, prepare
+from herd.logd.seal import Group, seal_next
 from herd.logd.store import open_store
 from herd.paths import DataDir
 from tests.herd.journal.sample import SMALL
+
+ALONE = Group(segments=1)
+"""Each segment is sealed by itself, at once."""
 
 Rows = list[tuple[Any, ...]]
 
@@ -61,8 +65,31 @@ def take_in(connection: duckdb.DuckDBPyConnection, directory: DataDir) -> Ingest
     return ingest
 
 
+def seal_all(
+    connection: duckdb.DuckDBPyConnection, directory: DataDir, ingest: Ingest, group: Group = ALONE
+) -> list[Span]:
+    """Seal all that is due; return what each file tells of."""
+    sealed: list[Span] = []
+    first_seq = ingest.position.first_seq
+    while (span := seal_next(connection, directory, first_seq, 0.0, group)) is not None:
+        sealed.append(span)
+    return sealed
+
+
 def rows(connection: duckdb.DuckDBPyConnection, query: str) -> Rows:
     return connection.execute(query).fetchall()
+
+
+def stepwise(change: Callable[..., object], step: Callable[[], None]) -> Callable[..., object]:
+    """Return the change with a step before and after it."""
+
+    def changed(*arguments: object, **options: object) -> object:
+        step()
+        result = change(*arguments, **options)
+        step()
+        return result
+
+    return changed
 
 
 CODE = """

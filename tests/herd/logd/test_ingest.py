@@ -10,9 +10,8 @@ import pytest
 from events import Recorded, encode
 from herd.journal.files import segment_path
 from herd.logd.ingest import DisagreementError, Ingest, restore
-from herd.logd.seal import seal_next
 from tests.herd.journal.sample import START_US, busy_log
-from tests.herd.logd.rig import append, data_dir, rows, store, take_in, write
+from tests.herd.logd.rig import append, data_dir, rows, seal_all, store, take_in, write
 
 
 def lines_of(*logs: list[Recorded]) -> list[str]:
@@ -202,8 +201,7 @@ def test_what_is_sealed_comes_back_from_there(tmp_path: Path) -> None:
     write(directory, *logs)
     with store(directory) as db:
         ingest = take_in(db, directory)
-        while seal_next(db, directory, ingest.position.first_seq):
-            pass
+        seal_all(db, directory, ingest)
     for first_seq in (1, 11):
         segment_path(directory.journal, first_seq).unlink()
     directory.database.unlink()

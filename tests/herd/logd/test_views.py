@@ -214,7 +214,7 @@ def test_traces_have_the_columns_and_units_of_ollama_herd(ask: Ask) -> None:
     assert trace == (
         *(11, CHAT, "llama3.2", "studio", 90.0, breakdown, 4000.0),
         *(1500.0, 10, 30, 1, 0, '["mini"]', "192.0.2.7"),
-        *(START_US / 1e6 + 0.011, '["notes"]', "stop"),
+        *(START_US // 1_000_000, '["notes"]', "stop"),
     )
 
 
