@@ -21,8 +21,10 @@ COMMANDS = {
     "status": "Show the fleet: nodes, models, queues.",
     "log": "Show what happened, one readable line an event.",
     "sql": "Ask the event log in SQL.",
-    "explain": "Tell why a request went to that node, and what would have changed it.",
+    "export": "Write the log as a SQLite, Parquet or CSV file.",
+    "explain": "Tell why a request went to that node, and not to another.",
     "replay": "Rebuild the state from the log, verify every decision.",
+    "incident": "Save a part of the log as one file that anybody can replay.",
     "where": "Show every path and address that herd uses here.",
 }
 """Every command with its line in `herd --help`; the module is `herd.commands.NAME`."""

@@ -22,8 +22,8 @@ _CANDIDATES = ("CANDIDATE", "IN MEMORY", ">IN FLIGHT", ">WAIT", ">SCORE")
 def command(request_id: str, path: Path | None, data_dir: str | None, *, as_json: bool) -> None:
     """Show why REQUEST_ID (its first letters suffice) went to the nodes that served it.
 
-    PATH is a data directory, or a log in one gzip'd file. The log is folded to each decision about
-    the request, and the decision made again: every candidate with its terms, every other node with
+    PATH is a data directory, or an incident file. The log is folded to each decision about the
+    request, and the decision made again: every candidate with its terms, every other node with
     what stood in its way, and the smallest change that would have sent the request elsewhere.
     That is said only after a replay with this change came out so.
 
@@ -59,9 +59,9 @@ def _print(told: Explanation) -> None:
         _say(f"Rejected: {told.rejected}.")
     for decided in told.decisions:
         _print_decision(decided)
-    if told.unknown_before:
+    if not told.ended and (not told.waits or told.waits[-1].to_s is not None):
         click.echo()
-        _say(f"Decisions before seq {told.unknown_before}, the oldest stored state, are not known.")
+        _say("It has not ended: it runs where it was sent last.")
 
 
 def _print_wait(wait: Wait) -> None:
@@ -99,7 +99,9 @@ def _print_decision(decided: Decided) -> None:
         show(("NO CANDIDATE", "BECAUSE"), other_rows, indent=2)
     click.echo()
     _say(f"  {_sentence(decided)}")
-    if not decided.exact:
+    if not decided.known:
+        _say("  The log holds no stored state from before it: what might have been is not told.")
+    elif not decided.exact:
         now = decided.now or "nobody"
         _say(
             f"  This version of herd does not decide as it was recorded (it would choose {now}): "

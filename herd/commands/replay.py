@@ -1,36 +1,121 @@
-"""`herd replay`: run the log again through the code that wrote it."""
+"""`herd replay`: run the log again through the code that wrote it, or look at a moment of it."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
 import click
 import msgspec
 
+from actors.core.state import State, dump
+from events import Recorded
+from herd.errors import HerdError
+from herd.moments import parse, shown
+from herd.progress import watched
 from herd.replay.check import Report, check
+from herd.replay.picture import picture, totals
 from herd.replay.source import Source
+from herd.tables import printable, show
+
+SHOWN = 40
+"""Rows of a table on the terminal."""
 
 
 @click.command("replay")
 @click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option("--data-dir", help="The data directory; else FLEET_DATA_DIR or ~/.fleet-manager.")
 @click.option("--check", "checking", is_flag=True, help="Recompute and compare every decision.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def command(path: Path | None, *, checking: bool, as_json: bool) -> None:
+@click.option("--at", metavar="POINT", help="Print the state after this record, or at this time.")
+@click.option(
+    "--from", "begin", metavar="POINT", help="Begin at the newest stored state up to here."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report, or the state, as JSON.")
+def command(  # noqa: PLR0913 (one parameter an option)
+    path: Path | None,
+    data_dir: str | None,
+    *,
+    checking: bool,
+    at: str | None,
+    begin: str | None,
+    as_json: bool,
+) -> None:
     """Fold a recorded log through the balancer's own code.
 
-    With --check, every recorded decision is computed again from the recorded facts; the command
-    ends with 1 and names the first place where the two part.
+    PATH is a data directory, or an incident file. With --check, every recorded decision is
+    computed again from the recorded facts; the command ends with 1 and names the first place
+    where the two part. With --at, the state at that point is printed: nodes, slots, who waits,
+    what runs.
+
+    A POINT is the number of a record (as in `herd log --json`) or a time: 2026-05-04T12:30:00,
+    12:30 on the day the log ends, or an age before its end: 10m, 1h30m.
     """
-    began = perf_counter()
-    with Source(path) as source:
-        report = check(source.records())
-    took_s = perf_counter() - began
+    if path is not None and data_dir is not None:
+        raise click.UsageError("name a PATH or a --data-dir, not both")
+    if at is not None and (checking or begin is not None):
+        raise click.UsageError("--at shows one moment; it goes with neither --check nor --from")
+    with Source(path if data_dir is None else data_dir) as source:
+        if at is not None:
+            _print_state(source.state_at(_point(source, at), _watched), as_json=as_json)
+            return
+        report, took_s = _checked(source, begin)
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:
         _print(report, took_s, checking=checking)
     if checking and report.divergences:
         sys.exit(1)
+
+
+def _checked(source: Source, begin: str | None) -> tuple[Report, float]:
+    first = source.first_seq if begin is None else source.head_at(_point(source, begin))
+    began = perf_counter()
+    report = check(_watched(source.records(first), source.last_seq - first + 1))
+    return report, perf_counter() - began
+
+
+def _watched(records: Iterator[Recorded], total: int) -> Iterator[Recorded]:
+    return watched(records, total, "replay")
+
+
+def _point(source: Source, text: str) -> int:
+    """Return the `seq` of the last record up to a point that lies in the log."""
+    if text.isdecimal() and int(text) <= source.last_seq:
+        return int(text)
+    [(begin_us, end_us)] = source.ask(
+        "SELECT epoch_us(min(recorded_at)), epoch_us(max(recorded_at)) FROM events"
+    )
+    if text.isdecimal():
+        raise HerdError(f"seq {text} is after the end of the log", _extent(source, end_us))
+    time_us = parse(text, end_us or 0)
+    if time_us > (end_us or 0):
+        raise HerdError(f"{shown(time_us)} is after the end of the log", _extent(source, end_us))
+    if time_us < begin_us:
+        raise HerdError(
+            f"{shown(time_us)} is before the log, which begins {shown(begin_us)}",
+            f"the first record is seq {source.first_seq}",
+        )
+    return source.seq_at(time_us)
+
+
+def _extent(source: Source, end_us: int | None) -> str:
+    if end_us is None:
+        return "it is empty"
+    return f"it ends with seq {source.last_seq}, {shown(end_us)}"
+
+
+def _print_state(state: State, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(dump(state))
+        return
+    click.secho(f"after seq {state.seq}, {shown(state.recorded_at)}", bold=True)
+    click.echo(totals(state))
+    for section in picture(state):
+        click.echo()
+        click.secho(section.title, bold=True)
+        show(section.header, section.rows[:SHOWN], indent=2)
+        if len(section.rows) > SHOWN:
+            click.echo(f"  and {len(section.rows) - SHOWN:,} more: --json has them all")
 
 
 def _print(report: Report, took_s: float, *, checking: bool) -> None:
@@ -50,5 +135,5 @@ def _print(report: Report, took_s: float, *, checking: bool) -> None:
     click.echo(f"{report.snapshots} stored states compared, {len(report.divergences)} divergences")
     for divergence in report.divergences[:1]:
         click.echo(f"\nthe first is at seq {divergence.seq}, after {divergence.fact}")
-        click.echo(f"  recorded: {divergence.recorded or '(nothing)'}")
-        click.echo(f"  replayed: {divergence.replayed or '(nothing)'}")
+        click.echo(f"  recorded: {printable(divergence.recorded) or '(nothing)'}")
+        click.echo(f"  replayed: {printable(divergence.replayed) or '(nothing)'}")

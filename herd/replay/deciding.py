@@ -1,7 +1,8 @@
-"""The state in which something was decided: the log folded to its fact, and the fact run again.
+"""The state in which something was decided: the log folded up to the decision.
 
-The run queue is the judge: what the policy is shown while the fact runs once more is the very
-state of the decision, with all that the same fact had led to before.
+A request is bound only when nothing else is left to be decided (`State.pending`): so the record
+before a dispatch is the one that led to it, and the fold through that record is what the policy
+saw, with all that the same fact had led to before.
 """
 
 from collections.abc import Iterable, Iterator
@@ -78,21 +79,6 @@ def decision(moment: Moment, record: Recorded, policy: Policy = place) -> Decisi
     """Make the placement `record` again; None if its request cannot be found before it."""
     event = record.event
     assert isinstance(event, RequestDispatched)  # noqa: S101 (the caller looked)
-    seen: list[tuple[State, Choice]] = []
-
-    def watching(state: State, request: Request) -> Choice | None:
-        choice = policy(state, request)
-        if choice is not None and (request.request_id, state.seq) == (
-            event.request_id,
-            record.seq - 1,
-        ):
-            seen.append((load(dump(state)), choice))
-        return choice
-
-    again(load(dump(moment.before)), moment.chunk[0], watching)
-    if seen:
-        state, choice = seen[0]
-        return Decision(event, state, state.requests[event.request_id], choice)
     state = moment.until(record.seq)
     request = state.requests.get(event.request_id)
     return None if request is None else Decision(event, state, request, policy(state, request))

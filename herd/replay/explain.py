@@ -1,7 +1,7 @@
 """All that there is to say about one request: its life, its waits, each decision about it."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -22,11 +22,8 @@ from herd.replay import wording
 from herd.replay.contrast import Contrast, stated
 from herd.replay.deciding import Decision, Moment, all_candidates, decision, moments
 from herd.replay.life import ENDS, Step, steps
-from herd.replay.source import Source
+from herd.replay.source import Source, Watched, unwatched
 from herd.replay.standing import Hindered, hindered
-
-Watched: TypeAlias = Callable[[Iterator[Recorded], int], Iterable[Recorded]]
-"""Passes records on, so many, and may show how far it has come."""
 
 _MOST = 1000
 """Events of one request that are looked at."""
@@ -57,6 +54,8 @@ class Decided(msgspec.Struct, frozen=True):
     """The nodes that were no candidates."""
     why: str
     contrasts: list[Stated]
+    known: bool
+    """The state of the decision could be folded from the log."""
     exact: bool
     """This version of herd decides the same, to the last term; otherwise nothing is stated about
     what might have been."""
@@ -86,13 +85,11 @@ class Explanation(msgspec.Struct, frozen=True):
     decisions: list[Decided]
     rejected: str
     """Why, if it was."""
-    unknown_before: int
-    """`seq` of the oldest stored state, if something happened before: nothing is known of that."""
+    ended: bool
+    """Before the end of the log."""
 
 
-def explain(
-    source: Source, begins: str, watched: Watched = lambda records, _: records
-) -> Explanation:
+def explain(source: Source, begins: str, watched: Watched = unwatched) -> Explanation:
     """Explain the request whose id begins so."""
     records = _of_request(source, begins)
     life = {record.seq: record for record in records}
@@ -105,7 +102,7 @@ def explain(
             found.update((each.seq, moment) for each in moment.chunk if each.seq in life)
     first = records[0]
     return Explanation(
-        request_id=RequestId(getattr(first.event, "request_id", "")),
+        request_id=RequestId(_named(first)),
         model=getattr(first.event, "model", ""),
         steps=steps(records),
         waits=list(_waits(records, found)),
@@ -116,17 +113,20 @@ def explain(
             and (decided := _decided(record, first, found.get(record.seq))) is not None
         ],
         rejected=_rejected(records[-1], found),
-        unknown_before=0 if len(known) == len(life) else source.first_head,
+        ended=any(isinstance(each.event, ENDS) for each in records),
     )
 
 
 def _of_request(source: Source, begins: str) -> list[Recorded]:
-    rows = source.log.execute(
-        "SELECT payload::VARCHAR FROM events WHERE starts_with(request_id, ?) ORDER BY seq LIMIT ?",
+    rows = source.ask(
+        "SELECT payload::VARCHAR FROM events WHERE starts_with(request_id, $1) "
+        "ORDER BY request_id <> $1, seq LIMIT $2",
         [begins, _MOST],
-    ).fetchall()
+    )
     records = [decode(line.encode()) for (line,) in rows]
-    names = list(dict.fromkeys(str(getattr(each.event, "request_id", "")) for each in records))
+    names = list(dict.fromkeys(_named(each) for each in records))
+    if begins in names:
+        return [each for each in records if _named(each) == begins]
     if not names:
         raise HerdError(
             f"no request {begins} in the log",
@@ -141,6 +141,11 @@ def _of_request(source: Source, begins: str) -> list[Recorded]:
             "give more letters",
         )
     return records
+
+
+def _named(record: Recorded) -> str:
+    name: str = getattr(record.event, "request_id", "")
+    return name
 
 
 def _decided(record: Recorded, first: Recorded, moment: Moment | None) -> Decided | None:
@@ -169,6 +174,7 @@ def _decided(record: Recorded, first: Recorded, moment: Moment | None) -> Decide
         others=others,
         why=wording.why(event, candidates, found),
         contrasts=contrasts,
+        known=found is not None,
         exact=found is not None and found.exact,
         now=now,
     )
@@ -206,7 +212,7 @@ def _waits(records: list[Recorded], found: dict[int, Moment]) -> Iterator[Wait]:
 
 def _nobody(since: Recorded, found: dict[int, Moment]) -> str:
     moment = found.get(since.seq)
-    request_id = RequestId(getattr(since.event, "request_id", ""))
+    request_id = RequestId(_named(since))
     state = State() if moment is None else moment.until(moment.chunk[-1].seq + 1)
     request = state.requests.get(request_id)
     if request is None:
@@ -219,7 +225,7 @@ def _opened(record: Recorded, found: dict[int, Moment]) -> str:
     if moment is None or not isinstance(event, RequestDispatched):
         return ""
     led = [each for each in moment.chunk if each.seq < record.seq]
-    return wording.opened(led, event.request_id, event.node_id)
+    return wording.opened(led, event)
 
 
 def _rejected(record: Recorded, found: dict[int, Moment]) -> str:

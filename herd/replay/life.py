@@ -81,9 +81,7 @@ def told(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
         case RequestRejected():
             return f"rejected with {event.status} ({event.reason.replace('_', ' ')})"
         case RequestFailed():
-            where = f" on {event.node_id}" if event.node_id else ""
-            said = _why(event.status, event.error)
-            return f"failed{where} {_phase(event.phase)}, fault of the {event.fault}: {said}"
+            return _failed(event)
         case RequestCancelled():
             had = f", {event.completion_tokens} tokens had come" if event.completion_tokens else ""
             return f"the client left {_phase(event.phase)}{had}"
@@ -126,6 +124,13 @@ def _completed(event: RequestCompleted) -> str:
     )
 
 
+def _failed(event: RequestFailed) -> str:
+    where = f" on {event.node_id}" if event.node_id else ""
+    got = f"; its client got {event.status}" if event.status else ""
+    said = event.error or "no reason told"
+    return f"failed{where} {_phase(event.phase)}, fault of the {event.fault}: {said}{got}"
+
+
 def _place(event: RequestQueued) -> str:
     return "next in line" if event.position == 1 else f"number {event.position} in line"
 
@@ -145,4 +150,4 @@ _PHASES = {
 
 
 def _why(status: int, error: str) -> str:
-    return " ".join(part for part in (str(status or ""), error) if part) or "no reason told"
+    return error or (f"answered {status}" if status else "no reason told")

@@ -4,10 +4,11 @@ Every tool that looks back reads through here, from the view `events`; only a re
 reads the journal itself.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 import duckdb
 
@@ -21,6 +22,15 @@ BATCH = 10_000
 _LAST = 1 << 62
 _TRIES = 3
 
+Watched: TypeAlias = Callable[[Iterator[Recorded], int], Iterable[Recorded]]
+"""Passes records on, so many, and may show how far it has come."""
+
+
+def unwatched(records: Iterator[Recorded], total: int) -> Iterator[Recorded]:
+    """Pass the records on, and show nothing."""
+    del total
+    return records
+
 
 class Source:
     """One log, open for reading; a context manager."""
@@ -29,13 +39,15 @@ class Source:
         """Open a data directory, an incident file, or the default directory if none is named."""
         self.log = open_log(path)
         """DuckDB with all the views."""
-        [(first, last, head)] = self.log.execute(
-            "SELECT min(seq), max(seq), min(seq) FILTER (kind = 'state_snapshotted') FROM events"
-        ).fetchall()
+        [(first, last, heads)] = self.ask(
+            "SELECT min(seq), max(seq), list(seq) FILTER (kind = 'state_snapshotted') FROM events"
+        )
         self.first_seq: int = first or 0
         self.last_seq: int = last or 0
         """Of the newest event; 0 if there is none."""
-        self.first_head: int = head or 0
+        self.heads: list[int] = sorted(heads or ())
+        """Of every stored state: each suffix of the log that begins there can be replayed."""
+        self.first_head: int = self.heads[0] if self.heads else 0
         """Of the oldest stored state: no state before it is known; 0 if there is none."""
 
     def __enter__(self) -> Self:
@@ -50,6 +62,16 @@ class Source:
     ) -> None:
         """Close the DuckDB."""
         self.log.close()
+
+    def ask(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query; asked again if logd just sealed what it was to read."""
+        for left in reversed(range(_TRIES)):
+            try:
+                return self.log.execute(query, parameters).fetchall()
+            except duckdb.IOException:
+                if not left:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def records(self, first: int = 0, last: int = _LAST) -> Iterator[Recorded]:
         """Yield the records from one `seq` to another, both included, in order."""
@@ -82,26 +104,25 @@ class Source:
 
     def head_at(self, seq: int) -> int:
         """Return the `seq` of the newest stored state that is as old as that."""
-        [(head,)] = self.log.execute(
-            "SELECT max(seq) FROM events WHERE kind = 'state_snapshotted' AND seq <= ?", [seq]
-        ).fetchall()
-        if head is None:
+        older = bisect_right(self.heads, seq)
+        if not older:
             raise HerdError(
                 f"no stored state is as old as seq {seq}",
                 f"the log can be replayed from seq {self.first_head or self.first_seq} on",
             )
-        return int(head)
+        return self.heads[older - 1]
 
-    def state_at(self, seq: int) -> State:
+    def state_at(self, seq: int, watched: Watched = unwatched) -> State:
         """Return the state after the record `seq`: the newest stored one, and a fold from there."""
         state = State()
-        for record in self.records(self.head_at(seq), seq):
+        head = self.head_at(seq)
+        for record in watched(self.records(head, seq), seq - head + 1):
             apply(state, record)
         return state
 
     def seq_at(self, time_us: int) -> int:
         """Return the `seq` of the last record at an instant or before; 0 if there is none."""
-        [(seq,)] = self.log.execute(
+        [(seq,)] = self.ask(
             "SELECT max(seq) FROM events WHERE recorded_at <= make_timestamp(?)", [time_us]
-        ).fetchall()
+        )
         return seq or 0

@@ -27,7 +27,8 @@ from herd.replay.life import told
 from herd.replay.reasons import Aspect, reasons
 from herd.replay.standing import Hindered
 
-_SHOWN_ID = 13
+_LISTED = 3
+"""Nodes that a sentence names one by one."""
 
 
 def why(
@@ -118,17 +119,25 @@ def _had(contrast: Contrast) -> str:
             return f"had {node}'s circuit been closed"
 
 
-def opened(chunk: Sequence[Recorded], request_id: RequestId, node_id: NodeId) -> str:
+def opened(chunk: Sequence[Recorded], dispatch: RequestDispatched) -> str:
     """Return what let a waiting request go: the fact, and what followed up to its dispatch."""
+    more = [
+        f"{event.node_id} was given {event.slots} slots ({event.reason.replace('_', ' ')})"
+        for record in chunk[1:]
+        if isinstance(event := record.event, SlotsChanged)
+        and (event.node_id, event.model) == (dispatch.node_id, dispatch.model)
+    ]
+    return ", and ".join([_opening(chunk, dispatch), *more[-1:]])
+
+
+def _opening(chunk: Sequence[Recorded], dispatch: RequestDispatched) -> str:
     fact = chunk[0].event
-    for record in reversed(chunk[1:]):
+    for record in chunk[1:]:
         event = record.event
-        if isinstance(event, SlotsChanged) and event.node_id == node_id:
-            return f"{node_id} was given {event.slots} slots ({event.reason.replace('_', ' ')})"
         if isinstance(event, NodeBecameHealthy):
             return f"{event.node_id} came online"
-        if isinstance(event, CircuitHalfOpened) and event.node_id == node_id:
-            return f"{node_id}'s circuit let one request try"
+        if isinstance(event, CircuitHalfOpened) and event.node_id == dispatch.node_id:
+            return f"{event.node_id}'s circuit let one request try"
     match fact:
         case DrainRequested():
             return f"{fact.node_id} took work again"
@@ -137,7 +146,7 @@ def opened(chunk: Sequence[Recorded], request_id: RequestId, node_id: NodeId) ->
         case RecoveryEnded():
             return "herd had started again, and knew what its fronts carry"
         case _:
-            return _ended(fact, chunk, request_id)
+            return _ended(fact, chunk, dispatch.request_id)
 
 
 def _ended(fact: Event, chunk: Sequence[Recorded], request_id: RequestId) -> str:
@@ -148,7 +157,7 @@ def _ended(fact: Event, chunk: Sequence[Recorded], request_id: RequestId) -> str
         node: str = getattr(fact, "node_id", "")
         verb = str(fact.__struct_config__.tag).removeprefix("request_").replace("_", " ")
         where = f" on {node}" if node else ""
-        return f"request {other[:_SHOWN_ID]}{where} {verb}" + ", which freed its slot" * bool(node)
+        return f"request {other}{where} {verb}" + ", which freed its slot" * bool(node)
     named = [told(record.event) for record in chunk[1:]]
     kind = str(fact.__struct_config__.tag).replace("_", " ")
     return f"{kind}: {named[0]}" if named else kind
@@ -163,11 +172,12 @@ def nobody(found: Sequence[Hindered], state: State, ahead: int) -> str:
         return "no node had the model"
     if ahead and any(not set(each.obstacles) - {"policy"} for each in have):
         return f"{ahead} waited before it"
+    if len(have) == 1 and "full" in have[0].obstacles:
+        return f"{have[0].node_id}, the only node with the model, was full"
+    if len(have) > _LISTED and all("full" in each.obstacles for each in have):
+        return f"all {len(have)} nodes with the model were full"
     if all("full" in each.obstacles for each in have):
-        if len(have) == 1:
-            return f"{have[0].node_id}, the only node with the model, was full"
-        names = " and ".join(each.node_id for each in have)
-        return f"{'both' if len(have) == 2 else 'all'} nodes with the model were full: {names}"  # noqa: PLR2004 (both are two)
+        return f"{' and '.join(each.node_id for each in have)} were full"
     return "; ".join(f"{each.node_id}: {', '.join(each.obstacles.values())}" for each in have)
 
 

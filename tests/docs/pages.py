@@ -146,6 +146,7 @@ def commands_page() -> str:
         if name == "node":
             parts.append("`herd-node` is the same command.")
         parts += _variables(command(name))
+        parts += _subcommands(command(name), f"herd {name}")
     return _page(
         "Commands", "the commands' own help", "What `--help`, or `-h`, says of each.", parts
     )
@@ -170,6 +171,12 @@ def _help(each: click.Command, name: str) -> str:
     # Without its help option, which click makes once a process, by the names of the first caller.
     context = click.Context(each, info_name=name, terminal_width=WIDTH, help_option_names=[])
     return f"```text\n{each.get_help(context).strip()}\n```"
+
+
+def _subcommands(each: click.Command, name: str) -> Iterator[str]:
+    for word, inner in each.commands.items() if isinstance(each, click.Group) else ():
+        yield f"### {name} {word}"
+        yield _help(inner, f"{name} {word}")
 
 
 def _variables(each: click.Command) -> Iterable[str]:

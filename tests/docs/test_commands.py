@@ -36,6 +36,9 @@ def wrong(words: list[str]) -> str:
 
 def wrong_options(each: click.Command, rest: list[str]) -> str:
     """Parse what follows the name of a command."""
+    if isinstance(each, click.Group) and rest and not rest[0].startswith("-"):
+        inner = each.commands.get(rest[0])
+        return wrong_options(inner, rest[1:]) if inner else f"no command {rest[0]}"
     known = {name for option in options(each) for name in option.opts} | {"-h", "--help"}
     unknown = [word for word in rest if word.startswith("-") and word.split("=")[0] not in known]
     if unknown:
@@ -70,7 +73,14 @@ def test_every_command_that_is_named_exists() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["herd fly", "herd run --fast", "herd run --port many", "make coffee", "python -m herd.tea"],
+    [
+        "herd fly",
+        "herd run --fast",
+        "herd run --port many",
+        "herd incident lose",
+        "make coffee",
+        "python -m herd.tea",
+    ],
 )
 def test_one_that_does_not_exist_would_be_found(text: str) -> None:
     assert wrong(shlex.split(text))

@@ -18,6 +18,7 @@ from herd.paths import DataDir
 from tests.docs import markdown
 
 USUAL_PORT = "11435"
+USUAL_TIME = "14:05"
 REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 ENOUGH_REQUESTS = 5
 PATIENCE_S = 60.0
@@ -36,7 +37,10 @@ EXPECTED = {
     "herd log": "request_",
     "herd sql": "llama",
     "herd status": "studio",
-    "herd replay": " 0 divergences",
+    "herd replay --check": " 0 divergences",
+    "herd replay --at": "models on nodes",
+    "herd explain": "CANDIDATE",
+    "herd incident": " 0 divergences",
 }
 """What an answer has in it, by how the command begins."""
 
@@ -52,7 +56,8 @@ class Demo(NamedTuple):
         recent = Recent(DataDir(self.directory).journal)
         recent.refresh()
         done = next(each for each, row in recent.rows.items() if row.outcome == "done")
-        return REQUEST_ID.sub(done, text.replace(USUAL_PORT, str(self.port)))
+        text = text.replace(USUAL_PORT, str(self.port)).replace(USUAL_TIME, "1s")
+        return REQUEST_ID.sub(done, text)
 
     def run(self, *words: str) -> str:
         """Run a command, and return what it said."""
