@@ -9,13 +9,14 @@ model.
 
 from collections.abc import Callable
 from hashlib import blake2b
+from operator import attrgetter, itemgetter
 from typing import TypeAlias
 
 import msgspec
 
 from actors.core.slots import Slots
 from actors.core.state import Node, Request, State
-from events import Candidate
+from events import Candidate, NodeId
 
 POLICY = "resident-first/1"
 
@@ -27,6 +28,9 @@ LOAD_BYTES_PER_S = 1_000_000_000
 
 LOAD_UNKNOWN_S = 10.0
 """Prior for a model whose size is unknown."""
+
+_first: Callable[[tuple[tuple[float, ...], Candidate]], tuple[float, ...]] = itemgetter(0)
+_node_id: Callable[[Node], NodeId] = attrgetter("node_id")
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
@@ -59,9 +63,13 @@ def resident_first(state: State, request: Request) -> Choice | None:
 
 def candidates(state: State, request: Request) -> list[Candidate]:
     """Return the terms of every node that has a slot free for the request, by node id."""
-    return [
-        candidate(node, request.model) for node in usable(state, request) if free(node, request)
-    ]
+    model = request.model
+    found: list[Candidate] = []
+    for node in usable(state, request):
+        slots = slots_of(node, model)
+        if slots.in_flight < slots.limit:
+            found.append(candidate(node, model, slots))
+    return found
 
 
 def best(
@@ -70,44 +78,35 @@ def best(
     """Choose the candidate of the lowest rank; among equals, by the draw."""
     if not found:
         return None
-    found.sort(key=rank)
-    lowest = rank(found[0])
+    ranked = [(rank(each), each) for each in found]
+    ranked.sort(key=_first)
+    lowest = ranked[0][0]
     tied = 1
-    while tied < len(found) and rank(found[tied]) == lowest:
+    while tied < len(ranked) and ranked[tied][0] == lowest:
         tied += 1
     drawn = 0
     if tied > 1:
         drawn = draw(request)
-        winner = found.pop(drawn % tied)
-        found.insert(0, winner)
-    return Choice(
-        state.nodes[found[0].node_id],
-        tuple(found[:SHOWN]),
-        max(0, len(found) - SHOWN),
-        drawn,
-        policy,
-    )
+        ranked.insert(0, ranked.pop(drawn % tied))
+    shown = tuple([each for _, each in ranked[:SHOWN]])
+    return Choice(state.nodes[shown[0].node_id], shown, len(ranked) - len(shown), drawn, policy)
 
 
 def usable(state: State, request: Request) -> list[Node]:
     """Return the nodes that could serve the request, now or after a wait, by node id."""
-    nodes = [
-        node
-        for node in state.nodes.values()
-        if node.online
-        and node.serves(request.model, v1=request.v1)
-        and node.node_id not in request.excluded
-        and _circuit_lets(node, request.model)
-    ]
-    if len(nodes) > 1:
-        nodes.sort(key=_node_id)
-    return [node for node in nodes if node.health == "healthy"] or nodes
-
-
-def free(node: Node, request: Request) -> bool:
-    """Whether the node has a slot free for the request's model."""
-    slots = slots_of(node, request.model)
-    return slots.in_flight < slots.limit
+    model, v1, excluded = request.model, request.v1, request.excluded
+    healthy: list[Node] = []
+    degraded: list[Node] = []
+    for node in state.nodes.values():
+        if (
+            node.takes(model, v1=v1)
+            and node.node_id not in excluded
+            and (not node.circuits or _circuit_lets(node, model))
+        ):
+            (healthy if node.health == "healthy" else degraded).append(node)
+    found = healthy or degraded
+    found.sort(key=_node_id)
+    return found
 
 
 def slots_of(node: Node, model: str) -> Slots:
@@ -119,14 +118,13 @@ def slots_of(node: Node, model: str) -> Slots:
     return Slots(limit=told, told=True) if told else Slots()
 
 
-def candidate(node: Node, model: str) -> Candidate:
-    """Return a node's terms for a model."""
-    slots = slots_of(node, model)
+def candidate(node: Node, model: str, slots: Slots) -> Candidate:
+    """Return a node's terms for a model of which it has these slots."""
     # A node that already runs a request of this model is loading it: no second cold start.
     resident = model in node.resident or slots.in_flight > 0
     tally = node.tallies.get(model)
     wait_s = 0.0
-    if tally is not None and tally.completed:
+    if slots.in_flight and tally is not None and tally.completed:
         wait_s = tally.service_s / tally.completed * slots.in_flight / slots.limit
     if not resident:
         wait_s += _load_s(node, model)
@@ -142,10 +140,6 @@ def draw(request: Request) -> int:
 
 def _rank(candidate: Candidate) -> tuple[float, ...]:
     return (not candidate.resident, candidate.wait_s, candidate.in_flight)
-
-
-def _node_id(node: Node) -> str:
-    return node.node_id
 
 
 def _circuit_lets(node: Node, model: str) -> bool:

@@ -265,9 +265,7 @@ def _others(state: State, request: Request) -> list[Node]:
     return [
         node
         for node in state.nodes.values()
-        if node.online
-        and node.serves(request.model, v1=request.v1)
-        and node.node_id not in request.excluded
+        if node.takes(request.model, v1=request.v1) and node.node_id not in request.excluded
     ]
 
 

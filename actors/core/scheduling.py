@@ -25,7 +25,7 @@ from actors.core.slots import (
     proposal,
     released,
 )
-from actors.core.state import US, Line, Node, Request, State, Tally
+from actors.core.state import US, Node, Request, State, Tally
 from events import (
     AttemptFailed,
     HeartbeatReceived,
@@ -58,8 +58,6 @@ Reason: TypeAlias = Literal["trial", "held", "stepped_back", "told"]
 
 _CLIENT_ERROR = 400
 
-_LAST = 1 << 62
-
 
 def evolve(state: State, record: Recorded) -> None:
     """Fold one event into leases, slots and statistics."""
@@ -70,6 +68,8 @@ def evolve(state: State, record: Recorded) -> None:
             _dispatch(state, event, now_us)
         case RequestCompleted():
             _complete(state, event, now_us)
+        case RequestReceived() | RequestQueued():
+            pass
         case StreamStarted() | StreamsProgressed():
             _listen(state, event, now_us)
         case AttemptFailed() | LeaseVoided():
@@ -80,9 +80,8 @@ def evolve(state: State, record: Recorded) -> None:
             state.requests.pop(request_id, None)
         case RequestFailed() | RequestCancelled() | RequestReaped() | RequestInterrupted():
             _end(state, event, now_us)
-        case SlotsChanged(node_id=node_id) | NodeDiscovered(node_id=node_id):
-            if (node := state.nodes.get(node_id)) is not None:
-                _renew(state, node, event, now_us)
+        case SlotsChanged() | NodeDiscovered():
+            _renew(state, event, now_us)
         case _:
             recovery.evolve(state, record)
 
@@ -90,17 +89,23 @@ def evolve(state: State, record: Recorded) -> None:
 def decide(state: State, record: Recorded, policy: Policy = place) -> list[Command]:
     """Answer the event itself, then bind whoever can be bound."""
     commands = _answer(state, record)
-    if state.pending or state.recovering or any(not isinstance(c, Send) for c in commands):
+    if not state.waiting or state.pending or state.recovering:
         return commands
-    event = record.event
+    if any(not isinstance(command, Send) for command in commands):
+        return commands
+    event, now_us = record.event, record.recorded_at
     if isinstance(event, RequestReceived):
-        line = state.lines[event.model]
-        commands += _bind(state, line, record.recorded_at, policy) or _queued(state, event, line)
-    elif state.waiting:
-        for line in sorted(state.lines.values(), key=_head):
-            if line.waiting and (bound := _bind(state, line, record.recorded_at, policy)):
-                commands += bound
-                break
+        return commands + (_bind(state, event.model, now_us, policy) or _queued(state, event))
+    # Nobody could be bound to the model of one that was just queued.
+    tried = event.model if isinstance(event, RequestQueued) else None
+    lines = [
+        (next(iter(line.waiting.values())), model)
+        for model, line in state.lines.items()
+        if line.waiting and model != tried
+    ]
+    for _, model in sorted(lines):
+        if bound := _bind(state, model, now_us, policy):
+            return commands + bound
     return commands
 
 
@@ -118,10 +123,10 @@ def proposals(state: State, now_us: int) -> list[Command]:
 
 def _answer(state: State, record: Recorded) -> list[Command]:
     match record.event:
-        case RequestReceived() | RequestCompleted():
-            return []
         case RequestDispatched(request_id=request_id):
             return _grant(state, state.requests[request_id], record.event)
+        case RequestReceived() | RequestCompleted() | StreamStarted() | StreamsProgressed():
+            return []
         case (
             HeartbeatReceived(node_id=node_id)
             | NodeProbed(node_id=node_id)
@@ -151,21 +156,23 @@ def told_slots(node: Node) -> list[Command]:
     ]
 
 
-def _bind(state: State, line: Line, now_us: int, policy: Policy) -> list[Command]:
-    """Bind one request of this line, or try one more slot for it."""
+def _bind(state: State, model: str, now_us: int, policy: Policy) -> list[Command]:
+    """Bind one request of a model's line, or try one more slot for it."""
+    if not _room(state, model, now_us):
+        return []
     hopeless: list[tuple[bool, list[NodeId]]] = []
-    for request_id in line.waiting:
+    for request_id in state.lines[model].waiting:
         request = state.requests[request_id]
         kind = (request.v1, request.excluded)
         if kind in hopeless or not _connected(state, request):
             continue
         choice = policy(state, request)
         if choice is not None:
-            slots = slots_of(choice.node, request.model)
+            slots = slots_of(choice.node, model)
             return [
                 RequestDispatched(
                     request_id=request_id,
-                    model=request.model,
+                    model=model,
                     node_id=choice.node.node_id,
                     lease=Lease(f"{state.epoch}.{state.leases + 1}"),
                     attempt=request.attempt + 1,
@@ -179,13 +186,23 @@ def _bind(state: State, line: Line, now_us: int, policy: Policy) -> list[Command
                 )
             ]
         for node in usable(state, request):
-            change = proposal(slots_of(node, request.model), now_us, waiting=True)
+            change = proposal(slots_of(node, model), now_us, waiting=True)
             if change is not None:
-                return [_change(node, request.model, *change)]
-        if not request.excluded and (request.v1 or not _mixed(state, request.model)):
+                return [_change(node, model, *change)]
+        if not request.excluded and (request.v1 or not _mixed(state, model)):
             break  # it could have gone wherever those behind it can
         hopeless.append(kind)
     return []
+
+
+def _room(state: State, model: str, now_us: int) -> bool:
+    """Whether any node has, or may try, one more slot for a model, whoever asks."""
+    for node in state.nodes.values():
+        if node.takes(model, v1=True):
+            slots = slots_of(node, model)
+            if slots.in_flight < slots.limit or proposal(slots, now_us, waiting=True) is not None:
+                return True
+    return False
 
 
 def _connected(state: State, request: Request) -> bool:
@@ -195,19 +212,17 @@ def _connected(state: State, request: Request) -> bool:
 
 def _mixed(state: State, model: str) -> bool:
     """Whether some node has the model only for `/v1` routes."""
-    return any(
-        node.has(model) and not node.serves(model, v1=False) for node in state.nodes.values()
-    )
+    return any(node.facts.dialect != "ollama" and node.has(model) for node in state.nodes.values())
 
 
-def _queued(state: State, event: RequestReceived, line: Line) -> list[Command]:
+def _queued(state: State, event: RequestReceived) -> list[Command]:
     v1 = state.requests[event.request_id].v1
     reason: Literal["slots", "hold"] = "slots" if state.servable(event.model, v1=v1) else "hold"
     return [
         RequestQueued(
             request_id=event.request_id,
             model=event.model,
-            position=len(line.waiting),
+            position=len(state.lines[event.model].waiting),
             reason=reason,
         )
     ]
@@ -274,7 +289,10 @@ def _take(state: State, request: Request, node_id: NodeId, now_us: int) -> None:
         _seat(node, request, now_us)
 
 
-def _renew(state: State, node: Node, event: SlotsChanged | NodeDiscovered, now_us: int) -> None:
+def _renew(state: State, event: SlotsChanged | NodeDiscovered, now_us: int) -> None:
+    node = state.nodes.get(event.node_id)
+    if node is None:
+        return
     if isinstance(event, SlotsChanged):
         changed(_slots(node, event.model), now_us, event.slots, event.reason)
     elif not node.in_flight:  # it may have been forgotten while these ran there
@@ -376,7 +394,3 @@ def _tally(node: Node, model: str) -> Tally:
 
 def _change(node: Node, model: str, slots: int, reason: Reason) -> SlotsChanged:
     return SlotsChanged(node_id=node.node_id, model=model, slots=slots, reason=reason)
-
-
-def _head(line: Line) -> int:
-    return next(iter(line.waiting.values()), _LAST)

@@ -201,16 +201,17 @@ def released(s: Slots, now_us: int, turn: Turn) -> None:
     if s.in_flight:
         s.in_flight -= 1
         s.freed += 1
-        s.claim = max(0, s.claim - 1)
+        if s.claim:
+            s.claim -= 1
         if turn.began and s.begun:
             s.begun -= 1
 
 
 def proposal(s: Slots, now_us: int, *, waiting: bool) -> tuple[int, Reason] | None:
     """Return the change to record now, if any."""
-    full = waiting and s.in_flight >= s.limit
     if s.told:
         return None
+    full = waiting and s.in_flight >= s.limit
     if not s.trial:
         again = full and now_us >= s.retry_us and s.limit < CEILING
         return (START if s.limit <= START else _raised(s), "trial") if again else None
@@ -285,12 +286,12 @@ def _serves_base(s: Slots, turn: Turn) -> bool:
 
 def _claim(s: Slots, now_us: int, overlap: int, stand_us: int) -> None:
     _settle(s, now_us)
-    if overlap > max(s.claim, s.overlap):
+    if overlap > s.overlap and overlap > s.claim:
         s.claim, s.claim_us = overlap, now_us + stand_us
 
 
 def _settle(s: Slots, now_us: int) -> None:
-    if now_us >= s.claim_us:
+    if s.claim and now_us >= s.claim_us:
         s.overlap, s.claim = max(s.overlap, s.claim), 0
 
 

@@ -105,6 +105,15 @@ class Node(msgspec.Struct):
         """Whether it has the model, and the routes: other servers than Ollama have only `/v1`."""
         return self.has(model) and (v1 or self.facts.dialect == "ollama")
 
+    def takes(self, model: str, *, v1: bool) -> bool:
+        """Whether it may get requests for the model now: it is online, and serves them."""
+        return (
+            (model in self.models or model in self.resident)
+            and self.health in {"healthy", "degraded"}
+            and not self.drained_by
+            and (v1 or self.facts.dialect == "ollama")
+        )
+
 
 class Request(msgspec.Struct):
     """A request that has not ended."""
@@ -196,7 +205,7 @@ class State(msgspec.Struct):
 
     def servable(self, model: str, *, v1: bool) -> bool:
         """Whether an online node has the model, and serves that kind of route."""
-        return any(node.online and node.serves(model, v1=v1) for node in self.nodes.values())
+        return any(node.takes(model, v1=v1) for node in self.nodes.values())
 
 
 _encoder = msgspec.json.Encoder()

@@ -16,6 +16,9 @@ ActorName: TypeAlias = Literal["discovery", "node_monitor", "queue", "scheduler"
 Address: TypeAlias = tuple[ActorName, str]
 """An actor; the second half is the model of a queue, else empty."""
 
+Hearers: TypeAlias = tuple[list[Address], str, list[Address]]
+"""Before the queues, whether one or all of them, and after; with no queue all are after."""
+
 _DISCOVERY: Address = ("discovery", "")
 _NODE_MONITOR: Address = ("node_monitor", "")
 _SCHEDULER: Address = ("scheduler", "")
@@ -68,16 +71,13 @@ def audience(state: State, event: Event) -> Iterable[Address]:
 
     The Scheduler hears everything, because it binds requests when nothing else is left to decide.
     """
-    fixed = _AUDIENCE.get(type(event))
-    if fixed is None:
-        return [_SCHEDULER]
-    before, queues, after = fixed
+    before, queues, after = _AUDIENCE.get(type(event), _ONLY_THE_SCHEDULER)
+    if not queues:
+        return after
     if queues == "one":
         model: str = getattr(event, "model")  # noqa: B009 (every event of OF_ONE_MODEL has one)
-        return [*before, ("queue", queueing.key(state, model)), *after]
-    if queues == "all":
-        return chain(before, _queues(state), after)
-    return [*before, *after]
+        return (*before, ("queue", queueing.key(state, model)), *after)
+    return chain(before, _queues(state), after)
 
 
 def _queues(state: State) -> Iterator[Address]:
@@ -85,7 +85,7 @@ def _queues(state: State) -> Iterator[Address]:
         yield ("queue", key)
 
 
-def _hearers(kind: type[Event]) -> tuple[list[Address], str, list[Address]]:
+def _hearers(kind: type[Event]) -> Hearers:
     before: list[Address] = []
     if kind in discovery.HEARS:
         before.append(_DISCOVERY)
@@ -97,9 +97,10 @@ def _hearers(kind: type[Event]) -> tuple[list[Address], str, list[Address]]:
     after: list[Address] = [_SCHEDULER]
     if kind in reaping.HEARS:
         after.append(_REAPER)
-    return before, queues, after
+    return (before, queues, after) if queues else ([], "", before + after)
 
 
+_ONLY_THE_SCHEDULER: Hearers = ([], "", [_SCHEDULER])
 _AUDIENCE = {
     kind: _hearers(kind)
     for kind in (

@@ -10,17 +10,17 @@ What follows from a kind of event that this version does not know is folded, not
 """
 
 from collections.abc import Iterable, Iterator
-from functools import partial
-from itertools import chain
+from itertools import zip_longest
 
 import msgspec
 
+from actors.core.commands import Command
 from actors.core.placement import Policy
 from actors.core.policies import place
 from actors.core.state import State, dump, load
-from actors.core.step import step
-from actors.run_queue import fold, fold_envelope, run
-from events import Event, Recorded, StateSnapshotted, Unknown, encode
+from actors.core.step import Address, step
+from actors.run_queue import Deliver, fold, fold_envelope, run
+from events import Event, Recorded, RequestDispatched, StateSnapshotted, Unknown, encode
 from herd.control.restore import become
 
 
@@ -63,12 +63,14 @@ def check(log: Iterable[Recorded], policy: Policy = place) -> Report:
     state = State()
     trusted = False
     short: Divergence | None = None
+    deliver = _to_actors(state, policy)
     for chunk in _facts_with_decisions(log):
         fact = chunk[0]
         report.events += len(chunk)
         head = isinstance(fact.event, StateSnapshotted)
-        _judge(report, short, cut_off=head)
-        short = None
+        if short is not None:
+            _judge(report, short, cut_off=head)
+            short = None
         if head:
             trusted = _head(state, fact, report, trusted=trusted)
         elif not trusted:
@@ -78,21 +80,29 @@ def check(log: Iterable[Recorded], policy: Policy = place) -> Report:
             report.skipped += len(chunk)
             trusted = False
         else:
-            found = _compare(state, chunk, report, policy)
+            found = _compare(state, deliver, chunk, report)
             trusted = found is None
             if found is not None and not found.recorded:
                 short = found
-            else:
+            elif found is not None:
                 _judge(report, found, cut_off=False)
-    _judge(report, short, cut_off=True)
+    if short is not None:
+        _judge(report, short, cut_off=True)
     return report
 
 
-def _judge(report: Report, found: Divergence | None, *, cut_off: bool) -> None:
+def _to_actors(state: State, policy: Policy) -> Deliver:
+    def deliver(address: Address, record: Recorded) -> list[Command]:
+        return step(state, address, record, policy)
+
+    return deliver
+
+
+def _judge(report: Report, found: Divergence, *, cut_off: bool) -> None:
     """Count what was found as a divergence, or as what a process did not live to write."""
-    if found is not None and cut_off:
+    if cut_off:
         report.cut_off += 1
-    elif found is not None:
+    else:
         report.divergences.append(found)
 
 
@@ -132,26 +142,32 @@ def _head(state: State, record: Recorded, report: Report, *, trusted: bool) -> b
 
 
 def _compare(
-    state: State, chunk: list[Recorded], report: Report, policy: Policy
+    state: State, deliver: Deliver, chunk: list[Recorded], report: Report
 ) -> Divergence | None:
     fact = chunk[0]
     report.facts += 1
-    if any(isinstance(record.event, Unknown) for record in chunk):
-        report.unknown += len(chunk)
-        for record in chunk:
-            fold(state, record)
-        return None
-    deliver = partial(step, state, policy=policy)
+    dispatches = 0
+    for record in chunk:
+        kind = type(record.event)
+        if kind is RequestDispatched:
+            dispatches += 1
+        elif kind is Unknown:
+            _fold(state, chunk, report)
+            return None
     replayed = run(state, deliver, fact.event, fact.recorded_at, (fact.src, fact.n)).records
     report.decisions += len(chunk) - 1
-    for recorded, again in zip(chunk, replayed, strict=False):
-        report.dispatches += recorded.event.__class__.__name__ == "RequestDispatched"
-        if recorded != again:
-            return _divergence(fact.event, recorded, again)
-    if len(chunk) != len(replayed):
-        more = chain(chunk[len(replayed) :], (None,)), chain(replayed[len(chunk) :], (None,))
-        return _divergence(fact.event, next(more[0]), next(more[1]))
-    return None
+    report.dispatches += dispatches
+    if chunk == replayed:
+        return None
+    recorded, again = next(pair for pair in zip_longest(chunk, replayed) if pair[0] != pair[1])
+    return _divergence(fact.event, recorded, again)
+
+
+def _fold(state: State, chunk: list[Recorded], report: Report) -> None:
+    """Fold what cannot be compared."""
+    report.unknown += len(chunk)
+    for record in chunk:
+        fold(state, record)
 
 
 def _divergence(fact: Event, recorded: Recorded | None, replayed: Recorded | None) -> Divergence:
