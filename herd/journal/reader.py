@@ -67,6 +67,7 @@ def load_for_restart(directory: Path, snapshots_dir: Path, *, schema: int = 1) -
 
 
 def _newest_head(found: list[Segment], schema: int) -> tuple[int, bytes | None]:
+    """Return a head's state, which is the one before its own record, and the `seq` of that."""
     for segment in reversed(found):
         first = next(_whole_lines(segment.path), None)
         if first is None:
@@ -76,7 +77,7 @@ def _newest_head(found: list[Segment], schema: int) -> tuple[int, bytes | None]:
         except msgspec.DecodeError:
             continue
         if isinstance(record.event, StateSnapshotted) and record.event.schema == schema:
-            return record.seq, bytes(record.event.state)
+            return record.seq - 1, bytes(record.event.state)
     return 0, None
 
 

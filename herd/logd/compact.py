@@ -16,11 +16,21 @@ _log = logging.getLogger(__name__)
 
 def is_mostly_free(connection: duckdb.DuckDBPyConnection) -> bool:
     """Return whether more than half of the file, and more than `FREE_BYTES`, is empty blocks."""
-    [(block_bytes, total, free)] = connection.execute(
-        "SELECT block_size, total_blocks, free_blocks FROM pragma_database_size()"
+    used_bytes, free_bytes = _room(connection)
+    return free_bytes > used_bytes and free_bytes > FREE_BYTES
+
+
+def used_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return what the file takes without its empty blocks, which are filled again first."""
+    return _room(connection)[0]
+
+
+def _room(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    [(block_bytes, used, free)] = connection.execute(
+        "SELECT block_size, used_blocks, free_blocks FROM pragma_database_size()"
         " WHERE database_name = current_database()"
     ).fetchall()
-    return bool(free * 2 > total and free * block_bytes > FREE_BYTES)
+    return block_bytes * used, block_bytes * free
 
 
 def compact(path: Path, settings: dict[str, str | bool | int | float | list[str]]) -> None:

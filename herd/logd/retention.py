@@ -19,6 +19,7 @@ from typing import NamedTuple
 import duckdb
 
 from herd.journal.files import segments
+from herd.logd.compact import used_bytes
 from herd.logd.parquet import Span, span_path, spans
 from herd.logd.seal import GROUP, KEEP_BESIDE_S, Group
 from herd.logd.totals import count_in, floor, forget, id_range
@@ -33,7 +34,7 @@ class Keep(NamedTuple):
 
     days: float = 30.0
     size_bytes: int = 5_000_000_000
-    """Of Parquet and journal together."""
+    """Of Parquet, journal and database together."""
 
     @property
     def group(self) -> Group:
@@ -102,7 +103,7 @@ def _is_due(
 ) -> bool:
     files = [span_path(directory.sealed, span) for span in kept]
     files += [segment.path for segment in segments(directory.journal)]
-    if sum(path.stat().st_size for path in files) > keep.size_bytes:
+    if used_bytes(connection) + sum(path.stat().st_size for path in files) > keep.size_bytes:
         return True
     [(newest_s,)] = connection.execute(
         "SELECT epoch(max(recorded_at)) FROM events WHERE seq BETWEEN ? AND ?", kept[0]

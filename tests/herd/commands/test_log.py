@@ -115,7 +115,7 @@ def test_an_incident_file_is_a_log_too(log: Path, tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_log_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(HerdError, match="notes.txt"):
+    with pytest.raises(HerdError, match=r"notes\.txt"):
         run(tmp_path / "notes.txt")
 
 

@@ -244,6 +244,20 @@ def test_each_segment_opens_with_the_state(on_each_loop: Run[Any], tmp_path: Pat
     on_each_loop(play())
 
 
+def test_a_start_that_wrote_no_more_than_its_head_replays(
+    on_each_loop: Run[Any], tmp_path: Path
+) -> None:
+    async def story() -> None:
+        for _ in range(2):
+            Rig(tmp_path).engine.finish()
+        rig = Rig(tmp_path)
+        rig.engine.finish()
+        report = check(rig.log())
+        assert (report.snapshots, report.divergences) == (2, [])
+
+    on_each_loop(story())
+
+
 def test_a_quiet_herd_begins_a_segment_a_day(on_each_loop: Run[Any], tmp_path: Path) -> None:
     async def story() -> None:
         rig = Rig(tmp_path, Limits(reserve_bytes=0, segment_age_s=0.02))

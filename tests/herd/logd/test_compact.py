@@ -34,6 +34,7 @@ def test_a_mostly_free_file_is_written_anew(mostly_free: DataDir) -> None:
     before_bytes = mostly_free.database.stat().st_size
     with duckdb.connect(mostly_free.database) as db:
         kept, views = rows(db, EVERY), rows(db, VIEWS)
+        assert 0 < compact.used_bytes(db) < before_bytes / 2
     with store(mostly_free) as db:
         assert rows(db, EVERY) == kept
         assert rows(db, VIEWS) == views
