@@ -21,7 +21,7 @@ from herd.paths import DEFAULT_ROOT, DataDir
 from herd.platform import default_workers
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-PolicyName = Literal["resident-first", "least-connections", "round-robin", "random"]
+PolicyName = Literal["soonest", "resident-first", "least-connections", "round-robin", "random"]
 Value: TypeAlias = bool | int | float | str
 Wait = Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 3600)]
 """Seconds; a wait is always bounded."""
@@ -85,7 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Silence after which a node counts as degraded."""
     offline_after_s: Wait = 30.0
     """Silence after which a node counts as offline."""
-    policy: PolicyName = "resident-first"
+    policy: PolicyName = "soonest"
     """How a node is chosen; the others are there to compare with."""
     fixed: dict[str, str] = {}
     """What decided a field, where that was a variable or a flag: `{"port": "--port"}`."""

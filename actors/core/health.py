@@ -170,6 +170,8 @@ def _told(state: State, event: HeartbeatReceived | NodeProbed, seq: int) -> None
         node.facts = event.facts
     if (resident := told_resident(state, event)) is not None:
         node.resident = resident
+        for name, it in resident.items():
+            node.footprints[name] = it.size_vram_bytes or it.size_bytes
     if (models := told_models(state, node, event)) is not None:
         node.models = models
     for model in (*node.models, *node.resident):

@@ -11,6 +11,7 @@ with, by `herd run --policy`.
 """
 
 from actors.core.placement import Choice, Policy, best, candidates, resident_first
+from actors.core.soonest import soonest
 from actors.core.state import Request, State
 from events import Candidate
 
@@ -34,6 +35,7 @@ def random(state: State, request: Request) -> Choice | None:
 
 
 POLICIES: dict[str, Policy] = {
+    "soonest": soonest,
     "resident-first": resident_first,
     "least-connections": least_connections,
     "round-robin": round_robin,

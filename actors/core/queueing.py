@@ -3,7 +3,8 @@
 * `RequestReceived` is the admission; `AttemptFailed` and `LeaseVoided` put a request back at its
   old place; dispatch and every end take it out.
 * Two waits. *Hold*: no online node has the model; it ends after `hold_timeout_s`. *Queue*: some
-  node can serve it, later; it ends after `queue_timeout_s`, or at the client's own deadline.
+  node can serve it, later; it ends after `queue_timeout_s`, or at the client's own deadline. Both
+  begin anew when a node failed the request: the time that it ran is no wait.
 * A queue is made only for a model of the catalogue. Requests for others (nothing may be known
   yet) wait in the hold queue, `HOLD`, so that clients cannot create actors.
 """
@@ -157,10 +158,11 @@ def overdue(state: State, model: str, now_us: int) -> list[tuple[Request, Overdu
     for request_id in line.waiting:
         request = state.requests[request_id]
         since_us = line.held_since_us if request.v1 else line.held_native_since_us
-        held_us = now_us - max(since_us, request.received_us)
+        waits_since_us = request.waits_since_us or request.received_us
+        held_us = now_us - max(since_us, waits_since_us)
         if request.deadline_us and now_us >= request.deadline_us:
             ended.append((request, "deadline"))
-        elif now_us - request.received_us >= settings.queue_timeout_s * US:
+        elif now_us - waits_since_us >= settings.queue_timeout_s * US:
             ended.append((request, "queue_timeout"))
         elif since_us and held_us >= settings.hold_timeout_s * US:
             ended.append((request, "hold_timeout"))
@@ -200,6 +202,7 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
         v1=event.route.startswith("/v1/"),
         seq=record.seq,
         received_us=received_us,
+        body_bytes=event.body_bytes,
         deadline_us=received_us + int(event.deadline_s * US) if event.deadline_s else 0,
     )
     line = state.lines.get(event.model)
@@ -215,6 +218,7 @@ def _put_back(state: State, request: Request) -> None:
     if line is None:
         line = state.lines[request.model] = Line()
         _watch_hold(state, request.model, state.recorded_at)
+    request.waits_since_us = state.recorded_at
     line.waiting[request.request_id] = request.seq
     line.waiting = dict(sorted(line.waiting.items(), key=lambda item: item[1]))
     state.waiting += 1

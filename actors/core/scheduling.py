@@ -1,17 +1,16 @@
 """Scheduler: who runs where.
 
-It hears every event, and binds waiting requests to free slots whenever nothing else is left to be
-decided (`State.pending`), one dispatch at a time: each is folded before the next is considered.
-Lines are served by the age of their heads; in a line, a request that cannot use the free slot
-(the node failed it before, or lacks its route) lets those behind it try. A front that has not yet
-said what it carries gets no grants: it may be about to say that it knows nothing of one.
+It hears every event, and binds waiting requests to free slots (`binding`) whenever nothing else is
+left to be decided (`State.pending`), one dispatch at a time: each is folded before the next is
+considered. Lines are served by the age of their heads.
 """
 
-from typing import Literal, TypeAlias
+from typing import Literal
 
-from actors.core import recovery
+from actors.core import observing, recovery
+from actors.core.binding import bind, slots_changed
 from actors.core.commands import Command, Grant, Send
-from actors.core.placement import Policy, slots_of, usable
+from actors.core.placement import Policy, slots_of
 from actors.core.policies import place
 from actors.core.slots import (
     START,
@@ -20,7 +19,6 @@ from actors.core.slots import (
     completed,
     dispatched,
     first_byte,
-    probing,
     progressed,
     proposal,
     released,
@@ -54,8 +52,6 @@ from events import (
 
 NAME = "scheduler"
 
-Reason: TypeAlias = Literal["trial", "held", "stepped_back", "told"]
-
 _CLIENT_ERROR = 400
 
 
@@ -69,7 +65,7 @@ def evolve(state: State, record: Recorded) -> None:
         case RequestCompleted():
             _complete(state, event, now_us)
         case RequestReceived() | RequestQueued():
-            pass
+            observing.arrived(state, event, now_us)
         case StreamStarted() | StreamsProgressed():
             _listen(state, event, now_us)
         case AttemptFailed() | LeaseVoided():
@@ -95,7 +91,7 @@ def decide(state: State, record: Recorded, policy: Policy = place) -> list[Comma
         return commands
     event, now_us = record.event, record.recorded_at
     if isinstance(event, RequestReceived):
-        return commands + (_bind(state, event.model, now_us, policy) or _queued(state, event))
+        return commands + (bind(state, event.model, now_us, policy) or _queued(state, event))
     # Nobody could be bound to the model of one that was just queued.
     tried = event.model if isinstance(event, RequestQueued) else None
     lines = [
@@ -104,7 +100,7 @@ def decide(state: State, record: Recorded, policy: Policy = place) -> list[Comma
         if line.waiting and model != tried
     ]
     for _, model in sorted(lines):
-        if bound := _bind(state, model, now_us, policy):
+        if bound := bind(state, model, now_us, policy):
             return commands + bound
     return commands
 
@@ -117,7 +113,7 @@ def proposals(state: State, now_us: int) -> list[Command]:
             line = state.lines.get(model)
             waiting = line is not None and bool(line.waiting)
             if (change := proposal(slots, now_us, waiting=waiting)) is not None:
-                commands.append(_change(node, model, *change))
+                commands.append(slots_changed(node, model, *change))
     return commands
 
 
@@ -145,74 +141,15 @@ def told_slots(node: Node) -> list[Command]:
     told = node.told_slots or node.facts.slots
     if not told:
         return [
-            _change(node, model, START, "trial")
+            slots_changed(node, model, START, "trial")
             for model, slots in node.slots.items()
             if slots.told
         ]
     return [
-        _change(node, model, told, "told")
+        slots_changed(node, model, told, "told")
         for model, slots in node.slots.items()
         if not slots.told or slots.limit != told
     ]
-
-
-def _bind(state: State, model: str, now_us: int, policy: Policy) -> list[Command]:
-    """Bind one request of a model's line, or try one more slot for it."""
-    if not _room(state, model, now_us):
-        return []
-    hopeless: list[tuple[bool, list[NodeId]]] = []
-    for request_id in state.lines[model].waiting:
-        request = state.requests[request_id]
-        kind = (request.v1, request.excluded)
-        if kind in hopeless or not _connected(state, request):
-            continue
-        choice = policy(state, request)
-        if choice is not None:
-            slots = slots_of(choice.node, model)
-            return [
-                RequestDispatched(
-                    request_id=request_id,
-                    model=model,
-                    node_id=choice.node.node_id,
-                    lease=Lease(f"{state.epoch}.{state.leases + 1}"),
-                    attempt=request.attempt + 1,
-                    queue_s=(now_us - request.received_us) / US,
-                    terms=choice.candidates,
-                    more=choice.more,
-                    policy=choice.policy,
-                    draw=choice.draw,
-                    cold=choice.cold,
-                    probing=probing(slots),
-                )
-            ]
-        for node in usable(state, request):
-            change = proposal(slots_of(node, model), now_us, waiting=True)
-            if change is not None:
-                return [_change(node, model, *change)]
-        if not request.excluded and (request.v1 or not _mixed(state, model)):
-            break  # it could have gone wherever those behind it can
-        hopeless.append(kind)
-    return []
-
-
-def _room(state: State, model: str, now_us: int) -> bool:
-    """Whether any node has, or may try, one more slot for a model, whoever asks."""
-    for node in state.nodes.values():
-        if node.takes(model, v1=True):
-            slots = slots_of(node, model)
-            if slots.in_flight < slots.limit or proposal(slots, now_us, waiting=True) is not None:
-                return True
-    return False
-
-
-def _connected(state: State, request: Request) -> bool:
-    front = state.fronts.get(request.src)
-    return front is not None and front.connected
-
-
-def _mixed(state: State, model: str) -> bool:
-    """Whether some node has the model only for `/v1` routes."""
-    return any(node.facts.dialect != "ollama" and node.has(model) for node in state.nodes.values())
 
 
 def _queued(state: State, event: RequestReceived) -> list[Command]:
@@ -244,6 +181,7 @@ def _dispatch(state: State, event: RequestDispatched, now_us: int) -> None:
     request.lease = event.lease
     request.cold = event.cold
     state.leases += 1
+    observing.sent(state.nodes[event.node_id], request, now_us, cold=event.cold)
 
 
 def _take_back(state: State, event: AttemptFailed | LeaseVoided, now_us: int) -> None:
@@ -251,12 +189,12 @@ def _take_back(state: State, event: AttemptFailed | LeaseVoided, now_us: int) ->
     if request is None or request.lease != event.lease:
         return
     if isinstance(event, AttemptFailed):
-        _free(state, request, now_us, failed=True)
+        _leave(state, request, now_us, failed=True)
         request.excluded = [*request.excluded, event.node_id]
         request.last_status = event.status
         request.last_error = event.error
     else:
-        _free(state, request, now_us, failed=False)
+        _leave(state, request, now_us, failed=False)
         request.attempt -= 1
 
 
@@ -273,7 +211,7 @@ def _adopt(state: State, event: LeaseAdopted, record: Recorded) -> None:
             attempt=1,
         )
     elif request.lease:
-        _free(state, request, record.recorded_at, failed=False)
+        _leave(state, request, record.recorded_at, failed=False)
     request.lease = event.lease
     _take(state, request, event.node_id, record.recorded_at)
 
@@ -307,7 +245,7 @@ def _seat(node: Node, request: Request, now_us: int) -> None:
     node.in_flight += 1
 
 
-def _free(state: State, request: Request, now_us: int, *, failed: bool) -> None:
+def _leave(state: State, request: Request, now_us: int, *, failed: bool) -> None:
     """Take a request off its node, without evidence for its slots."""
     node = state.nodes.get(request.node_id)
     if node is not None and request.lease:
@@ -328,8 +266,9 @@ def _complete(state: State, event: RequestCompleted, now_us: int) -> None:
     del state.requests[event.request_id]
     node = state.nodes.get(request.node_id)
     if node is None or event.status >= _CLIENT_ERROR:
-        _free(state, request, now_us, failed=False)
+        _leave(state, request, now_us, failed=False)
         return
+    observing.completed(state, node, request, event, now_us)
     completed(
         _slots(node, request.model),
         now_us,
@@ -361,7 +300,7 @@ def _end(
     blamed = isinstance(event, RequestReaped) or (
         isinstance(event, RequestFailed) and event.fault == "node"
     )
-    _free(state, request, now_us, failed=blamed)
+    _leave(state, request, now_us, failed=blamed)
 
 
 def _listen(state: State, event: StreamStarted | StreamsProgressed, now_us: int) -> None:
@@ -390,7 +329,3 @@ def _tally(node: Node, model: str) -> Tally:
     if tally is None:
         tally = node.tallies[model] = Tally()
     return tally
-
-
-def _change(node: Node, model: str, slots: int, reason: Reason) -> SlotsChanged:
-    return SlotsChanged(node_id=node.node_id, model=model, slots=slots, reason=reason)

@@ -14,6 +14,7 @@ clock, durations floating seconds. All of it is JSON, because a snapshot is.
 
 import msgspec
 
+from actors.core.learning import Demand, Speed
 from actors.core.slots import Slots, Turn
 from events import (
     Lease,
@@ -26,8 +27,10 @@ from events import (
     Source,
 )
 
-SCHEMA = 1
-"""Version of this state as stored in snapshots; raise it when old ones no longer decode."""
+SCHEMA = 2
+"""Version of this state as stored; raise it when a fold gives more, or other, than it did before.
+
+An older one still decodes (fields only get added), but is not compared with what is folded now."""
 
 US = 1_000_000
 """Microseconds in a second."""
@@ -90,6 +93,12 @@ class Node(msgspec.Struct):
     circuits: dict[str, Circuit] = {}
     slots: dict[str, Slots] = {}
     tallies: dict[str, Tally] = {}
+    speeds: dict[str, Speed] = {}
+    """What was learned of each model here."""
+    pace: Speed = msgspec.field(default_factory=Speed)
+    """The same for all models, for each byte of their weights."""
+    footprints: dict[str, int] = {}
+    """Memory that each model was seen to take, in bytes."""
     in_flight: int = 0
 
     @property
@@ -127,6 +136,8 @@ class Request(msgspec.Struct):
     seq: int
     """Of its admission: its place in the queue, also after a retry."""
     received_us: int
+    waits_since_us: int = 0
+    """Since a node failed it; 0 before."""
     deadline_us: int = 0
     attempt: int = 0
     """Grants so far."""
@@ -137,7 +148,10 @@ class Request(msgspec.Struct):
     node_id: NodeId = NodeId("")
     lease: Lease = Lease("")
     """Empty while it waits."""
+    body_bytes: int = 0
     dispatched_us: int = 0
+    models: int = 1
+    """At work on its node when it was dispatched, its own counted."""
     turn: Turn = Turn(0, 0)
     """When it was dispatched among its node's requests of its model: for slot learning."""
     cold: bool = False
@@ -184,6 +198,8 @@ class State(msgspec.Struct):
     """Every model ever seen on a node of the fleet, with the `seq` of the first sight."""
     lines: dict[str, Line] = {}
     requests: dict[RequestId, Request] = {}
+    demands: dict[str, Demand] = {}
+    """What is asked of each model of the catalogue."""
     waiting: int = 0
     """Requests without a lease."""
     in_flight: int = 0

@@ -2,7 +2,7 @@
 
 Each fact of the log is run through the same run queue as it was live; the whole list of decisions
 that follows must be the recorded one: a missing or an extra decision is a divergence too. At each
-head of a segment the stored state must equal the folded one. After a divergence the state cannot
+head of a segment the stored state must equal the folded one, if it is of this version's `SCHEMA`. After a divergence the state cannot
 be trusted, so the check goes on at the next head. So it does after a gap in the log, and after a
 fact whose decisions a kill cut off: a start begins with a head, so that is where it shows.
 
@@ -17,7 +17,7 @@ import msgspec
 from actors.core.commands import Command
 from actors.core.placement import Policy
 from actors.core.policies import place
-from actors.core.state import State, dump, load
+from actors.core.state import SCHEMA, State, dump, load
 from actors.core.step import Address, step
 from actors.run_queue import Deliver, fold, fold_envelope, run
 from events import Event, Recorded, RequestDispatched, StateSnapshotted, Unknown, encode
@@ -126,14 +126,14 @@ def _head(state: State, record: Recorded, report: Report, *, trusted: bool) -> b
     event = record.event
     assert isinstance(event, StateSnapshotted)  # noqa: S101 (the caller looked)
     stored = load(bytes(event.state))
-    if trusted and record.seq == state.seq + 1:
+    if trusted and record.seq == state.seq + 1 and event.schema == SCHEMA:
         report.snapshots += 1
         folded = dump(state)
         if folded != dump(stored):
             report.divergences.append(
                 Divergence(record.seq, "state_snapshotted", *_difference(dump(stored), folded))
             )
-    elif trusted:
+    elif trusted and record.seq > state.seq + 1:
         report.gaps.append((state.seq + 1, record.seq - 1))
     become(state, stored)
     state.seq = record.seq - 1

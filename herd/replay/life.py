@@ -66,7 +66,7 @@ def told(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
         case RequestQueued(reason="hold"):
             return f"waits, {_place(event)}: no node online has the model"
         case RequestQueued():
-            return f"waits, {_place(event)}: no slot is free"
+            return f"waits for a slot, {_place(event)}"
         case RequestDispatched():
             again = f", attempt {event.attempt}" if event.attempt > 1 else ""
             load = ", which has to load the model" if event.cold else ""

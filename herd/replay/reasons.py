@@ -8,15 +8,16 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from actors.core.learning import Speed
 from actors.core.placement import Policy, slots_of
 from actors.core.policies import place
 from actors.core.state import Node, Request, State, Tally
 from events import NodeId, ResidentModel
 from herd.replay.contrast import copied
 
-Aspect: TypeAlias = Literal["load", "busy"]
-"""load: whether the model has to be loaded, and how long that takes. busy: the requests in flight
-of that model, and how long they take."""
+Aspect: TypeAlias = Literal["load", "busy", "speed"]
+"""load: whether the model has to be loaded, and how long that takes. busy: the requests in flight,
+and how long they take. speed: how fast the node is at the model."""
 
 _DRAWS = 4
 
@@ -25,7 +26,7 @@ def reasons(
     state: State, request: Request, winner: Node, other: Node, policy: Policy = place
 ) -> list[Aspect]:
     """Return the aspects of the winner that would have decided for it by themselves."""
-    aspects: tuple[Aspect, ...] = ("load", "busy")
+    aspects: tuple[Aspect, ...] = ("load", "speed", "busy")
     return [
         aspect
         for aspect in aspects
@@ -65,15 +66,24 @@ def _twin(like: Node, request: Request, source: Node, aspect: Aspect) -> Node:
     theirs = source.tallies.get(model, Tally())
     tally = twin.tallies[model] = twin.tallies.get(model, Tally())
     slots = source.slots.get(model)
+    speed = twin.speeds[model] = twin.speeds.get(model, Speed())
+    their_speed = source.speeds.get(model, Speed())
     if aspect == "load":
         twin.slots.pop(model, None)
         tally.load_s = theirs.load_s
+        speed.load, twin.pace.load = their_speed.load, source.pace.load
         if model in source.models:
             twin.models[model] = source.models[model]
         if model in source.resident or (slots is not None and slots.in_flight):
             twin.resident[model] = source.resident.get(model, ResidentModel(name=model))
         else:
             twin.resident.pop(model, None)
+    elif aspect == "speed":
+        twin.slots.pop(model, None)
+        twin.resident[model] = ResidentModel(name=model)
+        speed.step, twin.pace.step = their_speed.step, source.pace.step
+        speed.token, twin.pace.token = their_speed.token, source.pace.token
+        twin.facts = source.facts
     else:
         twin.resident[model] = ResidentModel(name=model)
         tally.completed, tally.service_s = theirs.completed, theirs.service_s

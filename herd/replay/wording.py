@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from actors.core.estimates import demand, service_s
 from actors.core.placement import Policy
 from actors.core.policies import place
 from actors.core.state import State
@@ -46,8 +47,7 @@ def why(
         return f"{event.node_id}, the only node that could take it{load}."
     second = candidates[1]
     for aspect in _reasons(found, mine.node_id, second.node_id, policy):
-        because = _load(mine, second) if aspect == "load" else _busy(mine, second)
-        return f"{event.node_id}, because {because}."
+        return f"{event.node_id}, because {_because(aspect, found, (mine, second))}."
     if event.draw:
         return (
             f"{event.node_id}, by the draw of the request: {second.node_id} was as good"
@@ -59,6 +59,17 @@ def why(
             f" {second.node_id} {second.score:.1f}."
         )
     return f"{event.node_id}, by the order of {event.policy}; the terms alone do not decide."
+
+
+def _because(aspect: Aspect, found: Decision | None, terms: tuple[Candidate, Candidate]) -> str:
+    if aspect == "speed" and found is not None:
+        asked = demand(found.state, found.request.model)
+        mine_s, second_s = (
+            service_s(asked, found.state.nodes[each.node_id], found.request) for each in terms
+        )
+        other = terms[1].node_id
+        return f"it is faster: {_about(mine_s)} for such a request, {other} {_about(second_s)}"
+    return _load(*terms) if aspect == "load" else _busy(*terms)
 
 
 def _reasons(found: Decision | None, winner: NodeId, other: NodeId, policy: Policy) -> list[Aspect]:
@@ -170,8 +181,11 @@ def nobody(found: Sequence[Hindered], state: State, ahead: int) -> str:
     have = [each for each in found if "model" not in each.obstacles]
     if not have:
         return "no node had the model"
-    if ahead and any(not set(each.obstacles) - {"policy"} for each in have):
+    free = [each.node_id for each in have if not set(each.obstacles) - {"policy"}]
+    if ahead and free:
         return f"{ahead} waited before it"
+    if free and len(free) < len(have):
+        return f"a slot elsewhere was worth waiting for, rather than {' or '.join(free)}"
     if len(have) == 1 and "full" in have[0].obstacles:
         return f"{have[0].node_id}, the only node with the model, was full"
     if len(have) > _LISTED and all("full" in each.obstacles for each in have):

@@ -6,6 +6,8 @@ from itertools import count
 
 import msgspec
 
+from actors.core.placement import Policy
+from actors.core.policies import place
 from actors.core.relevance import matters
 from actors.core.state import US, State
 from actors.core.step import step
@@ -44,6 +46,7 @@ class World:
         *,
         start_us: int,
         state: State | None = None,
+        policy: Policy = place,
         observe: Callable[[Recorded], None] = lambda _record: None,
     ) -> None:
         """Begin with a state, or with none; `observe` is told each record.
@@ -61,7 +64,7 @@ class World:
             self._nodes[node_id] = VirtualNode(
                 node_id, machine, self._agenda, tell=self._tell, hear=self._front.output
             )
-        self._deliver = partial(step, self.state)
+        self._deliver = partial(step, self.state, policy=policy)
         self._ticking = False
         self._tell(ControlStarted(epoch=self.state.epoch + 1, version="virtual"))
         self._tell(FrontConnected(front=1), src=FRONT)

@@ -194,6 +194,24 @@ def test_a_wait_for_a_slot_ends_after_ten_minutes() -> None:
     )
 
 
+def test_the_time_on_a_node_that_failed_is_no_wait() -> None:
+    """It ran for longer than one may wait, and has just begun to wait for the other node."""
+    two = book(*node("studio", slots=1), received("r1"), *node("tower", slots=1), received("r2"))
+    two.given(SettingsChanged(key="stale_timeout_s", old=600.0, new=6000.0))
+    assert (
+        two
+        >> after(700.0)
+        >> attempt_failed("r1", "studio", "1.1")
+        >> after(599.9)
+        >> TimerFired()
+        << NOT_RECORDED
+        >> after(0.1)
+        >> TimerFired()
+        << rejected("r1", 503, "queue_timeout", 1300.0, 30)
+        << refused("r1", 503, "queue_timeout", 30)
+    )
+
+
 def test_a_client_may_wait_for_less() -> None:
     assert (
         full()

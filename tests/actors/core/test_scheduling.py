@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 import pytest
 
-from actors.core import scheduling
+from actors.core import binding, scheduling
 from actors.core.slots import START, Reason, Slots
 from events import (
     ControlStarted,
@@ -202,7 +202,8 @@ def evidence(monkeypatch: pytest.MonkeyPatch) -> Evidence:
         change = calls.get(slots.limit)
         return change if change and now_us and (waiting or change[1] != "trial") else None
 
-    monkeypatch.setattr(scheduling, "proposal", proposal)
+    for module in (scheduling, binding):
+        monkeypatch.setattr(module, "proposal", proposal)
     return calls
 
 

@@ -17,6 +17,7 @@ from herd.replay.deciding import Decision, Moment, all_candidates, decision, mom
 from herd.replay.reasons import reasons
 from herd.replay.standing import hindered
 from tests.actors.cast import book, node, received
+from tests.actors.core.fleets import SMALL, a_node, a_state, first
 from tests.herd.replay.chaos import chaos
 
 SEEDS = range(3)
@@ -134,7 +135,16 @@ def test_a_reason_is_only_what_the_policy_looks_at() -> None:
         ("resident-first/1", "load"),
         ("resident-first/1", "busy"),
         ("least-connections/1", "busy"),
+        ("soonest/1", "load"),
+        ("soonest/1", "busy"),
     }
+
+
+def test_that_a_node_is_faster_is_a_reason_for_who_looks_at_it() -> None:
+    fast, slow = a_node("fast", SMALL, step_s=0.01), a_node("slow", SMALL, step_s=0.05)
+    state = a_state(fast, slow)
+    assert reasons(state, first(state), fast, slow, POLICIES["soonest"]) == ["speed"]
+    assert reasons(state, first(state), fast, slow, POLICIES["resident-first"]) == []
 
 
 def test_what_was_too_much_to_store_is_computed_again() -> None:

@@ -1,0 +1,146 @@
+"""Predictions, from what was learned; where nothing was, from what is alike.
+
+Of a model that a node has not served, what its other models took for each byte of their weights;
+of a node that has served nothing, what its memory's bandwidth allows.
+"""
+
+from actors.core.learning import Demand, Speed, shared
+from actors.core.state import US, Node, Request, State
+
+BANDWIDTH_BYTES_PER_S = 200e9
+"""Of memory, where a node does not tell."""
+REACHED = 0.6
+"""The share of the bandwidth that reading weights reaches."""
+TOKENS_A_STEP = 20.0
+"""Tokens of a prompt that are taken in in the time of one step of one answer."""
+LOAD_BYTES_PER_S = 1.5e9
+LOAD_FIXED_S = 1.0
+SIZE_BYTES = 5_000_000_000
+"""Of a model whose size no node tells."""
+ANSWER_TOKENS = 200.0
+BYTES_A_TOKEN = 4.5
+PROMPT_TOKENS = 500.0
+"""Of a request of unknown length."""
+BESIDE_WEIGHTS = 1.2
+"""Memory that a resident model takes, by its weights: keys, values and buffers."""
+LEAST_LEFT_S = 0.2
+"""Of a load that takes longer than was thought."""
+MOST_LOADED = 3
+"""Models that an Ollama keeps at once, unless it tells."""
+
+_NEW = Speed()
+_UNASKED = Demand()
+
+
+def size_bytes(node: Node, model: str) -> int:
+    """Return the size of a model's weights."""
+    facts = node.models.get(model)
+    return (facts.size_bytes if facts is not None else 0) or SIZE_BYTES
+
+
+def resident_bytes(node: Node, model: str) -> int:
+    """Return the memory that a model takes, or would take, on a node."""
+    resident = node.resident.get(model)
+    known = resident.size_vram_bytes or resident.size_bytes if resident is not None else 0
+    return known or node.footprints.get(model, 0) or int(size_bytes(node, model) * BESIDE_WEIGHTS)
+
+
+def most_loaded(node: Node) -> int:
+    """Return how many models a node keeps in memory."""
+    return max(node.facts.max_loaded_models or MOST_LOADED, len(node.resident))
+
+
+def step_s(node: Node, model: str) -> float:
+    """Return the time of one token of one answer, alone on the node."""
+    speed = node.speeds.get(model, _NEW)
+    if speed.step.count:
+        return speed.step.value
+    if node.pace.step.count:
+        return node.pace.step.value * size_bytes(node, model)
+    bandwidth = node.facts.bandwidth_bytes_per_s or BANDWIDTH_BYTES_PER_S
+    return size_bytes(node, model) / (bandwidth * REACHED)
+
+
+def token_s(node: Node, model: str) -> float:
+    """Return the time of one token of a prompt, alone on the node."""
+    speed = node.speeds.get(model, _NEW)
+    if speed.token.count:
+        return speed.token.value
+    if node.pace.token.count:
+        return node.pace.token.value * size_bytes(node, model)
+    return step_s(node, model) / TOKENS_A_STEP
+
+
+def load_s(node: Node, model: str) -> float:
+    """Return the time of a load."""
+    speed = node.speeds.get(model, _NEW)
+    if speed.load.count:
+        return speed.load.value
+    if node.pace.load.count:
+        return node.pace.load.value * size_bytes(node, model)
+    return LOAD_FIXED_S + size_bytes(node, model) / LOAD_BYTES_PER_S
+
+
+def demand(state: State, model: str) -> Demand:
+    """Return what is asked of a model."""
+    return state.demands.get(model, _UNASKED)
+
+
+def prompt_tokens(asked: Demand, request: Request) -> float:
+    """Return the length of a request's prompt."""
+    if asked.body_bytes.count and request.body_bytes:
+        return request.body_bytes * asked.prompt_tokens.value / max(1.0, asked.body_bytes.value)
+    if request.body_bytes:
+        return request.body_bytes / BYTES_A_TOKEN
+    return asked.prompt_tokens.value or PROMPT_TOKENS
+
+
+def answer_tokens(asked: Demand) -> float:
+    """Return the length of an answer."""
+    return asked.answer_tokens.value if asked.answer_tokens.count else ANSWER_TOKENS
+
+
+def service_s(asked: Demand, node: Node, request: Request) -> float:
+    """Return the time that a request takes on a node that has its model in memory, and no other."""
+    prefill_s = prompt_tokens(asked, request) * token_s(node, request.model)
+    return prefill_s + answer_tokens(asked) * step_s(node, request.model)
+
+
+def alone_s(state: State, model: str) -> float:
+    """Return the time that a mean request of a model takes alone, on the best node."""
+    known_s = demand(state, model).alone_s
+    return known_s or reckoned_alone_s(state, model)
+
+
+def reckoned_alone_s(state: State, model: str) -> float:
+    """Return the same, made anew."""
+    asked = demand(state, model)
+    best_s = 0.0
+    for node in state.nodes.values():
+        if node.has(model):
+            node_s = mean_s(asked, node, model, 1, 1)
+            if not best_s or node_s < best_s:
+                best_s = node_s
+    return best_s or 1.0
+
+
+def mean_s(asked: Demand, node: Node, model: str, n: int, models: int) -> float:
+    """Return the mean time that requests of a model stay on a node when `n` of them always do."""
+    prompt = asked.prompt_tokens.value if asked.prompt_tokens.count else PROMPT_TOKENS
+    prefill_s = prompt * token_s(node, model) * models * n
+    return prefill_s + answer_tokens(asked) * step_s(node, model) * shared(n, models)
+
+
+def loading(node: Node) -> list[str]:
+    """Return the models that are being brought into memory now."""
+    return [
+        model
+        for model, slots in node.slots.items()
+        if slots.in_flight and model not in node.resident
+    ]
+
+
+def left_of_load_s(state: State, node: Node, model: str) -> float:
+    """Return what is left of a load."""
+    began_us = node.speeds.get(model, _NEW).load_began_us
+    return max(LEAST_LEFT_S, load_s(node, model) - (state.recorded_at - began_us) / US)

@@ -1,0 +1,77 @@
+"""What is learned from every answer: the speed of each model on each node, and what is asked.
+
+Each figure is an exponentially weighted mean: of the first answers the plain mean, then each new
+one counts a tenth, so that a change is followed within some 20 answers. What one answer tells is
+first brought to what it would have told alone on its node: divided by the models that took turns
+there, and by what a larger batch costs.
+"""
+
+import msgspec
+
+GAIN = 0.1
+"""The weight of a new observation, once there are ten."""
+MEMORY_S = 600.0
+"""Over which the rate of requests is counted: it falls to a half in that time without any."""
+BATCH_COST = 0.08
+"""What each further answer in a batch adds to a step, as a share of it; memory-bound engines read
+the weights once for all (Pope et al., "Efficiently Scaling Transformer Inference", 2022)."""
+OUTLIER = 8.0
+"""Times the mean: more than that an observation never counts for, once there are a few."""
+FEW = 4
+
+
+class Mean(msgspec.Struct, gc=False):
+    """A weighted mean, and of how many observations."""
+
+    count: int = 0
+    value: float = 0.0
+
+    def add(self, observed: float) -> None:
+        """Count one in."""
+        if self.count >= FEW:
+            observed = min(observed, OUTLIER * self.value)
+        self.count += 1
+        self.value += max(GAIN, 1.0 / self.count) * (observed - self.value)
+
+
+class Speed(msgspec.Struct):
+    """One model on one node; or one node, by byte of a model's weights."""
+
+    token: Mean = msgspec.field(default_factory=Mean)
+    """Seconds for each token of a prompt, alone on the node."""
+    step: Mean = msgspec.field(default_factory=Mean)
+    """Seconds for each token of an answer, alone on the node."""
+    load: Mean = msgspec.field(default_factory=Mean)
+    """Seconds to bring the model into memory."""
+    used_us: int = 0
+    """When it was last sent something, or last ended something."""
+    load_began_us: int = 0
+    """The last load that a request waited for."""
+
+
+class Demand(msgspec.Struct):
+    """What is asked of one model, on the whole fleet."""
+
+    per_s: float = 0.0
+    """Requests a second, as of `at_us`."""
+    at_us: int = 0
+    prompt_tokens: Mean = msgspec.field(default_factory=Mean)
+    answer_tokens: Mean = msgspec.field(default_factory=Mean)
+    body_bytes: Mean = msgspec.field(default_factory=Mean)
+    """Of those whose prompt is known in tokens."""
+    alone_s: float = 0.0
+    """The time that a mean request takes alone on the best node; 0 until one was completed."""
+
+    def rate(self, now_us: int) -> float:
+        """Return the requests a second, as of now."""
+        return self.per_s / (1.0 + max(0, now_us - self.at_us) / (MEMORY_S * 1_000_000))
+
+    def arrived(self, now_us: int) -> None:
+        """Count one request."""
+        self.per_s = self.rate(now_us) + 1.0 / MEMORY_S
+        self.at_us = now_us
+
+
+def shared(n: float, models: float) -> float:
+    """Return how much longer a step takes with `n` answers in it, and `models` taking turns."""
+    return models * (1.0 + BATCH_COST * max(0.0, n - 1.0))

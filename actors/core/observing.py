@@ -1,0 +1,107 @@
+"""Folds what every request tells of speeds and of demand into what is learned.
+
+An answer that was streamed has two parts, before and after its first byte; of one that was not, the
+whole is split as was to be expected. A load that the node reports is taken out; where it reports
+none, what a cold start took beyond the expected is the load.
+"""
+
+from actors.core.estimates import reckoned_alone_s, size_bytes, step_s, token_s
+from actors.core.learning import Demand, Speed, shared
+from actors.core.state import Node, Request, State
+from events import RequestCompleted, RequestQueued, RequestReceived
+
+LEAST_PROMPT_TOKENS = 16
+"""A shorter prompt tells of the node's overhead, not of its speed."""
+_LEAST_S = 1e-6
+
+
+def arrived(state: State, event: RequestReceived | RequestQueued, now_us: int) -> None:
+    """Count a request; only of models of the catalogue, since clients can name any."""
+    if isinstance(event, RequestReceived) and event.model in state.catalogue:
+        _demand(state, event.model).arrived(now_us)
+
+
+def sent(node: Node, request: Request, now_us: int, *, cold: bool) -> None:
+    """Note what a request meets on its node."""
+    speed = _speed(node, request.model)
+    speed.used_us = now_us
+    if cold:
+        speed.load_began_us = now_us
+    request.models = working(node)
+
+
+def working(node: Node) -> int:
+    """Return how many models work on a node."""
+    models = 0
+    for slots in node.slots.values():
+        if slots.in_flight:
+            models += 1
+    return models
+
+
+def completed(
+    state: State, node: Node, request: Request, event: RequestCompleted, now_us: int
+) -> None:
+    """Learn from a whole answer, while it still counts as in flight."""
+    speed = _speed(node, request.model)
+    speed.used_us = now_us
+    if event.usage_source == "none":
+        return
+    if request.model in state.catalogue:
+        _asked(_demand(state, request.model), request, event)
+    slots = node.slots.get(request.model)
+    n = (request.turn.n + (1 if slots is None else slots.in_flight)) / 2
+    models = (request.models + max(1, working(node))) / 2
+    _learn(node, speed, request, event, (n, models))
+    if (asked := state.demands.get(request.model)) is not None:
+        asked.alone_s = reckoned_alone_s(state, request.model)
+
+
+def _asked(demand: Demand, request: Request, event: RequestCompleted) -> None:
+    demand.prompt_tokens.add(float(event.prompt_tokens))
+    demand.answer_tokens.add(float(event.completion_tokens))
+    demand.body_bytes.add(float(request.body_bytes))
+
+
+def _learn(
+    node: Node, speed: Speed, request: Request, event: RequestCompleted, beside: tuple[float, float]
+) -> None:
+    n, models = beside
+    model = request.model
+    size = size_bytes(node, model)
+    prompt, answer = event.prompt_tokens, max(0, event.completion_tokens - 1)
+    prefill_s = prompt * token_s(node, model) * models
+    decode_s = answer * step_s(node, model) * shared(n, models)
+    streamed = 0.0 < event.ttft_s < event.service_s
+    first_s = event.ttft_s if streamed else event.service_s
+    expected_s = prefill_s if streamed else prefill_s + decode_s
+    if request.cold:
+        load_s = event.load_s or first_s - expected_s
+        if load_s > 0:
+            speed.load.add(load_s)
+            node.pace.load.add(load_s / size)
+    elif prompt >= LEAST_PROMPT_TOKENS:
+        share = prefill_s / max(_LEAST_S, expected_s)
+        seen_s = max(_LEAST_S, (first_s - event.load_s) * share) / prompt / models
+        speed.token.add(seen_s)
+        node.pace.token.add(seen_s / size)
+    if answer and (streamed or not request.cold):
+        share = 1.0 if streamed else decode_s / max(_LEAST_S, expected_s)
+        left_s = event.service_s - event.ttft_s if streamed else event.service_s - event.load_s
+        seen_s = max(_LEAST_S, left_s * share) / answer / shared(n, models)
+        speed.step.add(seen_s)
+        node.pace.step.add(seen_s / size)
+
+
+def _speed(node: Node, model: str) -> Speed:
+    speed = node.speeds.get(model)
+    if speed is None:
+        speed = node.speeds[model] = Speed()
+    return speed
+
+
+def _demand(state: State, model: str) -> Demand:
+    demand = state.demands.get(model)
+    if demand is None:
+        demand = state.demands[model] = Demand()
+    return demand

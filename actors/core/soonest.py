@@ -1,0 +1,253 @@
+"""`soonest/1`: each request goes where it is predicted to finish soonest, counting what that costs.
+
+All is weighed in *stretch*: time over the time that a request of the model takes alone on the best
+node (Bender et al., "Flow and stretch metrics for scheduling continuous job streams", 1998), so
+that a minute weighs more for one who asks a small model than for one who asks a large one. Of a
+candidate with a slot free now:
+
+    (wait for a load + service) / alone    what this request gets
+    + `OTHERS` x what it takes from those that run there, each over its own alone
+    + `EVICTION` x what it costs to bring back the models that have to make room
+    + `LOADING` x the load itself
+
+A cold node is a candidate only if it can make room at once, by idle models. The best one is taken,
+unless waiting for a slot where the model is in memory comes to less: then the request waits, for
+those before it in line too. Equal costs go to the fewest in flight, then by the draw.
+"""
+
+from typing import NamedTuple
+
+from actors.core.estimates import (
+    alone_s,
+    answer_tokens,
+    demand,
+    left_of_load_s,
+    load_s,
+    loading,
+    mean_s,
+    prompt_tokens,
+    step_s,
+    token_s,
+)
+from actors.core.fitting import cheapest, fits, in_flight, victims
+from actors.core.learning import BATCH_COST
+from actors.core.observing import working
+from actors.core.placement import SHOWN, Choice, draw, slots_of, usable
+from actors.core.slots import Slots
+from actors.core.state import US, Node, Request, State
+from events import Candidate, NodeId, RequestId
+
+POLICY = "soonest/1"
+OTHERS = 0.3
+"""The weight of what others lose: they have begun, and may end before it counts."""
+LOADING = 0.25
+"""The weight of a load: it takes memory and bandwidth, and two nodes do not load for two requests
+that come together."""
+EVICTION = 10.0
+"""The weight of an eviction. The load that it leads to is not all: that one evicts in its turn."""
+PATIENCE_S = 20.0
+"""After which a model that is in no memory is promised some."""
+HORIZON_S = 120.0
+"""A model that is asked for within this time is missed."""
+
+
+class Option(NamedTuple):
+    """A node that could take the request now."""
+
+    cost: float
+    """In stretch."""
+    node: Node
+    slots: Slots
+    wait_s: float
+    """For a load."""
+    resident: bool
+
+
+def soonest(state: State, request: Request) -> Choice | None:
+    """Choose by `soonest/1`; None also if it had better wait."""
+    weighing = _Weighing(state, request)
+    kept = promised(state)
+    for node in usable(state, request):
+        if request.model not in kept.get(node.node_id, ()):
+            weighing.weigh(node)
+    return weighing.choice()
+
+
+def promised(state: State) -> dict[NodeId, list[str]]:
+    """Return the models that get no more work on a node, so that another can be loaded there.
+
+    One that is in no memory, and whose first request has waited for `PATIENCE_S`, is promised the
+    node where the least has to end first.
+    """
+    found: dict[NodeId, list[str]] = {}
+    for model, line in state.lines.items():
+        first = next(iter(line.waiting), None)
+        if (
+            first is not None
+            and _waited_s(state, first) >= PATIENCE_S
+            and not _hosted(state, model)
+        ):
+            _promise(state, model, found)
+    return found
+
+
+def _promise(state: State, model: str, found: dict[NodeId, list[str]]) -> None:
+    least: tuple[int, NodeId, list[str]] | None = None
+    for node in state.nodes.values():
+        if node.node_id in found or not node.takes(model, v1=True):
+            continue
+        leaving = cheapest(node, model)
+        if leaving is not None:
+            work = 0
+            for other in leaving:
+                work += in_flight(node, other)
+            if least is None or (work, node.node_id) < least[:2]:
+                least = work, node.node_id, leaving
+    if least is not None:
+        found[least[1]] = least[2]
+
+
+def _hosted(state: State, model: str) -> bool:
+    """Whether a model is in any memory, or on its way there."""
+    return any(
+        model in node.resident or in_flight(node, model)
+        for node in state.nodes.values()
+        if node.takes(model, v1=True)
+    )
+
+
+def _waited_s(state: State, request_id: RequestId) -> float:
+    return (state.recorded_at - state.requests[request_id].received_us) / US
+
+
+class _Weighing:
+    """One request, its options, and what waiting promises."""
+
+    def __init__(self, state: State, request: Request) -> None:
+        self._state = state
+        self._request = request
+        self._model = request.model
+        self._asked = demand(state, request.model)
+        self._prompt = prompt_tokens(self._asked, request)
+        self._answer = answer_tokens(self._asked)
+        self._alone_s = alone_s(state, request.model)
+        self._ahead, self._behind = _place(state, request)
+        self._options: list[Option] = []
+        self._pace_per_s = 0.0
+        self._best_s = 0.0
+        self._elsewhere: dict[str, int] = {}
+
+    def weigh(self, node: Node) -> None:
+        """Look at one node."""
+        model = self._model
+        slots = slots_of(node, model)
+        if not slots.in_flight:
+            coming = loading(node)
+            if model not in node.resident or (coming and not fits(node, coming)):
+                self._weigh_cold(node, slots, coming)
+                return
+        models = working(node) + (not slots.in_flight)
+        limit = slots.limit
+        prefill_s = self._prompt * token_s(node, model) * models
+        decode_s = self._answer * step_s(node, model) * models
+        wait_s = 0.0
+        if slots.in_flight and model not in node.resident:
+            wait_s = left_of_load_s(self._state, node, model)
+        if slots.in_flight >= limit:
+            full_s = prefill_s + decode_s * (1.0 + BATCH_COST * (limit - 1))
+            self._pace_per_s += limit / (full_s + prefill_s * (limit - 1))
+            if not self._best_s or wait_s + full_s < self._best_s:
+                self._best_s = wait_s + full_s
+        else:
+            work_s = prefill_s + decode_s * (1.0 + BATCH_COST * slots.in_flight)
+            cost = (wait_s + work_s) / self._alone_s + OTHERS * self._taken(node, models)
+            self._options.append(Option(cost, node, slots, wait_s, resident=True))
+
+    def _weigh_cold(self, node: Node, slots: Slots, coming: list[str]) -> None:
+        leaving = victims(node, self._model)
+        if leaving is None:
+            return
+        model = self._model
+        wait_s = load_s(node, model)
+        for other in coming:
+            wait_s += left_of_load_s(self._state, node, other)
+        missed = 0.0
+        for victim in leaving:
+            missed += self._missed(node, victim)
+        models = working(node) + 1
+        work_s = (self._prompt * token_s(node, model) + self._answer * step_s(node, model)) * models
+        cost = (wait_s + work_s) / self._alone_s + OTHERS * self._taken(node, models)
+        cost += LOADING * load_s(node, model) / self._alone_s + EVICTION * missed / self._behind
+        self._options.append(Option(cost, node, slots, wait_s, resident=False))
+
+    def choice(self) -> Choice | None:
+        """Return the best, unless waiting is better."""
+        options = self._options
+        if not options:
+            return None
+        options.sort(key=_order)
+        best = options[0]
+        if self._pace_per_s:
+            waits_s = (self._ahead + 1) / self._pace_per_s + self._best_s
+            if waits_s / self._alone_s < best.cost:
+                return None
+        tied = 1
+        while tied < len(options) and _order(options[tied])[:2] == _order(best)[:2]:
+            tied += 1
+        drawn = draw(self._request) if tied > 1 else 0
+        options.insert(0, options.pop(drawn % tied))
+        shown = tuple([_shown(each) for each in options[:SHOWN]])
+        return Choice(options[0].node, shown, len(options) - len(shown), drawn, POLICY)
+
+    def _taken(self, node: Node, models: int) -> float:
+        """Return what the request takes from those that run on a node, in stretch."""
+        total = 0.0
+        state, own = self._state, self._model
+        new = own not in node.slots or not node.slots[own].in_flight
+        for model, slots in node.slots.items():
+            n = slots.in_flight
+            if not n or (model != own and not new):
+                continue
+            asked = demand(state, model)
+            left_s = mean_s(asked, node, model, n, models - new) / 2
+            if model == own:
+                lost_s = self._prompt * token_s(node, model) + left_s * BATCH_COST
+            else:
+                lost_s = left_s / (models - new)
+            total += n * lost_s / alone_s(state, model)
+        return total
+
+    def _missed(self, node: Node, model: str) -> float:
+        """Return what it costs to bring a model back, in stretch, as far as it will be wanted."""
+        state = self._state
+        rate = demand(state, model).rate(state.recorded_at)
+        again_s = load_s(node, model)
+        if model not in self._elsewhere:
+            hosts = [True for other in state.nodes.values() if model in other.resident]
+            self._elsewhere[model] = len(hosts) - 1
+        wanted = rate * HORIZON_S / (1.0 + rate * HORIZON_S)
+        late = again_s / alone_s(state, model) * (1.0 + rate * again_s)
+        return wanted * late / (1 + 2 * self._elsewhere[model])
+
+
+def _place(state: State, request: Request) -> tuple[int, int]:
+    """Return how many wait for the model before a request, and from it on."""
+    waiting = state.lines[request.model].waiting
+    ahead = 0
+    for request_id in waiting:
+        if request_id == request.request_id:
+            break
+        ahead += 1
+    return ahead, max(1, len(waiting) - ahead)
+
+
+def _order(option: Option) -> tuple[float, int, str]:
+    return option.cost, option.slots.in_flight, option.node.node_id
+
+
+def _shown(option: Option) -> Candidate:
+    score = 100.0 / (1.0 + option.cost)
+    slots = option.slots
+    return Candidate(
+        option.node.node_id, option.resident, slots.in_flight, slots.limit, option.wait_s, score
+    )

@@ -1,0 +1,116 @@
+"""One run in virtual time: a fleet, a workload and a policy, and the figures that came of it."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from actors.core.placement import Policy
+from actors.core.policies import place
+from actors.core.state import US
+from benchmarks.placement.workload import best_s
+from events import ConfigurationLoaded, NodeConfigured, NodeId, NodeProbed
+from herd.simulator.hardware import NodeSpec
+from herd.simulator.physics import Machine
+from herd.virtual.script import Arrival, Happening, Line
+from herd.virtual.world import World
+
+START_US = 1_760_000_000_000_000
+BEGIN_US = START_US + US
+DEADLINE_S, DEADLINE_SLOWDOWN = 10.0, 5.0
+"""A usual deadline: the larger of ten seconds and five times the least that it can take."""
+
+
+class Figures(msgspec.Struct):
+    """What came of one run."""
+
+    slowdown: float
+    slowdown_p95: float
+    goodput: float
+    wait_p50_s: float
+    ttft_p50_s: float
+    ttft_p95_s: float
+    ttft_p99_s: float
+    cold: float
+    failed: float
+    worst_model: float
+    """The mean slowdown of the model that fares worst, over that of all."""
+    longest_wait_s: float
+
+
+def fleet(specs: Sequence[NodeSpec], policy: str, slots: int | None = None) -> Iterator[Line]:
+    """Yield the facts by which control learns of a fleet."""
+    urls = {spec.name: f"http://{spec.name}:11434" for spec in specs}
+    settings = ConfigurationLoaded(
+        settings={
+            "policy": policy,
+            "nodes": " ".join(urls.values()),
+            "queue_timeout_s": 100_000.0,
+            "max_queue": 100_000,
+            "max_queue_total": 100_000,
+        }
+    )
+    yield Happening(at_us=START_US, fact=settings)
+    for spec in specs:
+        name = NodeId(spec.name)
+        told = NodeConfigured(
+            node_id=name, url=urls[spec.name], slots=spec.facts.slots if slots is None else slots
+        )
+        found = NodeProbed(
+            node_id=name,
+            reachable=True,
+            facts=spec.facts,
+            resident=(),
+            models=tuple(model.facts for model in spec.models),
+        )
+        yield Happening(at_us=START_US, fact=told)
+        yield Happening(at_us=START_US, fact=found)
+
+
+def play(
+    specs: Sequence[NodeSpec],
+    asked: Sequence[Arrival],
+    policy: str,
+    *,
+    slots: int | None = None,
+    by: Policy = place,
+) -> Figures:
+    """Play a workload to a fleet, cold at the start; `slots`: told to herd in place of the own."""
+    machines = {NodeId(spec.name): Machine(spec) for spec in specs}
+    world = World(machines, start_us=START_US, policy=by)
+    world.run([*fleet(specs, policy, slots), *asked], settle_s=1e6)
+    return figures(specs, asked, world)
+
+
+def figures(specs: Sequence[NodeSpec], asked: Sequence[Arrival], world: World) -> Figures:
+    """Return what came of it; a request that failed counts as never done."""
+    least_s = {each.request.request_id: best_s(specs, each) for each in asked}
+    done = {each.request_id: each for each in world.outcomes if each.how == "completed"}
+    slow = {name: done[name].total_s / least_s[name] for name in done}
+    met = sum(
+        each.total_s <= max(DEADLINE_S, DEADLINE_SLOWDOWN * least_s[name])
+        for name, each in done.items()
+    )
+    ordered = sorted(slow.values())
+    first = sorted(each.ttft_s for each in done.values())
+    mean = sum(ordered) / len(ordered)
+    models = {each.model for each in done.values()}
+    by_model = [
+        [slow[name] for name, each in done.items() if each.model == model] for model in models
+    ]
+    return Figures(
+        slowdown=mean,
+        slowdown_p95=_at(ordered, 0.95),
+        goodput=met / len(asked),
+        wait_p50_s=_at(sorted(each.wait_s for each in done.values()), 0.5),
+        ttft_p50_s=_at(first, 0.5),
+        ttft_p95_s=_at(first, 0.95),
+        ttft_p99_s=_at(first, 0.99),
+        cold=sum(each.cold for each in done.values()),
+        failed=len(asked) - len(done),
+        worst_model=max(sum(each) / len(each) for each in by_model) / mean,
+        longest_wait_s=max(each.wait_s for each in done.values()),
+    )
+
+
+def _at(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

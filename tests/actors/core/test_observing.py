@@ -1,0 +1,125 @@
+"""What every request teaches, brought to what it would have been alone."""
+
+import msgspec
+import pytest
+
+from actors.core import observing
+from actors.core.slots import Slots, Turn
+from actors.core.state import Node, Request, State
+from events import Lease, NodeId, RequestCompleted, RequestId, RequestQueued, RequestReceived
+from tests.actors.core.fleets import LARGE, NOW_US, SMALL, a_node, a_state, first, working_on
+
+DONE = RequestCompleted(
+    request_id=RequestId("r0"),
+    model=SMALL,
+    node_id=NodeId("ada"),
+    lease=Lease("1.1"),
+    ttft_s=2.0,
+    service_s=6.95,
+    prompt_tokens=1000,
+    completion_tokens=100,
+    usage_source="reported",
+)
+
+
+def taught(
+    event: RequestCompleted = DONE, *, cold: bool = False, n: int = 1, models: int = 1
+) -> tuple[State, Node]:
+    """Return a state and its node, of which nothing was known before this answer."""
+    node = a_node("ada", SMALL, slots=8)
+    node.speeds = {}
+    working_on(node, SMALL, n)
+    for number in range(models - 1):
+        node.slots[f"other-{number}"] = Slots(in_flight=1)
+    state = a_state(node)
+    state.demands.clear()
+    request = first(state)
+    request.cold, request.turn, request.models = cold, Turn(n, 0), models
+    observing.completed(state, node, request, event, NOW_US)
+    return state, node
+
+
+def test_a_stream_has_two_parts() -> None:
+    state, node = taught()
+    speed = node.speeds[SMALL]
+    assert speed.token.value == pytest.approx(0.002)
+    assert speed.step.value == pytest.approx(0.05)
+    assert node.pace.step.value == pytest.approx(0.05 / 2e9)
+    assert speed.load.count == 0
+    asked = state.demands[SMALL]
+    assert (asked.prompt_tokens.value, asked.answer_tokens.value) == (1000.0, 100.0)
+    assert asked.body_bytes.value == 800.0
+    assert asked.alone_s == pytest.approx(1000 * 0.002 + 100 * 0.05)
+
+
+def test_beside_others_it_is_slower_than_alone() -> None:
+    _, alone = taught()
+    _, beside = taught(n=4)
+    assert beside.speeds[SMALL].step.value == pytest.approx(
+        alone.speeds[SMALL].step.value / (1 + 0.08 * 3)
+    )
+    _, shared = taught(models=2)
+    assert shared.speeds[SMALL].step.value == pytest.approx(0.025)
+    assert shared.speeds[SMALL].token.value == pytest.approx(0.001)
+
+
+def test_a_cold_start_teaches_the_load() -> None:
+    _, told = taught(msgspec.structs.replace(DONE, load_s=1.5), cold=True)
+    assert told.speeds[SMALL].load.value == 1.5
+    assert told.speeds[SMALL].token.count == 0
+    assert told.speeds[SMALL].step.count == 1
+    _, untold = taught(msgspec.structs.replace(DONE, ttft_s=30.0, service_s=34.95), cold=True)
+    assert 20.0 < untold.speeds[SMALL].load.value < 30.0
+    _, quick = taught(msgspec.structs.replace(DONE, ttft_s=0.001), cold=True)
+    assert quick.speeds[SMALL].load.count == 0
+
+
+def test_an_answer_in_one_piece_is_split_as_was_to_be_expected() -> None:
+    whole = msgspec.structs.replace(DONE, ttft_s=6.95)
+    _, node = taught(whole)
+    speed = node.speeds[SMALL]
+    assert 1000 * speed.token.value + 99 * speed.step.value == pytest.approx(6.95)
+    _, cold = taught(whole, cold=True)
+    assert cold.speeds[SMALL].step.count == 0, "how long the load took is a guess"
+
+
+def test_what_tells_nothing() -> None:
+    state, node = taught(msgspec.structs.replace(DONE, usage_source="none"))
+    assert node.speeds[SMALL].step.count == 0
+    assert state.demands == {}
+    assert node.speeds[SMALL].used_us == NOW_US
+    _, short = taught(msgspec.structs.replace(DONE, prompt_tokens=3, completion_tokens=1))
+    assert short.speeds[SMALL].token.count == short.speeds[SMALL].step.count == 0
+
+
+def test_a_request_meets_a_node() -> None:
+    node = working_on(working_on(a_node("ada"), SMALL, 1), LARGE, 2)
+    request: Request = first(a_state(node))
+    observing.sent(node, request, NOW_US, cold=False)
+    assert (request.models, node.speeds[SMALL].used_us) == (2, NOW_US)
+    assert node.speeds[SMALL].load_began_us == 0
+    observing.sent(node, request, NOW_US + 1, cold=True)
+    assert node.speeds[SMALL].load_began_us == NOW_US + 1
+
+
+def test_only_models_of_the_fleet_are_counted() -> None:
+    state = a_state(a_node("ada"))
+    state.demands.clear()
+    for model in (SMALL, "made-up:1b"):
+        event = RequestReceived(request_id=RequestId("r9"), model=model)
+        observing.arrived(state, event, NOW_US)
+    queued = RequestQueued(request_id=RequestId("r9"), model=LARGE, position=1, reason="slots")
+    observing.arrived(state, queued, NOW_US)
+    assert list(state.demands) == [SMALL]
+    assert state.demands[SMALL].per_s > 0
+
+
+def test_of_a_forgotten_model_only_the_speed_is_learned() -> None:
+    node = working_on(a_node("ada", SMALL), SMALL, 1)
+    state = a_state(node)
+    state.demands.clear()
+    state.catalogue.clear()
+    node.slots.clear()
+    observing.completed(state, node, first(state), DONE, NOW_US)
+    assert state.demands == {}
+    assert node.speeds[SMALL].step.count == 2

@@ -1,0 +1,215 @@
+"""The policy `soonest/1`: each of its terms decides where it is the one that differs."""
+
+import msgspec
+
+from actors.core.binding import bind
+from actors.core.policies import POLICIES
+from actors.core.soonest import PATIENCE_S, promised, soonest
+from actors.core.state import Front, State
+from events import NodeFacts, RequestDispatched, SettingsChanged
+from tests.actors.cast import book, completed, node, received
+from tests.actors.core.fleets import (
+    LARGE,
+    NOW_US,
+    SIZES,
+    SMALL,
+    a_node,
+    a_state,
+    first,
+    join,
+    working_on,
+)
+
+
+def goes(state: State, number: int = 0) -> str:
+    """Return where a request goes; nothing if it waits."""
+    choice = soonest(state, first(state, number))
+    return "" if choice is None else choice.node.node_id
+
+
+def test_it_is_in_the_book() -> None:
+    assert POLICIES["soonest"] is soonest
+
+
+def test_the_faster_node_is_taken_though_it_has_more_to_do() -> None:
+    slow = a_node("slow", SMALL, step_s=0.05)
+    fast = working_on(a_node("fast", SMALL, step_s=0.01), SMALL, 1)
+    assert goes(a_state(slow, fast)) == "fast"
+
+
+def test_a_load_counts_as_long_as_it_takes() -> None:
+    hot = working_on(a_node("hot", SMALL, step_s=0.03), SMALL, 1)
+    assert goes(a_state(hot, a_node("cold", load_s=60.0, step_s=0.01))) == "hot"
+    assert goes(a_state(hot, a_node("cold", load_s=0.2, step_s=0.01))) == "cold"
+
+
+def test_it_waits_for_a_slot_that_is_soon_free_rather_than_for_a_load() -> None:
+    hot = working_on(a_node("hot", SMALL, slots=4), SMALL, 4)
+    state = a_state(hot, a_node("cold", load_s=30.0))
+    assert goes(state) == ""
+
+
+def test_of_two_full_nodes_the_faster_is_waited_for() -> None:
+    fast = working_on(a_node("fast", SMALL, slots=1, step_s=0.005), SMALL, 1)
+    slow = working_on(a_node("slow", SMALL, slots=1, step_s=0.5), SMALL, 1)
+    for nodes in ((fast, slow), (slow, fast)):
+        assert goes(a_state(*nodes, a_node("cold", load_s=8.0))) == ""
+
+
+def test_one_who_is_in_no_line_is_weighed_as_the_last() -> None:
+    state = a_state(a_node("ada", SMALL))
+    alone = first(state)
+    state.lines[SMALL].waiting.clear()
+    choice = soonest(state, alone)
+    assert choice is not None
+    assert choice.node.node_id == "ada"
+
+
+def test_those_far_behind_are_for_the_load() -> None:
+    hot = working_on(a_node("hot", SMALL, slots=1), SMALL, 1)
+    state = a_state(hot, a_node("cold", load_s=10.0), waiting=60)
+    state.fronts[first(state).src] = Front(connected=True)
+    (dispatch,) = bind(state, SMALL, NOW_US, soonest)
+    assert isinstance(dispatch, RequestDispatched)
+    assert not goes(state, int(dispatch.request_id[1:]) - 1)
+    assert goes(state, int(dispatch.request_id[1:]))
+    assert goes(state, 0) == ""
+    assert goes(state, 59) == "cold"
+    answers = [bool(goes(state, number)) for number in range(60)]
+    assert answers == sorted(answers), "the longer the line before it, the more it is for going"
+
+
+def test_a_node_that_loads_it_now_is_warm_soon() -> None:
+    coming = working_on(a_node("coming", load_s=10.0, slots=4), SMALL, 1)
+    coming.speeds[SMALL].load_began_us = NOW_US - 9_000_000
+    state = a_state(coming, a_node("cold", load_s=10.0))
+    choice = soonest(state, first(state))
+    assert choice is not None
+    assert choice.candidates[0].node_id == "coming"
+    assert not choice.cold
+    assert 0.9 < choice.candidates[0].wait_s < 1.1
+
+
+def test_it_pushes_out_what_nobody_asks_for() -> None:
+    wanted, unwanted = a_node("wanted", LARGE, most=1), a_node("unwanted", LARGE, most=1)
+    state = a_state(wanted, unwanted)
+    state.demands[LARGE].per_s = 0.0
+    assert {goes(state)} <= {"wanted", "unwanted"}
+    other = a_node("empty", most=1, step_s=0.011)
+    state.demands[LARGE].per_s = 1.0
+    state.nodes[other.node_id] = other
+    assert goes(state) == "empty", "though it is a little slower"
+
+
+def test_no_load_where_nothing_can_make_room() -> None:
+    full = working_on(a_node("full", LARGE, most=1), LARGE, 1)
+    state = a_state(full)
+    assert goes(state) == ""
+    small_card = a_node("card", vram_bytes=1_000_000_000)
+    assert goes(a_state(small_card)) == ""
+
+
+def test_a_model_that_is_about_to_be_pushed_out_is_not_counted_on() -> None:
+    node = working_on(a_node("ada", SMALL, most=1), LARGE, 1)
+    node.facts = NodeFacts(max_loaded_models=1)
+    assert goes(a_state(node)) == ""
+    roomy = working_on(a_node("bob", SMALL, most=2), LARGE, 1)
+    assert goes(a_state(roomy)) == "bob"
+
+
+def test_a_load_waits_for_the_load_before_it() -> None:
+    coming = working_on(a_node("coming", load_s=10.0), LARGE, 1)
+    coming.speeds[LARGE].load_began_us = NOW_US - 2_000_000
+    state = a_state(coming)
+    choice = soonest(state, first(state))
+    assert choice is not None
+    assert choice.cold
+    assert 17.9 < choice.candidates[0].wait_s < 18.1
+
+
+def test_what_it_takes_from_others_counts() -> None:
+    """Both are as fast; on one it would make another model take turns."""
+    busy = working_on(a_node("busy", SMALL, LARGE, slots=8), LARGE, 8)
+    idle = a_node("idle", SMALL, LARGE, slots=8)
+    assert goes(a_state(busy, idle)) == "idle"
+    sharing = working_on(working_on(a_node("sharing", SMALL, LARGE, slots=8), LARGE, 2), SMALL, 1)
+    alone = working_on(a_node("alone", SMALL, LARGE, slots=8), SMALL, 1)
+    assert goes(a_state(sharing, alone)) == "alone"
+
+
+def test_equal_nodes_are_drawn() -> None:
+    names = ("ada", "bob", "cyd")
+    state = a_state(*(a_node(name, SMALL) for name in names), waiting=40)
+    choices = [soonest(state, first(state, number)) for number in range(40)]
+    assert {each.node.node_id for each in choices if each is not None} == set(names)
+    assert all(each.draw for each in choices if each is not None)
+    more = a_state(*(a_node(f"n{number:02}", SMALL) for number in range(12)))
+    choice = soonest(more, first(more))
+    assert choice is not None
+    assert (len(choice.candidates), choice.more, choice.policy) == (8, 4, "soonest/1")
+
+
+def test_one_that_waits_too_long_for_memory_is_promised_some() -> None:
+    node = working_on(a_node("ada", SMALL, most=1, slots=4), SMALL, 2)
+    state = a_state(node)
+    old = join(state, LARGE, 7, waited_s=PATIENCE_S + 1)
+    assert promised(state) == {"ada": [SMALL]}
+    assert goes(state) == "", "no more work for that one"
+    old.received_us = NOW_US
+    assert promised(state) == {}
+    assert goes(state) == "ada"
+
+
+def test_a_promise_is_of_the_node_with_the_least_to_end() -> None:
+    more = working_on(a_node("ada", SMALL, most=1, slots=4), SMALL, 2)
+    less = working_on(a_node("bob", SMALL, most=1, slots=4), SMALL, 1)
+    drained = a_node("cyd", SMALL, most=1)
+    drained.drained_by = "somebody"
+    too_small = a_node("dan", vram_bytes=1_000_000_000)
+    state = a_state(more, less, drained, too_small)
+    join(state, SMALL, 6, waited_s=PATIENCE_S + 1)
+    join(state, LARGE, 7, waited_s=PATIENCE_S + 1)
+    join(state, "new:7b", 8, waited_s=PATIENCE_S + 1)
+    assert promised(state) == {"bob": [SMALL]}, "nobody knows new:7b"
+    state.nodes = dict(reversed(state.nodes.items()))
+    assert promised(state) == {"bob": [SMALL]}
+    for each in (more, less):
+        each.models["new:7b"] = each.models[SMALL]
+    state.catalogue["new:7b"] = 1
+    assert promised(state) == {"bob": [SMALL], "ada": [SMALL]}
+    working_on(more, LARGE, 1)
+    assert promised(state) == {"bob": [SMALL]}, "the large one is on its way"
+
+
+def test_two_at_once_do_not_load_the_same_model_twice() -> None:
+    made = book(
+        *node("ada", resident=(), slots=4),
+        *node("bob", resident=(), slots=4),
+        SettingsChanged(key="policy", old="", new="soonest"),
+        received("r1"),
+        received("r2"),
+    )
+    made.check()
+    sent = [each.event for each in made.log if isinstance(each.event, RequestDispatched)]
+    assert [event.cold for event in sent] == [True, False]
+    assert sent[0].node_id == sent[1].node_id
+
+
+def test_one_behind_goes_while_the_first_waits() -> None:
+    """The line is long enough for a load; the first of those that it pays for is sent there."""
+    made = book(
+        *node("hot", slots=1),
+        *node("cold", resident=(), slots=1),
+        SettingsChanged(key="policy", old="", new="soonest"),
+    )
+    taught = completed("r0", "hot", "1.1", service_s=0.4, prompt_tokens=9, completion_tokens=40)
+    made.given(received("r0"), msgspec.structs.replace(taught, usage_source="reported"))
+    made.given(*(received(f"r{number}") for number in range(1, 60)))
+    made.check()
+    sent = [each.event for each in made.log if isinstance(each.event, RequestDispatched)]
+    assert [str(event.node_id) for event in sent] == ["hot", "hot", "cold"]
+    assert int(sent[2].request_id[1:]) > 5
+
+
+def test_sizes_are_what_the_tests_think() -> None:
+    assert SIZES[SMALL] < SIZES[LARGE]
