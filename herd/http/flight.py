@@ -86,6 +86,7 @@ class Flight:
         "_told_start",
         "_told_tokens",
         "_tower",
+        "_waits_since_s",
         "asked",
         "attempt",
         "deadline_s",
@@ -113,6 +114,7 @@ class Flight:
         self._exchange = exchange
         self._family: Family = family
         self._received_s = tower.now_s()
+        self._waits_since_s = self._received_s
         self._dispatched_s = 0.0
         self._first_s = 0.0
         self._node_said = ""
@@ -133,9 +135,13 @@ class Flight:
         """Under way now; None while it waits for a node."""
         exchange.on_gone = self.gone
 
-    def waited_s(self, now_s: float) -> float:
-        """Return its age."""
+    def age_s(self, now_s: float) -> float:
+        """Return the time since it came."""
         return now_s - self._received_s
+
+    def waited_s(self, now_s: float) -> float:
+        """Return how long it has waited for a node: since it came, or since the last one failed."""
+        return now_s - self._waits_since_s
 
     def carried(self) -> CarriedRequest | None:
         """Return what control must know if it has forgotten; None while it waits."""
@@ -268,6 +274,7 @@ class Flight:
         if grant is None:
             return
         self._node_said = f"{grant.node_id}: {said}"
+        self._waits_since_s = self._tower.now_s()
         told = self._tower.report(
             AttemptFailed(
                 request_id=self.request_id,

@@ -288,7 +288,7 @@ class Inference:
         if self._control.connected:
             if waited_s >= self._waits.queue_timeout_s + FORGOTTEN_AFTER_S:
                 flight.give_up("queue", 503, "queue_timeout")
-        elif flight.deadline_s and waited_s >= flight.deadline_s:
+        elif flight.deadline_s and flight.age_s(now_s) >= flight.deadline_s:
             flight.give_up("queue", 503, "deadline")
         elif waited_s >= self._waits.hold_timeout_s:
             flight.give_up("hold", 503, "control_away")
