@@ -1,9 +1,11 @@
-"""`python -m benchmarks [NAME ...] [--quick]`: all benchmarks, or some of them."""
+"""`python -m benchmarks [NAME ...] [--quick]`: all but the long ones, or some."""
 
 import subprocess
 import sys
 
-NAMES = ("core", "disconnect", "log", "memory", "kills", "http")
+NAMES = ("core", "disconnect", "log", "memory", "kills", "http", "placement", "whatif")
+LONG = ("soak", "whatif_real")
+"""Only where they are named: they take a quarter of an hour and more."""
 
 
 def main() -> int:
@@ -11,10 +13,11 @@ def main() -> int:
     told = sys.argv[1:]
     options = [word for word in told if word.startswith("-")]
     names = [word for word in told if not word.startswith("-")] or list(NAMES)
-    unknown = [name for name in names if name not in NAMES]
+    unknown = [name for name in names if name not in (*NAMES, *LONG)]
     if unknown or "--help" in options or "-h" in options:
         print(
-            f"{__doc__}\nNames: {', '.join(NAMES)}. Options go to each; --quick is one short try."
+            f"{__doc__}\nNames: {', '.join((*NAMES, *LONG))}. "
+            "Options go to each; --quick is one short try."
         )
         return 2 if unknown else 0
     worst = 0

@@ -23,6 +23,7 @@ COMMANDS = {
     "sql": "Ask the event log in SQL.",
     "export": "Write the log as a SQLite, Parquet or CSV file.",
     "explain": "Tell why a request went to that node, and not to another.",
+    "whatif": "Play the recorded requests again, under another policy or on another fleet.",
     "replay": "Rebuild the state from the log, verify every decision.",
     "incident": "Save a part of the log as one file that anybody can replay.",
     "where": "Show every path and address that herd uses here.",

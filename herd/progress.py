@@ -14,8 +14,8 @@ _EVERY = 5_000
 Item = TypeVar("Item")
 
 
-def watched(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    """Pass the items on; show how many of them have come, on stderr."""
+def watched(items: Iterable[Item], total: int, what: str, *, every: int = _EVERY) -> Iterator[Item]:
+    """Pass the items on; show how many of them have come, on stderr, after every so many."""
     if not sys.stderr.isatty():
         yield from items
         return
@@ -32,7 +32,7 @@ def watched(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
     running = False
     try:
         for number, item in enumerate(items):
-            if not number % _EVERY and perf_counter() - began >= PATIENCE_S:
+            if not number % every and perf_counter() - began >= PATIENCE_S:
                 if not running:
                     progress.start()
                     running = True

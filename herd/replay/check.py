@@ -2,9 +2,10 @@
 
 Each fact of the log is run through the same run queue as it was live; the whole list of decisions
 that follows must be the recorded one: a missing or an extra decision is a divergence too. At each
-head of a segment the stored state must equal the folded one, if it is of this version's `SCHEMA`. After a divergence the state cannot
-be trusted, so the check goes on at the next head. So it does after a gap in the log, and after a
-fact whose decisions a kill cut off: a start begins with a head, so that is where it shows.
+head of a segment the stored state must equal the folded one, if it is of this version's `SCHEMA`.
+After a divergence the state cannot be trusted, so the check goes on at the next head. So it does
+after a gap in the log, and after a fact whose decisions a kill cut off: a start begins with a head,
+so that is where it shows.
 
 What follows from a kind of event that this version does not know is folded, not compared.
 """

@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable
 from itertools import count
+from math import ceil
 
 from actors.core.state import US
 
@@ -23,8 +24,9 @@ class Agenda:
         return (self.now_us - self.start_us) / US
 
     def instant(self, at_s: float) -> int:
-        """Return the first whole microsecond at or after so many seconds from the start."""
-        return self.start_us - int(-at_s * US // 1)
+        """Return the first instant at which `seconds` is at least so many."""
+        after_us = ceil(at_s * US)
+        return self.start_us + after_us + (after_us / US < at_s)  # the product may be rounded down
 
     def at(self, at_us: int, act: Callable[[], None]) -> None:
         """Do something at an instant; one that is past is now."""

@@ -36,6 +36,7 @@ class VirtualNode:
         self._looks_us = 0
         self._changed = False
         self._expecting = False
+        self._out([])  # what is in its memory may expire
 
     def submit(self, job: Job) -> None:
         """Give it a job."""

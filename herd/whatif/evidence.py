@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from actors.core.slots import START
 from actors.core.state import US, State, dump, load
 from events import (
     AttemptFailed,
@@ -18,6 +19,7 @@ from events import (
     NodeProbed,
     NodeSilent,
     Recorded,
+    RecordingResumed,
     RequestCancelled,
     RequestCompleted,
     RequestDispatched,
@@ -28,10 +30,12 @@ from events import (
     RequestReceived,
     RequestRejected,
     SettingsChanged,
+    SlotsChanged,
     StreamStarted,
 )
 from herd.control.restore import apply
 from herd.virtual.script import Happening, Outcome
+from herd.whatif.seen import Seen
 
 CLIENT_ERROR = 400
 FLEET = (
@@ -84,8 +88,11 @@ class Asked(msgspec.Struct, gc=False):
     """completed, failed, cancelled, rejected or interrupted; empty if the log ends before it."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    """Of one that was cancelled: those it had until then."""
     known: bool = False
     """Its tokens are."""
+    turned_down: bool = False
+    """A node answered that it cannot be done."""
     run: Run | None = None
     """The last."""
 
@@ -105,8 +112,14 @@ class Evidence(msgspec.Struct):
     """The memory that a model was seen to take on a node, in bytes."""
     together: dict[NodeId, int] = {}
     """The most that was seen in a node's video memory at once, in bytes."""
+    nodes: dict[NodeId, Seen] = {}
+    """Every node of which the log knows."""
+    proven: dict[tuple[NodeId, str], int] = {}
+    """The most slots that proved good to herd, by node and model, where nobody told them."""
     attempts_failed: int = 0
     interrupted: int = 0
+    not_recorded: int = 0
+    """Events that were lost while the log could not be written."""
 
     def outcomes(self) -> list[Outcome]:
         """Return what became of the requests whose end the log has, as it was."""
@@ -121,6 +134,8 @@ def gather(
     """Read a log that begins after the state `start`."""
     found = Evidence(start=load(dump(start)), end=start, start_us=start.recorded_at)
     gatherer = _Gatherer(found)
+    for node in start.nodes.values():
+        gatherer.look(node.node_id, start.recorded_at)
     for record in records:
         apply(found.end, record)
         found.end_us = record.recorded_at
@@ -137,6 +152,7 @@ class _Gatherer:
         self._found = found
         self._asked: dict[RequestId, Asked] = {}
         self._runs: dict[Lease, Run] = {}
+        self._limits: dict[tuple[NodeId, str], int] = {}
 
     def take(self, record: Recorded) -> None:
         """Take one record."""
@@ -159,8 +175,28 @@ class _Gatherer:
             case _ if isinstance(event, FLEET):
                 self._found.happenings.append(Happening(at_us=at_us, fact=event))
                 self._memory(event)
+                if (node_id := getattr(event, "node_id", None)) is not None:
+                    self.look(node_id, at_us)
+            case _:
+                self._other(event)
+
+    def _other(self, event: Event) -> None:
+        match event:
+            case RecordingResumed(lost_events=lost):
+                self._found.not_recorded += lost
+            case SlotsChanged(node_id=node_id, model=model, slots=slots, reason=reason):
+                before = self._limits.get((node_id, model), START)
+                self._limits[node_id, model] = slots
+                if reason == "trial" and slots > before:
+                    good = max(before, self._found.proven.get((node_id, model), 0))
+                    self._found.proven[node_id, model] = good
             case _:
                 pass
+
+    def look(self, node_id: NodeId, at_us: int) -> None:
+        """Take note of how a node stands."""
+        if (node := self._found.end.nodes.get(node_id)) is not None:
+            self._found.nodes.setdefault(node_id, Seen(node_id)).look(node, at_us)
 
     def _dispatched(self, event: RequestDispatched, at_us: int) -> None:
         asked = self._asked.get(event.request_id)
@@ -195,6 +231,10 @@ class _Gatherer:
             asked.prompt_tokens = event.prompt_tokens
             asked.completion_tokens = event.completion_tokens
             asked.known = True
+        elif isinstance(event, RequestCompleted):
+            asked.turned_down = event.status >= CLIENT_ERROR
+        elif isinstance(event, RequestCancelled):
+            asked.completion_tokens = event.completion_tokens
 
     def _whole(self, run: Run, event: RequestCompleted) -> None:
         run.ended_us = run.begun_us + round(event.service_s * US)

@@ -40,13 +40,26 @@ class Speed(msgspec.Struct, frozen=True, gc=False):
         reading_s = self.weights_s + self.cached_token_s * cached_tokens
         return max(reading_s, self.fixed_s + self.token_s * tokens)
 
-    def scaled(self, factor: float) -> "Speed":
-        """Return one that takes so many times as long."""
+    def prompt_s(self, tokens: int) -> float:
+        """Return how long a prompt alone takes, up to the first token of the answer."""
+        steps = max(1, ceil(tokens / STEP_TOKENS))
+        return steps * self.step_s(tokens / steps, tokens / 2)
+
+    def corrected(self, factor: float) -> "Speed":
+        """Return one that takes so many times as long to read, observed like this one."""
+        return msgspec.structs.replace(
+            self,
+            weights_s=self.weights_s * factor,
+            cached_token_s=self.cached_token_s * factor,
+        )
+
+    def slower(self, reading: float, computing: float) -> "Speed":
+        """Return one that takes so many times as long, and that nobody observed."""
         return Speed(
-            self.weights_s * factor,
-            self.token_s * factor,
-            self.fixed_s * factor,
-            self.cached_token_s * factor,
+            self.weights_s * reading,
+            self.token_s * computing,
+            self.fixed_s * computing,
+            self.cached_token_s * reading,
         )
 
 

@@ -1,12 +1,15 @@
 """Observations of speed: how long a stretch of work took on a node, and beside what.
 
-A run has two stretches: from its dispatch to the first byte its prompt is taken in, from then on
-its answer is made. For each the runs beside it are counted, weighted by the time that they shared.
+A run has two stretches: its prompt is taken in until the first byte comes, from then on its answer
+is made. For each the runs beside it are counted, weighted by the time that they shared.
+
+Before that it may wait in the node: for a load, as the node says, or for a slot. A node takes the
+requests of a model in order: one begins when fewer of those before it are left than it has slots.
 """
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -52,14 +55,16 @@ class _Pair(msgspec.Struct, gc=False):
     prompt: _Window | None
     answer: _Window | None
     clean: bool
-    """Its prompt stretch holds nothing but the work on prompts."""
+    """When the work on its prompt began is known."""
 
 
-def stretches(runs: Iterable[Run], slots: int) -> dict[str, list[Stretch]]:
-    """Return the observations of one node, per model."""
+def stretches(runs: Iterable[Run], slots: Mapping[str, int]) -> dict[str, list[Stretch]]:
+    """Return the observations of one node, per model; it has so many slots for each."""
     ordered = sorted((run for run in runs if run.ended_us), key=lambda run: run.begun_us)
-    pairs = [_pair(run) for run in ordered]
-    _meet(pairs, slots)
+    pairs = [
+        _pair(run, from_us) for run, from_us in zip(ordered, _begun(ordered, slots), strict=True)
+    ]
+    _meet(pairs)
     _share(pairs)
     found: dict[str, list[Stretch]] = defaultdict(list)
     for pair in pairs:
@@ -80,18 +85,30 @@ def by_node(runs: Iterable[Run]) -> dict[NodeId, list[Run]]:
     return found
 
 
-def _pair(run: Run) -> _Pair:
-    clean = not run.cold and run.load_s < NO_LOAD_S
-    if not run.first_us or run.first_us >= run.ended_us:
-        whole = _window(run.begun_us, run.ended_us)
-        whole.stretch.own_prompt = True
-        whole.stretch.prompt_tokens = run.prompt_tokens
-        whole.stretch.steps = max(0, run.completion_tokens - 1)
-        whole.stretch.cached_tokens = run.prompt_tokens + run.completion_tokens / 2
-        return _Pair(run, whole, None, clean)
-    prompt = _window(run.begun_us, run.first_us)
+def _begun(ordered: Sequence[Run], slots: Mapping[str, int]) -> Iterator[int]:
+    """Yield for each run when the node began to work on it."""
+    active: dict[str, list[int]] = defaultdict(list)
+    for run in ordered:
+        left = sorted(end for end in active[run.model] if end > run.begun_us)
+        have = slots.get(run.model, 1)
+        from_us = left[len(left) - have] if len(left) >= have else run.begun_us
+        if run.load_s >= NO_LOAD_S:
+            from_us = max(from_us, run.begun_us + round(run.load_s * US))
+        yield from_us
+        active[run.model] = [*left, run.ended_us]
+
+
+def _pair(run: Run, from_us: int) -> _Pair:
+    streamed = 0 < run.first_us < run.ended_us
+    until_us = run.first_us if streamed else run.ended_us
+    clean = from_us < until_us and not (run.cold and run.load_s < NO_LOAD_S)
+    prompt = _window(from_us if clean else run.begun_us, until_us)
     prompt.stretch.own_prompt = True
     prompt.stretch.prompt_tokens = run.prompt_tokens
+    if not streamed:
+        prompt.stretch.steps = max(0, run.completion_tokens - 1)
+        prompt.stretch.cached_tokens = run.prompt_tokens + run.completion_tokens / 2
+        return _Pair(run, prompt, None, clean)
     prompt.stretch.cached_tokens = run.prompt_tokens / 2
     answer = _window(run.first_us, run.ended_us)
     answer.stretch.steps = max(0, run.completion_tokens - 1)
@@ -103,26 +120,18 @@ def _window(begun_us: int, ended_us: int) -> _Window:
     return _Window(begun_us, ended_us, Stretch(max(1, ended_us - begun_us) / US))
 
 
-def _meet(pairs: Sequence[_Pair], slots: int) -> None:
+def _meet(pairs: Sequence[_Pair]) -> None:
     """Let each run know those of its model that it shared the node with."""
     active: dict[str, list[_Pair]] = defaultdict(list)
     for pair in pairs:
         run = pair.run
         beside = [other for other in active[run.model] if other.run.ended_us > run.begun_us]
-        waits = len(beside) >= slots or any(_loading_at(other, run.begun_us) for other in beside)
-        pair.clean = pair.clean and not waits
         for other in beside:
             for mine in (pair.prompt, pair.answer):
                 _overlap(mine, other)
             for theirs in (other.prompt, other.answer):
                 _overlap(theirs, pair)
         active[run.model] = [*beside, pair]
-
-
-def _loading_at(pair: _Pair, at_us: int) -> bool:
-    """Whether a run was waiting for a load at an instant."""
-    run = pair.run
-    return run.cold and run.begun_us <= at_us < (run.first_us or run.ended_us)
 
 
 def _overlap(window: _Window | None, other: _Pair) -> None:
@@ -163,9 +172,9 @@ def _work(pairs: Sequence[_Pair]) -> tuple[list[int], list[tuple[float, int]]]:
     """Return instants, and at each the integral of the number of working models, and the number."""
     changes: list[tuple[int, int, str]] = []
     for pair in pairs:
-        begun_us = pair.run.begun_us
-        if not pair.clean:  # a load is no work
-            begun_us = pair.run.first_us or begun_us
+        begun_us = pair.run.first_us or pair.run.begun_us
+        if pair.clean and pair.prompt is not None:  # else it waited, nobody knows how long
+            begun_us = pair.prompt.begun_us
         changes += [(begun_us, 1, pair.run.model), (pair.run.ended_us, -1, pair.run.model)]
     changes.sort()
     running: dict[str, int] = defaultdict(int)

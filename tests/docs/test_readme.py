@@ -41,6 +41,7 @@ EXPECTED = {
     "herd replay --at": "models on nodes",
     "herd explain": "CANDIDATE",
     "herd incident": " 0 divergences",
+    "herd whatif": "RE-RUN",
 }
 """What an answer has in it, by how the command begins."""
 

@@ -223,11 +223,15 @@ def touch(directory: DataDir, at_s: float) -> None:
         os.utime(span_path(directory.sealed, span), (at_s, at_s))
 
 
+def _small(_connection: duckdb.DuckDBPyConnection) -> int:
+    return 5_000
+
+
 def test_what_is_too_large_goes_until_it_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database counts; its blocks are too large for a log as small as this one."""
-    monkeypatch.setattr(retention, "used_bytes", lambda _: 5_000)
+    monkeypatch.setattr(retention, "used_bytes", _small)
     directory = data_dir(tmp_path)
     write(directory, *(busy_log(10, first) for first in (1, 11, 21, 31, 41)))
     with store(directory) as db:

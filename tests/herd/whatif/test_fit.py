@@ -46,7 +46,8 @@ def test_the_machines_of_a_world_are_found_again_from_its_log() -> None:
     found = gather(State(), log)
     checked = 0
     for spec in SPECS:
-        seen = stretches(by_node(found.runs)[NodeId(spec.name)], spec.facts.slots)
+        slots = {model.facts.name: spec.facts.slots for model in spec.models}
+        seen = stretches(by_node(found.runs)[NodeId(spec.name)], slots)
         for model in spec.models:
             speed = fitted(seen.get(model.facts.name, []))
             if speed is None or speed.observed < 50:
