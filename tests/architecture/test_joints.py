@@ -9,7 +9,7 @@ from tests.architecture.tree import PACKAGES, ROOT, SOURCES, TESTS, expect_none,
 OWNERS = {
     "duckdb": (
         "herd/logd/",
-        "herd/analysis.py",
+        "herd/analysis/",
         "herd/commands/",
         "herd/processes/logd.py",
         "herd/replay/",

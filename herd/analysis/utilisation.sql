@@ -1,0 +1,52 @@
+-- One row a node and window: how many requests ran on average, and how much of it was not idle.
+WITH steps AS (
+    SELECT node_id, recorded_at, 1 AS change
+    FROM events
+    WHERE kind = 'request_dispatched'
+    UNION ALL
+    SELECT node_id, recorded_at, -1 AS change
+    FROM events
+    WHERE coalesce(payload ->> 'lease', '') <> '' AND kind IN (
+        'attempt_failed', 'lease_voided', 'request_completed', 'request_failed',
+        'request_cancelled', 'request_reaped', 'request_interrupted'
+    )
+),
+totals AS (
+    SELECT node_id, recorded_at, sum(change) AS change FROM steps GROUP BY ALL
+),
+levels AS (
+    SELECT
+        node_id,
+        recorded_at AS begins,
+        lead(recorded_at, 1, (SELECT max(recorded_at) FROM events)) OVER along AS ends,
+        sum(change) OVER along AS running
+    FROM totals
+    WINDOW along AS (PARTITION BY node_id ORDER BY recorded_at)
+),
+windows AS (
+    SELECT
+        $began + to_seconds(number * $every_s) AS begins,
+        $began + to_seconds((number + 1) * $every_s) AS ends
+    FROM range((
+        SELECT ceil(epoch(max(recorded_at) - $began) / $every_s)::BIGINT FROM events
+    )) AS numbers(number)
+),
+pieces AS (
+    SELECT
+        windows.begins AS window_begins,
+        node_id,
+        running,
+        epoch(least(levels.ends, windows.ends) - greatest(levels.begins, windows.begins)) AS lasted_s
+    FROM windows
+    JOIN levels ON levels.begins < windows.ends AND levels.ends > windows.begins
+)
+SELECT
+    epoch(windows.begins - $began) / 60 AS minute,
+    nodes.node_id,
+    coalesce(sum(running * lasted_s), 0) / $every_s AS in_flight,
+    coalesce(sum(lasted_s) FILTER (running > 0), 0) / $every_s AS busy
+FROM windows
+CROSS JOIN (SELECT DISTINCT node_id FROM levels) AS nodes
+LEFT JOIN pieces ON window_begins = windows.begins AND pieces.node_id = nodes.node_id
+GROUP BY windows.begins, nodes.node_id
+ORDER BY windows.begins, nodes.node_id
