@@ -17,7 +17,6 @@ from time import perf_counter
 
 import msgspec
 
-from actors.core.policies import POLICIES
 from actors.core.state import State
 from benchmarks.machine import Json, Row, begin, publish, quantile, table
 from events import (
@@ -45,6 +44,8 @@ from herd.whatif.figures import Figures, figure, figures, middle
 START_US = 1_760_000_000_000_000
 SEEN = (*range(1, 25), 1007, 1021, 1027)
 HELD_OUT = range(2001, 2031)
+PLAIN = ("resident-first", "least-connections", "round-robin", "random")
+"""The policies that pairs are drawn from; named here, so that a seed stays its pair."""
 PLAYS = 3
 SHIFT_US = 2000
 REQUESTS = 1500
@@ -128,7 +129,7 @@ def drawn(seed: int) -> Pair:
     there = [name for name in MODELS if any(_has(spec, name) for spec in specs)]
     mix = [Share(random.uniform(1, 5), name) for name in there if random.random() < 0.7]
     mix = mix or [Share(1, there[0])]
-    told, policy = random.random() < 0.5, random.choice(list(POLICIES))
+    told, policy = random.random() < 0.5, random.choice(PLAIN)
     kind, change = _change(random, seed, specs, policy, [share.model for share in mix])
     used = random.uniform(*UTILISATION)
     burstiness = random.choice((1.0, 1.5, 2.0))
@@ -166,7 +167,7 @@ def _change(
     if kind == "slots":
         spec = random.choice(specs)
         return kind, Change(slots={NodeId(spec.name): spec.facts.slots * 2})
-    return kind, Change(settings={"policy": random.choice([p for p in POLICIES if p != policy])})
+    return kind, Change(settings={"policy": random.choice([p for p in PLAIN if p != policy])})
 
 
 def _has(spec: NodeSpec, name: str) -> bool:

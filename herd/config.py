@@ -85,7 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Silence after which a node counts as degraded."""
     offline_after_s: Wait = 30.0
     """Silence after which a node counts as offline."""
-    policy: PolicyName = "soonest"
+    policy: PolicyName = "resident-first"
     """How a node is chosen; the others are there to compare with."""
     fixed: dict[str, str] = {}
     """What decided a field, where that was a variable or a flag: `{"port": "--port"}`."""

@@ -134,10 +134,16 @@ def mean_s(asked: Demand, node: Node, model: str, n: int, models: int) -> float:
 def loading(node: Node) -> list[str]:
     """Return the models that are being brought into memory now."""
     return [
-        model
-        for model, slots in node.slots.items()
-        if slots.in_flight and model not in node.resident
+        model for model, slots in node.slots.items() if slots.in_flight and is_coming(node, model)
     ]
+
+
+def is_coming(node: Node, model: str) -> bool:
+    """Whether a model with work is not yet in memory, as far as one can know."""
+    if model in node.resident:
+        return False
+    speed = node.speeds.get(model, _NEW)
+    return speed.served_us <= speed.load_began_us
 
 
 def left_of_load_s(state: State, node: Node, model: str) -> float:

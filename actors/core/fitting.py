@@ -2,19 +2,38 @@
 
 An Ollama drops the idle model that was unused the longest, and never one with work; it keeps so
 many models at once. What a model takes is what it was seen to take; else it is reckoned from its
-weights. A node that does not tell its memory has room for everything.
+weights. What the graphics card cannot hold lies in part in the system's memory. A node that does
+not tell its memory has room for everything; one that seems too small has room for this one model
+alone, since a reckoning may err and the node knows better.
 """
 
 from actors.core.estimates import loading, most_loaded, resident_bytes
-from actors.core.state import Node
+from actors.core.state import US, Node
 
 BOUNDLESS = 1 << 62
+SHOWN_FOR_US = 10 * US
+"""After that a node has told again what it has in memory."""
+
+
+def in_memory(node: Node, model: str, now_us: int) -> bool:
+    """Whether a node has a model in memory: as it said, or as an answer since then has shown."""
+    if model in node.resident:
+        return True
+    speed = node.speeds.get(model)
+    if speed is None or now_us - speed.served_us > SHOWN_FOR_US:
+        return False
+    return all(other.load_began_us <= speed.served_us for other in node.speeds.values())
+
+
+def can_hold(node: Node, model: str) -> bool:
+    """Whether a node has the memory for a model, were nothing else there."""
+    return resident_bytes(node, model) <= _memory_bytes(node)
 
 
 def victims(node: Node, model: str) -> list[str] | None:
     """Return the idle models that have to go; None if the model cannot be loaded now."""
-    wanted_bytes = resident_bytes(node, model)
-    free_bytes = _memory_bytes(node, wanted_bytes)
+    wanted_bytes = min(resident_bytes(node, model), _memory_bytes(node))
+    free_bytes = _room_bytes(node, wanted_bytes)
     most = most_loaded(node)
     idle: list[tuple[int, str]] = []
     there = _there(node)
@@ -34,12 +53,10 @@ def victims(node: Node, model: str) -> list[str] | None:
     return leaving if free_bytes >= wanted_bytes and len(there) - len(leaving) < most else None
 
 
-def cheapest(node: Node, model: str) -> list[str] | None:
-    """Return the models to wait for until it fits: those with the least work; None if never."""
-    wanted_bytes = resident_bytes(node, model)
-    free_bytes = _memory_bytes(node, wanted_bytes)
-    if wanted_bytes > free_bytes:
-        return None
+def cheapest(node: Node, model: str) -> list[str]:
+    """Return the models to wait for until it fits: those with the least work."""
+    wanted_bytes = min(resident_bytes(node, model), _memory_bytes(node))
+    free_bytes = _room_bytes(node, wanted_bytes)
     there = _there(node)
     for other in there:
         free_bytes -= resident_bytes(node, other)
@@ -67,7 +84,7 @@ def fits(node: Node, coming: list[str]) -> bool:
     there = _there(node)
     for model in there:
         used_bytes += resident_bytes(node, model)
-    return len(there) <= most_loaded(node) and used_bytes <= _memory_bytes(node, 0)
+    return len(there) <= most_loaded(node) and used_bytes <= _room_bytes(node, 0)
 
 
 def _there(node: Node) -> list[str]:
@@ -75,7 +92,13 @@ def _there(node: Node) -> list[str]:
     return [*node.resident, *loading(node)]
 
 
-def _memory_bytes(node: Node, wanted_bytes: int) -> int:
+def _memory_bytes(node: Node) -> int:
+    """Return all the memory that a model may lie in."""
+    vram_bytes, memory_bytes = node.facts.vram_bytes, node.facts.memory_bytes
+    return vram_bytes + memory_bytes if vram_bytes and memory_bytes else BOUNDLESS
+
+
+def _room_bytes(node: Node, wanted_bytes: int) -> int:
     """Return the memory for models: the graphics card's; the system's too for one too large."""
     vram_bytes = node.facts.vram_bytes or BOUNDLESS
-    return vram_bytes if wanted_bytes <= vram_bytes else max(vram_bytes, node.facts.memory_bytes)
+    return vram_bytes if wanted_bytes <= vram_bytes else _memory_bytes(node)

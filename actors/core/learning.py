@@ -45,6 +45,8 @@ class Speed(msgspec.Struct):
     """Seconds to bring the model into memory."""
     used_us: int = 0
     """When it was last sent something, or last ended something."""
+    served_us: int = 0
+    """When it last ended an answer: it is in memory then, whatever the last probe said."""
     load_began_us: int = 0
     """The last load that a request waited for."""
 

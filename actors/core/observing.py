@@ -44,7 +44,7 @@ def completed(
 ) -> None:
     """Learn from a whole answer, while it still counts as in flight."""
     speed = _speed(node, request.model)
-    speed.used_us = now_us
+    speed.used_us = speed.served_us = now_us
     if event.usage_source == "none":
         return
     if request.model in state.catalogue:

@@ -12,7 +12,9 @@ candidate with a slot free now:
 
 A cold node is a candidate only if it can make room at once, by idle models. The best one is taken,
 unless waiting for a slot where the model is in memory comes to less: then the request waits, for
-those before it in line too. Equal costs go to the fewest in flight, then by the draw.
+those before it in line too. What the first of them has waited already is expected to come once
+more: so nobody waits long for a node that does not go on. Equal costs go to the fewest in flight,
+then by the draw.
 """
 
 from typing import NamedTuple
@@ -21,6 +23,7 @@ from actors.core.estimates import (
     alone_s,
     answer_tokens,
     demand,
+    is_coming,
     left_of_load_s,
     load_s,
     loading,
@@ -29,7 +32,7 @@ from actors.core.estimates import (
     step_s,
     token_s,
 )
-from actors.core.fitting import cheapest, fits, in_flight, victims
+from actors.core.fitting import can_hold, cheapest, fits, in_flight, in_memory, victims
 from actors.core.learning import BATCH_COST
 from actors.core.observing import working
 from actors.core.placement import SHOWN, Choice, draw, slots_of, usable
@@ -67,7 +70,8 @@ def soonest(state: State, request: Request) -> Choice | None:
     """Choose by `soonest/1`; None also if it had better wait."""
     weighing = _Weighing(state, request)
     kept = promised(state)
-    for node in usable(state, request):
+    nodes = usable(state, request)
+    for node in [each for each in nodes if can_hold(each, request.model)] or nodes:
         if request.model not in kept.get(node.node_id, ()):
             weighing.weigh(node)
     return weighing.choice()
@@ -93,16 +97,16 @@ def promised(state: State) -> dict[NodeId, list[str]]:
 
 def _promise(state: State, model: str, found: dict[NodeId, list[str]]) -> None:
     least: tuple[int, NodeId, list[str]] | None = None
-    for node in state.nodes.values():
-        if node.node_id in found or not node.takes(model, v1=True):
+    hosts = [each for each in state.nodes.values() if each.takes(model, v1=True)]
+    for node in [each for each in hosts if can_hold(each, model)] or hosts:
+        if node.node_id in found:
             continue
         leaving = cheapest(node, model)
-        if leaving is not None:
-            work = 0
-            for other in leaving:
-                work += in_flight(node, other)
-            if least is None or (work, node.node_id) < least[:2]:
-                least = work, node.node_id, leaving
+        work = 0
+        for other in leaving:
+            work += in_flight(node, other)
+        if least is None or (work, node.node_id) < least[:2]:
+            least = work, node.node_id, leaving
     if least is not None:
         found[least[1]] = least[2]
 
@@ -132,6 +136,7 @@ class _Weighing:
         self._answer = answer_tokens(self._asked)
         self._alone_s = alone_s(state, request.model)
         self._ahead, self._behind = _place(state, request)
+        self._stood_s = _stood_s(state, request)
         self._options: list[Option] = []
         self._pace_per_s = 0.0
         self._best_s = 0.0
@@ -143,7 +148,8 @@ class _Weighing:
         slots = slots_of(node, model)
         if not slots.in_flight:
             coming = loading(node)
-            if model not in node.resident or (coming and not fits(node, coming)):
+            now_us = self._state.recorded_at
+            if not in_memory(node, model, now_us) or (coming and not fits(node, coming)):
                 self._weigh_cold(node, slots, coming)
                 return
         models = working(node) + (not slots.in_flight)
@@ -151,7 +157,7 @@ class _Weighing:
         prefill_s = self._prompt * token_s(node, model) * models
         decode_s = self._answer * step_s(node, model) * models
         wait_s = 0.0
-        if slots.in_flight and model not in node.resident:
+        if slots.in_flight and is_coming(node, model):
             wait_s = left_of_load_s(self._state, node, model)
         if slots.in_flight >= limit:
             full_s = prefill_s + decode_s * (1.0 + BATCH_COST * (limit - 1))
@@ -188,7 +194,7 @@ class _Weighing:
         options.sort(key=_order)
         best = options[0]
         if self._pace_per_s:
-            waits_s = (self._ahead + 1) / self._pace_per_s + self._best_s
+            waits_s = (self._ahead + 1) / self._pace_per_s + self._best_s + self._stood_s
             if waits_s / self._alone_s < best.cost:
                 return None
         tied = 1
@@ -239,6 +245,12 @@ def _place(state: State, request: Request) -> tuple[int, int]:
             break
         ahead += 1
     return ahead, max(1, len(waiting) - ahead)
+
+
+def _stood_s(state: State, request: Request) -> float:
+    """Return how long the first of a request's line has waited."""
+    head = state.requests[next(iter(state.lines[request.model].waiting), request.request_id)]
+    return (state.recorded_at - (head.waits_since_us or head.received_us)) / US
 
 
 def _order(option: Option) -> tuple[float, int, str]:

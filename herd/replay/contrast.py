@@ -204,6 +204,8 @@ def _set(node: Node, model: str, wanted: Change) -> None:
             node.resident = {**node.resident, model: ResidentModel(name=model, size_bytes=size)}
         case "resident":
             node.resident = {name: it for name, it in node.resident.items() if name != model}
+            if (speed := node.speeds.get(model)) is not None:
+                speed.served_us = 0
         case "online":
             node.health = "healthy" if wanted.after else "offline"
         case "drained":

@@ -72,6 +72,7 @@ def _twin(like: Node, request: Request, source: Node, aspect: Aspect) -> Node:
         twin.slots.pop(model, None)
         tally.load_s = theirs.load_s
         speed.load, twin.pace.load = their_speed.load, source.pace.load
+        speed.served_us = their_speed.served_us
         if model in source.models:
             twin.models[model] = source.models[model]
         if model in source.resident or (slots is not None and slots.in_flight):

@@ -56,6 +56,7 @@ def replay(lines: Iterable[bytes]) -> Replayed:
             continue
         if isinstance(record.event, StateSnapshotted):
             states.update(dump(state))
+            state.seq = record.seq - 1  # if it was decided otherwise before, `_parted` tells
             fold_envelope(state, record)
             again.append(encode(record))
             continue

@@ -21,7 +21,7 @@ def a_node(
 ) -> Node:
     """Return a node that has both models on its disk, and has served both."""
     node = Node(NodeId(name), f"http://{name}:11434", "flag", told_slots=slots, health="healthy")
-    node.facts = NodeFacts(vram_bytes=vram_bytes, max_loaded_models=most)
+    node.facts = NodeFacts(vram_bytes=vram_bytes, memory_bytes=vram_bytes, max_loaded_models=most)
     node.models = {model: ModelFacts(name=model, size_bytes=SIZES[model]) for model in SIZES}
     node.resident = {
         model: ResidentModel(name=model, size_bytes=SIZES[model]) for model in resident

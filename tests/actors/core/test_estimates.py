@@ -17,6 +17,7 @@ from actors.core.estimates import (
     demand,
     left_of_load_s,
     load_s,
+    loading,
     mean_s,
     most_loaded,
     prompt_tokens,
@@ -116,6 +117,15 @@ def test_alone_is_on_the_best_node() -> None:
     state.demands[SMALL].alone_s = 9.0
     assert alone_s(state, SMALL) == 9.0, "which was folded"
     assert alone_s(state, "nobody's:1b") == 1.0
+
+
+def test_a_model_comes_until_it_is_told_or_has_answered() -> None:
+    node = working_on(a_node("ada"), SMALL, 1)
+    node.speeds[SMALL].load_began_us = NOW_US
+    assert loading(node) == [SMALL]
+    node.speeds[SMALL].served_us = NOW_US + 1
+    assert loading(node) == []
+    assert loading(working_on(a_node("bob", SMALL), SMALL, 1)) == []
 
 
 def test_what_is_left_of_a_load() -> None:

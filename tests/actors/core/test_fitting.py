@@ -1,8 +1,8 @@
 """Memory: nothing is loaded that cannot fit, and what goes is what the node would drop."""
 
-from actors.core.fitting import cheapest, fits, in_flight, victims
+from actors.core.fitting import can_hold, cheapest, fits, in_flight, in_memory, victims
 from events import NodeFacts
-from tests.actors.core.fleets import LARGE, SIZES, SMALL, a_node, working_on
+from tests.actors.core.fleets import LARGE, NOW_US, SIZES, SMALL, a_node, working_on
 
 GB = 1_000_000_000
 BOTH = SIZES[SMALL] + int(1.2 * SIZES[LARGE])
@@ -36,11 +36,21 @@ def test_memory_counts_too() -> None:
 
 
 def test_what_the_card_cannot_hold_lies_in_part_in_the_system_s_memory() -> None:
-    node = a_node("ada", vram_bytes=24 * GB)
-    assert victims(node, LARGE) is None
-    assert cheapest(node, LARGE) is None
-    node.facts = NodeFacts(vram_bytes=24 * GB, memory_bytes=64 * GB)
+    node = a_node("ada", SMALL)
+    node.facts = NodeFacts(vram_bytes=24 * GB, memory_bytes=26 * GB)
+    assert can_hold(node, LARGE)
     assert victims(node, LARGE) == []
+    node.facts = NodeFacts(vram_bytes=24 * GB, memory_bytes=25 * GB)
+    assert victims(node, LARGE) == [SMALL]
+
+
+def test_one_that_seems_too_large_gets_all_there_is() -> None:
+    node = a_node("ada", SMALL, vram_bytes=10 * GB)
+    assert not can_hold(node, LARGE)
+    assert victims(node, LARGE) == cheapest(node, LARGE) == [SMALL]
+    assert victims(working_on(node, SMALL, 1), LARGE) is None
+    node.facts = NodeFacts(vram_bytes=10 * GB)
+    assert can_hold(node, LARGE), "who knows"
 
 
 def test_what_is_waited_for_is_what_works_least() -> None:
@@ -49,6 +59,18 @@ def test_what_is_waited_for_is_what_works_least() -> None:
     assert cheapest(a_node("ada"), SMALL) == []
     assert in_flight(node, SMALL) == 2
     assert in_flight(node, "new:7b") == 0
+
+
+def test_an_answer_shows_that_a_model_is_there_until_the_node_tells() -> None:
+    node = a_node("ada", LARGE)
+    assert in_memory(node, LARGE, NOW_US)
+    assert not in_memory(node, SMALL, NOW_US)
+    assert not in_memory(node, "new:7b", NOW_US)
+    node.speeds[SMALL].served_us = NOW_US - 9_000_000
+    assert in_memory(node, SMALL, NOW_US)
+    assert not in_memory(node, SMALL, NOW_US + 2_000_000)
+    node.speeds[LARGE].load_began_us = NOW_US
+    assert not in_memory(node, SMALL, NOW_US), "that may have pushed it out"
 
 
 def test_whether_a_load_pushes_somebody_out() -> None:

@@ -105,8 +105,23 @@ def test_no_load_where_nothing_can_make_room() -> None:
     full = working_on(a_node("full", LARGE, most=1), LARGE, 1)
     state = a_state(full)
     assert goes(state) == ""
+
+
+def test_a_node_that_seems_too_small_is_asked_if_there_is_no_other() -> None:
     small_card = a_node("card", vram_bytes=1_000_000_000)
-    assert goes(a_state(small_card)) == ""
+    assert goes(a_state(small_card)) == "card"
+    full = working_on(a_node("full", LARGE, most=1), LARGE, 1)
+    assert goes(a_state(small_card, full)) == ""
+
+
+def test_nobody_waits_long_for_a_node_that_does_not_go_on() -> None:
+    frozen = working_on(a_node("frozen", SMALL, slots=1), SMALL, 1)
+    state = a_state(frozen, a_node("cold", load_s=20.0))
+    assert goes(state) == ""
+    first(state).received_us -= 60_000_000
+    assert goes(state) == "cold"
+    first(state).waits_since_us = NOW_US
+    assert goes(state) == "", "it has just begun to wait"
 
 
 def test_a_model_that_is_about_to_be_pushed_out_is_not_counted_on() -> None:

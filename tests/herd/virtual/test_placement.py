@@ -17,7 +17,7 @@ def soonest() -> Figures:
 
 
 @pytest.mark.parametrize("other", ["resident-first", "least-connections", "round-robin"])
-def test_the_default_has_requests_done_sooner(soonest: Figures, other: str) -> None:
+def test_soonest_has_requests_done_sooner(soonest: Figures, other: str) -> None:
     figures = play(SPECS, ASKED, other)
     assert soonest.failed == figures.failed == 0
     assert soonest.slowdown < 0.8 * figures.slowdown
