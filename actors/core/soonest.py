@@ -48,6 +48,8 @@ LOADING = 0.25
 that come together."""
 EVICTION = 10.0
 """The weight of an eviction. The load that it leads to is not all: that one evicts in its turn."""
+LEAST_S = 1e-6
+"""Of a service: some servers say that prompts and answers have no tokens."""
 PATIENCE_S = 20.0
 """After which a model that is in no memory is promised some."""
 HORIZON_S = 120.0
@@ -161,7 +163,7 @@ class _Weighing:
             wait_s = left_of_load_s(self._state, node, model)
         if slots.in_flight >= limit:
             full_s = prefill_s + decode_s * (1.0 + BATCH_COST * (limit - 1))
-            self._pace_per_s += limit / (full_s + prefill_s * (limit - 1))
+            self._pace_per_s += limit / max(LEAST_S, full_s + prefill_s * (limit - 1))
             if not self._best_s or wait_s + full_s < self._best_s:
                 self._best_s = wait_s + full_s
         else:

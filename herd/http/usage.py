@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from events import UsageSource
+from herd.dialects.numbers import count
 
 KEPT_BYTES: Final = 64 * 1024
 _LINE_KEPT_BYTES: Final = 1024 * 1024
@@ -103,7 +104,7 @@ class _Answer(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Answer).decode
 _EMPTY: Final = _Answer()
 _NUMBERS: Final = re.compile(
-    rb'"(load_duration|prompt_eval_count|eval_count|prompt_tokens|completion_tokens)"\s*:\s*(\d+)'
+    rb'"(load_duration|prompt_eval_count|eval_count|prompt_tokens|completion_tokens)"\s*:\s*(\d{1,20})'
 )
 
 
@@ -191,8 +192,8 @@ class Sse:
             return Usage(whole=whole, completion_tokens=counted, source="counted", finish=finish)
         return Usage(
             whole=whole,
-            prompt_tokens=tokens.prompt_tokens or 0,
-            completion_tokens=tokens.completion_tokens or 0,
+            prompt_tokens=count(tokens.prompt_tokens),
+            completion_tokens=count(tokens.completion_tokens),
             source="reported",
             finish=finish,
         )
@@ -268,9 +269,9 @@ def _usage(answer: _Answer, *, whole: bool) -> Usage:
         finish = answer.choices[0].finish_reason
     return Usage(
         whole=whole,
-        prompt_tokens=prompt or 0,
-        completion_tokens=completion or 0,
-        load_s=round((answer.load_duration or 0) / _NS, 6),
+        prompt_tokens=count(prompt),
+        completion_tokens=count(completion),
+        load_s=round(count(answer.load_duration) / _NS, 6),
         source="none" if prompt is None and completion is None else "reported",
         finish=finish or "",
     )

@@ -3,6 +3,7 @@
 import msgspec
 
 from actors.core.binding import bind
+from actors.core.learning import Mean
 from actors.core.policies import POLICIES
 from actors.core.soonest import PATIENCE_S, promised, soonest
 from actors.core.state import Front, State
@@ -54,6 +55,13 @@ def test_of_two_full_nodes_the_faster_is_waited_for() -> None:
     slow = working_on(a_node("slow", SMALL, slots=1, step_s=0.5), SMALL, 1)
     for nodes in ((fast, slow), (slow, fast)):
         assert goes(a_state(*nodes, a_node("cold", load_s=8.0))) == ""
+
+
+def test_where_nothing_has_any_tokens_nobody_divides_by_them() -> None:
+    state = a_state(working_on(a_node("full", SMALL, slots=1), SMALL, 1), a_node("cold"))
+    asked = state.demands[SMALL]
+    asked.prompt_tokens, asked.answer_tokens = Mean(9, 0.0), Mean(9, 0.0)
+    assert goes(state) == "", "the wait is none, the load is some"
 
 
 def test_one_who_is_in_no_line_is_weighed_as_the_last() -> None:

@@ -154,3 +154,16 @@ def test_events_are_counted_to_the_end_of_a_long_stream() -> None:
         reading.feed(SSE[0])
     reading.feed(b"".join(SSE))
     assert reading.usage().completion_tokens == 10_003
+
+
+@pytest.mark.parametrize("digits", [17, 400, 5000])
+def test_a_number_that_cannot_be_meant_counts_for_nothing(digits: int) -> None:
+    number = b"9" * digits
+    told = b'"load_duration":%b,"prompt_eval_count":%b,"eval_count":%b,"done":true}'
+    for body in (b"{", b'{"x":"' + b"y" * KEPT_BYTES + b'",'):
+        usage = in_pieces(Json(), body + told % (number, number, number), [])
+        assert (usage.prompt_tokens, usage.completion_tokens, usage.load_s) == (0, 0, 0.0)
+    events = b'data: {"choices":[],"usage":{"prompt_tokens":%b,"completion_tokens":%b}}\n\n'
+    stream = in_pieces(Sse(), events % (number, number) + b"data: [DONE]\n\n", [])
+    assert stream.prompt_tokens == 0
+    assert stream.completion_tokens < 2
