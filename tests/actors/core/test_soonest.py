@@ -12,7 +12,6 @@ from tests.actors.cast import book, completed, node, received
 from tests.actors.core.fleets import (
     LARGE,
     NOW_US,
-    SIZES,
     SMALL,
     a_node,
     a_state,
@@ -98,15 +97,12 @@ def test_a_node_that_loads_it_now_is_warm_soon() -> None:
     assert 0.9 < choice.candidates[0].wait_s < 1.1
 
 
-def test_it_pushes_out_what_nobody_asks_for() -> None:
-    wanted, unwanted = a_node("wanted", LARGE, most=1), a_node("unwanted", LARGE, most=1)
-    state = a_state(wanted, unwanted)
-    state.demands[LARGE].per_s = 0.0
-    assert {goes(state)} <= {"wanted", "unwanted"}
-    other = a_node("empty", most=1, step_s=0.011)
-    state.demands[LARGE].per_s = 1.0
-    state.nodes[other.node_id] = other
+def test_what_is_asked_for_is_not_pushed_out() -> None:
+    wanted = a_node("wanted", LARGE, most=1)
+    state = a_state(wanted, a_node("empty", most=1, step_s=0.011))
     assert goes(state) == "empty", "though it is a little slower"
+    state.demands[LARGE].per_s = 0.0
+    assert goes(state) == "wanted", "nobody asks for it"
 
 
 def test_no_load_where_nothing_can_make_room() -> None:
@@ -232,7 +228,3 @@ def test_one_behind_goes_while_the_first_waits() -> None:
     sent = [each.event for each in made.log if isinstance(each.event, RequestDispatched)]
     assert [str(event.node_id) for event in sent] == ["hot", "hot", "cold"]
     assert int(sent[2].request_id[1:]) > 5
-
-
-def test_sizes_are_what_the_tests_think() -> None:
-    assert SIZES[SMALL] < SIZES[LARGE]

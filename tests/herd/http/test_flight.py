@@ -352,5 +352,35 @@ def test_after_a_failed_attempt_a_request_waits_again(run: Run) -> None:
     run(main())
 
 
+def test_the_time_on_a_node_that_failed_is_no_wait(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ran for longer than a request may wait, and goes on waiting all the same."""
+    monkeypatch.setattr(front_module, "SWEEP_S", 0.02)
+    monkeypatch.setattr(inference_module, "FORGOTTEN_AFTER_S", 0.0)
+
+    async def fail_late(ask: Ask) -> None:
+        await asyncio.sleep(1.2)
+        ask.answer(b"{}", 500)
+
+    async def main() -> None:
+        async with node(fail_late) as bad:
+            control = Control()
+            control.holds = True
+            async with fronting(control) as listener, client(listener.port) as one:
+                assert control.front is not None
+                control.front.waits.queue_timeout_s = 1.0
+                post(one, "/api/chat", CHAT)
+                asked = await control.heard(RequestReceived)
+                control.grant(asked.request_id, bad.url)
+                await control.heard(AttemptFailed)
+                await asyncio.sleep(0.1)
+                assert "RequestFailed" not in control.kinds
+                failed = await control.heard(RequestFailed)
+                assert failed.error == "queue_timeout"
+
+    run(main())
+
+
 async def _fail(ask: Ask) -> None:
     ask.answer(b"{}", 500)
