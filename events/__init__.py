@@ -40,7 +40,9 @@ from events.nodes import (
     NodeUndrained,
     NodeWentOffline,
     Origin,
+    Promise,
     ResidentModel,
+    RoomPromised,
     SlotsChanged,
 )
 from events.requests import (
@@ -123,6 +125,7 @@ __all__ = [
     "NodeWentOffline",
     "Origin",
     "Phase",
+    "Promise",
     "Recorded",
     "RecordingResumed",
     "RecoveryEnded",
@@ -138,6 +141,7 @@ __all__ = [
     "RequestReceived",
     "RequestRejected",
     "ResidentModel",
+    "RoomPromised",
     "SettingsChanged",
     "SlotsChanged",
     "Source",

@@ -27,6 +27,7 @@ from events.nodes import (
     NodeSilent,
     NodeUndrained,
     NodeWentOffline,
+    RoomPromised,
     SlotsChanged,
 )
 from events.requests import (
@@ -97,6 +98,7 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     RequestReaped,
     RequestReceived,
     RequestRejected,
+    RoomPromised,
     SettingsChanged,
     SlotsChanged,
     StateSnapshotted,

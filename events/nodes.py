@@ -191,6 +191,21 @@ class CircuitClosed(Event, frozen=True, tag="circuit_closed"):
     model: str
 
 
+class Promise(msgspec.Struct, frozen=True, gc=False):
+    """Room on a node for a model that waits for memory."""
+
+    node_id: NodeId
+    model: str
+    leaving: tuple[str, ...] = ()
+    """The models that get no more work there, so that they can be unloaded."""
+
+
+class RoomPromised(Event, frozen=True, tag="room_promised"):
+    """The room that is kept on nodes for models which would starve; all of it, each time."""
+
+    promises: tuple[Promise, ...]
+
+
 class SlotsChanged(Event, frozen=True, tag="slots_changed"):
     """How many requests of one model a node may hold at once was changed."""
 

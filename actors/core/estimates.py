@@ -15,6 +15,8 @@ TOKENS_A_STEP = 20.0
 """Tokens of a prompt that are taken in in the time of one step of one answer."""
 LOAD_BYTES_PER_S = 1.5e9
 LOAD_FIXED_S = 1.0
+LEAST_WEIGHTS_BYTES = 10_000_000
+"""A smaller file only names a model that is computed elsewhere."""
 SIZE_BYTES = 5_000_000_000
 """Of a model whose size no node tells."""
 ANSWER_TOKENS = 200.0
@@ -25,28 +27,45 @@ BESIDE_WEIGHTS = 1.2
 """Memory that a resident model takes, by its weights: keys, values and buffers."""
 LEAST_LEFT_S = 0.2
 """Of a load that takes longer than was thought."""
+BOUNDLESS = 1 << 62
 MOST_LOADED = 3
-"""Models that an Ollama keeps at once, unless it tells."""
+"""Models that an Ollama keeps at once, unless it tells; what other servers have, they keep."""
 
 _NEW = Speed()
 _UNASKED = Demand()
 
 
-def size_bytes(node: Node, model: str) -> int:
-    """Return the size of a model's weights."""
+def weights_bytes(node: Node, model: str) -> int:
+    """Return the size of the weights that a node computes with; 0 if that is not known."""
     facts = node.models.get(model)
-    return (facts.size_bytes if facts is not None else 0) or SIZE_BYTES
+    size = facts.size_bytes if facts is not None else 0
+    return size if size >= LEAST_WEIGHTS_BYTES else 0
+
+
+def is_remote(node: Node, model: str) -> bool:
+    """Whether a node only passes a model's requests on: it has a name for it, and no weights."""
+    facts = node.models.get(model)
+    return facts is not None and 0 < facts.size_bytes < LEAST_WEIGHTS_BYTES
+
+
+def size_bytes(node: Node, model: str) -> int:
+    """Return the same, as far as one can guess."""
+    return weights_bytes(node, model) or SIZE_BYTES
 
 
 def resident_bytes(node: Node, model: str) -> int:
     """Return the memory that a model takes, or would take, on a node."""
     resident = node.resident.get(model)
+    if is_remote(node, model):
+        return 0
     known = resident.size_vram_bytes or resident.size_bytes if resident is not None else 0
     return known or node.footprints.get(model, 0) or int(size_bytes(node, model) * BESIDE_WEIGHTS)
 
 
 def most_loaded(node: Node) -> int:
     """Return how many models a node keeps in memory."""
+    if node.facts.dialect != "ollama":
+        return BOUNDLESS
     return max(node.facts.max_loaded_models or MOST_LOADED, len(node.resident))
 
 
@@ -140,7 +159,7 @@ def loading(node: Node) -> list[str]:
 
 def is_coming(node: Node, model: str) -> bool:
     """Whether a model with work is not yet in memory, as far as one can know."""
-    if model in node.resident:
+    if model in node.resident or is_remote(node, model):
         return False
     speed = node.speeds.get(model, _NEW)
     return speed.served_us <= speed.load_began_us

@@ -7,17 +7,22 @@ not tell its memory has room for everything; one that seems too small has room f
 alone, since a reckoning may err and the node knows better.
 """
 
-from actors.core.estimates import loading, most_loaded, resident_bytes
+from actors.core.estimates import (
+    BOUNDLESS,
+    is_remote,
+    loading,
+    most_loaded,
+    resident_bytes,
+)
 from actors.core.state import US, Node
 
-BOUNDLESS = 1 << 62
 SHOWN_FOR_US = 10 * US
 """After that a node has told again what it has in memory."""
 
 
 def in_memory(node: Node, model: str, now_us: int) -> bool:
     """Whether a node has a model in memory: as it said, or as an answer since then has shown."""
-    if model in node.resident:
+    if model in node.resident or is_remote(node, model):
         return True
     speed = node.speeds.get(model)
     if speed is None or now_us - speed.served_us > SHOWN_FOR_US:

@@ -28,7 +28,7 @@ class Mean(msgspec.Struct, gc=False):
 
     def add(self, observed: float) -> None:
         """Count one in."""
-        if self.count >= FEW:
+        if self.count >= FEW and self.value > 0:
             observed = min(observed, OUTLIER * self.value)
         self.count += 1
         self.value += max(GAIN, 1.0 / self.count) * (observed - self.value)

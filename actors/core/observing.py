@@ -1,17 +1,22 @@
 """Folds what every request tells of speeds and of demand into what is learned.
 
-An answer that was streamed has two parts, before and after its first byte; of one that was not, the
-whole is split as was to be expected. A load that the node reports is taken out; where it reports
-none, what a cold start took beyond the expected is the load.
+An answer that was streamed has two parts, before and after its first byte; one that came in one
+piece, whose first byte is as good as its last, is split as was to be expected. A load that the node
+reports is taken out; where it reports none, what a cold start took beyond the expected is the load.
 """
 
-from actors.core.estimates import reckoned_alone_s, size_bytes, step_s, token_s
-from actors.core.learning import Demand, Speed, shared
+from actors.core.estimates import reckoned_alone_s, step_s, token_s, weights_bytes
+from actors.core.learning import Demand, Mean, Speed, shared
 from actors.core.state import Node, Request, State
 from events import RequestCompleted, RequestQueued, RequestReceived
 
 LEAST_PROMPT_TOKENS = 16
 """A shorter prompt tells of the node's overhead, not of its speed."""
+LEAST_LOAD_S = 0.2
+"""A shorter load was none: an Ollama reports some milliseconds for a model that is in memory."""
+LEAST_STREAM_S = 0.001
+LEAST_STREAM_SHARE = 0.01
+"""What comes after the first byte in less time, or less of the whole time, came with it."""
 _LEAST_S = 1e-6
 
 
@@ -58,9 +63,10 @@ def completed(
 
 
 def _asked(demand: Demand, request: Request, event: RequestCompleted) -> None:
-    demand.prompt_tokens.add(float(event.prompt_tokens))
     demand.answer_tokens.add(float(event.completion_tokens))
-    demand.body_bytes.add(float(request.body_bytes))
+    if event.prompt_tokens:  # a stream may tell of its answer alone
+        demand.prompt_tokens.add(float(event.prompt_tokens))
+        demand.body_bytes.add(float(request.body_bytes))
 
 
 def _learn(
@@ -68,29 +74,40 @@ def _learn(
 ) -> None:
     n, models = beside
     model = request.model
-    size = size_bytes(node, model)
+    size = weights_bytes(node, model)
     prompt, answer = event.prompt_tokens, max(0, event.completion_tokens - 1)
     prefill_s = prompt * token_s(node, model) * models
     decode_s = answer * step_s(node, model) * shared(n, models)
-    streamed = 0.0 < event.ttft_s < event.service_s
+    streamed = _streamed(event)
     first_s = event.ttft_s if streamed else event.service_s
     expected_s = prefill_s if streamed else prefill_s + decode_s
     if request.cold:
         load_s = event.load_s or first_s - expected_s
-        if load_s > 0:
+        if load_s >= LEAST_LOAD_S:
             speed.load.add(load_s)
-            node.pace.load.add(load_s / size)
+            _pace(node.pace.load, load_s, size)
     elif prompt >= LEAST_PROMPT_TOKENS:
         share = prefill_s / max(_LEAST_S, expected_s)
         seen_s = max(_LEAST_S, (first_s - event.load_s) * share) / prompt / models
         speed.token.add(seen_s)
-        node.pace.token.add(seen_s / size)
+        _pace(node.pace.token, seen_s, size)
     if answer and (streamed or not request.cold):
         share = 1.0 if streamed else decode_s / max(_LEAST_S, expected_s)
         left_s = event.service_s - event.ttft_s if streamed else event.service_s - event.load_s
         seen_s = max(_LEAST_S, left_s * share) / answer / shared(n, models)
         speed.step.add(seen_s)
-        node.pace.step.add(seen_s / size)
+        _pace(node.pace.step, seen_s, size)
+
+
+def _streamed(event: RequestCompleted) -> bool:
+    after_s = event.service_s - event.ttft_s
+    least_s = max(LEAST_STREAM_S, LEAST_STREAM_SHARE * event.service_s)
+    return event.ttft_s > 0 and after_s >= least_s
+
+
+def _pace(mean: Mean, seen_s: float, weights: int) -> None:
+    if weights:
+        mean.add(seen_s / weights)
 
 
 def _speed(node: Node, model: str) -> Speed:

@@ -7,7 +7,7 @@ state is always the fold of the log, and an idle fleet writes nothing.
 
 from collections.abc import Iterable
 
-from actors.core import health, queueing, reaping, scheduling
+from actors.core import health, promising, queueing, reaping, scheduling
 from actors.core.state import Node, State
 from events import (
     Event,
@@ -54,6 +54,7 @@ def _due(state: State, now_us: int) -> bool:
             for circuit in node.circuits.values()
         )
         or bool(scheduling.proposals(state, now_us))
+        or promising.due(state, now_us) is not None
     )
 
 

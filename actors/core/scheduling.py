@@ -7,7 +7,7 @@ considered. Lines are served by the age of their heads.
 
 from typing import Literal
 
-from actors.core import observing, recovery
+from actors.core import observing, promising, recovery
 from actors.core.binding import bind, slots_changed
 from actors.core.commands import Command, Grant, Send
 from actors.core.placement import Policy, slots_of
@@ -44,6 +44,7 @@ from events import (
     RequestReaped,
     RequestReceived,
     RequestRejected,
+    RoomPromised,
     SlotsChanged,
     StreamsProgressed,
     StreamStarted,
@@ -76,7 +77,7 @@ def evolve(state: State, record: Recorded) -> None:
             state.requests.pop(request_id, None)
         case RequestFailed() | RequestCancelled() | RequestReaped() | RequestInterrupted():
             _end(state, event, now_us)
-        case SlotsChanged() | NodeDiscovered():
+        case SlotsChanged() | NodeDiscovered() | RoomPromised():
             _renew(state, event, now_us)
         case _:
             recovery.evolve(state, record)
@@ -131,9 +132,14 @@ def _answer(state: State, record: Recorded) -> list[Command]:
             node = state.nodes.get(node_id)
             return [] if node is None else told_slots(node)
         case TimerFired():
-            return proposals(state, record.recorded_at)
+            return _promises(state, record.recorded_at) + proposals(state, record.recorded_at)
         case _:
             return recovery.decide(state, record)
+
+
+def _promises(state: State, now_us: int) -> list[Command]:
+    promises = promising.due(state, now_us)
+    return [] if promises is None else [RoomPromised(promises=promises)]
 
 
 def told_slots(node: Node) -> list[Command]:
@@ -227,7 +233,10 @@ def _take(state: State, request: Request, node_id: NodeId, now_us: int) -> None:
         _seat(node, request, now_us)
 
 
-def _renew(state: State, event: SlotsChanged | NodeDiscovered, now_us: int) -> None:
+def _renew(state: State, event: SlotsChanged | NodeDiscovered | RoomPromised, now_us: int) -> None:
+    if isinstance(event, RoomPromised):
+        state.promises = {promise.node_id: promise for promise in event.promises}
+        return
     node = state.nodes.get(event.node_id)
     if node is None:
         return

@@ -32,13 +32,14 @@ from actors.core.estimates import (
     step_s,
     token_s,
 )
-from actors.core.fitting import can_hold, cheapest, fits, in_flight, in_memory, victims
+from actors.core.fitting import can_hold, fits, in_memory, victims
 from actors.core.learning import BATCH_COST
 from actors.core.observing import working
 from actors.core.placement import SHOWN, Choice, draw, slots_of, usable
+from actors.core.promising import barred
 from actors.core.slots import Slots
 from actors.core.state import US, Node, Request, State
-from events import Candidate, NodeId, RequestId
+from events import Candidate
 
 POLICY = "soonest/1"
 OTHERS = 0.3
@@ -50,8 +51,6 @@ EVICTION = 10.0
 """The weight of an eviction. The load that it leads to is not all: that one evicts in its turn."""
 LEAST_S = 1e-6
 """Of a service: some servers say that prompts and answers have no tokens."""
-PATIENCE_S = 20.0
-"""After which a model that is in no memory is promised some."""
 HORIZON_S = 120.0
 """A model that is asked for within this time is missed."""
 
@@ -71,59 +70,11 @@ class Option(NamedTuple):
 def soonest(state: State, request: Request) -> Choice | None:
     """Choose by `soonest/1`; None also if it had better wait."""
     weighing = _Weighing(state, request)
-    kept = promised(state)
     nodes = usable(state, request)
     for node in [each for each in nodes if can_hold(each, request.model)] or nodes:
-        if request.model not in kept.get(node.node_id, ()):
+        if not state.promises or not barred(state, node, request.model):
             weighing.weigh(node)
     return weighing.choice()
-
-
-def promised(state: State) -> dict[NodeId, list[str]]:
-    """Return the models that get no more work on a node, so that another can be loaded there.
-
-    One that is in no memory, and whose first request has waited for `PATIENCE_S`, is promised the
-    node where the least has to end first.
-    """
-    found: dict[NodeId, list[str]] = {}
-    for model, line in state.lines.items():
-        first = next(iter(line.waiting), None)
-        if (
-            first is not None
-            and _waited_s(state, first) >= PATIENCE_S
-            and not _hosted(state, model)
-        ):
-            _promise(state, model, found)
-    return found
-
-
-def _promise(state: State, model: str, found: dict[NodeId, list[str]]) -> None:
-    least: tuple[int, NodeId, list[str]] | None = None
-    hosts = [each for each in state.nodes.values() if each.takes(model, v1=True)]
-    for node in [each for each in hosts if can_hold(each, model)] or hosts:
-        if node.node_id in found:
-            continue
-        leaving = cheapest(node, model)
-        work = 0
-        for other in leaving:
-            work += in_flight(node, other)
-        if least is None or (work, node.node_id) < least[:2]:
-            least = work, node.node_id, leaving
-    if least is not None:
-        found[least[1]] = least[2]
-
-
-def _hosted(state: State, model: str) -> bool:
-    """Whether a model is in any memory, or on its way there."""
-    return any(
-        model in node.resident or in_flight(node, model)
-        for node in state.nodes.values()
-        if node.takes(model, v1=True)
-    )
-
-
-def _waited_s(state: State, request_id: RequestId) -> float:
-    return (state.recorded_at - state.requests[request_id].received_us) / US
 
 
 class _Weighing:
@@ -137,7 +88,7 @@ class _Weighing:
         self._prompt = prompt_tokens(self._asked, request)
         self._answer = answer_tokens(self._asked)
         self._alone_s = alone_s(state, request.model)
-        self._ahead, self._behind = _place(state, request)
+        self._ahead, self._line = _place(state, request)
         self._stood_s = _stood_s(state, request)
         self._options: list[Option] = []
         self._pace_per_s = 0.0
@@ -185,7 +136,7 @@ class _Weighing:
         models = working(node) + 1
         work_s = (self._prompt * token_s(node, model) + self._answer * step_s(node, model)) * models
         cost = (wait_s + work_s) / self._alone_s + OTHERS * self._taken(node, models)
-        cost += LOADING * load_s(node, model) / self._alone_s + EVICTION * missed / self._behind
+        cost += LOADING * load_s(node, model) / self._alone_s + EVICTION * missed / self._line
         self._options.append(Option(cost, node, slots, wait_s, resident=False))
 
     def choice(self) -> Choice | None:
@@ -231,22 +182,24 @@ class _Weighing:
         rate = demand(state, model).rate(state.recorded_at)
         again_s = load_s(node, model)
         if model not in self._elsewhere:
-            hosts = [True for other in state.nodes.values() if model in other.resident]
-            self._elsewhere[model] = len(hosts) - 1
+            hosts = [
+                True for other in state.nodes.values() if other.online and model in other.resident
+            ]
+            self._elsewhere[model] = max(0, len(hosts) - 1)
         wanted = rate * HORIZON_S / (1.0 + rate * HORIZON_S)
         late = again_s / alone_s(state, model) * (1.0 + rate * again_s)
         return wanted * late / (1 + 2 * self._elsewhere[model])
 
 
 def _place(state: State, request: Request) -> tuple[int, int]:
-    """Return how many wait for the model before a request, and from it on."""
+    """Return how many wait for the model before a request, and in all: a load serves them all."""
     waiting = state.lines[request.model].waiting
     ahead = 0
     for request_id in waiting:
         if request_id == request.request_id:
             break
         ahead += 1
-    return ahead, max(1, len(waiting) - ahead)
+    return ahead, max(1, len(waiting))
 
 
 def _stood_s(state: State, request: Request) -> float:

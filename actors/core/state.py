@@ -22,12 +22,13 @@ from events import (
     NodeFacts,
     NodeId,
     Origin,
+    Promise,
     RequestId,
     ResidentModel,
     Source,
 )
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of this state as stored; raise it when a fold gives more, or other, than it did before.
 
 An older one still decodes (fields only get added), but is not compared with what is folded now."""
@@ -198,6 +199,8 @@ class State(msgspec.Struct):
     """Every model ever seen on a node of the fleet, with the `seq` of the first sight."""
     lines: dict[str, Line] = {}
     requests: dict[RequestId, Request] = {}
+    promises: dict[NodeId, Promise] = {}
+    """Room that is kept for models which would starve."""
     demands: dict[str, Demand] = {}
     """What is asked of each model of the catalogue."""
     waiting: int = 0

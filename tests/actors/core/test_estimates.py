@@ -5,6 +5,7 @@ import pytest
 from actors.core.estimates import (
     ANSWER_TOKENS,
     BANDWIDTH_BYTES_PER_S,
+    BOUNDLESS,
     BYTES_A_TOKEN,
     LEAST_LEFT_S,
     MOST_LOADED,
@@ -15,6 +16,7 @@ from actors.core.estimates import (
     alone_s,
     answer_tokens,
     demand,
+    is_remote,
     left_of_load_s,
     load_s,
     loading,
@@ -26,10 +28,11 @@ from actors.core.estimates import (
     size_bytes,
     step_s,
     token_s,
+    weights_bytes,
 )
 from actors.core.learning import Demand, Mean
 from actors.core.state import Node
-from events import NodeFacts, NodeId
+from events import ModelFacts, NodeFacts, NodeId
 from tests.actors.core.fleets import (
     LARGE,
     NOW_US,
@@ -80,10 +83,23 @@ def test_memory_is_what_was_seen_last_else_reckoned() -> None:
     assert size_bytes(UNSEEN, SMALL) == SIZE_BYTES
 
 
+def test_a_file_that_only_names_a_model_says_nothing_of_its_weights() -> None:
+    node = a_node("ada")
+    node.models[SMALL] = ModelFacts(name=SMALL, size_bytes=384)
+    assert (weights_bytes(node, SMALL), size_bytes(node, SMALL)) == (0, SIZE_BYTES)
+    assert is_remote(node, SMALL)
+    assert resident_bytes(node, SMALL) == 0
+    assert not is_remote(node, LARGE)
+    assert not is_remote(UNSEEN, SMALL)
+
+
 def test_how_many_models_stay() -> None:
     assert most_loaded(a_node("ada")) == MOST_LOADED
     assert most_loaded(a_node("ada", most=1)) == 1
     assert most_loaded(a_node("ada", SMALL, LARGE, most=1)) == 2, "it was seen to hold them"
+    other = a_node("ada")
+    other.facts = NodeFacts(dialect="openai")
+    assert most_loaded(other) == BOUNDLESS
 
 
 def test_how_long_a_prompt_is() -> None:

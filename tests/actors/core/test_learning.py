@@ -31,6 +31,10 @@ def test_one_outlier_counts_for_so_much_at_most() -> None:
     assert before.value == pytest.approx(1.0 + (OUTLIER - 1.0) / (FEW + 1))
 
 
+def test_one_that_began_with_nothing_goes_on() -> None:
+    assert mean(*[0.0] * FEW, 5.0).value == pytest.approx(1.0)
+
+
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50))
 def test_it_lies_among_what_was_seen(observed: list[float]) -> None:
     assert min(observed) * (1 - 1e-9) <= mean(*observed).value <= max(observed) * (1 + 1e-9)

@@ -72,15 +72,36 @@ def test_a_cold_start_teaches_the_load() -> None:
     assert 20.0 < untold.speeds[SMALL].load.value < 30.0
     _, quick = taught(msgspec.structs.replace(DONE, ttft_s=0.001), cold=True)
     assert quick.speeds[SMALL].load.count == 0
+    _, warm = taught(msgspec.structs.replace(DONE, load_s=0.03), cold=True)
+    assert warm.speeds[SMALL].load.count == 0, "it was in memory after all"
 
 
 def test_an_answer_in_one_piece_is_split_as_was_to_be_expected() -> None:
     whole = msgspec.structs.replace(DONE, ttft_s=6.95)
-    _, node = taught(whole)
-    speed = node.speeds[SMALL]
-    assert 1000 * speed.token.value + 99 * speed.step.value == pytest.approx(6.95)
+    for first_s in (6.95, 6.94994, 0.0):
+        _, node = taught(msgspec.structs.replace(DONE, ttft_s=first_s))
+        speed = node.speeds[SMALL]
+        assert 1000 * speed.token.value + 99 * speed.step.value == pytest.approx(6.95)
+        assert speed.step.value > speed.token.value
     _, cold = taught(whole, cold=True)
     assert cold.speeds[SMALL].step.count == 0, "how long the load took is a guess"
+
+
+def test_a_stream_that_tells_nothing_of_its_prompt() -> None:
+    state, node = taught(msgspec.structs.replace(DONE, prompt_tokens=0, usage_source="counted"))
+    asked = state.demands[SMALL]
+    assert asked.prompt_tokens.count == asked.body_bytes.count == 0
+    assert asked.answer_tokens.value == 100.0
+    assert node.speeds[SMALL].step.value == pytest.approx(0.05)
+
+
+def test_what_is_computed_elsewhere_says_nothing_of_the_node() -> None:
+    node = working_on(a_node("ada", SMALL), SMALL, 1)
+    node.models[SMALL] = msgspec.structs.replace(node.models[SMALL], size_bytes=384)
+    state = a_state(node)
+    observing.completed(state, node, first(state), DONE, NOW_US)
+    assert node.pace.step.count == node.pace.token.count == 0
+    assert node.speeds[SMALL].step.count == 2
 
 
 def test_what_tells_nothing() -> None:

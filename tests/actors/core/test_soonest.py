@@ -3,11 +3,12 @@
 import msgspec
 
 from actors.core.binding import bind
+from actors.core.estimates import loading
 from actors.core.learning import Mean
 from actors.core.policies import POLICIES
-from actors.core.soonest import PATIENCE_S, promised, soonest
+from actors.core.soonest import soonest
 from actors.core.state import Front, State
-from events import NodeFacts, RequestDispatched, SettingsChanged
+from events import ModelFacts, NodeFacts, RequestDispatched, SettingsChanged
 from tests.actors.cast import book, completed, node, received
 from tests.actors.core.fleets import (
     LARGE,
@@ -168,36 +169,40 @@ def test_equal_nodes_are_drawn() -> None:
     assert (len(choice.candidates), choice.more, choice.policy) == (8, 4, "soonest/1")
 
 
-def test_one_that_waits_too_long_for_memory_is_promised_some() -> None:
-    node = working_on(a_node("ada", SMALL, most=1, slots=4), SMALL, 2)
+def test_where_evictions_cost_those_far_behind_are_for_them_all_the_same() -> None:
+    hot = working_on(a_node("hot", SMALL, slots=1), SMALL, 1)
+    state = a_state(hot, a_node("wanted", LARGE, most=1, load_s=10.0), waiting=200)
+    answers = [bool(goes(state, number)) for number in range(200)]
+    assert answers == sorted(answers)
+    assert answers[-1]
+    assert not answers[0]
+
+
+def test_a_copy_on_a_node_that_is_away_is_none() -> None:
+    away = a_node("cyd", LARGE)
+    away.models.clear()  # of no use to the request itself
+    state = a_state(a_node("ada", LARGE, most=1), a_node("bob", LARGE, most=1), away)
+    scores: list[float] = []
+    for away.health in ("healthy", "offline"):
+        choice = soonest(state, first(state))
+        assert choice is not None
+        scores += {each.score for each in choice.candidates}
+    with_a_copy, without = scores
+    assert with_a_copy > without, "an eviction of what is elsewhere costs less"
+
+
+def test_a_model_that_is_computed_elsewhere_needs_no_load_and_no_room() -> None:
+    name = "huge:cloud"
+    node = working_on(a_node("ada", LARGE, most=1, vram_bytes=1_000_000_000), LARGE, 2)
+    node.models[name] = ModelFacts(name=name, size_bytes=384)
     state = a_state(node)
-    old = join(state, LARGE, 7, waited_s=PATIENCE_S + 1)
-    assert promised(state) == {"ada": [SMALL]}
-    assert goes(state) == "", "no more work for that one"
-    old.received_us = NOW_US
-    assert promised(state) == {}
-    assert goes(state) == "ada"
-
-
-def test_a_promise_is_of_the_node_with_the_least_to_end() -> None:
-    more = working_on(a_node("ada", SMALL, most=1, slots=4), SMALL, 2)
-    less = working_on(a_node("bob", SMALL, most=1, slots=4), SMALL, 1)
-    drained = a_node("cyd", SMALL, most=1)
-    drained.drained_by = "somebody"
-    too_small = a_node("dan", vram_bytes=1_000_000_000)
-    state = a_state(more, less, drained, too_small)
-    join(state, SMALL, 6, waited_s=PATIENCE_S + 1)
-    join(state, LARGE, 7, waited_s=PATIENCE_S + 1)
-    join(state, "new:7b", 8, waited_s=PATIENCE_S + 1)
-    assert promised(state) == {"bob": [SMALL]}, "nobody knows new:7b"
-    state.nodes = dict(reversed(state.nodes.items()))
-    assert promised(state) == {"bob": [SMALL]}
-    for each in (more, less):
-        each.models["new:7b"] = each.models[SMALL]
-    state.catalogue["new:7b"] = 1
-    assert promised(state) == {"bob": [SMALL], "ada": [SMALL]}
-    working_on(more, LARGE, 1)
-    assert promised(state) == {"bob": [SMALL]}, "the large one is on its way"
+    request = join(state, name, 7)
+    choice = soonest(state, request)
+    assert choice is not None
+    assert not choice.cold
+    assert choice.candidates[0].wait_s == 0.0
+    working_on(node, name, 1)
+    assert loading(node) == []
 
 
 def test_two_at_once_do_not_load_the_same_model_twice() -> None:
