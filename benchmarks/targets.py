@@ -13,8 +13,10 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -42,6 +44,7 @@ _HAPROXY = """
 global
   nbthread 1
   maxconn 4096
+  {buffer}
 defaults
   mode http
   timeout client 600s
@@ -53,8 +56,18 @@ defaults
 frontend here
   bind 127.0.0.1:{port}
   default_backend there
+  {more}
 backend there
-  server one {upstream}
+  balance leastconn
+  {servers}
+"""
+BUFFER = "tune.bufsize 262144"
+"""A request that shall be sent again has to fit in."""
+_HAPROXY_AGAIN = """
+  option http-buffer-request
+  option redispatch 1
+  retries 8
+  retry-on conn-failure empty-response 404 503
 """
 _LAUNCH = """
 import sys
@@ -65,6 +78,10 @@ discovery.FleetServiceAdvertiser.stop = nothing
 from fleet_manager.cli.server_cli import main
 main()
 """
+
+
+Beat: TypeAlias = Callable[[], Awaitable[bytes]]
+"""Gives the next heartbeat of a node of ollama-herd."""
 
 
 class Target(msgspec.Struct):
@@ -168,16 +185,19 @@ async def paced(step_s: float) -> AsyncIterator[Target]:
 
 
 @contextlib.asynccontextmanager
-async def nginx(folder: Path, upstream: str) -> AsyncIterator[Target]:
-    """One worker, connections to the upstream kept."""
+async def nginx(folder: Path, *upstreams: str) -> AsyncIterator[Target]:
+    """One worker, connections to the upstreams kept; a node without the model is passed over."""
     port = free_port()
+    servers = " ".join(f"server {each.partition('://')[2]} max_fails=0;" for each in upstreams)
+    more = "proxy_next_upstream error timeout http_404 http_503 non_idempotent;"
     http = f"""
   upstream there {{
-    server {upstream.partition("://")[2]};
+    least_conn; {servers}
     keepalive 2048; keepalive_requests 100000000; keepalive_timeout 600s;
   }}
   server {{
     listen 127.0.0.1:{port} backlog=4096; client_max_body_size 64m;
+    {more if len(upstreams) > 1 else ""}
     location / {{
       proxy_pass http://there; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_buffering off; proxy_read_timeout 600s;
@@ -188,12 +208,14 @@ async def nginx(folder: Path, upstream: str) -> AsyncIterator[Target]:
 
 
 @contextlib.asynccontextmanager
-async def haproxy(folder: Path, upstream: str) -> AsyncIterator[Target]:
-    """One thread."""
+async def haproxy(folder: Path, *upstreams: str) -> AsyncIterator[Target]:
+    """One thread; of several, a node without the model is passed over."""
     port = free_port()
     config = folder / "haproxy.cfg"
-    there = upstream.partition("://")[2]
-    config.write_text(_HAPROXY.format(port=port, upstream=there), encoding="utf-8")
+    named = (f"server n{i} {each.partition('://')[2]}" for i, each in enumerate(upstreams))
+    more = _HAPROXY_AGAIN if len(upstreams) > 1 else ""
+    text = _HAPROXY.format(port=port, servers="\n  ".join(named), more=more, buffer=more and BUFFER)
+    config.write_text(text, encoding="utf-8")
     command = [_program("haproxy"), "-f", str(config)]
     async with _running("HAProxy", f"http://127.0.0.1:{port}", command) as target:
         yield target
@@ -205,7 +227,16 @@ async def herd(
 ) -> AsyncIterator[Target]:
     """A whole `herd run`, every event recorded."""
     nodes = [f"{url},name=node{i},slots={slots}" for i, url in enumerate(upstreams)]
-    one = Herd(folder / "herd", nodes, port=free_port(), workers=workers)
+    async with herd_of(folder / "herd", nodes, workers=workers) as target:
+        yield target
+
+
+@contextlib.asynccontextmanager
+async def herd_of(
+    root: Path, nodes: list[str], *options: str, workers: int = 1
+) -> AsyncIterator[Target]:
+    """A whole `herd run` of these nodes, as `--node` takes them."""
+    one = Herd(root, nodes, port=free_port(), workers=workers, options=options)
     one.start()
     try:
         await one.ready(len(nodes))
@@ -215,8 +246,10 @@ async def herd(
 
 
 @contextlib.asynccontextmanager
-async def ollama_herd(folder: Path, upstream: str) -> AsyncIterator[Target]:
-    """ollama-herd from the package index, logs and telemetry off, one node by heartbeat."""
+async def ollama_herd(
+    folder: Path, upstream: str = "", beats: Sequence[Beat] = ()
+) -> AsyncIterator[Target]:
+    """ollama-herd from the package index, logs and telemetry off, its nodes by heartbeat."""
     python = await asyncio.to_thread(_ollama_herd_python)
     port = free_port()
     home = folder / "ollama-herd"
@@ -236,17 +269,20 @@ async def ollama_herd(folder: Path, upstream: str) -> AsyncIterator[Target]:
     url = f"http://127.0.0.1:{port}"
     command = [python, "-c", _LAUNCH, "--log-level", "CRITICAL"]
     async with _running("ollama-herd", url, command, settings, ready="/fleet/status") as target:
-        beats = spawn(_heartbeats(url, upstream), name="heartbeats")
+        agents = [
+            spawn(_heartbeats(url, beat), name="heartbeats")
+            for beat in beats or [partial(_one_big_node, upstream)]
+        ]
         try:
             await asyncio.sleep(1.0)
             yield target
         finally:
-            beats.cancel()
+            for agent in agents:
+                agent.cancel()
 
 
-async def _heartbeats(url: str, upstream: str) -> None:
-    """Be the agent of one big node."""
-    body = json.dumps(
+async def _one_big_node(upstream: str) -> bytes:
+    return json.dumps(
         {
             "node_id": "node0",
             "cpu": {"cores_physical": 16, "utilization_pct": 5.0},
@@ -261,9 +297,14 @@ async def _heartbeats(url: str, upstream: str) -> None:
             "ollama_host": upstream,
         }
     ).encode()
+
+
+async def _heartbeats(url: str, beat: Beat) -> None:
+    """Be the agent of a node."""
     headers = ((b"Content-Type", b"application/json"),)
     while True:
         with contextlib.suppress(FetchError):
+            body = await beat()
             await fetch("POST", f"{url}/heartbeat", headers=headers, body=body, timeout_s=10.0)
         await asyncio.sleep(3.0)
 

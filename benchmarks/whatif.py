@@ -43,9 +43,11 @@ from herd.whatif.figures import Figures, figure, figures, middle
 
 START_US = 1_760_000_000_000_000
 SEEN = (*range(1, 25), 1007, 1021, 1027)
-HELD_OUT = range(2001, 2031)
+HELD_OUT = range(3001, 3041)
 PLAIN = ("resident-first", "least-connections", "round-robin", "random")
-"""The policies that pairs are drawn from; named here, so that a seed stays its pair."""
+"""The policies that the seen pairs are drawn from; named here, so that a seed stays its pair."""
+ALL = ("soonest", *PLAIN)
+"""Those that the held out pairs are drawn from."""
 PLAYS = 3
 SHIFT_US = 2000
 REQUESTS = 1500
@@ -96,6 +98,8 @@ class Measured(msgspec.Struct, frozen=True):
     took_s: float
     chance: tuple[float, float]
     """The least and the largest true change of p95 of completion, from play to play."""
+    undecided: bool
+    """What-if says that neither is better, as its own plays reach into one another."""
 
     def certain(self) -> bool:
         """Whether every true play has the same winner."""
@@ -120,6 +124,7 @@ class Measured(msgspec.Struct, frozen=True):
 
 def drawn(seed: int) -> Pair:
     """Return the pair of a seed."""
+    policies = PLAIN if seed in SEEN else ALL
     random = Random(seed)  # noqa: S311 (a sample of fleets)
     made = random.choice(FLEETS)
     specs = tuple(
@@ -129,8 +134,8 @@ def drawn(seed: int) -> Pair:
     there = [name for name in MODELS if any(_has(spec, name) for spec in specs)]
     mix = [Share(random.uniform(1, 5), name) for name in there if random.random() < 0.7]
     mix = mix or [Share(1, there[0])]
-    told, policy = random.random() < 0.5, random.choice(PLAIN)
-    kind, change = _change(random, seed, specs, policy, [share.model for share in mix])
+    told, policy = random.random() < 0.5, random.choice(policies)
+    kind, change = _change(random, seed, specs, [p for p in policies if p != policy], mix)
     used = random.uniform(*UTILISATION)
     burstiness = random.choice((1.0, 1.5, 2.0))
     per_s = used * _capacity_per_s(specs, mix)
@@ -150,9 +155,13 @@ def drawn(seed: int) -> Pair:
 
 
 def _change(
-    random: Random, seed: int, specs: Sequence[NodeSpec], policy: str, models: Sequence[str]
+    random: Random,
+    seed: int,
+    specs: Sequence[NodeSpec],
+    others: Sequence[str],
+    mix: Sequence[Share],
 ) -> tuple[str, Change]:
-    kind = KINDS[seed % len(KINDS)]
+    kind, models = KINDS[seed % len(KINDS)], [share.model for share in mix]
     if kind == "without":
         spare = [
             spec
@@ -167,7 +176,7 @@ def _change(
     if kind == "slots":
         spec = random.choice(specs)
         return kind, Change(slots={NodeId(spec.name): spec.facts.slots * 2})
-    return kind, Change(settings={"policy": random.choice([p for p in PLAIN if p != policy])})
+    return kind, Change(settings={"policy": random.choice(others)})
 
 
 def _has(spec: NodeSpec, name: str) -> bool:
@@ -262,7 +271,16 @@ def measured(seed: int) -> Measured:
     assert told.recorded == first
     chance = min(changes), max(changes)
     return Measured(
-        seed, pair.kind, pair.says, middle(a), told.rerun, middle(b), told.whatif, took_s, chance
+        seed=seed,
+        kind=pair.kind,
+        says=pair.says,
+        a=middle(a),
+        again=told.rerun,
+        b=middle(b),
+        whatif=told.whatif,
+        took_s=took_s,
+        chance=chance,
+        undecided=any("neither is better" in doubt for doubt in told.doubts),
     )
 
 
@@ -273,6 +291,9 @@ def summary(results: Sequence[Measured]) -> dict[str, Json]:
     judged = [each for each in results if each.right() is not None]
     told["winners"] = len(judged)
     told["winners_right"] = sum(bool(each.right()) for each in judged)
+    decided = [each for each in judged if not each.undecided]
+    told["decided_winners"] = len(decided)
+    told["decided_winners_right"] = sum(bool(each.right()) for each in decided)
     certain = [each for each in judged if each.certain()]
     told["certain_winners"] = len(certain)
     told["certain_winners_right"] = sum(bool(each.right()) for each in certain)

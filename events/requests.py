@@ -16,6 +16,9 @@ Phase = Literal["admit", "hold", "queue", "connect", "first_byte", "stream"]
 Fault = Literal["client", "node", "herd"]
 """Who was at fault."""
 
+Priority = Literal["interactive", "normal", "batch"]
+"""Whom a request may pass in its line."""
+
 UsageSource = Literal["reported", "counted", "none"]
 """Where a token count comes from: the node's own figure, or data events counted by herd."""
 
@@ -40,6 +43,7 @@ class RequestReceived(Event, frozen=True, tag="request_received"):
     """How long the client will wait for a slot; 0 means as long as the queue allows."""
     waited_s: float = 0.0
     """How long the front had held it before control could hear of it."""
+    priority: Priority = "normal"
 
 
 class RequestQueued(Event, frozen=True, tag="request_queued"):
@@ -51,12 +55,21 @@ class RequestQueued(Event, frozen=True, tag="request_queued"):
     """Place in the queue, from 1."""
     reason: Literal["slots", "hold"]
     """`slots`: some node can serve it, later. `hold`: no online node has the model now."""
+    predicted_wait_s: float = 0.0
+    """Predicted wait for a slot; 0 where too little is known."""
 
 
 Rejection = Literal[
-    "unknown_model", "only_v1", "queue_full", "hold_timeout", "queue_timeout", "deadline"
+    "unknown_model",
+    "only_v1",
+    "queue_full",
+    "too_late",
+    "hold_timeout",
+    "queue_timeout",
+    "deadline",
 ]
-"""`only_v1`: the model is on nodes that do not have Ollama's own routes."""
+"""`only_v1`: the model is on nodes that do not have Ollama's own routes. `too_late`: the wait is
+predicted to last beyond the client's deadline."""
 
 
 class RequestRejected(Event, frozen=True, tag="request_rejected"):
@@ -105,6 +118,13 @@ class RequestDispatched(Event, frozen=True, tag="request_dispatched"):
     """The node has to load the model first."""
     probing: bool = False
     """A trial of one more slot: the front reports the first byte at once."""
+    predicted_first_s: float = 0.0
+    """Predicted seconds from this decision to the first byte of the answer."""
+    predicted_s: float = 0.0
+    """Predicted seconds to the last byte; 0 in logs of before there were predictions."""
+    predicted_least_s: float = 0.0
+    predicted_most_s: float = 0.0
+    """Nine of ten come between these two, as learned from the predictions before."""
 
 
 class AttemptFailed(Event, frozen=True, tag="attempt_failed"):

@@ -25,6 +25,7 @@ PolicyName = Literal["soonest", "resident-first", "least-connections", "round-ro
 Value: TypeAlias = bool | int | float | str
 Wait = Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 3600)]
 """Seconds; a wait is always bounded."""
+Moved = Annotated[float, msgspec.Meta(ge=0, le=24 * 3600)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 OLLAMA_PORT = 11434
@@ -85,6 +86,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Silence after which a node counts as degraded."""
     offline_after_s: Wait = 30.0
     """Silence after which a node counts as offline."""
+    interactive_ahead_s: Moved = 60.0
+    """An interactive request waits as if it had come so much earlier (`X-Herd-Priority`)."""
+    batch_behind_s: Moved = 300.0
+    """A request of a batch waits as if it had come so much later."""
     policy: PolicyName = "resident-first"
     """How a node is chosen; the others are there to compare with."""
     fixed: dict[str, str] = {}
@@ -121,6 +126,8 @@ CHANGEABLE = frozenset(
         "max_retries",
         "degraded_after_s",
         "offline_after_s",
+        "interactive_ahead_s",
+        "batch_behind_s",
         "policy",
     }
 )

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from actors.core.commands import Command
 from actors.core.placement import Choice, Policy, slots_of, usable
+from actors.core.predicting import predict
 from actors.core.slots import probing, proposal
 from actors.core.state import US, Node, Request, State
 from events import Lease, NodeId, RequestDispatched, SlotsChanged
@@ -70,6 +71,7 @@ def _behind(state: State, request: Request, policy: Policy) -> tuple[Request, Ch
 
 
 def _dispatched(state: State, request: Request, choice: Choice, now_us: int) -> RequestDispatched:
+    told = predict(state, request, choice)
     return RequestDispatched(
         request_id=request.request_id,
         model=request.model,
@@ -83,6 +85,10 @@ def _dispatched(state: State, request: Request, choice: Choice, now_us: int) -> 
         draw=choice.draw,
         cold=choice.cold,
         probing=probing(slots_of(choice.node, request.model)),
+        predicted_first_s=told.first_s,
+        predicted_s=told.whole_s,
+        predicted_least_s=told.least_s,
+        predicted_most_s=told.most_s,
     )
 
 

@@ -23,6 +23,11 @@ class Grant(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
     score: float
     probing: bool = False
     """Report the first byte of the answer at once: it is evidence for slot learning."""
+    predicted_wait_s: float = 0.0
+    predicted_first_s: float = 0.0
+    predicted_s: float = 0.0
+    predicted_range_s: tuple[float, float] = (0.0, 0.0)
+    """What the client is told of its answer."""
 
 
 class Refuse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):

@@ -64,6 +64,10 @@ class Demand(msgspec.Struct):
     alone_s: float = 0.0
     """The time that a mean request takes alone on the best node; 0 until one was completed."""
 
+    low: float = 0.3
+    high: float = 3.0
+    """Nine of ten answers take between so many times what was predicted."""
+
     def rate(self, now_us: int) -> float:
         """Return the requests a second, as of now."""
         return self.per_s / (1.0 + max(0, now_us - self.at_us) / (MEMORY_S * 1_000_000))

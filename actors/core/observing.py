@@ -21,8 +21,11 @@ _LEAST_S = 1e-6
 
 
 def arrived(state: State, event: RequestReceived | RequestQueued, now_us: int) -> None:
-    """Count a request; only of models of the catalogue, since clients can name any."""
-    if isinstance(event, RequestReceived) and event.model in state.catalogue:
+    """Count a request, if its model is of the catalogue: clients can name any. Note its wait."""
+    if isinstance(event, RequestQueued):
+        if (request := state.requests.get(event.request_id)) is not None:
+            request.predicted_wait_s = event.predicted_wait_s
+    elif event.model in state.catalogue:
         _demand(state, event.model).arrived(now_us)
 
 

@@ -1,7 +1,10 @@
-"""Queue: who waits for a model, in the order of admission.
+"""Queue: who waits for a model, in the order of admission and priority.
 
 * `RequestReceived` is the admission; `AttemptFailed` and `LeaseVoided` put a request back at its
   old place; dispatch and every end take it out.
+* A priority moves the instant by which requests are ranked: an interactive one counts as if it
+  had come `interactive_ahead_s` earlier, one of a batch `batch_behind_s` later. So nobody is
+  passed by those who come much later than that: however many there are, a batch goes on.
 * Two waits. *Hold*: no online node has the model; it ends after `hold_timeout_s`. *Queue*: some
   node can serve it, later; it ends after `queue_timeout_s`, or at the client's own deadline. Both
   begin anew when a node failed the request: the time that it ran is no wait.
@@ -28,6 +31,7 @@ from events import (
     NodeUndrained,
     NodeWentOffline,
     Phase,
+    Priority,
     Recorded,
     Rejection,
     RequestCancelled,
@@ -202,6 +206,7 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
         v1=event.route.startswith("/v1/"),
         seq=record.seq,
         received_us=received_us,
+        rank_us=received_us + _moved_us(state, event.priority),
         body_bytes=event.body_bytes,
         deadline_us=received_us + int(event.deadline_s * US) if event.deadline_s else 0,
     )
@@ -209,7 +214,11 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
     if line is None:
         line = state.lines[event.model] = Line()
         _watch_hold(state, event.model, received_us)
-    line.waiting[event.request_id] = record.seq
+    request = state.requests[event.request_id]
+    if next(reversed(line.waiting.values()), 0) <= request.rank_us:
+        line.waiting[event.request_id] = request.rank_us
+    else:
+        _insert(state, line, request)
     state.waiting += 1
 
 
@@ -219,9 +228,25 @@ def _put_back(state: State, request: Request) -> None:
         line = state.lines[request.model] = Line()
         _watch_hold(state, request.model, state.recorded_at)
     request.waits_since_us = state.recorded_at
-    line.waiting[request.request_id] = request.seq
-    line.waiting = dict(sorted(line.waiting.items(), key=lambda item: item[1]))
+    _insert(state, line, request)
     state.waiting += 1
+
+
+def _moved_us(state: State, priority: Priority) -> int:
+    match priority:
+        case "interactive":
+            return -int(state.settings.interactive_ahead_s * US)
+        case "batch":
+            return int(state.settings.batch_behind_s * US)
+        case "normal":
+            return 0
+
+
+def _insert(state: State, line: Line, request: Request) -> None:
+    line.waiting[request.request_id] = request.rank_us
+    ranked = [(rank, state.requests[name].seq, name) for name, rank in line.waiting.items()]
+    ranked.sort()
+    line.waiting = {name: rank for rank, _, name in ranked}
 
 
 def _take_out(state: State, model: str, request_id: RequestId) -> None:
@@ -244,16 +269,15 @@ def _watch_hold(state: State, model: str, now_us: int) -> None:
 
 def _admission(state: State, request: Request) -> list[Command]:
     model = request.model
-    now_us = state.recorded_at
     nodes = state.nodes.values()
     if not any(node.serves(model, v1=request.v1) for node in nodes) and state.settled():
         known = any(node.has(model) for node in nodes)
-        return _reject(state, request, UNKNOWN, "only_v1" if known else "unknown_model", now_us)
+        return reject(state, request, UNKNOWN, "only_v1" if known else "unknown_model")
     settings = state.settings
     if len(state.lines[model].waiting) > settings.max_queue or (
         state.waiting > settings.max_queue_total
     ):
-        return _reject(state, request, 429, "queue_full", now_us)
+        return reject(state, request, 429, "queue_full")
     return []
 
 
@@ -281,7 +305,7 @@ def _ends(state: State, model: str, now_us: int) -> list[Command]:
         ended += _fail(state, request, "queue", request.excluded[-1], said)
     for request, reason in overdue(state, model, now_us):
         if request not in left:
-            ended += _reject(state, request, 503, reason, now_us)
+            ended += reject(state, request, 503, reason)
     return ended
 
 
@@ -306,14 +330,11 @@ def _fail(
     ]
 
 
-def _reject(
-    state: State,
-    request: Request,
-    status: int,
-    reason: Rejection,
-    now_us: int,
+def reject(
+    state: State, request: Request, status: int, reason: Rejection, again_s: int = 0
 ) -> list[Command]:
-    wait_s = 0 if status == UNKNOWN else retry_after_s(state, request.model)
+    """End a request that gets no node; its client may ask again then, or when its line is done."""
+    wait_s = again_s or (0 if status == UNKNOWN else retry_after_s(state, request.model))
     return [
         RequestRejected(
             request_id=request.request_id,
@@ -321,7 +342,7 @@ def _reject(
             status=status,
             reason=reason,
             retry_after_s=wait_s,
-            waited_s=(now_us - request.received_us) / US,
+            waited_s=(state.recorded_at - request.received_us) / US,
         ),
         Send(request.src, Refuse(request.request_id, status, reason, wait_s)),
     ]

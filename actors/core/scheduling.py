@@ -2,12 +2,13 @@
 
 It hears every event, and binds waiting requests to free slots (`binding`) whenever nothing else is
 left to be decided (`State.pending`), one dispatch at a time: each is folded before the next is
-considered. Lines are served by the age of their heads.
+considered. Lines are served by the rank of their heads.
 """
 
+from math import ceil
 from typing import Literal
 
-from actors.core import observing, promising, recovery
+from actors.core import observing, predicting, promising, queueing, recovery
 from actors.core.binding import bind, slots_changed
 from actors.core.commands import Command, Grant, Send
 from actors.core.placement import Policy, slots_of
@@ -96,11 +97,12 @@ def decide(state: State, record: Recorded, policy: Policy = place) -> list[Comma
     # Nobody could be bound to the model of one that was just queued.
     tried = event.model if isinstance(event, RequestQueued) else None
     lines = [
-        (next(iter(line.waiting.values())), model)
+        (rank, state.requests[head].seq, model)
         for model, line in state.lines.items()
         if line.waiting and model != tried
+        for head, rank in [next(iter(line.waiting.items()))]
     ]
-    for _, model in sorted(lines):
+    for _, _, model in sorted(lines):
         if bound := bind(state, model, now_us, policy):
             return commands + bound
     return commands
@@ -161,12 +163,17 @@ def told_slots(node: Node) -> list[Command]:
 def _queued(state: State, event: RequestReceived) -> list[Command]:
     v1 = state.requests[event.request_id].v1
     reason: Literal["slots", "hold"] = "slots" if state.servable(event.model, v1=v1) else "hold"
+    request = state.requests[event.request_id]
+    wait_s = predicting.wait_s(state, request) if reason == "slots" else 0.0
+    if 0 < event.deadline_s < wait_s:
+        return queueing.reject(state, request, 429, "too_late", ceil(wait_s - event.deadline_s))
     return [
         RequestQueued(
             request_id=event.request_id,
             model=event.model,
-            position=len(state.lines[event.model].waiting),
+            position=list(state.lines[event.model].waiting).index(event.request_id) + 1,
             reason=reason,
+            predicted_wait_s=wait_s,
         )
     ]
 
@@ -175,7 +182,17 @@ def _grant(state: State, request: Request, event: RequestDispatched) -> list[Com
     url = state.nodes[event.node_id].url
     score = event.terms[0].score if event.terms else 0.0
     grant = Grant(
-        request.request_id, event.node_id, url, event.lease, event.attempt, score, event.probing
+        request.request_id,
+        event.node_id,
+        url,
+        event.lease,
+        event.attempt,
+        score,
+        event.probing,
+        request.predicted_wait_s,
+        event.predicted_first_s,
+        event.predicted_s,
+        (event.predicted_least_s, event.predicted_most_s),
     )
     return [Send(request.src, grant)]
 
@@ -186,6 +203,7 @@ def _dispatch(state: State, event: RequestDispatched, now_us: int) -> None:
     request.attempt = event.attempt
     request.lease = event.lease
     request.cold = event.cold
+    request.predicted_s = event.predicted_s
     state.leases += 1
     observing.sent(state.nodes[event.node_id], request, now_us, cold=event.cold)
 
@@ -278,6 +296,8 @@ def _complete(state: State, event: RequestCompleted, now_us: int) -> None:
         _leave(state, request, now_us, failed=False)
         return
     observing.completed(state, node, request, event, now_us)
+    if (asked := state.demands.get(request.model)) is not None:
+        predicting.came_true(asked, request.predicted_s, event.service_s)
     completed(
         _slots(node, request.model),
         now_us,

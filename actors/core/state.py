@@ -48,6 +48,8 @@ class Settings(msgspec.Struct):
     max_retries: int = 2
     degraded_after_s: float = 15.0
     offline_after_s: float = 30.0
+    interactive_ahead_s: float = 60.0
+    batch_behind_s: float = 300.0
     policy: str = "resident-first"
 
 
@@ -137,6 +139,8 @@ class Request(msgspec.Struct):
     seq: int
     """Of its admission: its place in the queue, also after a retry."""
     received_us: int
+    rank_us: int = 0
+    """Its place in its line, the lowest first: when it came, moved by its priority."""
     waits_since_us: int = 0
     """Since a node failed it; 0 before."""
     deadline_us: int = 0
@@ -156,15 +160,18 @@ class Request(msgspec.Struct):
     turn: Turn = Turn(0, 0)
     """When it was dispatched among its node's requests of its model: for slot learning."""
     cold: bool = False
+    predicted_wait_s: float = 0.0
+    predicted_s: float = 0.0
+    """How long it was said to take, when it was dispatched."""
     progress_us: int = 0
     tokens: int = 0
 
 
 class Line(msgspec.Struct):
-    """The requests that wait for one model, in the order of their admission."""
+    """The requests that wait for one model, in order: by their priority and their admission."""
 
     waiting: dict[RequestId, int] = {}
-    """Request to `seq`, ascending."""
+    """Request to rank, ascending."""
     held_since_us: int = 0
     """Since when no online node has had the model; 0 while one has."""
     held_native_since_us: int = 0

@@ -45,6 +45,13 @@ _FLEET_LINES: Final = (
     b"X-Fleet-Score: %.4g\r\n"
     b"X-Herd-Request-Id: %b\r\n"
 )
+_PREDICTED_LINES: Final = (
+    b"X-Herd-Predicted-Wait-S: %.3f\r\n"
+    b"X-Herd-Predicted-First-Token-S: %.3f\r\n"
+    b"X-Herd-Predicted-Finish-S: %.3f\r\n"
+    b"X-Herd-Predicted-Finish-Range-S: %.3f-%.3f\r\n"
+)
+"""Of the wait as it was admitted; of the answer in seconds from its dispatch."""
 _SAY_AGAIN: Final = (429, 503)
 _VALUES_KEPT: Final = 4_096
 
@@ -231,13 +238,21 @@ class Flight:
     def fleet_lines(self) -> bytes:
         """Return what herd says of this answer as of now: headers, in whole lines."""
         grant = self.grant
-        return _FLEET_LINES % (
+        lines = _FLEET_LINES % (
             b"" if grant is None else _VALUES[grant.node_id],
             _VALUES[self.asked.model],
             b"" if grant is None else _VALUES[self.model],
             max(0, self.tries - 1),
             0.0 if grant is None else grant.score,
             self.request_id.encode("ascii"),
+        )
+        if grant is None or not grant.predicted_s:
+            return lines
+        return lines + _PREDICTED_LINES % (
+            grant.predicted_wait_s,
+            grant.predicted_first_s,
+            grant.predicted_s,
+            *grant.predicted_range_s,
         )
 
     def first_byte(self) -> None:

@@ -41,6 +41,8 @@ REFUSALS: Final[dict[str, str]] = {
     "/v1/chat/completions, /v1/completions or /v1/embeddings",
     "queue_full": "too many requests wait for model '{model}': see /fleet/status, and try again "
     "later",
+    "too_late": "the wait for model '{model}' is expected to be longer than the deadline of this "
+    "request: see Retry-After",
     "hold_timeout": "model '{model}' is on no node that is online now: start the node that has it, "
     "or pull it on another",
     "queue_timeout": "no slot for model '{model}' became free in time: see /fleet/status, and try "

@@ -75,13 +75,17 @@ SELECT
     coalesce((payload ->> 'cold')::BOOLEAN, false) AS cold,
     coalesce((payload ->> 'probing')::BOOLEAN, false) AS probing,
     coalesce(payload ->> 'policy', 'resident-first/1') AS policy,
+    (payload ->> 'predicted_first_s')::DOUBLE AS predicted_first_s,
+    (payload ->> 'predicted_s')::DOUBLE AS predicted_s,
+    (payload ->> 'predicted_least_s')::DOUBLE AS predicted_least_s,
+    (payload ->> 'predicted_most_s')::DOUBLE AS predicted_most_s,
     terms
 FROM (
     SELECT *, coalesce((payload -> 'terms')::JSON[], []) AS terms
     FROM events
     WHERE kind = 'request_dispatched'
 );
-COMMENT ON VIEW decisions IS 'One row a placement: the node, its score, and who came second.';
+COMMENT ON VIEW decisions IS 'One row a placement: the node, its score, who came second, and what was predicted.';
 
 CREATE OR REPLACE TEMP VIEW candidates AS
 WITH placements AS (

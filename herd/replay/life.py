@@ -70,7 +70,7 @@ def told(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
         case RequestDispatched():
             again = f", attempt {event.attempt}" if event.attempt > 1 else ""
             load = ", which has to load the model" if event.cold else ""
-            return f"sent to {event.node_id}{load}{again}"
+            return f"sent to {event.node_id}{load}{again}{_predicted(event)}"
         case AttemptFailed():
             said = _why(event.status, event.error)
             return f"{event.node_id} failed it {_phase(event.phase)}: {said}"
@@ -110,8 +110,16 @@ def _received(event: RequestReceived) -> str:
     named = f" (asked as {event.asked_model})" if event.asked_model else ""
     app = f", app {event.app}" if event.app else ""
     limit = f", waits {event.deadline_s:g} s at most" if event.deadline_s else ""
+    kind = "" if event.priority == "normal" else f", {event.priority}"
     held = f", held {event.waited_s:.1f} s before" if event.waited_s else ""
-    return f"received: {event.model}{named}, {event.route}{app}{limit}{held}"
+    return f"received: {event.model}{named}, {event.route}{app}{kind}{limit}{held}"
+
+
+def _predicted(event: RequestDispatched) -> str:
+    if not event.predicted_s:
+        return ""
+    least_s, most_s = event.predicted_least_s, event.predicted_most_s
+    return f", said to take {event.predicted_s:.1f} s ({least_s:.1f} to {most_s:.1f} s)"
 
 
 def _completed(event: RequestCompleted) -> str:

@@ -210,6 +210,8 @@ def rejected(event: RequestRejected, state: State, ahead: int) -> str:
                 f"all lines together were full: {state.waiting - 1} waited, "
                 f"{settings.max_queue_total} may"
             )
+        case "too_late":
+            return f"{ahead} waited before it: more than its deadline allowed for"
         case "hold_timeout":
             return (
                 f"no node online had the model for {event.waited_s:.1f} s "

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from types import FrameType
+from typing import BinaryIO
 
 import click
 import msgspec
@@ -26,6 +27,12 @@ from herd.simulator.profiles import PROFILES, with_slots
 
 @click.command()
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="studio", show_default=True)
+@click.option(
+    "--spec",
+    "file",
+    type=click.File("rb"),
+    help="A machine and its models as JSON (`NodeSpec` of herd.simulator.hardware), for a profile.",
+)
 @click.option("--name", default="", help="What it calls itself.  [default: the profile's name]")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=0, help="0 takes any free port.", show_default=True)
@@ -46,6 +53,7 @@ from herd.simulator.profiles import PROFILES, with_slots
 def main(  # noqa: PLR0913 (one for each option)
     *,
     profile: str,
+    file: BinaryIO | None,
     name: str,
     host: str,
     port: int,
@@ -59,7 +67,7 @@ def main(  # noqa: PLR0913 (one for each option)
     only_json: bool,
 ) -> None:
     """Run one simulated Ollama node."""
-    spec = PROFILES[profile]()
+    spec = PROFILES[profile]() if file is None else _read(file)
     spec = with_slots(spec, parallel) if parallel else spec
     spec = msgspec.structs.replace(
         spec,
@@ -77,6 +85,13 @@ def main(  # noqa: PLR0913 (one for each option)
         raise click.ClickException(
             f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port, or 0."
         ) from error
+
+
+def _read(file: BinaryIO) -> NodeSpec:
+    try:
+        return msgspec.json.decode(file.read(), type=NodeSpec)
+    except msgspec.MsgspecError as error:
+        raise click.ClickException(f"{file.name} describes no machine: {error}") from error
 
 
 async def _run(node: SimulatedNode, spec: NodeSpec, *, supervised: bool, only_json: bool) -> None:

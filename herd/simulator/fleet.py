@@ -37,7 +37,9 @@ class Order(Protocol):
 class NodeOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A simulated node to be started."""
 
-    profile: str
+    profile: str = "studio"
+    spec: str = ""
+    """A file with a `NodeSpec` as JSON, in place of a profile."""
     name: str = ""
     """Empty: as the profile."""
     host: str = "127.0.0.1"
@@ -68,6 +70,8 @@ class NodeOrder(msgspec.Struct, frozen=True, kw_only=True):
             "--time-scale": str(self.time_scale),
             "--seed": str(self.seed),
         }
+        if self.spec:
+            wanted["--spec"] = self.spec
         if self.parallel:
             wanted["--parallel"] = str(self.parallel)
         if self.max_queue >= 0:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,15 @@ ENDED = {
 class Herd:
     """One `herd run`, its processes and its data directory."""
 
-    def __init__(self, root: Path, nodes: list[str], *, port: int, workers: int = 1) -> None:
+    def __init__(
+        self,
+        root: Path,
+        nodes: list[str],
+        *,
+        port: int,
+        workers: int = 1,
+        options: Sequence[str] = (),
+    ) -> None:
         self.directory = DataDir(root)
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
@@ -41,6 +50,7 @@ class Herd:
         self._arguments += ["--data-dir", str(root), "--workers", str(workers)]
         for node in nodes:
             self._arguments += ["--node", node]
+        self._arguments += options
         self._output = root.parent / f"{root.name}.out"
         self._process: subprocess.Popen[bytes] | None = None
 

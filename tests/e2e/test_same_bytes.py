@@ -107,6 +107,11 @@ def test_every_answer_says_where_it_comes_from(herd: Herd) -> None:
     told = {name: answer.headers[name] for name in answer.headers if name.startswith("x-")}
     assert told.pop("x-herd-request-id")[14] == "7"
     assert float(told.pop("x-fleet-score")) >= 0
+    assert float(told.pop("x-herd-predicted-wait-s")) >= 0
+    first_s = float(told.pop("x-herd-predicted-first-token-s"))
+    least_s, most_s = map(float, told.pop("x-herd-predicted-finish-range-s").split("-"))
+    assert 0 <= first_s <= float(told.pop("x-herd-predicted-finish-s"))
+    assert 0 <= least_s <= most_s
     assert told == {
         "x-fleet-node": "studio",
         "x-fleet-requested-model": BIG,

@@ -27,6 +27,12 @@ def test_an_entry_says_what_the_source_says() -> None:
                 None,
                 "`slots`: some node can serve it, later. `hold`: no online node has the model now.",
             ),
+            Field(
+                "predicted_wait_s",
+                "float",
+                "0.0",
+                "Predicted wait for a slot; 0 where too little is known.",
+            ),
         ),
     )
 

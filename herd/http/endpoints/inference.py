@@ -21,6 +21,7 @@ from events import (
     Event,
     Lease,
     NodeId,
+    Priority,
     RequestCancelled,
     RequestId,
     RequestReceived,
@@ -43,6 +44,12 @@ FORGOTTEN_AFTER_S: Final = 15.0
 LONGEST_NAME: Final = 512
 _PRODUCTS_KEPT: Final = 1_024
 _NAMES_KEPT: Final = 4_096
+
+_PRIORITIES: Final[dict[bytes, Priority]] = {
+    b"interactive": "interactive",
+    b"normal": "normal",
+    b"batch": "batch",
+}
 
 _NAME: Final = re.compile(
     r"((\w[\w.:-]{0,349}/)?\w[\w-]{0,79}/)?\w[\w.-]{0,79}(:\w[\w.-]{0,79})?", re.ASCII
@@ -275,6 +282,7 @@ class Inference:
             app=asked.user or self._product(noted.agent) or exchange.peer,
             num_ctx=asked.num_ctx,
             deadline_s=flight.deadline_s,
+            priority=noted.priority,
         )
         try:
             self._control.tell(received)
@@ -333,6 +341,7 @@ class _Noted(msgspec.Struct, gc=False):
 
     agent: bytes = b""
     deadline_s: float = 0.0
+    priority: Priority = "normal"
 
 
 def _noted(request: Request) -> _Noted:
@@ -343,6 +352,8 @@ def _noted(request: Request) -> _Noted:
             noted.agent = value
         elif lowered == b"x-herd-deadline-s":
             noted.deadline_s = _deadline_s(value)
+        elif lowered == b"x-herd-priority":
+            noted.priority = _priority(value)
         elif lowered == b"content-encoding" and value.lower() != b"identity":
             raise BadRequestError("compressed bodies are not read", status=415)
     return noted
@@ -356,6 +367,13 @@ def _deadline_s(text: bytes) -> float:
     if not (math.isfinite(deadline_s) and deadline_s > 0):
         raise BadRequestError("X-Herd-Deadline-S must be a number of seconds above 0")
     return deadline_s
+
+
+def _priority(text: bytes) -> Priority:
+    priority = _PRIORITIES.get(text.strip().lower())
+    if priority is None:
+        raise BadRequestError("X-Herd-Priority must be interactive, normal or batch")
+    return priority
 
 
 def _nobody(request_id: RequestId, node_id: NodeId, lease: Lease) -> RequestCancelled:

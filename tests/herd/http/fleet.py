@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
 
 from events import (
     AttemptFailed,
@@ -54,6 +56,7 @@ class Control:
         self.facts: list[Event] = []
         self.front: Front | None = None
         self.probing = False
+        self.predicted: dict[str, Any] = {}
         self.holds = False
         """Grant nothing by itself."""
         self._n = 0
@@ -80,6 +83,7 @@ class Control:
         self._n += 1
         node_id = NodeId(f"n{self._n}")
         grant = Grant(request_id, node_id, url, Lease(f"1.{self._n}"), self._n, 1.5, self.probing)
+        grant = msgspec.structs.replace(grant, **self.predicted)
         self.front.granted(grant)
         return grant
 

@@ -12,9 +12,11 @@ from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import (
     CHAT,
     QUIET,
+    Ask,
     Control,
     fronting,
     header,
+    node,
     node_view,
     post,
     view,
@@ -101,6 +103,8 @@ def test_a_body_that_says_nothing_is_refused(
         (b"X-Herd-Deadline-S: soon", 400),
         (b"X-Herd-Deadline-S: -1", 400),
         (b"X-Herd-Deadline-S: inf", 400),
+        (b"X-Herd-Priority: urgent", 400),
+        (b"X-Herd-Priority:", 400),
         (b"Content-Encoding: zstd", 415),
     ],
 )
@@ -119,6 +123,7 @@ REFUSALS = [
     ("unknown_model", 404, 0, "model 'm:latest' not found", "not_found_error"),
     ("only_v1", 404, 0, "use /v1/chat/completions", "not_found_error"),
     ("queue_full", 429, 7, "see /fleet/status", "api_error"),
+    ("too_late", 429, 9, "longer than the deadline", "api_error"),
     ("hold_timeout", 503, 3, "no node online: run `herd node`", "api_error"),
     ("queue_timeout", 503, 2, "see /fleet/status", "api_error"),
     ("deadline", 503, 0, "within the deadline", "api_error"),
@@ -246,5 +251,33 @@ def test_who_asks_is_told_by_user_then_product_then_address(run: Run) -> None:
                 assert (received.app, received.client) == (app, "127.0.0.1")
                 assert received.num_ctx == (8192 if number == 1 else 0)
                 await one.answer()
+
+    run(main())
+
+
+# What it predicts
+
+
+async def _answered(ask: Ask) -> None:
+    ask.answer(b'{"done":true}')
+
+
+def test_an_answer_says_what_was_predicted_of_it(run: Run) -> None:
+    async def main() -> None:
+        async with node(_answered) as here:
+            control = Control(here.url)
+            control.predicted = {
+                "predicted_wait_s": 0.125,
+                "predicted_first_s": 0.25,
+                "predicted_s": 1.5,
+                "predicted_range_s": (0.75, 3.0),
+            }
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/api/chat", b'{"model":"M","stream":false}')
+                head, _ = await one.answer()
+        assert header(head, b"X-Herd-Predicted-Wait-S") == b"0.125"
+        assert header(head, b"X-Herd-Predicted-First-Token-S") == b"0.250"
+        assert header(head, b"X-Herd-Predicted-Finish-S") == b"1.500"
+        assert header(head, b"X-Herd-Predicted-Finish-Range-S") == b"0.750-3.000"
 
     run(main())

@@ -55,6 +55,7 @@ def test_a_request_reaches_the_route_of_the_same_name_byte_for_byte(path: str, r
                     b"X-Secret: 1",
                     b"TE: trailers",
                     b"X-Herd-Deadline-S: 9",
+                    b"X-Herd-Priority: Batch",
                 )
                 head, answer = await one.answer()
             asked = here.asks[0]
@@ -74,6 +75,7 @@ def test_a_request_reaches_the_route_of_the_same_name_byte_for_byte(path: str, r
         received = await control.heard(RequestReceived)
         assert received.route == path
         assert received.deadline_s == 9
+        assert received.priority == "batch"
         assert received.body_bytes == len(body)
 
     run(main())
@@ -94,6 +96,7 @@ def test_an_answer_names_who_gave_it(run: Run) -> None:
         assert header(head, b"X-Fleet-Retries") == b"0"
         assert header(head, b"X-Fleet-Score") == b"1.5"
         assert header(head, b"X-Herd-Request-Id") == received.request_id.encode()
+        assert b"X-Herd-Predicted" not in head, "nothing was predicted"
         assert header(head, b"Date")
         assert (received.model, received.asked_model) == ("M:latest", "M")
 

@@ -24,7 +24,7 @@ from events import (
 )
 from herd.link import client as client_module
 from herd.link.client import LinkClient, LinkFullError
-from herd.link.messages import Fact, Hello, View
+from herd.link.messages import PROTOCOL, Fact, Hello, View
 from tests.conftest import Run
 from tests.herd.link.ends import SRC, WAIT_S, Control, following, listening, pair, request, until
 
@@ -293,7 +293,7 @@ def test_another_protocol_is_refused_and_not_asked_again_at_once(
             assert len(caplog.records) < 20, "it pauses between two attempts"
 
     on_each_loop(play())
-    assert "speaks link protocol 99, not 1" in caplog.text
+    assert f"speaks link protocol 99, not {PROTOCOL}" in caplog.text
 
 
 def test_only_its_owner_reaches_the_socket(on_each_loop: Run[Any], tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""What is said of a request when it is dispatched: when its answer begins, when it ends, how sure.
+
+Made of the same estimates under every policy. The range is learned from the predictions before: of
+each model, the bounds of actual over predicted time that one in twenty falls below, and one above.
+Each miss moves a bound by a fifth, each hit back by a hundredth, so that in the long run nineteen
+of twenty hold, whatever the estimates are worth (Gibbs & Candes, "Adaptive conformal inference
+under distribution shift", 2021).
+"""
+
+from typing import NamedTuple
+
+from actors.core.estimates import (
+    answer_tokens,
+    demand,
+    is_coming,
+    left_of_load_s,
+    load_s,
+    mean_s,
+    prompt_tokens,
+    step_s,
+    token_s,
+)
+from actors.core.learning import Demand, shared
+from actors.core.observing import working
+from actors.core.placement import Choice, slots_of, usable
+from actors.core.state import Request, State
+
+MISSED, HELD = 1.21, 0.99
+"""ln(1.21) is nineteen times -ln(0.99): so a bound rests where one in twenty misses it."""
+LEAST_S = 0.001
+"""Nothing shorter is said, or compared."""
+DIGITS = 3
+ENOUGH = 8
+"""Answers of a model before its waits are predicted: clients are refused by them."""
+
+
+class Prediction(NamedTuple):
+    """Seconds from the dispatch."""
+
+    first_s: float
+    whole_s: float
+    least_s: float
+    most_s: float
+
+
+def predict(state: State, request: Request, choice: Choice) -> Prediction:
+    """Say when the answer of a request begins and ends on the node that was chosen."""
+    node, model = choice.node, request.model
+    asked = demand(state, model)
+    beside = slots_of(node, model).in_flight
+    models = working(node) + (not beside)
+    first_s = prompt_tokens(asked, request) * token_s(node, model) * models
+    if choice.cold:
+        first_s += load_s(node, model)
+    elif beside and is_coming(node, model):
+        first_s += left_of_load_s(state, node, model)
+    whole_s = first_s + answer_tokens(asked) * step_s(node, model) * shared(beside + 1, models)
+    whole_s = max(LEAST_S, whole_s)
+    least_s, most_s = whole_s * asked.low, whole_s * asked.high
+    return Prediction(*(round(each, DIGITS) for each in (first_s, whole_s, least_s, most_s)))
+
+
+def wait_s(state: State, request: Request) -> float:
+    """Say how long a request waits for a slot where its model is in memory; 0 if nobody knows.
+
+    The slots of all such nodes are freed as often as they can be, one for each who waits before it.
+    Nothing is said before some answers of the model were seen.
+    """
+    model = request.model
+    asked = demand(state, model)
+    if asked.answer_tokens.count < ENOUGH:
+        return 0.0
+    freed_per_s = 0.0
+    for node in usable(state, request):
+        slots = slots_of(node, model)
+        if slots.in_flight:
+            lasts_s = mean_s(asked, node, model, slots.limit, working(node))
+            freed_per_s += slots.limit / max(LEAST_S, lasts_s)
+    if not freed_per_s:
+        return 0.0
+    place = list(state.lines[model].waiting).index(request.request_id)
+    return round((place + 1) / freed_per_s, DIGITS)
+
+
+def came_true(asked: Demand, predicted_s: float, took_s: float) -> None:
+    """Learn from a prediction and what came of it."""
+    if predicted_s <= 0:
+        return
+    ratio = max(LEAST_S, took_s) / predicted_s
+    asked.high *= MISSED if ratio > asked.high else HELD
+    asked.low *= 1 / MISSED if ratio < asked.low else 1 / HELD
+    asked.low = min(asked.low, asked.high)

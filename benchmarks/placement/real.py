@@ -1,0 +1,281 @@
+"""The same fleets as processes: herd, nginx, HAProxy and ollama-herd before simulated nodes.
+
+The nodes' time runs `--time-scale` times as fast, and so do the arrivals; times are told in the
+nodes' time. Every system gets the same requests before the same fleet, started anew, nothing
+loaded. Slots are told to herd and to ollama-herd, as the owner told Ollama. Memory is told to
+ollama-herd by heartbeats; herd is given addresses alone, and has to learn it.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import math
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from benchmarks import targets
+from benchmarks.machine import Json, begin, publish, quantile, table
+from benchmarks.placement.fleets import FLEETS
+from benchmarks.placement.play import DEADLINE_S, DEADLINE_SLOWDOWN
+from benchmarks.placement.workload import arrivals, best_s, trace
+from benchmarks.targets import MissingError, Target
+from herd.http.client import FetchError, fetch
+from herd.platform import run_loop
+from herd.simulator.asks import CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS
+from herd.simulator.fleet import NodeOrder, NodeProcess, SimulatedFleet
+from herd.simulator.hardware import NodeSpec
+from herd.virtual.script import Arrival
+
+SYSTEMS = ("soonest", "resident-first", "least-connections", "nginx", "HAProxy", "ollama-herd")
+TIME_SCALE = 10.0
+COUNT = 200
+SEEDS = 3
+TIMEOUT_S = 900.0
+
+_GB = 1e9
+
+
+class Case(NamedTuple):
+    """A fleet under a load."""
+
+    fleet: str
+    trace: str
+    load: float
+
+
+CASES = (Case("home", "conv", 0.8), Case("office", "conv", 0.8))
+
+
+class Answer(NamedTuple):
+    """What a client saw, in the nodes' time."""
+
+    ok: bool
+    ttft_s: float
+    total_s: float
+    """Of a slowdown without a bound, if it failed."""
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """What came of one run."""
+
+    slowdown: float
+    """Mean, of those that were answered."""
+    slowdown_p95: float
+    goodput: float
+    """The share of all requests that were answered in time."""
+    ttft_p50_s: float
+    ttft_p95_s: float
+    failed: int
+    loads: int
+
+
+async def measure(case: Case, system: str, seed: int, told: argparse.Namespace) -> Figures:
+    """Play one workload to one system before a fresh fleet."""
+    specs = FLEETS[case.fleet]()
+    asked = arrivals(
+        specs,
+        trace(case.trace, "held"),
+        load=case.load,
+        count=told.requests,
+        seed=seed,
+        start_us=0,
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        orders = tuple(_order(folder, spec, told.time_scale) for spec in specs)
+        async with SimulatedFleet(orders) as fleet:
+            async with _system(system, folder, specs, fleet.nodes) as target:
+                answers = await _play(target.url, asked, told.time_scale)
+            loads = sum([await _loads(node) for node in fleet.nodes])
+    return _figures(specs, asked, answers, loads)
+
+
+def _order(folder: Path, spec: NodeSpec, time_scale: float) -> NodeOrder:
+    path = folder / f"{spec.name}.json"
+    lasting = msgspec.structs.replace(spec, answer_tokens=(100_000, 100_000))
+    path.write_bytes(msgspec.json.encode(lasting))
+    return NodeOrder(spec=str(path), name=spec.name, time_scale=time_scale)
+
+
+@contextlib.asynccontextmanager
+async def _system(
+    name: str, folder: Path, specs: Sequence[NodeSpec], nodes: Sequence[NodeProcess]
+) -> AsyncIterator[Target]:
+    urls = [node.url for node in nodes]
+    if name == "nginx":
+        running = targets.nginx(folder, *urls)
+    elif name == "HAProxy":
+        running = targets.haproxy(folder, *urls)
+    elif name == "ollama-herd":
+        pairs = zip(specs, urls, strict=True)
+        running = targets.ollama_herd(folder, beats=[partial(_beat, *pair) for pair in pairs])
+    else:
+        flags = [
+            f"{url},name={spec.name},slots={spec.facts.slots}"
+            for spec, url in zip(specs, urls, strict=True)
+        ]
+        running = targets.herd_of(folder / "herd", flags, "--policy", name)
+    async with running as target:
+        yield target
+
+
+async def _beat(spec: NodeSpec, url: str) -> bytes:
+    """Return what the agent of ollama-herd says of a node: its memory is the system's."""
+    loaded = json.loads((await fetch("GET", f"{url}/api/ps", timeout_s=2.0)).body)["models"]
+    used_gb = sum(each["size"] for each in loaded) / _GB
+    total_gb = max(spec.facts.memory_bytes, spec.facts.vram_bytes) / _GB
+    said = {
+        "node_id": spec.name,
+        "cpu": {"cores_physical": 16, "utilization_pct": 5.0},
+        "memory": {
+            "total_gb": total_gb,
+            "used_gb": used_gb,
+            "available_gb": max(0.0, total_gb - used_gb),
+        },
+        "ollama": {
+            "models_loaded": [
+                {"name": each["name"], "size_gb": each["size"] / _GB, "context_length": 8192}
+                for each in loaded
+            ],
+            "models_available": [model.facts.name for model in spec.models],
+            "models_available_sizes": {
+                model.facts.name: model.facts.size_bytes / _GB for model in spec.models
+            },
+            "num_parallel": spec.facts.slots,
+            "version": "0.12.0",
+        },
+        "ollama_host": url,
+        "memory_bandwidth_gbps": spec.facts.bandwidth_bytes_per_s / _GB,
+    }
+    return json.dumps(said).encode()
+
+
+async def _play(url: str, asked: Sequence[Arrival], time_scale: float) -> list[Answer]:
+    loop = asyncio.get_running_loop()
+    begin_s = loop.time() + 0.5
+
+    async def one(arrival: Arrival) -> Answer:
+        await asyncio.sleep(max(0.0, begin_s + arrival.at_us / 1e6 / time_scale - loop.time()))
+        return await _ask(url, arrival, time_scale)
+
+    return await asyncio.gather(*(one(arrival) for arrival in asked))
+
+
+async def _ask(url: str, arrival: Arrival, time_scale: float) -> Answer:
+    """Send one streamed chat, and read it to its end."""
+    words = CHARACTERS_PER_TOKEN * max(1, arrival.prompt_tokens - TEMPLATE_TOKENS)
+    body = json.dumps(
+        {
+            "model": arrival.request.model,
+            "messages": [{"role": "user", "content": ("abc " * (words // 4 + 1))[:words]}],
+            "options": {"num_predict": arrival.output_tokens},
+        }
+    ).encode()
+    loop = asyncio.get_running_loop()
+    began_s, first_s, data = loop.time(), math.nan, b""
+    host, port = url.partition("://")[2].split(":")
+    with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+        async with asyncio.timeout(TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(
+                b"POST /api/chat HTTP/1.1\r\nHost: here\r\nConnection: close\r\n"
+                b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
+            head = await reader.readuntil(b"\r\n\r\n")
+            data = await reader.read(65536)
+            first_s = loop.time() - began_s
+            while more := await reader.read(65536):
+                data = data[-4096:] + more
+            writer.close()
+            if not head.startswith(b"HTTP/1.1 200"):
+                data = b""
+    total_s = loop.time() - began_s
+    return Answer(b'"done":true' in data, first_s * time_scale, total_s * time_scale)
+
+
+async def _loads(node: NodeProcess) -> int:
+    """Return how often a node has loaded a model; nothing if it does not say."""
+    with contextlib.suppress(FetchError):
+        answer = await fetch("GET", f"{node.url}/sim/stats", timeout_s=5.0)
+        if answer.status == 200:
+            return int(json.loads(answer.body)["loads"])
+    return 0
+
+
+def _figures(
+    specs: Sequence[NodeSpec], asked: Sequence[Arrival], answers: Sequence[Answer], loads: int
+) -> Figures:
+    least_s = [best_s(specs, each) for each in asked]
+    done = [(a, least) for a, least in zip(answers, least_s, strict=True) if a.ok]
+    slow = [answer.total_s / least for answer, least in done]
+    met = sum(
+        answer.total_s <= max(DEADLINE_S, DEADLINE_SLOWDOWN * least) for answer, least in done
+    )
+    first = [answer.ttft_s for answer, _ in done]
+    return Figures(
+        slowdown=sum(slow) / max(1, len(slow)),
+        slowdown_p95=quantile(slow, 0.95),
+        goodput=met / len(asked),
+        ttft_p50_s=quantile(first, 0.5),
+        ttft_p95_s=quantile(first, 0.95),
+        failed=len(asked) - len(done),
+        loads=loads,
+    )
+
+
+async def compare(told: argparse.Namespace) -> None:
+    """Play every case to every system in turn, seed by seed."""
+    result: dict[str, Json] = begin("placement.real")
+    result |= {"time_scale": told.time_scale, "requests": told.requests, "seeds": told.seeds}
+    found: dict[tuple[Case, str], list[Figures]] = {}
+    missing: set[str] = set()
+    for case in CASES[:1] if told.quick else CASES:
+        for seed in range(1, told.seeds + 1):
+            for system in SYSTEMS:
+                if system in missing:
+                    continue
+                try:
+                    figures = await measure(case, system, seed, told)
+                except MissingError as error:
+                    print(f"left out: {error}")
+                    missing.add(system)
+                    continue
+                found.setdefault((case, system), []).append(figures)
+                print(f"{' '.join(map(str, case))}, seed {seed}, {system}: {figures}", flush=True)
+    rows: list[tuple[str | float, ...]] = []
+    kept: list[Json] = []
+    for (case, system), runs in found.items():
+        means = {
+            name: math.fsum(getattr(each, name) for each in runs) / len(runs)
+            for name in Figures.__struct_fields__
+        }
+        rows.append((case.fleet, case.trace, case.load, system, *means.values()))
+        runs_told: list[Json] = [msgspec.to_builtins(each) for each in runs]
+        kept.append({**case._asdict(), "system": system, **means, "runs": runs_told})
+    head = ("slowdown", "p95", "in time", "TTFT p50 s", "TTFT p95 s", "failed", "loads")
+    print(table("Placement by processes", ("fleet", "trace", "load", "system", *head), rows))
+    result["cases"] = kept
+    publish("placement_real", result, keep=not told.quick)
+
+
+def main() -> None:
+    """Measure from the command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks placement.real", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one fleet, one seed")
+    parser.add_argument("--requests", type=int, default=COUNT)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--time-scale", type=float, default=TIME_SCALE)
+    told = parser.parse_args()
+    if told.quick:
+        told.seeds, told.requests = 1, min(told.requests, 100)
+    run_loop(compare(told))
+
+
+if __name__ == "__main__":
+    main()
