@@ -21,7 +21,9 @@ from herd.paths import DEFAULT_ROOT, DataDir
 from herd.platform import default_workers
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-PolicyName = Literal["soonest", "resident-first", "least-connections", "round-robin", "random"]
+PolicyName = Literal[
+    "soonest", "resident-first", "least-connections", "round-robin", "random", "points"
+]
 Value: TypeAlias = bool | int | float | str
 Wait = Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 3600)]
 """Seconds; a wait is always bounded."""

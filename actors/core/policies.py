@@ -8,9 +8,11 @@ with, by `herd run --policy`.
 * `round-robin/1`: each node in its turn, by node id. Among those with a free slot, as they are
   when the turn comes; so a request that waits for a slot takes no turn.
 * `random/1`: any, by the draw of the request.
+* `points/1`: a sum of points, as ollama-herd has it (`points`).
 """
 
 from actors.core.placement import Choice, Policy, best, candidates, resident_first
+from actors.core.points import points
 from actors.core.soonest import soonest
 from actors.core.state import Request, State
 from events import Candidate
@@ -40,6 +42,7 @@ POLICIES: dict[str, Policy] = {
     "least-connections": least_connections,
     "round-robin": round_robin,
     "random": random,
+    "points": points,
 }
 """By the names that settings and commands take."""
 

@@ -58,6 +58,28 @@ def test_more_requests_than_slots_are_all_answered_in_order_of_admission(pair_he
         assert len(order("request_queued")) >= MOST_WAITING - 2 - 1
 
 
+def test_an_interactive_request_passes_and_a_batch_lets_pass(
+    pair_herd: Herd, pair: Nodes, calls: ExitStack
+) -> None:
+    pair.fault("slow", factor=100.0)
+    first, second = fill(pair_herd, calls, 2)
+    waiting: dict[str, Call] = {}
+    for number, priority in enumerate(("batch", "normal", "interactive"), start=3):
+        headers = JSON | {"X-Herd-Priority": priority}
+        call = Call(pair_herd.url, "/api/chat", chat(SMALL), headers=headers)
+        waiting[priority] = calls.enter_context(call)
+        pair_herd.until(partial(_holds, number))
+    first.leave()  # its slot is given to one after the other
+    pair.heal()
+    ids = {waiting[priority].answer().request_id: priority for priority in waiting}
+    second.leave()
+    names = ", ".join(f"'{name}'" for name in ids)
+    query = f"SELECT request_id FROM events WHERE kind = 'request_dispatched' AND request_id IN ({names}) ORDER BY seq"  # noqa: E501, S608 (a test's own words)
+    assert until(lambda: len(pair_herd.sql(query)) == len(ids), 3.0)
+    order = [ids[row["request_id"]] for row in pair_herd.sql(query)]
+    assert order == ["interactive", "normal", "batch"]
+
+
 def test_who_waits_is_seen_per_model_and_the_slots_are_kept(
     pair_herd: Herd, pair: Nodes, calls: ExitStack
 ) -> None:
