@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 NAMES = ("core", "disconnect", "log", "memory", "kills", "http", "placement", "whatif")
-LONG = ("soak", "whatif_real")
+LONG = ("soak", "whatif_real", "placement.real")
 """Only where they are named: they take a quarter of an hour and more."""
 
 
