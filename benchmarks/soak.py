@@ -53,7 +53,7 @@ LIVES: tuple[dict[str, str], ...] = (
 """What each life of herd has set, beside the policy; in turn."""
 
 
-def ask(model: str, tokens: int, *, stream: bool) -> bytes:
+def ask(model: str, tokens: int, *, stream: bool, priority: str = "normal") -> bytes:
     """Return one request."""
     body = json.dumps(
         {
@@ -63,11 +63,13 @@ def ask(model: str, tokens: int, *, stream: bool) -> bytes:
             "options": {"num_predict": tokens},
         }
     ).encode()
-    return b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    head = f"POST /api/chat HTTP/1.1\r\nHost: x\r\nX-Herd-Priority: {priority}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 SMALL = ask(MODEL, 2, stream=False)
-LONG = ask(MODEL, 60, stream=True)
+URGENT = ask(MODEL, 2, stream=False, priority="interactive")
+LONG = ask(MODEL, 60, stream=True, priority="batch")
 UNKNOWN = ask("nobody-has:this", 2, stream=False)
 
 
@@ -123,6 +125,7 @@ class Soak:
         try:
             await self.herd.ready(len(NODES))
             tasks += [asyncio.ensure_future(self.client(SMALL)) for _ in range(CLIENTS)]
+            tasks += [asyncio.ensure_future(self.client(URGENT)) for _ in range(4)]
             tasks += [asyncio.ensure_future(self.client(LONG)) for _ in range(4)]
             tasks += [asyncio.ensure_future(self.impatient()), asyncio.ensure_future(self.lost())]
             await self.trouble()
