@@ -92,6 +92,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """An interactive request waits as if it had come so much earlier (`X-Herd-Priority`)."""
     batch_behind_s: Moved = 300.0
     """A request of a batch waits as if it had come so much later."""
+    fair_shares: bool = True
+    """Whether applications that wait for one model share it by the work they ask for."""
     policy: PolicyName = "resident-first"
     """How a node is chosen; the others are there to compare with."""
     fixed: dict[str, str] = {}
@@ -130,6 +132,7 @@ CHANGEABLE = frozenset(
         "offline_after_s",
         "interactive_ahead_s",
         "batch_behind_s",
+        "fair_shares",
         "policy",
     }
 )

@@ -61,25 +61,31 @@ def predict(state: State, request: Request, choice: Choice) -> Prediction:
 
 
 def wait_s(state: State, request: Request) -> float:
-    """Say how long a request waits for a slot where its model is in memory; 0 if nobody knows.
+    """Say how long a request waits for a slot where its model is in memory; 0 if nobody knows."""
+    per_s = freed_per_s(state, request)
+    if not per_s:
+        return 0.0
+    place = list(state.lines[request.model].waiting).index(request.request_id)
+    return round((place + 1) / per_s, DIGITS)
 
-    The slots of all such nodes are freed as often as they can be, one for each who waits before it.
-    Nothing is said before some answers of the model were seen.
+
+def freed_per_s(state: State, request: Request) -> float:
+    """Return how often a slot becomes free where a model is in memory; 0 if nobody knows.
+
+    All slots of such nodes are taken to be at work. Nothing is said before some answers of the
+    model were seen.
     """
     model = request.model
     asked = demand(state, model)
     if asked.answer_tokens.count < ENOUGH:
         return 0.0
-    freed_per_s = 0.0
+    per_s = 0.0
     for node in usable(state, request):
         slots = slots_of(node, model)
         if slots.in_flight:
             lasts_s = mean_s(asked, node, model, slots.limit, working(node))
-            freed_per_s += slots.limit / max(LEAST_S, lasts_s)
-    if not freed_per_s:
-        return 0.0
-    place = list(state.lines[model].waiting).index(request.request_id)
-    return round((place + 1) / freed_per_s, DIGITS)
+            per_s += slots.limit / max(LEAST_S, lasts_s)
+    return per_s
 
 
 def came_true(asked: Demand, predicted_s: float, took_s: float) -> None:

@@ -1,10 +1,7 @@
-"""Queue: who waits for a model, in the order of admission and priority.
+"""Queue: who waits for a model, in which order (`ranking`), and how long.
 
 * `RequestReceived` is the admission; `AttemptFailed` and `LeaseVoided` put a request back at its
   old place; dispatch and every end take it out.
-* A priority moves the instant by which requests are ranked: an interactive one counts as if it
-  had come `interactive_ahead_s` earlier, one of a batch `batch_behind_s` later. So nobody is
-  passed by those who come much later than that: however many there are, a batch goes on.
 * Two waits. *Hold*: no online node has the model; it ends after `hold_timeout_s`. *Queue*: some
   node can serve it, later; it ends after `queue_timeout_s`, or at the client's own deadline. Both
   begin anew when a node failed the request: the time that it ran is no wait.
@@ -14,6 +11,7 @@
 
 from typing import Literal
 
+from actors.core import ranking
 from actors.core.commands import Command, Refuse, Send
 from actors.core.state import US, Line, Node, Request, State
 from events import (
@@ -31,7 +29,6 @@ from events import (
     NodeUndrained,
     NodeWentOffline,
     Phase,
-    Priority,
     Recorded,
     Rejection,
     RequestCancelled,
@@ -119,7 +116,8 @@ def evolve(state: State, queue: str, record: Recorded) -> None:
             | RequestInterrupted(model=model, request_id=request_id)
             | LeaseAdopted(model=model, request_id=request_id)
         ):
-            _take_out(state, model, request_id)
+            sent = isinstance(record.event, RequestDispatched)
+            _take_out(state, model, request_id, sent=sent)
         case _:
             for model in _models(state, queue):
                 _watch_hold(state, model, record.recorded_at)
@@ -206,7 +204,7 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
         v1=event.route.startswith("/v1/"),
         seq=record.seq,
         received_us=received_us,
-        rank_us=received_us + _moved_us(state, event.priority),
+        app=event.app,
         body_bytes=event.body_bytes,
         deadline_us=received_us + int(event.deadline_s * US) if event.deadline_s else 0,
     )
@@ -214,11 +212,7 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
     if line is None:
         line = state.lines[event.model] = Line()
         _watch_hold(state, event.model, received_us)
-    request = state.requests[event.request_id]
-    if next(reversed(line.waiting.values()), 0) <= request.rank_us:
-        line.waiting[event.request_id] = request.rank_us
-    else:
-        _insert(state, line, request)
+    ranking.join(state, line, state.requests[event.request_id], event.priority)
     state.waiting += 1
 
 
@@ -228,32 +222,16 @@ def _put_back(state: State, request: Request) -> None:
         line = state.lines[request.model] = Line()
         _watch_hold(state, request.model, state.recorded_at)
     request.waits_since_us = state.recorded_at
-    _insert(state, line, request)
+    ranking.rejoin(state, line, request)
     state.waiting += 1
 
 
-def _moved_us(state: State, priority: Priority) -> int:
-    match priority:
-        case "interactive":
-            return -int(state.settings.interactive_ahead_s * US)
-        case "batch":
-            return int(state.settings.batch_behind_s * US)
-        case "normal":
-            return 0
-
-
-def _insert(state: State, line: Line, request: Request) -> None:
-    line.waiting[request.request_id] = request.rank_us
-    ranked = [(rank, state.requests[name].seq, name) for name, rank in line.waiting.items()]
-    ranked.sort()
-    line.waiting = {name: rank for rank, _, name in ranked}
-
-
-def _take_out(state: State, model: str, request_id: RequestId) -> None:
+def _take_out(state: State, model: str, request_id: RequestId, *, sent: bool) -> None:
     line = state.lines.get(model)
     if line is None or line.waiting.pop(request_id, None) is None:
         return
     state.waiting -= 1
+    ranking.leave(line, state.requests.get(request_id), sent=sent)
     if not line.waiting and model not in state.catalogue:
         del state.lines[model]
 

@@ -50,6 +50,7 @@ class Settings(msgspec.Struct):
     offline_after_s: float = 30.0
     interactive_ahead_s: float = 60.0
     batch_behind_s: float = 300.0
+    fair_shares: bool = True
     policy: str = "resident-first"
 
 
@@ -139,8 +140,11 @@ class Request(msgspec.Struct):
     seq: int
     """Of its admission: its place in the queue, also after a retry."""
     received_us: int
+    app: str = ""
+    start_us: int = 0
+    """When it came, or later, if its application has had its share."""
     rank_us: int = 0
-    """Its place in its line, the lowest first: when it came, moved by its priority."""
+    """Its place in its line, the lowest first: its start, moved by its priority."""
     waits_since_us: int = 0
     """Since a node failed it; 0 before."""
     deadline_us: int = 0
@@ -167,11 +171,23 @@ class Request(msgspec.Struct):
     tokens: int = 0
 
 
+class Share(msgspec.Struct):
+    """One application that has requests in a line."""
+
+    app: str
+    waiting: int = 0
+    next_us: int = 0
+    """Where its next request starts at the earliest."""
+
+
 class Line(msgspec.Struct):
     """The requests that wait for one model, in order: by their priority and their admission."""
 
     waiting: dict[RequestId, int] = {}
     """Request to rank, ascending."""
+    shares: list[Share] = []
+    sent_us: int = 0
+    """The start of the last request that was sent; 0 when nobody waited before."""
     held_since_us: int = 0
     """Since when no online node has had the model; 0 while one has."""
     held_native_since_us: int = 0

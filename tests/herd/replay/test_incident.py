@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from actors.core.health import AGENT
-from actors.core.state import dump
+from actors.core.state import State, dump, load
 from events import (
     ConfigurationLoaded,
     NodeDrained,
@@ -55,6 +55,14 @@ def at(seconds: float) -> str:
     return iso(START_US + round(seconds * 1e6))
 
 
+def _renamed(state: State) -> State:
+    """Return a state as it is redacted: the first that a file names."""
+    head = Recorded(1, 1, StateSnapshotted(state=msgspec.Raw(dump(state)), schema=1, version=""))
+    found = decode(Redaction().line(encode(head).rstrip(b"\n"))).event
+    assert isinstance(found, StateSnapshotted)
+    return load(bytes(found.state))
+
+
 @pytest.mark.parametrize("first", FACTS)
 def test_a_window_may_begin_at_any_fact(log: Path, tmp_path: Path, first: int) -> None:
     file = tmp_path / "a.herd"
@@ -68,9 +76,8 @@ def test_a_window_may_begin_at_any_fact(log: Path, tmp_path: Path, first: int) -
         head, *stored = source.records()
         if before is not None and not isinstance(BY_SEQ[first].event, StateSnapshotted):
             assert (head.seq, stored[0].seq) == (first - 1, first)
-            for node in before.nodes.values():
-                node.drained_by = node.drained_by and "client-1"
-            assert dump(source.state_at(first - 1)) == dump(before), "the same state, reporters too"
+            told = dump(source.state_at(first - 1))
+            assert told == dump(_renamed(before)), "the same state, reporters too"
         else:
             assert head.seq == first
             stored.insert(0, head)
@@ -151,7 +158,7 @@ def test_what_says_nothing_of_anybody_stays_to_the_byte(log: Path, tmp_path: Pat
         "NodeDrained": 1,
         "NodeUndrained": 1,
         "SettingsChanged": 1,
-        "StateSnapshotted": 1,
+        "StateSnapshotted": 3,
         "RecordingResumed": 1,
     }
 
