@@ -1,5 +1,7 @@
 """Ranks: who may pass whom, and for how long; and that nobody takes more than a share."""
 
+from typing import Any
+
 import msgspec
 
 from actors.core.predicting import ENOUGH
@@ -104,7 +106,7 @@ def busy(*, fair: bool = True, slots: int = 1) -> Playbook:
     return made.given(*(received(f"s{number}", app="starter") for number in range(slots)))
 
 
-def ask(made: Playbook, app: str, count: int, **fields: int) -> None:
+def ask(made: Playbook, app: str, count: int, **fields: Any) -> None:
     made.given(*(received(f"{app}{number}", app=app, **fields) for number in range(count)))
 
 
