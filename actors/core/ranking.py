@@ -91,10 +91,10 @@ def _lasts_us(state: State, request: Request) -> int:
 
 
 def _moved_us(state: State, priority: Priority) -> int:
-    match priority:
-        case "interactive":
-            return -int(state.settings.interactive_ahead_s * US)
-        case "batch":
-            return int(state.settings.batch_behind_s * US)
-        case "normal":
-            return 0
+    settings = state.settings
+    moved_s: dict[Priority, float] = {
+        "interactive": -settings.interactive_ahead_s,
+        "normal": 0.0,
+        "batch": settings.batch_behind_s,
+    }
+    return int(moved_s[priority] * US)

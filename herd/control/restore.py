@@ -5,6 +5,7 @@ import msgspec
 from actors.core.state import SCHEMA, State, dump, load
 from actors.run_queue import fold, fold_envelope
 from events import Recorded, StateSnapshotted
+from herd.errors import HerdError
 from herd.journal.reader import load_for_restart
 from herd.paths import DataDir
 from herd.version import version
@@ -28,11 +29,24 @@ def apply(state: State, record: Recorded) -> None:
     if record.seq > state.seq + 1 and not isinstance(record.event, StateSnapshotted):
         state.seq = record.seq - 1
     if isinstance(record.event, StateSnapshotted):
-        become(state, load(bytes(record.event.state)))
+        become(state, stored(record, record.event))
         state.seq = record.seq - 1
         fold_envelope(state, record)
     else:
         fold(state, record)
+
+
+def stored(record: Recorded, event: StateSnapshotted) -> State:
+    """Return the state that a record holds; raises `HerdError` if it cannot be read."""
+    try:
+        return load(bytes(event.state))
+    except msgspec.MsgspecError as error:
+        raise HerdError(
+            f"the stored state at seq {record.seq}, written by herd {event.version}, cannot be "
+            f"read: {error}",
+            "if that herd is newer, update this one; else the log is damaged there, and can be "
+            "read from a later time on",
+        ) from error
 
 
 def become(state: State, other: State) -> None:

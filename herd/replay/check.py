@@ -18,11 +18,11 @@ import msgspec
 from actors.core.commands import Command
 from actors.core.placement import Policy
 from actors.core.policies import place
-from actors.core.state import SCHEMA, State, dump, load
+from actors.core.state import SCHEMA, State, dump
 from actors.core.step import Address, step
 from actors.run_queue import Deliver, fold, fold_envelope, run
 from events import Event, Recorded, RequestDispatched, StateSnapshotted, Unknown, encode
-from herd.control.restore import become
+from herd.control.restore import become, stored
 
 
 class Divergence(msgspec.Struct, frozen=True):
@@ -126,17 +126,17 @@ def _facts_with_decisions(log: Iterable[Recorded]) -> Iterator[list[Recorded]]:
 def _head(state: State, record: Recorded, report: Report, *, trusted: bool) -> bool:
     event = record.event
     assert isinstance(event, StateSnapshotted)  # noqa: S101 (the caller looked)
-    stored = load(bytes(event.state))
+    told = stored(record, event)
     if trusted and record.seq == state.seq + 1 and event.schema == SCHEMA:
         report.snapshots += 1
         folded = dump(state)
-        if folded != dump(stored):
+        if folded != dump(told):
             report.divergences.append(
-                Divergence(record.seq, "state_snapshotted", *_difference(dump(stored), folded))
+                Divergence(record.seq, "state_snapshotted", *_difference(dump(told), folded))
             )
     elif trusted and record.seq > state.seq + 1:
         report.gaps.append((state.seq + 1, record.seq - 1))
-    become(state, stored)
+    become(state, told)
     state.seq = record.seq - 1
     fold_envelope(state, record)
     return True

@@ -24,6 +24,7 @@ from events import (
     encode,
 )
 from herd.control.restore import head_of_segment
+from herd.errors import HerdError
 from herd.replay.check import Report, check
 from tests.actors.cast import MODEL, book, completed, node, received
 from tests.playbook import Playbook
@@ -166,6 +167,13 @@ def test_a_wrong_stored_state_is_found_and_the_check_goes_on_from_it() -> None:
     assert divergence.fact == "state_snapshotted"
     assert divergence.recorded != divergence.replayed
     assert (report.skipped, report.events) == (0, len(log))
+
+
+def test_a_stored_state_that_cannot_be_read_is_named() -> None:
+    state = msgspec.Raw(b'{"seq":"many"}')
+    head = Recorded(7, 7, StateSnapshotted(state=state, schema=99, version="9.9"))
+    with pytest.raises(HerdError, match=r"at seq 7, written by herd 9\.9, cannot be read"):
+        check([head])
 
 
 def test_after_a_divergence_the_check_goes_on_at_the_next_head() -> None:
