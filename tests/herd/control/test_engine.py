@@ -370,7 +370,7 @@ def test_control_goes_no_further_than_its_journal(on_each_loop: Run[Any], tmp_pa
         rig.engine.abandon = lambda: abandoned.append(1)
         await rig.play(*START)
         rig.link.sent.clear()
-        rig.engine.put(received("r0", app="\ud800"), SRC, 9)
+        rig.engine.put(received("r0", client="\ud800"), SRC, 9)
         await until(lambda: abandoned)
         assert rig.link.sent == []
         assert dump(restore(rig.directory)) != dump(rig.state)
