@@ -56,9 +56,9 @@ defaults
 frontend here
   bind 127.0.0.1:{port}
   default_backend there
-  {more}
 backend there
   balance leastconn
+  {more}
   {servers}
 """
 BUFFER = "tune.bufsize 262144"
