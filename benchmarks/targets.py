@@ -61,6 +61,7 @@ backend there
   {more}
   {servers}
 """
+BEAT_S = 0.5
 BUFFER = "tune.bufsize 262144"
 """A request that shall be sent again has to fit in."""
 _HAPROXY_AGAIN = """
@@ -233,14 +234,19 @@ async def herd(
 
 @contextlib.asynccontextmanager
 async def herd_of(
-    root: Path, nodes: list[str], *options: str, workers: int = 1
+    root: Path,
+    nodes: list[str],
+    *options: str,
+    workers: int = 1,
+    beats: Sequence[Beat] = (),
 ) -> AsyncIterator[Target]:
-    """A whole `herd run` of these nodes, as `--node` takes them."""
+    """A whole `herd run` of these nodes, as `--node` takes them, and of those of the agents."""
     one = Herd(root, nodes, port=free_port(), workers=workers, options=options)
     one.start()
     try:
-        await one.ready(len(nodes))
-        yield Target("herd", one.url, one.pids()["supervisor"], one)
+        async with _agents(one.url, beats):
+            await one.ready(len(nodes) + len(beats))
+            yield Target("herd", one.url, one.pids()["supervisor"], one)
     finally:
         one.stop()
 
@@ -268,17 +274,22 @@ async def ollama_herd(
     }
     url = f"http://127.0.0.1:{port}"
     command = [python, "-c", _LAUNCH, "--log-level", "CRITICAL"]
-    async with _running("ollama-herd", url, command, settings, ready="/fleet/status") as target:
-        agents = [
-            spawn(_heartbeats(url, beat), name="heartbeats")
-            for beat in beats or [partial(_one_big_node, upstream)]
-        ]
-        try:
-            await asyncio.sleep(1.0)
-            yield target
-        finally:
-            for agent in agents:
-                agent.cancel()
+    async with (
+        _running("ollama-herd", url, command, settings, ready="/fleet/status") as target,
+        _agents(url, beats or [partial(_one_big_node, upstream)]),
+    ):
+        await asyncio.sleep(1.0)
+        yield target
+
+
+@contextlib.asynccontextmanager
+async def _agents(url: str, beats: Sequence[Beat]) -> AsyncIterator[None]:
+    agents = [spawn(_heartbeats(url, beat), name="heartbeats") for beat in beats]
+    try:
+        yield
+    finally:
+        for agent in agents:
+            agent.cancel()
 
 
 async def _one_big_node(upstream: str) -> bytes:
@@ -306,7 +317,7 @@ async def _heartbeats(url: str, beat: Beat) -> None:
         with contextlib.suppress(FetchError):
             body = await beat()
             await fetch("POST", f"{url}/heartbeat", headers=headers, body=body, timeout_s=10.0)
-        await asyncio.sleep(3.0)
+        await asyncio.sleep(BEAT_S)
 
 
 def _ollama_herd_python() -> str:

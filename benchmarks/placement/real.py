@@ -2,8 +2,8 @@
 
 The nodes' time runs `--time-scale` times as fast, and so do the arrivals; times are told in the
 nodes' time. Every system gets the same requests before the same fleet, started anew, nothing
-loaded. Slots are told to herd and to ollama-herd, as the owner told Ollama. Memory is told to
-ollama-herd by heartbeats; herd is given addresses alone, and has to learn it.
+loaded. herd and ollama-herd are told the same of each node, twice a second: what an agent would say
+of its slots, its memory and what is loaded.
 """
 
 import argparse
@@ -25,20 +25,22 @@ from benchmarks.placement.fleets import FLEETS
 from benchmarks.placement.play import DEADLINE_S, DEADLINE_SLOWDOWN
 from benchmarks.placement.workload import arrivals, best_s, trace
 from benchmarks.targets import MissingError, Target
+from events import NodeId
+from herd.agent.payload import GIB, Cpu, Memory, build_heartbeat
+from herd.clock import wall_s
 from herd.http.client import FetchError, fetch
 from herd.platform import run_loop
+from herd.probe import probe
 from herd.simulator.asks import CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS
 from herd.simulator.fleet import NodeOrder, NodeProcess, SimulatedFleet
 from herd.simulator.hardware import NodeSpec
 from herd.virtual.script import Arrival
 
 SYSTEMS = ("soonest", "resident-first", "least-connections", "nginx", "HAProxy", "ollama-herd")
-TIME_SCALE = 10.0
-COUNT = 200
+TIME_SCALE = 5.0
+COUNT = 150
 SEEDS = 3
 TIMEOUT_S = 900.0
-
-_GB = 1e9
 
 
 class Case(NamedTuple):
@@ -112,48 +114,37 @@ async def _system(
         running = targets.nginx(folder, *urls)
     elif name == "HAProxy":
         running = targets.haproxy(folder, *urls)
-    elif name == "ollama-herd":
-        pairs = zip(specs, urls, strict=True)
-        running = targets.ollama_herd(folder, beats=[partial(_beat, *pair) for pair in pairs])
     else:
-        flags = [
-            f"{url},name={spec.name},slots={spec.facts.slots}"
-            for spec, url in zip(specs, urls, strict=True)
-        ]
-        running = targets.herd_of(folder / "herd", flags, "--policy", name)
+        beats = [partial(_beat, *pair) for pair in zip(specs, urls, strict=True)]
+        if name == "ollama-herd":
+            running = targets.ollama_herd(folder, beats=beats)
+        else:
+            running = targets.herd_of(folder / "herd", [], "--policy", name, beats=beats)
     async with running as target:
         yield target
 
 
 async def _beat(spec: NodeSpec, url: str) -> bytes:
-    """Return what the agent of ollama-herd says of a node: its memory is the system's."""
-    loaded = json.loads((await fetch("GET", f"{url}/api/ps", timeout_s=2.0)).body)["models"]
-    used_gb = sum(each["size"] for each in loaded) / _GB
-    total_gb = max(spec.facts.memory_bytes, spec.facts.vram_bytes) / _GB
-    said = {
-        "node_id": spec.name,
-        "cpu": {"cores_physical": 16, "utilization_pct": 5.0},
-        "memory": {
-            "total_gb": total_gb,
-            "used_gb": used_gb,
-            "available_gb": max(0.0, total_gb - used_gb),
-        },
-        "ollama": {
-            "models_loaded": [
-                {"name": each["name"], "size_gb": each["size"] / _GB, "context_length": 8192}
-                for each in loaded
-            ],
-            "models_available": [model.facts.name for model in spec.models],
-            "models_available_sizes": {
-                model.facts.name: model.facts.size_bytes / _GB for model in spec.models
-            },
-            "num_parallel": spec.facts.slots,
-            "version": "0.12.0",
-        },
-        "ollama_host": url,
-        "memory_bandwidth_gbps": spec.facts.bandwidth_bytes_per_s / _GB,
-    }
-    return json.dumps(said).encode()
+    """Return what an agent says of a node: either system reads the same."""
+    found = await probe(NodeId(spec.name), url, want_models=True)
+    resident, facts = found.resident or (), spec.facts
+    used = sum(each.size_bytes for each in resident)
+    total = max(facts.memory_bytes, facts.vram_bytes)
+    return build_heartbeat(
+        node_id=spec.name,
+        ollama_host=url,
+        lan_ip="127.0.0.1",
+        facts=msgspec.structs.replace(facts, cores=16),
+        cpu=Cpu(utilization_pct=5.0),
+        memory=Memory(
+            total_gb=total / GIB, used_gb=used / GIB, available_gb=max(0.0, (total - used) / GIB)
+        ),
+        resident=resident,
+        models=found.models or (),
+        reachable=found.reachable,
+        draining=False,
+        timestamp_s=wall_s(),
+    )
 
 
 async def _play(url: str, asked: Sequence[Arrival], time_scale: float) -> list[Answer]:
