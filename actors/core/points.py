@@ -11,8 +11,6 @@ Its bonuses for sessions, and for hours of the week at which a machine is idle, 
 are of another design. Memory is the system's, as there; a free slot is asked for by our queue.
 """
 
-from statistics import median
-
 from actors.core.estimates import demand, prompt_tokens, resident_bytes, size_bytes
 from actors.core.placement import Choice, best, slots_of, usable
 from actors.core.state import US, Node, Request, State
@@ -36,8 +34,9 @@ MUCH_GB, LITTLE_GB = 128, 32
 def points(state: State, request: Request) -> Choice | None:
     """Choose by `points/1`."""
     nodes = usable(state, request)
-    known = [each.facts.bandwidth_bytes_per_s for each in nodes if each.facts.bandwidth_bytes_per_s]
-    usual = median(known) if known else 0.0
+    known = sorted(each.facts.bandwidth_bytes_per_s for each in nodes)
+    known = [each for each in known if each]
+    usual = (known[len(known) // 2] + known[(len(known) - 1) // 2]) / 2 if known else 0.0
     found: list[Candidate] = []
     for node in nodes:
         slots = slots_of(node, request.model)
@@ -80,7 +79,9 @@ def _service_s(node: Node, model: str) -> float:
 def _fit(node: Node, model: str) -> float:
     if not node.facts.memory_bytes:
         return 0.0
-    used = sum(resident_bytes(node, other) for other in node.resident)
+    used = 0
+    for other in node.resident:
+        used += resident_bytes(node, other)
     ratio = (node.facts.memory_bytes - used) / max(1, resident_bytes(node, model))
     return next((gained for least, gained in FITS if ratio > least), 0.0)
 

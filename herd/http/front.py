@@ -16,6 +16,7 @@ from herd.clock import wall_s
 from herd.http import problems
 from herd.http.endpoints import catalogue, fleet
 from herd.http.endpoints.inference import Inference, Waits
+from herd.http.endpoints.show import Show
 from herd.http.exchange import Exchange
 from herd.http.guard import from_here
 from herd.http.problems import JSON, JSON_UTF8, TEXT
@@ -49,6 +50,7 @@ class Front:
         self._version = version()
         self.waits = waits or Waits()
         self.inference = Inference(control, self._loop, ids or RequestIds(), self.waits)
+        self._show = Show(lambda: control.view)
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
@@ -94,6 +96,7 @@ class Front:
         }
         by_path["/"] = root
         by_path["/api/tags"] = self._get(self._from_view("tags", catalogue.tags))
+        by_path["/api/show"] = {b"POST": self._show.ask}
         by_path["/api/ps"] = {b"GET": self._from_view("ps", catalogue.ps)}
         by_path["/api/version"] = self._get(
             self._from_view("version", lambda view: catalogue.version(view, self._version))

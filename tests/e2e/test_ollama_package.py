@@ -89,6 +89,15 @@ def test_list_and_ps(herd: Herd, use: Use) -> None:
 
 
 @either
+def test_show(herd: Herd, use: Use) -> None:
+    shown = use(herd.url, "show", BIG)
+    assert "completion" in shown.capabilities
+    assert shown.modelinfo["general.architecture"] == "llama"
+    with pytest.raises(ResponseError, match="model 'nope' not found"):
+        use(herd.url, "show", "nope")
+
+
+@either
 def test_an_unknown_model(herd: Herd, use: Use) -> None:
     calls = (("chat", HELLO), ("generate", "x"), ("embed", "x"))
     for method, text in calls:

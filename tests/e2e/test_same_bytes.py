@@ -48,6 +48,13 @@ def test_an_answer_in_one_piece(herd: Herd, fleet: Nodes, path: str) -> None:
     assert_same(ours, theirs)
 
 
+def test_what_is_known_of_a_model(herd: Herd, fleet: Nodes) -> None:
+    for body in ({"model": BIG}, {"name": EMBED, "verbose": True}):
+        ours = ask(herd.url, "/api/show", body)
+        assert ours.status == 200
+        assert_same(ours, ask(fleet.url(ours.node), "/api/show", body))
+
+
 @pytest.mark.parametrize("path", STREAMS)
 def test_a_stream(herd: Herd, fleet: Nodes, path: str) -> None:
     body = {**BODIES[path], "stream": True, "stream_options": {"include_usage": True}}

@@ -1,0 +1,127 @@
+"""`/api/show`: passed on to a node that has the model, without a slot, since nothing is computed.
+
+Nodes that are online come before degraded ones, and those that have the model in memory before
+the others. One that does not answer is passed over. Nothing of it is recorded.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from herd.dialects.names import key
+from herd.http import problems, wire
+from herd.http.client import FetchError, Response, fetch
+from herd.http.exchange import Exchange
+from herd.http.problems import JSON
+from herd.link.messages import NodeView, View
+from herd.tasks import spawn
+
+TIMEOUT_S: Final = 10.0
+AGAIN_S: Final = b"5"
+
+
+class _Named(msgspec.Struct, gc=False):
+    model: str | None = None
+    name: str | None = None
+    """As clients of before wrote it."""
+
+
+_decode = msgspec.json.Decoder(_Named).decode
+
+
+class Show:
+    """Asks nodes what they know of a model."""
+
+    def __init__(self, view: Callable[[], View]) -> None:
+        """Look at the fleet as it is when somebody asks."""
+        self._view = view
+
+    def ask(self, exchange: Exchange) -> None:
+        """Answer, in time; nothing is asked any more of a node whose client has left."""
+        body = exchange.request.body
+        if not body:
+            _refuse(exchange, 400, "missing request body")
+            return
+        try:
+            asked = _decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            _refuse(exchange, 400, f"JSON is malformed: {error}")
+            return
+        model = asked.model or asked.name or ""
+        if not model.strip():
+            _refuse(exchange, 400, "model is required")
+            return
+        view = self._view()
+        hosts = _hosts(view, model)
+        if hosts:
+            task = spawn(_passed(exchange, hosts, body), name="show")
+
+            def gone() -> None:
+                task.cancel()
+
+            exchange.on_gone = gone
+        elif view.settled and not _known(view, model):
+            _refuse(exchange, 404, f"model '{model}' not found")
+        else:
+            text = problems.refusal("hold_timeout", model=model, detail="", online=bool(view.nodes))
+            _refuse(exchange, 503, text)
+
+
+def _hosts(view: View, model: str) -> list[NodeView]:
+    """Return the nodes to ask, the best first."""
+    wanted = key(model)
+    hosts = [
+        node
+        for node in view.nodes
+        if node.status != "offline"
+        and node.facts.dialect == "ollama"
+        and any(key(each.name) == wanted for each in node.models)
+    ]
+    hosts.sort(
+        key=lambda node: (
+            node.status != "online",
+            all(key(each.name) != wanted for each in node.resident),
+            node.node_id,
+        )
+    )
+    return hosts
+
+
+def _known(view: View, model: str) -> bool:
+    wanted = key(model)
+    return any(key(each.name) == wanted for node in view.nodes for each in node.models)
+
+
+async def _passed(exchange: Exchange, hosts: list[NodeView], body: bytes) -> None:
+    last = ""
+    for node in hosts:
+        try:
+            answer = await _asked(node, body)
+        except FetchError as error:
+            last = f"{node.node_id}: {error.text}"
+            continue
+        exchange.on_gone = None
+        kind = answer.header(b"content-type") or JSON[1]
+        lines = b"X-Fleet-Node: %b\r\n" % wire.header_value(node.node_id)
+        exchange.respond(answer.status, ((b"Content-Type", kind),), answer.body, lines)
+        return
+    exchange.on_gone = None
+    _refuse(exchange, 502, problems.refusal("node_failed", model="", detail=last, online=True))
+
+
+async def _asked(node: NodeView, body: bytes) -> Response:
+    return await fetch(
+        "POST",
+        f"{node.url}/api/show",
+        headers=((b"Content-Type", b"application/json"),),
+        body=body,
+        timeout_s=TIMEOUT_S,
+    )
+
+
+def _refuse(exchange: Exchange, status: int, text: str) -> None:
+    headers = [problems.content_type("ollama")]
+    if status == 503:  # noqa: PLR2004 (it may be there in a moment)
+        headers.append((b"Retry-After", AGAIN_S))
+    exchange.respond(status, headers, problems.body("ollama", status, text))
