@@ -3,8 +3,9 @@
 An Ollama drops the idle model that was unused the longest, and never one with work; it keeps so
 many models at once. What a model takes is what it was seen to take; else it is reckoned from its
 weights. What the graphics card cannot hold lies in part in the system's memory. A node that does
-not tell its memory has room for everything; one that seems too small has room for this one model
-alone, since a reckoning may err and the node knows better.
+not tell its memory has room for everything, until a model was seen to go as another came: then for
+the most that was seen in it. One that seems too small has room for this one model alone, since a
+reckoning may err and the node knows better.
 """
 
 from actors.core.estimates import (
@@ -105,5 +106,7 @@ def _memory_bytes(node: Node) -> int:
 
 def _room_bytes(node: Node, wanted_bytes: int) -> int:
     """Return the memory for models: the graphics card's; the system's too for one too large."""
-    vram_bytes = node.facts.vram_bytes or BOUNDLESS
+    vram_bytes = node.facts.vram_bytes
+    if not vram_bytes:
+        return max(wanted_bytes, node.held_bytes) if node.evicts else BOUNDLESS
     return vram_bytes if wanted_bytes <= vram_bytes else _memory_bytes(node)

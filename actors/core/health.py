@@ -169,9 +169,8 @@ def _told(state: State, event: HeartbeatReceived | NodeProbed, seq: int) -> None
     if event.facts is not None:
         node.facts = event.facts
     if (resident := told_resident(state, event)) is not None:
+        _notice_room(node, resident)
         node.resident = resident
-        for name, it in resident.items():
-            node.footprints[name] = it.size_vram_bytes or it.size_bytes
     if (models := told_models(state, node, event)) is not None:
         node.models = models
     for model in (*node.models, *node.resident):
@@ -197,6 +196,17 @@ def told_models(
         else:
             told[name] = model if name == model.name else replace(model, name=name)
     return told
+
+
+def _notice_room(node: Node, resident: dict[str, ResidentModel]) -> None:
+    """Learn what models take, and what the node holds, from what it says it has in memory."""
+    held_bytes = 0
+    for name, it in resident.items():
+        node.footprints[name] = it.size_vram_bytes or it.size_bytes
+        held_bytes += node.footprints[name]
+    node.held_bytes = max(node.held_bytes, held_bytes)
+    if any(name not in resident for name in node.resident):
+        node.evicts = node.evicts or any(name not in node.resident for name in resident)
 
 
 def told_resident(

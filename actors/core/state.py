@@ -101,6 +101,10 @@ class Node(msgspec.Struct):
     """What was learned of each model here."""
     pace: Speed = msgspec.field(default_factory=Speed)
     """The same for all models, for each byte of their weights."""
+    held_bytes: int = 0
+    """The most that was seen in its memory at once."""
+    evicts: bool = False
+    """A model was seen to go as another came: there is not room for everything."""
     footprints: dict[str, int] = {}
     """Memory that each model was seen to take, in bytes."""
     in_flight: int = 0

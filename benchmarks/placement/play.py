@@ -8,7 +8,7 @@ from actors.core.placement import Policy
 from actors.core.policies import place
 from actors.core.state import US
 from benchmarks.placement.workload import best_s
-from events import ConfigurationLoaded, NodeConfigured, NodeId, NodeProbed
+from events import ConfigurationLoaded, NodeConfigured, NodeFacts, NodeId, NodeProbed
 from herd.simulator.hardware import NodeSpec
 from herd.simulator.physics import Machine
 from herd.virtual.script import Arrival, Happening, Line
@@ -37,8 +37,10 @@ class Figures(msgspec.Struct):
     longest_wait_s: float
 
 
-def fleet(specs: Sequence[NodeSpec], policy: str, slots: int | None = None) -> Iterator[Line]:
-    """Yield the facts by which control learns of a fleet."""
+def fleet(
+    specs: Sequence[NodeSpec], policy: str, slots: int | None = None, *, told: bool = True
+) -> Iterator[Line]:
+    """Yield the facts by which control learns of a fleet; `told`: its nodes tell their machines."""
     urls = {spec.name: f"http://{spec.name}:11434" for spec in specs}
     settings = ConfigurationLoaded(
         settings={
@@ -52,17 +54,17 @@ def fleet(specs: Sequence[NodeSpec], policy: str, slots: int | None = None) -> I
     yield Happening(at_us=START_US, fact=settings)
     for spec in specs:
         name = NodeId(spec.name)
-        told = NodeConfigured(
+        flag = NodeConfigured(
             node_id=name, url=urls[spec.name], slots=spec.facts.slots if slots is None else slots
         )
         found = NodeProbed(
             node_id=name,
             reachable=True,
-            facts=spec.facts,
+            facts=spec.facts if told else NodeFacts(version=spec.facts.version),
             resident=(),
             models=tuple(model.facts for model in spec.models),
         )
-        yield Happening(at_us=START_US, fact=told)
+        yield Happening(at_us=START_US, fact=flag)
         yield Happening(at_us=START_US, fact=found)
 
 
@@ -73,11 +75,12 @@ def play(
     *,
     slots: int | None = None,
     by: Policy = place,
+    told: bool = True,
 ) -> Figures:
     """Play a workload to a fleet, cold at the start; `slots`: told to herd in place of the own."""
     machines = {NodeId(spec.name): Machine(spec) for spec in specs}
     world = World(machines, start_us=START_US, policy=by)
-    world.run([*fleet(specs, policy, slots), *asked], settle_s=1e6)
+    world.run([*fleet(specs, policy, slots, told=told), *asked], settle_s=1e6)
     return figures(specs, asked, world)
 
 

@@ -81,3 +81,16 @@ def test_whether_a_load_pushes_somebody_out() -> None:
     assert not fits(node, [SMALL])
     node.facts = NodeFacts(vram_bytes=60 * GB, max_loaded_models=1)
     assert not fits(node, [SMALL])
+
+
+def test_the_room_of_a_node_that_does_not_tell_is_what_was_seen() -> None:
+    node = a_node("ada", SMALL)
+    assert victims(node, LARGE) == []
+    node.held_bytes = SIZES[LARGE] + 1
+    assert victims(node, LARGE) == [], "nothing was seen to go"
+    node.evicts = True
+    assert victims(node, LARGE) == [SMALL]
+    node.held_bytes = SIZES[SMALL] + int(1.2 * SIZES[LARGE])
+    assert victims(node, LARGE) == []
+    node.held_bytes = 1
+    assert victims(node, LARGE) == [SMALL], "it was never seen to hold any of that size"
