@@ -2,6 +2,8 @@
 
 from actors.core.fitting import can_hold, cheapest, fits, in_flight, in_memory, victims
 from events import NodeFacts
+from tests.actors.cast import MODEL, OTHER_MODEL, SIZE_BYTES, book, nid, probed
+from tests.actors.cast import node as node_of
 from tests.actors.core.fleets import LARGE, NOW_US, SIZES, SMALL, a_node, working_on
 
 GB = 1_000_000_000
@@ -94,3 +96,19 @@ def test_the_room_of_a_node_that_does_not_tell_is_what_was_seen() -> None:
     assert victims(node, LARGE) == []
     node.held_bytes = 1
     assert victims(node, LARGE) == [SMALL], "it was never seen to hold any of that size"
+
+
+def test_a_model_that_goes_as_another_comes_says_that_there_is_no_room_for_both() -> None:
+    made = book(*node_of("ada", MODEL, OTHER_MODEL, resident=(MODEL,)))
+    ada = made.state.nodes[nid("ada")]
+    assert (ada.held_bytes, ada.evicts) == (SIZE_BYTES, False)
+    made.given(probed("ada", MODEL, OTHER_MODEL, resident=()))
+    made.given(probed("ada", MODEL, OTHER_MODEL, resident=(OTHER_MODEL,)))
+    assert not ada.evicts, "it had gone by itself"
+    made.given(probed("ada", MODEL, OTHER_MODEL, resident=(MODEL, OTHER_MODEL)))
+    assert (ada.held_bytes, ada.evicts) == (2 * SIZE_BYTES, False)
+    made.given(probed("ada", MODEL, OTHER_MODEL, resident=(MODEL,)))
+    assert not ada.evicts
+    made.given(probed("ada", MODEL, OTHER_MODEL, resident=(OTHER_MODEL,)))
+    assert (ada.held_bytes, ada.evicts) == (2 * SIZE_BYTES, True)
+    made.check()

@@ -22,7 +22,6 @@ from events import (
 from tests.actors.cast import (
     MODEL,
     OTHER_MODEL,
-    SIZE_BYTES,
     attempt_failed,
     book,
     cancelled,
@@ -388,19 +387,3 @@ def test_an_agent_that_leaves_details_out_does_not_take_them_back() -> None:
     there.given(heartbeat("studio", models=(told,), resident=in_memory(MODEL)))
     assert there >> heartbeat("studio", MODEL) << NOT_RECORDED
     assert there.state.nodes[STUDIO].models == {MODEL: told}
-
-
-def test_a_model_that_goes_as_another_comes_says_that_there_is_no_room_for_both() -> None:
-    made = book(*node("ada", MODEL, OTHER_MODEL, resident=(MODEL,)))
-    ada = made.state.nodes[nid("ada")]
-    assert (ada.held_bytes, ada.evicts) == (SIZE_BYTES, False)
-    made.given(probed("ada", MODEL, OTHER_MODEL, resident=()))
-    made.given(probed("ada", MODEL, OTHER_MODEL, resident=(OTHER_MODEL,)))
-    assert not ada.evicts, "it had gone by itself"
-    made.given(probed("ada", MODEL, OTHER_MODEL, resident=(MODEL, OTHER_MODEL)))
-    assert (ada.held_bytes, ada.evicts) == (2 * SIZE_BYTES, False)
-    made.given(probed("ada", MODEL, OTHER_MODEL, resident=(MODEL,)))
-    assert not ada.evicts
-    made.given(probed("ada", MODEL, OTHER_MODEL, resident=(OTHER_MODEL,)))
-    assert (ada.held_bytes, ada.evicts) == (2 * SIZE_BYTES, True)
-    made.check()
