@@ -3,6 +3,7 @@
 In each round the same traffic is sent once under A and then under each B. From A's log alone
 what-if predicts the p50 and p95 of each B; what B's log says is the truth. The re-run of A against
 A itself is the simulator's own error, in first bytes and in tokens a second.
+One B is A again: how far the truth is from itself.
 """
 
 import argparse
@@ -33,8 +34,8 @@ from herd.whatif.evidence import Evidence, gather
 from herd.whatif.figures import Figures, figure, figures
 from tests.chaos.running import Herd
 
-REQUESTS = 120
-PER_S = 0.6
+REQUESTS = 60
+PER_S = 0.45
 ROUNDS = 3
 TIMEOUT_S = 600.0
 POLICY = "resident-first"
@@ -63,10 +64,12 @@ class RealNode(msgspec.Struct, frozen=True):
 
 NODES = (RealNode("alpha", 2, 2), RealNode("beta", 1, 1))
 ALPHA, BETA = NodeId("alpha"), NodeId("beta")
+SAME = Change(settings={"policy": POLICY})
+"""A once more: what differs then is the machine's own chance."""
 CHANGES = (
+    SAME,
     Change(settings={"policy": "round-robin"}),
     Change(settings={"policy": "random"}),
-    Change(settings={"policy": "least-connections"}),
     Change(without=(BETA,)),
 )
 
@@ -84,6 +87,10 @@ class Compared(msgspec.Struct, frozen=True):
     def error(self, time: str, point: str) -> float:
         """Return by how much the predicted figure misses the recorded one."""
         return figure(self.whatif, time, point) / figure(self.b, time, point) - 1
+
+    def moved(self, time: str, point: str) -> float:
+        """Return by how much B's figure differs from A's in truth."""
+        return figure(self.b, time, point) / figure(self.a, time, point) - 1
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -229,6 +236,8 @@ async def measure(
         errors[f"{time}_{point}_error_mean"] = round(fsum(each_error) / len(each_error), 4)
         errors[f"{time}_{point}_error_largest"] = round(max(each_error), 4)
         errors[f"{time}_{point}_within_25_percent"] = sum(error <= 0.25 for error in each_error)
+        repeats = [abs(each.moved(time, point)) for each in found if each.change == SAME.words()[0]]
+        errors[f"{time}_{point}_chance_mean"] = round(fsum(repeats) / max(1, len(repeats)), 4)
     print("\n" + "\n".join(f"{key}: {value}" for key, value in errors.items()))
     pairs: list[Json] = [msgspec.to_builtins(each) for each in found]
     result |= {"runs": len(found), "errors": errors, "own_error": own, "pairs": pairs}
