@@ -14,7 +14,7 @@ import msgspec
 from herd.errors import HerdError
 from herd.http.wire import Header
 
-Family: TypeAlias = Literal["ollama", "openai"]
+Family: TypeAlias = Literal["ollama", "openai", "anthropic"]
 
 NO_NODE: Final = "no node online: run `herd node` on a machine with Ollama, or `--node URL`"
 TEXT_BYTES: Final = 500
@@ -24,6 +24,12 @@ JSON: Final[Header] = (b"Content-Type", b"application/json")
 TEXT: Final[Header] = (b"Content-Type", b"text/plain")
 
 _OPENAI_TYPES: Final[dict[int, str]] = {400: "invalid_request_error", 404: "not_found_error"}
+_ANTHROPIC_TYPES: Final[dict[int, str]] = {
+    **_OPENAI_TYPES,
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
 
 
 class BadRequestError(HerdError):
@@ -69,6 +75,8 @@ def refusal(reason: str, *, model: str, detail: str, online: bool) -> str:
 
 def family_of(target: bytes) -> Family:
     """Return the API family of a request's target, for errors before any route was found."""
+    if target.startswith(b"/v1/messages"):
+        return "anthropic"
     return "openai" if target.startswith(b"/v1/") else "ollama"
 
 
@@ -76,6 +84,9 @@ def body(family: Family, status: int, text: str) -> bytes:
     """Return an error's body in the shape of its family."""
     if family == "ollama":
         return msgspec.json.encode({"error": text})
+    if family == "anthropic":
+        named = {"type": _ANTHROPIC_TYPES.get(status, "api_error"), "message": text}
+        return msgspec.json.encode({"type": "error", "error": named})
     kind = _OPENAI_TYPES.get(status, "api_error")
     error = {"message": text, "type": kind, "param": None, "code": None}
     return msgspec.json.encode({"error": error})

@@ -2,12 +2,13 @@
 
 Rules
 1. Bytes are looked at, never changed, and only the end is kept: `KEPT_BYTES`, or one line.
-2. A stream is whole only if it says so: NDJSON with `"done":true`, SSE with `[DONE]`. Clients take
-   a clean end for success, so somebody has to know.
+2. A stream is whole only if it says so: NDJSON with `"done":true`, SSE with `[DONE]` or the event
+   that ends its kind. Clients take a clean end for success, so somebody has to know.
 3. A JSON string holds no line break, so line and event ends are ends; and it holds no bare quote,
    so `"eval_count":7` found in the bytes is a key, never a text.
 """
 
+import contextlib
 import re
 from functools import lru_cache
 from typing import Final, Protocol
@@ -82,10 +83,38 @@ def _reader_of(content_type: bytes) -> "type[Ndjson | Sse | Json]":
 class _Tokens(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+    @property
+    def prompt(self) -> int | None:
+        return self.input_tokens if self.prompt_tokens is None else self.prompt_tokens
+
+    @property
+    def completion(self) -> int | None:
+        return self.output_tokens if self.completion_tokens is None else self.completion_tokens
 
 
 class _Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
+
+
+class _Delta(msgspec.Struct, gc=False):
+    stop_reason: str | None = None
+
+
+class _Response(msgspec.Struct, gc=False):
+    status: str | None = None
+    usage: _Tokens | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    """An event that has a name: of `/v1/messages` and `/v1/responses`."""
+
+    type: str = ""
+    usage: _Tokens | None = None
+    delta: _Delta | None = None
+    response: _Response | None = None
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -98,13 +127,20 @@ class _Answer(msgspec.Struct, gc=False):
     eval_count: int | None = None
     usage: _Tokens | None = None
     choices: list[_Choice] | None = None
+    stop_reason: str | None = None
     error: msgspec.Raw = msgspec.Raw(b"")
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+_LAST_EVENTS: Final = {"message_stop", "response.completed", "response.incomplete"}
+_BAD_EVENTS: Final = {"error", "response.failed"}
+_NAMED: Final = re.compile(rb"(?:^|\n)event: ?([a-z_.]{1,40})\r?\n")
 _EMPTY: Final = _Answer()
+_NOTHING: Final = _Event()
 _NUMBERS: Final = re.compile(
-    rb'"(load_duration|prompt_eval_count|eval_count|prompt_tokens|completion_tokens)"\s*:\s*(\d{1,20})'
+    rb'"(load_duration|prompt_eval_count|eval_count|prompt_tokens|completion_tokens'
+    rb'|input_tokens|output_tokens)"\s*:\s*(\d{1,20})'
 )
 
 
@@ -146,14 +182,16 @@ class Ndjson:
 
 
 class Sse:
-    """Server-sent events: the streams of the OpenAI family."""
+    """Server-sent events: the streams of the OpenAI and the Anthropic family."""
 
-    __slots__ = ("_tail", "tokens")
+    __slots__ = ("_name", "_tail", "tokens")
 
     def __init__(self) -> None:
         """Begin at the start of an event."""
         self.tokens = 0
         self._tail = b""
+        self._name = ""
+        """Of the last event whose name came in one piece: one may be larger than what is kept."""
 
     def feed(self, data: bytes) -> None:
         """Count the events, keep the last ones."""
@@ -161,6 +199,9 @@ class Sse:
         tail = self._tail
         if data[:1] == b"\n" and tail[-1:] == b"\n":
             self.tokens += 1
+        if b"event:" in data:
+            for name in _NAMED.findall(data):
+                self._name = name.decode("ascii")
         if len(data) >= _SSE_KEPT_BYTES:
             self._tail = data[-KEPT_BYTES:]
         elif len(tail) + len(data) > KEPT_BYTES:
@@ -170,6 +211,8 @@ class Sse:
 
     def usage(self) -> Usage:
         """Read the last events, newest first."""
+        if name := self._last_name():
+            return self._named_usage(name)
         whole = False
         tokens: _Tokens | None = None
         finish = ""
@@ -198,10 +241,44 @@ class Sse:
             finish=finish,
         )
 
+    def _last_name(self) -> str:
+        """Return the name of the last event; nothing where events have none."""
+        names = _NAMED.findall(self._tail) if b"event:" in self._tail else ()
+        return names[-1].decode("ascii") if names else self._name
+
+    def _named_usage(self, name: str) -> Usage:
+        """Read a stream whose events have names."""
+        if name in _BAD_EVENTS:
+            return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
+        whole, finish = name in _LAST_EVENTS, ""
+        tokens: _Tokens | None = None
+        for line in reversed(self._tail.splitlines()):
+            event = _named(line)
+            tokens = tokens or event.usage
+            if event.delta is not None and event.delta.stop_reason:
+                finish = event.delta.stop_reason
+                break
+            if event.response is not None:
+                tokens, finish = event.response.usage, event.response.status or ""
+                break
+        if tokens is None:
+            return Usage(whole, completion_tokens=self.tokens, source="counted", finish=finish)
+        return Usage(
+            whole,
+            prompt_tokens=count(tokens.prompt),
+            completion_tokens=count(tokens.completion),
+            source="reported",
+            finish=finish,
+        )
+
     def last_words(self, error: str) -> bytes:
         """End the event, if one is open, and send an error as the next."""
         tail = self._tail
         start = b"" if not tail or tail.endswith((b"\n\n", b"\r\n\r\n")) else b"\n\n"
+        if self._last_name():  # the keys of both kinds: neither minds those of the other
+            told = {"type": "api_error", "message": error}
+            event = {"type": "error", "error": told, "code": "server_error", "message": error}
+            return start + b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
         body = {"error": {"message": error, "type": "api_error", "param": None, "code": None}}
         return start + b"data: " + msgspec.json.encode(body) + b"\n\n"
 
@@ -238,6 +315,13 @@ class Json:
         return b""
 
 
+def _named(line: bytes) -> _Event:
+    if line.startswith(b"data:"):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return _decode_event(line[5:])
+    return _NOTHING
+
+
 def _decoded(text: bytes) -> _Answer:
     try:
         return _decode(text)
@@ -253,20 +337,22 @@ def _from_tail(tail: bytes) -> _Answer:
         prompt_eval_count=found.get(b"prompt_eval_count"),
         eval_count=found.get(b"eval_count"),
     )
-    if b"prompt_tokens" in found or b"completion_tokens" in found:
-        answer.usage = _Tokens(found.get(b"prompt_tokens"), found.get(b"completion_tokens"))
+    names = (b"prompt_tokens", b"completion_tokens", b"input_tokens", b"output_tokens")
+    if any(name in found for name in names):
+        answer.usage = _Tokens(*(found.get(name) for name in names))
     return answer
 
 
 def _usage(answer: _Answer, *, whole: bool) -> Usage:
     tokens = answer.usage
     if tokens is not None:
-        prompt, completion = tokens.prompt_tokens, tokens.completion_tokens
+        prompt, completion = tokens.prompt, tokens.completion
     else:
         prompt, completion = answer.prompt_eval_count, answer.eval_count
     finish = answer.done_reason
     if finish is None and answer.choices:
         finish = answer.choices[0].finish_reason
+    finish = finish or answer.stop_reason
     return Usage(
         whole=whole,
         prompt_tokens=count(prompt),

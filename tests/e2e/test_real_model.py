@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from anthropic import Anthropic, NotFoundError
+from anthropic.types import MessageParam
 from openai import OpenAI
 from openai.types.chat import ChatCompletionUserMessageParam
 
@@ -115,3 +117,45 @@ def test_the_demo_with_real_nodes(composition: Composition) -> None:
     assert "real nodes" in demo.words
     assert "simulated" not in demo.words
     assert " 0 failed" in demo.words.splitlines()[-1]
+
+
+def test_the_anthropic_package(real_herd: Herd) -> None:
+    with Anthropic(base_url=real_herd.url, api_key="not-needed", max_retries=0) as client:
+        question: MessageParam = {"role": "user", "content": "Name three colours of the rainbow."}
+        whole = client.messages.create(model=MODEL, max_tokens=TOKENS, messages=[question])
+        assert whole.type == "message"
+        assert whole.stop_reason in {"max_tokens", "end_turn"}
+        assert 0 < whole.usage.output_tokens <= TOKENS
+        stream = client.messages.create(
+            model=MODEL, max_tokens=TOKENS, messages=[question], stream=True
+        )
+        kinds = [event.type for event in stream]
+        assert (kinds[0], kinds[-1]) == ("message_start", "message_stop")
+        assert "content_block_delta" in kinds
+        with pytest.raises(NotFoundError) as failed:
+            client.messages.create(model="nope", max_tokens=1, messages=[question])
+        assert failed.value.body == {
+            "type": "error",
+            "error": {"type": "not_found_error", "message": "model 'nope' not found"},
+        }
+    assert counted(real_herd, "/v1/messages") == [("reported", True)] * 2
+
+
+def counted(herd: Herd, route: str) -> list[tuple[str, bool]]:
+    """Return where the token counts of a route's answers come from, and whether there are some."""
+    query = f"SELECT usage_source, completion_tokens FROM requests WHERE route = '{route}' AND status = 'completed'"  # noqa: E501, S608 (a test's own words)
+    rows = herd.sql(query)
+    return [(row["usage_source"], row["completion_tokens"] > 0) for row in rows]
+
+
+def test_responses_by_the_openai_package(real_herd: Herd) -> None:
+    with OpenAI(base_url=f"{real_herd.url}/v1", api_key="not-needed", max_retries=0) as client:
+        whole = client.responses.create(model=MODEL, input="Say hello.", max_output_tokens=TOKENS)
+        assert whole.status == "completed"
+        assert whole.output_text
+        stream = client.responses.create(
+            model=MODEL, input="Say hello.", max_output_tokens=TOKENS, stream=True
+        )
+        kinds = [event.type for event in stream]
+        assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+    assert counted(real_herd, "/v1/responses") == [("reported", True)] * 2

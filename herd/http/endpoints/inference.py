@@ -100,6 +100,8 @@ ROUTES: Final = (
     ),
     Route("/v1/completions", "openai", streams=False, kind="CompletionRequest", nameless=404),
     Route("/v1/embeddings", "openai", streams=False, kind="EmbedRequest", nameless=404),
+    Route("/v1/responses", "openai", streams=False, kind="ResponsesRequest", nameless=400),
+    Route("/v1/messages", "anthropic", streams=False, kind="MessagesRequest", nameless=400),
 )
 
 

@@ -45,6 +45,10 @@ def _cut(content_type: bytes, *chunks: bytes, clean: bool) -> Script:
     return script
 
 
+NAMED = (
+    b'event: message_start\ndata: {"type":"message_start"}\n\n',
+    b'event: content_block_delta\ndata: {"type":"content_block_delta"}\n\n',
+)
 ND, EVENTS = b"application/x-ndjson", b"text/event-stream; charset=utf-8"
 LOST = "node failed: connection closed, after the answer had begun"
 ENDLESS = "node failed: answer without an end, after the answer had begun"
@@ -55,6 +59,12 @@ BROKEN = {
     "SSE": (_cut(EVENTS, *SSE[:2], clean=False), b"%b" % SSE[1], LOST),
     "SSE inside an event": (_cut(EVENTS, SSE[0], b"data: {", clean=False), b"data: {\n\n", LOST),
     "SSE without [DONE]": (_cut(EVENTS, *SSE[:3], clean=True), b"%b" % SSE[2], ENDLESS),
+    "named SSE": (_cut(EVENTS, *NAMED, clean=False), NAMED[1] + b"event: error\n", LOST),
+    "named SSE without its end": (
+        _cut(EVENTS, *NAMED, clean=True),
+        NAMED[1] + b"event: error\n",
+        ENDLESS,
+    ),
 }
 
 
@@ -73,8 +83,11 @@ def test_an_answer_that_breaks_off_ends_with_an_error_and_never_cleanly(
             failed = await control.heard(RequestFailed)
         body = _dechunked(heard.partition(b"\r\n\r\n")[2])
         said, _, last = body.rpartition(before)
-        assert said.startswith((b'{"model"', b"data: {"))
-        if case.startswith("SSE"):
+        assert said.startswith((b'{"model"', b"data: {", b"event: "))
+        if case.startswith("named"):
+            told = msgspec.json.decode(last.removeprefix(b"data: "))
+            assert told["error"] == {"type": "api_error", "message": text}
+        elif case.startswith("SSE"):
             error = msgspec.json.decode(last.removeprefix(b"data: "))["error"]
             assert error == {"message": text, "type": "api_error", "param": None, "code": None}
             assert last.endswith(b"\n\n")

@@ -7,10 +7,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from herd.http.usage import KEPT_BYTES, Json, Ndjson, Reading, Sse, Usage, reading_of
+from herd.http.usage import KEPT_BYTES, Json, Ndjson, Reading, Sse, Usage, reading_of, usage_of
 from tests.herd.http.fleet import NDJSON, SSE
 
 USAGE_EVENT = b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}\n\n'
+
+
+def named(kind: str, **more: object) -> bytes:
+    return f"event: {kind}\ndata: ".encode() + msgspec.json.encode({"type": kind, **more}) + b"\n\n"
+
+
+MESSAGES = (
+    named("message_start", message={"usage": {"input_tokens": 11}}),
+    named("content_block_delta", delta={"text": "Hi"}),
+    named(
+        "message_delta",
+        delta={"stop_reason": "end_turn"},
+        usage={"input_tokens": 11, "output_tokens": 5},
+    ),
+    named("message_stop"),
+)
+RESPONSES = (
+    named("response.created", response={"status": "queued"}),
+    named("response.output_text.delta", delta="Hi"),
+    named(
+        "response.completed",
+        response={"status": "completed", "usage": {"input_tokens": 6, "output_tokens": 2}},
+    ),
+)
 
 
 def in_pieces(reading: Reading, data: bytes, cuts: list[int]) -> Usage:
@@ -167,3 +191,67 @@ def test_a_number_that_cannot_be_meant_counts_for_nothing(digits: int) -> None:
     stream = in_pieces(Sse(), events % (number, number) + b"data: [DONE]\n\n", [])
     assert stream.prompt_tokens == 0
     assert stream.completion_tokens < 2
+
+
+# Events with names
+
+
+@given(cuts)
+def test_messages_read_the_same_in_any_pieces(cuts: list[int]) -> None:
+    assert in_pieces(Sse(), b"".join(MESSAGES), cuts) == Usage(
+        whole=True, prompt_tokens=11, completion_tokens=5, source="reported", finish="end_turn"
+    )
+
+
+@given(cuts, st.sampled_from(["completed", "incomplete"]))
+def test_responses_read_the_same_in_any_pieces(cuts: list[int], status: str) -> None:
+    data = b"".join(RESPONSES).replace(b"completed", status.encode())
+    assert in_pieces(Sse(), data, cuts) == Usage(
+        whole=True, prompt_tokens=6, completion_tokens=2, source="reported", finish=status
+    )
+
+
+@pytest.mark.parametrize("events", [MESSAGES, RESPONSES])
+def test_events_with_names_that_stop_early_are_not_whole(events: tuple[bytes, ...]) -> None:
+    for count in range(1, len(events)):
+        reading = Sse()
+        for event in events[:count]:
+            reading.feed(event)
+        assert not reading.usage().whole
+        words = reading.last_words("it broke")
+        assert words.startswith(b"event: error\ndata: {")
+        error = msgspec.json.decode(words.partition(b"data: ")[2])
+        assert (error["type"], error["message"]) == ("error", "it broke")
+        assert error["error"] == {"type": "api_error", "message": "it broke"}
+
+
+def test_a_stream_of_names_that_ends_in_an_error_has_failed() -> None:
+    for last in (named("error", error={"message": "x"}), named("response.failed", response={})):
+        reading = Sse()
+        reading.feed(MESSAGES[0] + last)
+        assert reading.usage() == Usage(whole=False, failed=True, completion_tokens=1)
+
+
+def test_a_last_event_that_is_larger_than_what_is_kept() -> None:
+    big = b'{"type":"response.completed","response":{"text":"' + b"x" * 3 * KEPT_BYTES + b'"}}'
+    reading = Sse()
+    reading.feed(b"event: response.completed\ndata: " + big[:1000])
+    for at in range(1000, len(big), 10_000):
+        reading.feed(big[at : at + 10_000])
+    reading.feed(b"\n\n")
+    assert reading.usage().whole
+    assert reading.usage().source == "counted"
+
+
+def test_answers_in_one_piece_of_both_kinds() -> None:
+    usage = b'"usage":{"input_tokens":3,"output_tokens":4}}'
+    message = b'{"type":"message","stop_reason":"max_tokens",' + usage
+    response = b'{"object":"response","status":"completed",' + usage
+    told = Usage(whole=True, prompt_tokens=3, completion_tokens=4, source="reported")
+    for body, finish in ((message, "max_tokens"), (response, "")):
+        found = usage_of(b"application/json", body)
+        assert found == msgspec.structs.replace(told, finish=finish)
+        large = body[:-1] + b',"x":"' + b"y" * KEPT_BYTES + b'"}'
+        tail = usage_of(b"application/json", b'{"x":"' + b"y" * KEPT_BYTES + b'",' + body[1:])
+        assert (tail.prompt_tokens, tail.completion_tokens) == (3, 4)
+        assert usage_of(b"application/json", large).whole
