@@ -31,6 +31,14 @@ def in_memory(node: Node, model: str, now_us: int) -> bool:
     return all(other.load_began_us <= speed.served_us for other in node.speeds.values())
 
 
+def must_load(node: Node, model: str, now_us: int) -> bool:
+    """Whether a request would have to wait for a load: also if a load under way pushes it out."""
+    if in_flight(node, model):
+        return False
+    coming = loading(node)
+    return not in_memory(node, model, now_us) or (bool(coming) and not fits(node, coming))
+
+
 def can_hold(node: Node, model: str) -> bool:
     """Whether a node has the memory for a model, were nothing else there."""
     return resident_bytes(node, model) <= _memory_bytes(node)

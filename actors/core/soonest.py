@@ -32,7 +32,7 @@ from actors.core.estimates import (
     step_s,
     token_s,
 )
-from actors.core.fitting import can_hold, fits, in_memory, victims
+from actors.core.fitting import can_hold, must_load, victims
 from actors.core.learning import BATCH_COST
 from actors.core.observing import working
 from actors.core.placement import SHOWN, Choice, draw, slots_of, usable
@@ -99,12 +99,9 @@ class _Weighing:
         """Look at one node."""
         model = self._model
         slots = slots_of(node, model)
-        if not slots.in_flight:
-            coming = loading(node)
-            now_us = self._state.recorded_at
-            if not in_memory(node, model, now_us) or (coming and not fits(node, coming)):
-                self._weigh_cold(node, slots, coming)
-                return
+        if must_load(node, model, self._state.recorded_at):
+            self._weigh_cold(node, slots)
+            return
         models = working(node) + (not slots.in_flight)
         limit = slots.limit
         prefill_s = self._prompt * token_s(node, model) * models
@@ -122,13 +119,13 @@ class _Weighing:
             cost = (wait_s + work_s) / self._alone_s + OTHERS * self._taken(node, models)
             self._options.append(Option(cost, node, slots, wait_s, resident=True))
 
-    def _weigh_cold(self, node: Node, slots: Slots, coming: list[str]) -> None:
+    def _weigh_cold(self, node: Node, slots: Slots) -> None:
         leaving = victims(node, self._model)
         if leaving is None:
             return
         model = self._model
         wait_s = load_s(node, model)
-        for other in coming:
+        for other in loading(node):
             wait_s += left_of_load_s(self._state, node, other)
         missed = 0.0
         for victim in leaving:

@@ -4,6 +4,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from actors.core import promising
+from actors.core.fitting import can_hold, must_load, victims
 from actors.core.placement import slots_of, usable
 from actors.core.state import US, Node, Request, State
 from events import NodeId
@@ -19,6 +21,8 @@ Obstacle: TypeAlias = Literal[
     "circuit_half_open",
     "full",
     "degraded",
+    "promised",
+    "memory",
     "policy",
 ]
 
@@ -83,4 +87,18 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
         return found
     if node.health == "degraded" and not usable:
         return {"degraded": "degraded: asked only if no healthy node can serve"}
-    return {"policy": "passed over by the policy"}
+    return _no_room(state, node, model) or {"policy": "passed over by the policy"}
+
+
+def _no_room(state: State, node: Node, model: str) -> dict[Obstacle, str]:
+    """Say why a model cannot be loaded now, under the policy that asks for that."""
+    if state.settings.policy != promising.POLICY:
+        return {}
+    if promising.barred(state, node, model):
+        promised = state.promises[node.node_id].model
+        return {"promised": f"its room is promised to {promised}"}
+    if not can_hold(node, model):
+        return {"memory": "too little memory for the model"}
+    if must_load(node, model, state.recorded_at) and victims(node, model) is None:
+        return {"memory": "no room for the model while others work there"}
+    return {}

@@ -8,16 +8,16 @@ import pytest
 
 from actors.core.placement import SHOWN
 from actors.core.policies import POLICIES, place
-from actors.core.state import dump, load
+from actors.core.state import State, dump, load
 from actors.core.step import step
 from actors.run_queue import run
-from events import NodeId, Recorded, RequestDispatched
+from events import NodeId, Promise, Recorded, RequestDispatched
 from herd.replay.contrast import WAITS, Change, change, contrasts, stated
 from herd.replay.deciding import Decision, Moment, all_candidates, decision, moments
 from herd.replay.reasons import reasons
 from herd.replay.standing import hindered
 from tests.actors.cast import book, node, received
-from tests.actors.core.fleets import SMALL, a_node, a_state, first
+from tests.actors.core.fleets import LARGE, SMALL, a_node, a_state, first, working_on
 from tests.herd.replay.chaos import chaos
 
 SEEDS = (4, 5, 8)
@@ -71,6 +71,28 @@ def test_nothing_hinders_a_candidate() -> None:
         as_if_not = hindered(found.state, found.request, set())
         free = [set(each.obstacles) for each in as_if_not if each.node_id in names]
         assert all(each == {"policy"} for each in free)
+
+
+def obstacles(state: State) -> dict[str, list[str]]:
+    found = hindered(state, first(state), set())
+    return {str(each.node_id): list(each.obstacles.values()) for each in found}
+
+
+def test_why_there_is_no_room() -> None:
+    busy = working_on(a_node("busy", LARGE, most=1), LARGE, 1)
+    kept = working_on(a_node("kept", LARGE, most=1), LARGE, 1)
+    small = a_node("small", vram_bytes=1_000_000_000)
+    state = a_state(busy, kept, small, a_node("hot", SMALL))
+    state.promises = {kept.node_id: Promise(kept.node_id, "new:7b", (LARGE,))}
+    policy = ["passed over by the policy"]
+    assert obstacles(state) == dict.fromkeys(["busy", "kept", "small", "hot"], policy)
+    state.settings.policy = "soonest"
+    assert obstacles(state) == {
+        "busy": ["no room for the model while others work there"],
+        "kept": ["its room is promised to new:7b"],
+        "small": ["too little memory for the model"],
+        "hot": policy,
+    }
 
 
 def replayed(moment: Moment, found: Decision, wanted: Change) -> NodeId:
