@@ -94,6 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A request of a batch waits as if it had come so much later."""
     fair_shares: bool = True
     """Whether applications that wait for one model share it by the work they ask for."""
+    predictions: bool = True
+    """Whether waits and answers are predicted, and hopeless deadlines refused at once."""
     policy: PolicyName = "resident-first"
     """How a node is chosen; the others are there to compare with."""
     fixed: dict[str, str] = {}
@@ -133,6 +135,7 @@ CHANGEABLE = frozenset(
         "interactive_ahead_s",
         "batch_behind_s",
         "fair_shares",
+        "predictions",
         "policy",
     }
 )

@@ -28,7 +28,7 @@ from unittest import mock
 
 import msgspec
 
-from actors.core.commands import Command, Grant, Send
+from actors.core.commands import Command, Send
 from actors.core.placement import Policy
 from actors.core.policies import place
 from actors.core.relevance import matters
@@ -197,22 +197,7 @@ class Playbook:
         outcome = run(self.state, self.deliver, fact, self.now_us, (src, self._counters[src]))
         self.log += outcome.records
         self.sent += outcome.sends
-        sends = [_unpredicted(each) for each in outcome.sends]
-        return [*(record.event for record in outcome.records[1:]), *sends]
-
-
-def _unpredicted(send: Send) -> Send:
-    """Return a grant without what it predicts: a playbook is about what is done."""
-    if not isinstance(send.message, Grant):
-        return send
-    grant = msgspec.structs.replace(
-        send.message,
-        predicted_wait_s=0.0,
-        predicted_first_s=0.0,
-        predicted_s=0.0,
-        predicted_range_s=(0.0, 0.0),
-    )
-    return Send(send.to, grant)
+        return [*(record.event for record in outcome.records[1:]), *outcome.sends]
 
 
 def folded(log: Iterable[Recorded], fault: Fault = no_fault) -> bytes:

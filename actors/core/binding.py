@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from actors.core.commands import Command
 from actors.core.placement import Choice, Policy, slots_of, usable
-from actors.core.predicting import predict
+from actors.core.predicting import NOTHING, predict
 from actors.core.slots import probing, proposal
 from actors.core.state import US, Node, Request, State
 from events import Lease, NodeId, RequestDispatched, SlotsChanged
@@ -71,7 +71,7 @@ def _behind(state: State, request: Request, policy: Policy) -> tuple[Request, Ch
 
 
 def _dispatched(state: State, request: Request, choice: Choice, now_us: int) -> RequestDispatched:
-    told = predict(state, request, choice)
+    told = predict(state, request, choice) if state.settings.predictions else NOTHING
     return RequestDispatched(
         request_id=request.request_id,
         model=request.model,

@@ -43,6 +43,9 @@ class Prediction(NamedTuple):
     most_s: float
 
 
+NOTHING = Prediction(0.0, 0.0, 0.0, 0.0)
+
+
 def predict(state: State, request: Request, choice: Choice) -> Prediction:
     """Say when the answer of a request begins and ends on the node that was chosen."""
     node, model = choice.node, request.model

@@ -164,7 +164,9 @@ def _queued(state: State, event: RequestReceived) -> list[Command]:
     v1 = state.requests[event.request_id].v1
     reason: Literal["slots", "hold"] = "slots" if state.servable(event.model, v1=v1) else "hold"
     request = state.requests[event.request_id]
-    wait_s = predicting.wait_s(state, request) if reason == "slots" else 0.0
+    wait_s = 0.0
+    if reason == "slots" and state.settings.predictions:
+        wait_s = predicting.wait_s(state, request)
     if 0 < event.deadline_s < wait_s:
         return queueing.reject(state, request, 429, "too_late", ceil(wait_s - event.deadline_s))
     return [

@@ -38,7 +38,11 @@ US = 1_000_000
 
 
 class Settings(msgspec.Struct):
-    """The settings in force that decisions depend on; each is recorded at every start."""
+    """The settings in force that decisions depend on; each is recorded at every start.
+
+    What decides otherwise than before is a setting that is off here and on in `herd.config`: in a
+    log of before it is not recorded, so that its decisions are made again as they were.
+    """
 
     hold_timeout_s: float = 30.0
     queue_timeout_s: float = 600.0
@@ -50,7 +54,8 @@ class Settings(msgspec.Struct):
     offline_after_s: float = 30.0
     interactive_ahead_s: float = 60.0
     batch_behind_s: float = 300.0
-    fair_shares: bool = True
+    fair_shares: bool = False
+    predictions: bool = False
     policy: str = "resident-first"
 
 

@@ -227,6 +227,8 @@ class Story(Fleet):
         self.play(
             ConfigurationLoaded(
                 settings={
+                    "fair_shares": True,
+                    "predictions": True,
                     "max_queue": 24,
                     "max_queue_total": 40,
                     "queue_timeout_s": 0.1 + 0.2 * self.epoch,

@@ -19,12 +19,14 @@ from events import (
     RequestId,
     RequestQueued,
     RequestRejected,
+    SettingsChanged,
 )
 from tests.actors.cast import book, completed, node, received
 from tests.actors.core.fleets import LARGE, NOW_US, SMALL, a_node, a_state, first, working_on
 
 PREFILL_S = 200 * 0.0005
 DECODE_S = 100 * 0.01
+TOLD = SettingsChanged(key="predictions", old=False, new=True)
 
 
 def told(state: State, there: Node, *, cold: bool = False) -> tuple[float, float]:
@@ -101,7 +103,7 @@ def test_the_bounds_never_cross() -> None:
 
 
 def test_each_decision_says_it_and_each_answer_teaches() -> None:
-    made = book(*node("studio", slots=2), received("r1"))
+    made = book(TOLD, *node("studio", slots=2), received("r1"))
     sent = made.log[-1].event
     assert isinstance(sent, RequestDispatched)
     assert 0 < sent.predicted_least_s < sent.predicted_s < sent.predicted_most_s
@@ -130,7 +132,7 @@ def test_a_wait_is_told_once_enough_is_known() -> None:
 
 
 def test_who_would_wait_beyond_its_deadline_is_told_at_once() -> None:
-    made = book(*node("studio", slots=1))
+    made = book(TOLD, *node("studio", slots=1))
     taught = completed("r0", "studio", "", usage_source="reported", prompt_tokens=20)
     for number in range(ENOUGH):
         name = RequestId(f"t{number}")

@@ -92,13 +92,14 @@ def test_the_most_urgent_of_all_lines_goes_first() -> None:
 # Shares
 
 SLOW_S = 10.0
+SHARED = SettingsChanged(key="fair_shares", old=False, new=True)
 
 
 def busy(*, fair: bool = True, slots: int = 1) -> Playbook:
     """A node whose speed is known, with all its slots taken."""
     made = book(*node("studio", slots=slots))
-    if not fair:
-        made.given(SettingsChanged(key="fair_shares", old=True, new=False))
+    if fair:
+        made.given(SHARED)
     for number in range(ENOUGH):
         taught = completed(f"t{number}", "studio", f"1.{number + 1}", service_s=SLOW_S)
         taught = msgspec.structs.replace(taught, usage_source="reported", prompt_tokens=20)
@@ -182,7 +183,7 @@ def test_a_share_is_forgotten_with_its_last_request() -> None:
 
 
 def test_one_that_came_back_counts_again() -> None:
-    made = book(*node("studio", slots=1), *node("mini", slots=1))
+    made = book(SHARED, *node("studio", slots=1), *node("mini", slots=1))
     made.given(*(received(f"r{number}", app="a") for number in range(4)))
     line = made.state.lines[MODEL]
     assert line.shares[0].waiting == 2
