@@ -245,8 +245,10 @@ def _from_text(field: str, text: str, *, named: str) -> object:
 
 
 def _refused(field: str, value: object, named: str, error: Exception) -> HerdError:
-    words = get_args(_TYPES[field])
-    next_step = f"write one of: {', '.join(words)}" if get_origin(_TYPES[field]) is Literal else ""
+    words: tuple[str, ...] = ("on", "off") if _TYPES[field] is bool else ()
+    if get_origin(_TYPES[field]) is Literal:
+        words = get_args(_TYPES[field])
+    next_step = f"write one of: {', '.join(words)}" if words else ""
     return HerdError(f"{named} cannot be {value!r}: {error}", next_step)
 
 

@@ -158,3 +158,9 @@ def test_every_field_says_what_it_means() -> None:
 
 def test_what_can_change_exists() -> None:
     assert set(FIELDS) >= CHANGEABLE
+
+
+def test_a_switch_says_how_it_is_written() -> None:
+    with pytest.raises(HerdError, match="FLEET_FAIR_SHARES cannot be 'perhaps'") as refused:
+        load({}, {"FLEET_FAIR_SHARES": "perhaps"})
+    assert refused.value.next_step == "write one of: on, off"

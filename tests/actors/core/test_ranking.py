@@ -164,7 +164,8 @@ def test_who_asks_for_more_each_time_gets_fewer() -> None:
 
 
 def test_where_nothing_is_known_or_wanted_it_is_the_order_of_arrival() -> None:
-    for made in (busy(fair=False), full()):
+    unknown = book(SHARED, *node("studio", slots=1), received("r1"))
+    for made in (busy(fair=False), unknown):
         made.given(received("a1", app="a"), received("a2", app="a"), received("b1", app="b"))
         assert line_of(made) == ["a1", "a2", "b1"]
         made.check()
