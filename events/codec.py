@@ -43,6 +43,7 @@ from events.requests import (
     RequestReaped,
     RequestReceived,
     RequestRejected,
+    RequestStalled,
     StreamsProgressed,
     StreamStarted,
 )
@@ -98,6 +99,7 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     RequestReaped,
     RequestReceived,
     RequestRejected,
+    RequestStalled,
     RoomPromised,
     SettingsChanged,
     SlotsChanged,

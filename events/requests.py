@@ -215,6 +215,16 @@ class RequestReaped(Event, frozen=True, tag="request_reaped"):
     idle_s: float
 
 
+class RequestStalled(Event, frozen=True, tag="request_stalled"):
+    """A node that should long have answered showed no sign of life; another one is to be asked."""
+
+    request_id: RequestId
+    model: str
+    node_id: NodeId
+    lease: Lease
+    idle_s: float
+
+
 class RequestInterrupted(Event, frozen=True, tag="request_interrupted"):
     """A request was lost with the process that held it."""
 

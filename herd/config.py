@@ -96,6 +96,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether applications that wait for one model share it by the work they ask for."""
     predictions: bool = True
     """Whether waits and answers are predicted, and hopeless deadlines refused at once."""
+    make_room: bool = True
+    """Whether a full line turns away its last one (of a batch, or of who asks most), not whoever
+    comes."""
+    empty_answers_fail: bool = True
+    """Whether answers without a single token count as failures of their node: three in a row and
+    it gets no requests for the model for a while."""
+    stall_timeout_s: Moved = 60.0
+    """How long a node may owe an answer that was due, and answer nobody else, before another node
+    is asked; 0 waits for it."""
+    longest_open_s: Wait = 30.0
+    """How long a node gets no requests for a model that it keeps failing, before one may try."""
     policy: PolicyName = "resident-first"
     """How a node is chosen; the others are there to compare with."""
     fixed: dict[str, str] = {}
@@ -136,6 +147,10 @@ CHANGEABLE = frozenset(
         "batch_behind_s",
         "fair_shares",
         "predictions",
+        "make_room",
+        "empty_answers_fail",
+        "stall_timeout_s",
+        "longest_open_s",
         "policy",
     }
 )

@@ -2,8 +2,9 @@
 
 * A node is `healthy` while it answers, `degraded` when it was silent for a while or refused a
   connection (it is then used only if no other node can serve), `offline` when it stays away.
-* One circuit per node and model: three failures in a row open it for 10 s, doubling up to 160 s;
-  then one request may try (half-open); its success closes the circuit, its failure opens it again.
+* One circuit per node and model: three failures in a row open it for 10 s, doubling up to
+  `longest_open_s`; then one request may try (half-open); its success closes the circuit, its
+  failure opens it again. A stall opens it at once.
 """
 
 from msgspec.structs import replace
@@ -29,6 +30,7 @@ from events import (
     Recorded,
     RequestCompleted,
     RequestFailed,
+    RequestStalled,
     ResidentModel,
     TimerFired,
 )
@@ -48,6 +50,7 @@ HEARS: tuple[type[Event], ...] = (
     AttemptFailed,
     RequestFailed,
     RequestCompleted,
+    RequestStalled,
     CircuitOpened,
     CircuitHalfOpened,
     CircuitClosed,
@@ -56,9 +59,12 @@ HEARS: tuple[type[Event], ...] = (
 
 AGENT = "its agent"
 
+_CLIENT_ERROR = 400
+_LOADS = ("load", "unload")
+"""What an Ollama says of a request that only brings a model into memory, or out of it."""
+
 FAILURES_TO_OPEN = 3
 FIRST_OPEN_S = 10.0
-LONGEST_OPEN_S = 160.0
 
 
 def evolve(state: State, record: Recorded) -> None:
@@ -66,6 +72,8 @@ def evolve(state: State, record: Recorded) -> None:
     match record.event:
         case RequestCompleted() | AttemptFailed() | RequestFailed():
             _count(state, record.event)
+        case RequestStalled():
+            _suspect(state, record.event)
         case HeartbeatReceived() | NodeProbed():
             _told(state, record.event, record.seq)
         case (
@@ -262,12 +270,21 @@ def _witness(state: State, event: RequestCompleted | AttemptFailed | RequestFail
     return state.nodes.get(request.node_id)
 
 
+def _is_empty(state: State, event: RequestCompleted) -> bool:
+    """Whether an answer has no token, though its client asked for some."""
+    if not state.settings.empty_answers_fail or event.completion_tokens:
+        return False
+    generates = state.requests[event.request_id].generates
+    told = event.usage_source != "none" and event.finish not in _LOADS
+    return generates and told and event.status < _CLIENT_ERROR
+
+
 def _count(state: State, event: RequestCompleted | AttemptFailed | RequestFailed) -> None:
     node = _witness(state, event)
     if node is None:
         return
     circuit = node.circuits.get(event.model)
-    if isinstance(event, RequestCompleted):
+    if isinstance(event, RequestCompleted) and not _is_empty(state, event):
         if circuit is not None:
             circuit.failures = 0
     else:
@@ -276,21 +293,34 @@ def _count(state: State, event: RequestCompleted | AttemptFailed | RequestFailed
         circuit.failures += 1
 
 
+def _suspect(state: State, event: RequestStalled) -> None:
+    """Let the failed attempt that follows open the circuit at once."""
+    node = state.nodes.get(event.node_id)
+    if node is not None:
+        circuit = node.circuits.setdefault(event.model, Circuit())
+        circuit.failures = max(circuit.failures, FAILURES_TO_OPEN - 1)
+
+
 def _judge(state: State, event: RequestCompleted | AttemptFailed | RequestFailed) -> list[Command]:
     node = _witness(state, event)
     circuit = None if node is None else node.circuits.get(event.model)
     if node is None or circuit is None:
         return []
-    if isinstance(event, RequestCompleted):
+    if isinstance(event, RequestCompleted) and not _is_empty(state, event):
         if circuit.status == "closed":
             return []
         return [CircuitClosed(node_id=node.node_id, model=event.model)]
     commands: list[Command] = []
-    if event.phase == "connect" and node.health == "healthy":
+    if (
+        not isinstance(event, RequestCompleted)
+        and event.phase == "connect"
+        and node.health == "healthy"
+    ):
         commands.append(NodeDegraded(node_id=node.node_id, reason="refused a connection"))
     again = circuit.status == "half_open"
     if again or (circuit.status == "closed" and circuit.failures >= FAILURES_TO_OPEN):
-        open_s = min(LONGEST_OPEN_S, circuit.open_s * 2) if again else FIRST_OPEN_S
+        longest_s = state.settings.longest_open_s
+        open_s = min(longest_s, circuit.open_s * 2 if again else FIRST_OPEN_S)
         commands.append(
             CircuitOpened(
                 node_id=node.node_id, model=event.model, failures=circuit.failures, open_s=open_s

@@ -72,6 +72,14 @@ def wait_s(state: State, request: Request) -> float:
     return round((place + 1) / per_s, DIGITS)
 
 
+def line_s(state: State, model: str) -> float:
+    """Say how long one who comes last to a line that there is would wait; 0 if nobody knows."""
+    waiting = state.lines[model].waiting
+    head = next(iter(waiting), None)
+    per_s = 0.0 if head is None else freed_per_s(state, state.requests[head])
+    return round((len(waiting) + 1) / per_s, DIGITS) if per_s else 0.0
+
+
 def freed_per_s(state: State, request: Request) -> float:
     """Return how often a slot becomes free where a model is in memory; 0 if nobody knows.
 

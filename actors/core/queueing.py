@@ -81,6 +81,8 @@ OF_ALL: tuple[type[Event], ...] = (
 )
 """Heard by every queue: what a model can hope for may have changed, or time has passed."""
 
+_EMBEDS = ("/api/embed", "/api/embeddings", "/v1/embeddings")
+
 Overdue = Literal["hold_timeout", "queue_timeout", "deadline"]
 
 
@@ -205,6 +207,7 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
         seq=record.seq,
         received_us=received_us,
         app=event.app,
+        generates=event.route not in _EMBEDS,
         body_bytes=event.body_bytes,
         deadline_us=received_us + int(event.deadline_s * US) if event.deadline_s else 0,
     )
@@ -252,11 +255,19 @@ def _admission(state: State, request: Request) -> list[Command]:
         known = any(node.has(model) for node in nodes)
         return reject(state, request, UNKNOWN, "only_v1" if known else "unknown_model")
     settings = state.settings
-    if len(state.lines[model].waiting) > settings.max_queue or (
-        state.waiting > settings.max_queue_total
-    ):
+    if len(state.lines[model].waiting) > settings.max_queue:
+        return reject(state, _last(state, request), 429, "queue_full")
+    if state.waiting > settings.max_queue_total:
         return reject(state, request, 429, "queue_full")
     return []
+
+
+def _last(state: State, newest: Request) -> Request:
+    """Return whom a full line turns away: its last by rank, if no node has tried it yet."""
+    if not state.settings.make_room:
+        return newest
+    last = state.requests[next(reversed(state.lines[newest.model].waiting))]
+    return newest if last.attempt else last
 
 
 def _next_attempt(state: State, request: Request, event: AttemptFailed) -> list[Command]:

@@ -1,11 +1,13 @@
-"""Reaper: a request that makes no progress is ended, and its slot is free again."""
+"""Reaper: a request that makes no progress is asked of another node, or ended."""
 
 from actors.core.commands import Cancel, Command, Send
+from actors.core.stalling import stalled
 from actors.core.state import US, Request, State
 from events import (
     Event,
     Recorded,
     RequestReaped,
+    RequestStalled,
     StreamsProgressed,
     StreamStarted,
     TimerFired,
@@ -13,13 +15,16 @@ from events import (
 
 NAME = "reaper"
 
-HEARS: tuple[type[Event], ...] = (StreamStarted, StreamsProgressed, TimerFired)
+STALLED = "stalled"
+"""Why a front is to leave a node: it tells of the failed attempt, if there is no answer yet."""
+
+HEARS: tuple[type[Event], ...] = (RequestStalled, StreamStarted, StreamsProgressed, TimerFired)
 
 
 def evolve(state: State, record: Recorded) -> None:
     """Note when a running request last made progress."""
     match record.event:
-        case StreamStarted(request_id=request_id):
+        case StreamStarted(request_id=request_id) | RequestStalled(request_id=request_id):
             if (request := state.requests.get(request_id)) is not None:
                 request.progress_us = record.recorded_at
         case StreamsProgressed(progress=progress):
@@ -33,10 +38,19 @@ def evolve(state: State, record: Recorded) -> None:
 
 
 def decide(state: State, record: Recorded) -> list[Command]:
-    """End what is stale."""
+    """Ask for another node in place of one that does not answer; end what is stale."""
     if not isinstance(record.event, TimerFired):
         return []
     commands: list[Command] = []
+    for request in stalled(state, record.recorded_at):
+        told = RequestStalled(
+            request_id=request.request_id,
+            model=request.model,
+            node_id=request.node_id,
+            lease=request.lease,
+            idle_s=(record.recorded_at - request.progress_us) / US,
+        )
+        commands += [told, Send(request.src, Cancel(request.request_id, request.lease, STALLED))]
     for request in stale(state, record.recorded_at):
         reaped = RequestReaped(
             request_id=request.request_id,

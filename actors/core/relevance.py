@@ -7,7 +7,7 @@ state is always the fold of the log, and an idle fleet writes nothing.
 
 from collections.abc import Iterable
 
-from actors.core import health, promising, queueing, reaping, scheduling
+from actors.core import health, promising, queueing, reaping, scheduling, stalling
 from actors.core.state import Node, State
 from events import (
     Event,
@@ -48,6 +48,7 @@ def _due(state: State, now_us: int) -> bool:
             for model in state.lines
         )
         or bool(reaping.stale(state, now_us))
+        or bool(stalling.stalled(state, now_us))
         or any(
             health.half_opens(circuit, now_us)
             for node in state.nodes.values()

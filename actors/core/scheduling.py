@@ -206,6 +206,7 @@ def _dispatch(state: State, event: RequestDispatched, now_us: int) -> None:
     request.lease = event.lease
     request.cold = event.cold
     request.predicted_s = event.predicted_s
+    request.predicted_most_s = event.predicted_most_s
     state.leases += 1
     observing.sent(state.nodes[event.node_id], request, now_us, cold=event.cold)
 

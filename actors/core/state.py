@@ -28,7 +28,7 @@ from events import (
     Source,
 )
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of this state as stored; raise it when a fold gives more, or other, than it did before.
 
 An older one still decodes (fields only get added), but is not compared with what is folded now."""
@@ -56,6 +56,10 @@ class Settings(msgspec.Struct):
     batch_behind_s: float = 300.0
     fair_shares: bool = False
     predictions: bool = False
+    make_room: bool = False
+    empty_answers_fail: bool = False
+    stall_timeout_s: float = 0.0
+    longest_open_s: float = 160.0
     policy: str = "resident-first"
 
 
@@ -150,6 +154,8 @@ class Request(msgspec.Struct):
     """Of its admission: its place in the queue, also after a retry."""
     received_us: int
     app: str = ""
+    generates: bool = False
+    """It asks for an answer, not for numbers."""
     start_us: int = 0
     """When it came, or later, if its application has had its share."""
     rank_us: int = 0
@@ -176,6 +182,7 @@ class Request(msgspec.Struct):
     predicted_wait_s: float = 0.0
     predicted_s: float = 0.0
     """How long it was said to take, when it was dispatched."""
+    predicted_most_s: float = 0.0
     progress_us: int = 0
     tokens: int = 0
 

@@ -1,6 +1,7 @@
 """The fleet as fronts and operators see it: a picture of the folded state."""
 
 from actors.core.placement import slots_of
+from actors.core.predicting import line_s
 from actors.core.state import Node, State, Tally
 from herd.link.messages import NodeView, SlotView, View
 
@@ -14,6 +15,11 @@ def view_of(state: State, *, recording: bool) -> View:
         waiting={model: len(line.waiting) for model, line in state.lines.items() if line.waiting},
         settled=state.settled(),
         recording=recording,
+        predicted_wait_s={
+            model: wait_s
+            for model, line in state.lines.items()
+            if line.waiting and (wait_s := line_s(state, model))
+        },
     )
 
 

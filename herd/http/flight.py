@@ -35,7 +35,6 @@ from herd.link.messages import Cancel, Grant, Refuse
 
 STARTED_AFTER_S: Final = 1.0
 """A stream of that age is worth a fact."""
-
 _FLEET_LINES: Final = (
     b"X-Fleet-Node: %b\r\n"
     b"X-Fleet-Requested-Model: %b\r\n"
@@ -152,10 +151,9 @@ class Flight:
 
     def carried(self) -> CarriedRequest | None:
         """Return what control must know if it has forgotten; None while it waits."""
-        grant = self.grant
-        if grant is None or self.attempt is None:
+        if self.grant is None or self.attempt is None:
             return None
-        return CarriedRequest(self.request_id, self.model, grant.node_id, grant.lease)
+        return CarriedRequest(self.request_id, self.model, self.grant.node_id, self.grant.lease)
 
     # What control decides
 
@@ -179,18 +177,23 @@ class Flight:
     def refuse(self, refuse: Refuse) -> None:
         """Tell the client that it gets no node (any more)."""
         self._stop()
-        detail = self._node_said or refuse.error
-        self.answer(refuse.status, refuse.reason, detail, refuse.retry_after_s)
+        said = self._node_said or refuse.error
+        self.answer(refuse.status, refuse.reason, said, refuse.retry_after_s)
 
     def cancel(self, cancel: Cancel) -> None:
-        """End it because control says so."""
+        """End it because control says so; or leave a node that does not answer."""
+        if cancel.reason == "stalled":
+            if not self._first_s and self._stop() is not None:
+                silent = f"no answer for {self._since(self._dispatched_s):.0f} s"
+                self.attempt_failed("first_byte", 0, silent, silent)
+            return
         attempt = self._stop()
         if not self._exchange.started:
             self.answer(problems.CANCELS.get(cancel.reason, 500), cancel.reason, "", 0)
             return
         reading = None if attempt is None else attempt.reading
         text = problems.refusal(cancel.reason, model=self.asked.model, detail="", online=True)
-        self._exchange.cut(b"" if reading is None else reading.last_words(text))
+        self._exchange.cut(reading.last_words(text) if reading else b"")
         self._close()
 
     def give_up(self, phase: Phase, status: int, reason: str) -> None:

@@ -28,7 +28,7 @@ __all__ = [
     "Welcome",
 ]
 
-PROTOCOL = 2
+PROTOCOL = 3
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -97,6 +97,8 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """Every `--node` has answered or failed once, so an unknown model is a 404."""
     recording: bool = True
     """False while the journal cannot be written."""
+    predicted_wait_s: dict[str, float] = {}
+    """Of one who comes last now, per model that somebody waits for; left out where nobody knows."""
 
 
 FromFront: TypeAlias = Hello | Fact

@@ -19,6 +19,7 @@ from events import (
     RequestReaped,
     RequestReceived,
     RequestRejected,
+    RequestStalled,
     StreamStarted,
 )
 
@@ -74,6 +75,8 @@ def told(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
         case AttemptFailed():
             said = _why(event.status, event.error)
             return f"{event.node_id} failed it {_phase(event.phase)}: {said}"
+        case RequestStalled():
+            return f"{event.node_id} owes an answer for {event.idle_s:.0f} s: asked elsewhere"
         case StreamStarted():
             return f"first byte, {event.ttft_s:.2f} s after it was sent"
         case RequestCompleted():

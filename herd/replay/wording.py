@@ -203,6 +203,8 @@ def rejected(event: RequestRejected, state: State, ahead: int) -> str:
             return f"no node has {event.model}, and every named node was heard of"
         case "only_v1":
             return f"{event.model} is only on nodes that serve no other routes than /v1"
+        case "queue_full" if ahead >= settings.max_queue and event.waited_s:
+            return f"the line of {event.model} was full, and this was the last in it by its rank"
         case "queue_full" if ahead >= settings.max_queue:
             return f"the line of {event.model} was full: {ahead} waited, {settings.max_queue} may"
         case "queue_full":

@@ -4,9 +4,10 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-FaultKind: TypeAlias = Literal["none", "refuse", "freeze", "error", "die", "slow"]
+FaultKind: TypeAlias = Literal["none", "refuse", "freeze", "deadlock", "error", "die", "slow"]
 """none: all is well again. refuse: nothing listens on the port. freeze: connections are accepted,
-nothing is answered and no work goes on (except `/sim/`). error: 500 before the first byte. die:
+nothing is answered and no work goes on (except `/sim/`). deadlock: the same, but what asks for no
+work is answered, `/api/tags` and `/api/ps` too. error: 500 before the first byte. die:
 RST after so many tokens, running answers included. slow: all work takes so many times as long."""
 
 

@@ -112,13 +112,13 @@ class SimulatedNode:
             self._healing = None
         self._fault = fault
         self._hits_left = fault.count
-        slower = {"freeze": 0.0, "slow": 1 / fault.factor}.get(fault.kind, 1.0)
+        slower = {"freeze": 0.0, "deadlock": 0.0, "slow": 1 / fault.factor}.get(fault.kind, 1.0)
         self.engine.rate = self._time_scale * slower
         if fault.kind == "refuse":
             self._gate.shut()
         else:
             self._gate.reopen()
-        if fault.kind != "freeze":
+        if fault.kind not in {"freeze", "deadlock"}:
             held, self._held = self._held, {}
             for exchange in held:
                 self._serve(exchange)
@@ -170,7 +170,7 @@ class SimulatedNode:
 
     def _serve(self, exchange: Exchange) -> None:
         path = exchange.request.path
-        if self._fault.kind == "freeze" and not path.startswith("/sim/"):
+        if self._holds(path):
             self._held[exchange] = None
             exchange.on_gone = lambda: self._leave(exchange)
             return
@@ -183,6 +183,12 @@ class SimulatedNode:
             exchange.respond(405, _TEXT, b"405 method not allowed")
         else:
             found[1](exchange)
+
+    def _holds(self, path: str) -> bool:
+        """Whether a request is not answered until the node is well again."""
+        if self._fault.kind == "deadlock":
+            return path in ROUTES
+        return self._fault.kind == "freeze" and not path.startswith("/sim/")
 
     def _leave(self, exchange: Exchange) -> None:
         del self._held[exchange]

@@ -116,6 +116,10 @@ class VirtualFront:
                 self._send(request, message)
             case Refuse():
                 self._end(request, "rejected")
+            case Cancel(reason="stalled"):
+                if request.grant is not None and not request.first_us:
+                    self._take_off(request)
+                    self._failed(request, request.grant, 0, _NO_ANSWER)
             case Cancel():
                 self._take_off(request)
                 self._end(request, "failed")

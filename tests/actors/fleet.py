@@ -124,6 +124,8 @@ class Fleet:
                 self.play(cancelled(name, node_id, lease), src)
             case Grant() if held is not None:
                 held.grant = message
+            case Cancel(reason="stalled") if held is not None:
+                self.fail_attempt(src, held)
             case _:
                 self.fronts[src].pop(message.request_id, None)
 

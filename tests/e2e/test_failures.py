@@ -117,3 +117,26 @@ def test_a_busy_single_node_is_a_503(start_herd: StartHerd, start_nodes: StartNo
     assert "server busy" in busy.json["error"]
     assert "server busy" in openai.json["error"]["message"]
     assert int(busy.headers["retry-after"]) >= 1
+
+
+def test_a_deadlocked_node_is_found_by_traffic_and_nobody_is_told(
+    start_herd: StartHerd, pair: Nodes
+) -> None:
+    herd = start_herd(
+        *pair.flags(slots=4),
+        wait_for=tuple(pair.names),
+        FLEET_STALL_TIMEOUT="1",
+        FLEET_POLICY="round-robin",
+    )
+    for _ in range(12):  # how long an answer takes is known, and how sure that is
+        assert ask(herd.url, "/api/chat", chat(SMALL)).status == 200
+    pair.fault("deadlock", "alpha")
+    answers = [ask(herd.url, "/api/chat", chat(SMALL)) for _ in range(8)]
+    pair.heal()
+    assert {(answer.status, answer.node) for answer in answers} == {(200, "beta")}
+    assert sum(answer.retries for answer in answers) == 1, "then its circuit is open"
+    assert herd.status().state_of("alpha") == "online", "its lists are answered as before"
+    told = herd.sql(
+        "SELECT node_id FROM events WHERE kind IN ('request_stalled', 'circuit_opened')"
+    )
+    assert [row["node_id"] for row in told] == ["alpha", "alpha"]

@@ -80,6 +80,8 @@ def _queues(view: View) -> dict[str, dict[str, object]]:
         )
         unbound = SlotView(slots=everywhere, in_flight=0)
         row: dict[str, object] = {"node_id": "", "model": model, "backend": ""}
+        if (wait_s := view.predicted_wait_s.get(model)) is not None:
+            row["predicted_wait_s"] = wait_s
         rows[f"{ANY_NODE}:{model}"] = row | _slots(unbound, waiting)
     return rows
 

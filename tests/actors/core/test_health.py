@@ -3,7 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from actors.core.health import AGENT, FIRST_OPEN_S, LONGEST_OPEN_S
+from actors.core.health import AGENT, FIRST_OPEN_S
+from actors.core.state import Settings
 from events import (
     CircuitClosed,
     CircuitHalfOpened,
@@ -305,7 +306,7 @@ def test_after_a_while_one_request_may_try() -> None:
 
 def test_a_failed_trial_opens_the_circuit_for_twice_as_long() -> None:
     playing = half_open()
-    for open_s in (20.0, 40.0, 80.0, 160.0, LONGEST_OPEN_S):
+    for open_s in (20.0, 40.0, 80.0, 160.0, Settings().longest_open_s):
         lease = f"1.{playing.state.leases + 1}"
         name = f"tries as {lease}"
         assert (

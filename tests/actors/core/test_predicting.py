@@ -9,7 +9,7 @@ from actors.core.commands import Grant
 from actors.core.estimates import mean_s
 from actors.core.learning import Demand
 from actors.core.placement import Choice
-from actors.core.predicting import ENOUGH, LEAST_S, came_true, predict, wait_s
+from actors.core.predicting import ENOUGH, LEAST_S, came_true, line_s, predict, wait_s
 from actors.core.state import Node, State
 from events import (
     Candidate,
@@ -129,6 +129,17 @@ def test_a_wait_is_told_once_enough_is_known() -> None:
     state.demands[SMALL].answer_tokens.count = ENOUGH
     full.slots.clear()
     assert wait_s(state, first(state)) == 0.0, "nothing runs whose end could be waited for"
+
+
+def test_a_line_says_how_long_the_next_one_waits() -> None:
+    full = working_on(a_node("ada", SMALL, slots=2), SMALL, 2)
+    state = a_state(full, waiting=3)
+    lasts_s = mean_s(state.demands[SMALL], full, SMALL, 2, 1)
+    assert line_s(state, SMALL) == pytest.approx(4 * lasts_s / 2, abs=0.001)
+    full.slots.clear()
+    assert line_s(state, SMALL) == 0.0
+    state.lines[SMALL].waiting.clear()
+    assert line_s(state, SMALL) == 0.0
 
 
 def test_who_would_wait_beyond_its_deadline_is_told_at_once() -> None:

@@ -27,6 +27,7 @@ VIEW = View(
         node("b", "offline", SlotView(slots=2, in_flight=0)),
     ),
     waiting={"m:latest": 7},
+    predicted_wait_s={"m:latest": 12.5},
 )
 
 
@@ -37,6 +38,8 @@ def test_waiting_requests_have_a_row_of_their_own() -> None:
         waiting = rows["*:m:latest"]
         assert waiting["pending"] == 7
         assert waiting["node_id"] == ""
+        assert waiting["predicted_wait_s"] == 12.5
+        assert "predicted_wait_s" not in rows["a:m:latest"]
         assert waiting["concurrency"] == waiting["max_concurrent"] == 4, "online nodes only"
         assert rows["a:m:latest"]["pending"] == 0
         assert rows["a:m:latest"]["in_flight"] == 4
