@@ -134,10 +134,11 @@ def alone_s(state: State, model: str) -> float:
 def reckoned_alone_s(state: State, model: str) -> float:
     """Return the same, made anew."""
     asked = demand(state, model)
+    prompt, answer = _mean_prompt(asked), answer_tokens(asked)
     best_s = 0.0
     for node in state.nodes.values():
         if node.has(model):
-            node_s = mean_s(asked, node, model, 1, 1)
+            node_s = prompt * token_s(node, model) + answer * step_s(node, model)
             if not best_s or node_s < best_s:
                 best_s = node_s
     return best_s or 1.0
@@ -145,9 +146,12 @@ def reckoned_alone_s(state: State, model: str) -> float:
 
 def mean_s(asked: Demand, node: Node, model: str, n: int, models: int) -> float:
     """Return the mean time that requests of a model stay on a node when `n` of them always do."""
-    prompt = asked.prompt_tokens.value if asked.prompt_tokens.count else PROMPT_TOKENS
-    prefill_s = prompt * token_s(node, model) * models * n
+    prefill_s = _mean_prompt(asked) * token_s(node, model) * models * n
     return prefill_s + answer_tokens(asked) * step_s(node, model) * shared(n, models)
+
+
+def _mean_prompt(asked: Demand) -> float:
+    return asked.prompt_tokens.value if asked.prompt_tokens.count else PROMPT_TOKENS
 
 
 def loading(node: Node) -> list[str]:

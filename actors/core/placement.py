@@ -99,13 +99,15 @@ def usable(state: State, request: Request) -> list[Node]:
     degraded: list[Node] = []
     for node in state.nodes.values():
         if (
-            node.takes(model, v1=v1)
+            (model in node.models or model in node.resident)
+            and node.takes(model, v1=v1)
             and node.node_id not in excluded
             and (not node.circuits or _circuit_lets(node, model))
         ):
             (healthy if node.health == "healthy" else degraded).append(node)
     found = healthy or degraded
-    found.sort(key=_node_id)
+    if len(found) > 1:
+        found.sort(key=_node_id)
     return found
 
 
