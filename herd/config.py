@@ -107,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     is asked; 0 waits for it."""
     longest_open_s: Wait = 30.0
     """How long a node gets no requests for a model that it keeps failing, before one may try."""
-    policy: PolicyName = "resident-first"
+    policy: PolicyName = "soonest"
     """How a node is chosen; the others are there to compare with."""
     fixed: dict[str, str] = {}
     """What decided a field, where that was a variable or a flag: `{"port": "--port"}`."""

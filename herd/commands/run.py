@@ -39,7 +39,7 @@ class _Status(msgspec.Struct):
 @click.option("--workers", type=int, help="Front processes; 0 runs all in one process.")
 @click.option("--data-dir", help="Where everything is kept (~/.fleet-manager).")
 @click.option("--log-level", help="debug, info, warning or error.")
-@click.option("--policy", help="How a node is chosen: resident-first unless you say otherwise.")
+@click.option("--policy", help="How a node is chosen: soonest unless you say otherwise.")
 @click.option("--no-mdns", is_flag=True, help="Do not advertise the balancer on the network.")
 def command(  # noqa: PLR0913 (one parameter an option)
     *,

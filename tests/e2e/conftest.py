@@ -148,6 +148,7 @@ def _pair_herd(pair: Nodes, herds_of: HerdsOf) -> Iterator[Herd]:
             wait_for=tuple(pair.names),
             FLEET_HOLD_TIMEOUT=str(HOLD_S),
             FLEET_MAX_QUEUE=str(MOST_WAITING),
+            FLEET_POLICY="resident-first",  # lets nobody wait while a slot is free
         )
         yield shared
         _ends_and_replays(shared)
