@@ -19,6 +19,8 @@ COMMANDS = {
     "node": "Run the agent beside an Ollama.",
     "demo": "See it all on one machine, without a GPU or Ollama.",
     "status": "Show the fleet: nodes, models, queues.",
+    "drain": "Send a node no new work.",
+    "undrain": "Send a drained node work again.",
     "log": "Show what happened, one readable line an event.",
     "sql": "Ask the event log in SQL.",
     "export": "Write the log as a SQLite, Parquet or CSV file.",

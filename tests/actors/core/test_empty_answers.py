@@ -14,7 +14,11 @@ STRICT = SettingsChanged(key="empty_answers_fail", old=False, new=True)
 def after(count: int, *given: SettingsChanged, route: str = "/api/chat", **answer: Any) -> Playbook:
     """Studio answered so often, in a row."""
     playing = book(*node("studio", slots=1), *given)
-    told: dict[str, Any] = {"completion_tokens": 0, "usage_source": "reported", "service_s": 0.1} | answer
+    told: dict[str, Any] = {
+        "completion_tokens": 0,
+        "usage_source": "reported",
+        "service_s": 0.1,
+    } | answer
     for number in range(1, count + 1):
         name = f"r{number}"
         playing.given(received(name, route=route), completed(name, "studio", f"1.{number}", **told))

@@ -1,0 +1,89 @@
+"""`herd drain` and `herd undrain`: a node takes no new work, or takes work again."""
+
+import asyncio
+import time
+
+import click
+import msgspec
+
+from herd.commands.status import OK, PATIENCE_S, ask, balancer_url
+from herd.errors import HerdError
+from herd.http.client import FetchError, fetch
+
+LOOK_S = 0.5
+"""Between two looks at what still runs there."""
+
+url_option = click.option("--url", help="The balancer; else the one that runs here, or FLEET_PORT.")
+data_dir_option = click.option(
+    "--data-dir", help="Whose balancer; else FLEET_DATA_DIR or ~/.fleet-manager."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Write the answer as JSON.")
+
+
+class _Queue(msgspec.Struct):
+    node_id: str = ""
+    in_flight: int = 0
+
+
+class _Status(msgspec.Struct):
+    queues: dict[str, _Queue] = {}
+
+
+class _Refused(msgspec.Struct):
+    error: str = ""
+
+
+@click.command()
+@click.argument("node")
+@click.option("--wait", is_flag=True, help="Return when what runs there has ended.")
+@url_option
+@data_dir_option
+@json_option
+def command(node: str, url: str | None, data_dir: str | None, *, wait: bool, as_json: bool) -> None:
+    r"""Send a node no new work; what runs there goes on to its end.
+
+    \b
+      herd drain studio --wait && ssh studio sudo reboot
+    """
+    address = url.rstrip("/") if url else balancer_url(data_dir)
+    answer = change(address, node, draining=True)
+    running = _running(address, node)
+    if not as_json:
+        click.echo(
+            f"{node} takes no new work; {running} running there. `herd undrain {node}` ends it"
+        )
+    while wait and running:
+        time.sleep(LOOK_S)
+        running = _running(address, node)
+    if as_json:
+        click.echo(msgspec.json.encode({**answer, "in_flight": running}).decode())
+    elif wait:
+        click.echo(f"{node} is idle")
+
+
+def change(address: str, node: str, *, draining: bool) -> dict[str, object]:
+    """Ask the balancer, and return its answer, or raise with what it says."""
+    body = msgspec.json.encode({"node_id": node, "draining": draining})
+    headers = ((b"Content-Type", b"application/json"),)
+    target = f"{address}/fleet/drain"
+    try:
+        answer = asyncio.run(
+            fetch("POST", target, headers=headers, body=body, timeout_s=PATIENCE_S)
+        )
+    except FetchError as error:
+        raise HerdError(
+            f"no balancer answers at {address}: {error.text}", "start it with `herd`, or give --url"
+        ) from error
+    if answer.status != OK:
+        try:
+            said = msgspec.json.decode(answer.body, type=_Refused).error
+        except msgspec.MsgspecError:
+            said = f"{target} answered {answer.status}"
+        raise HerdError(said)
+    found: dict[str, object] = msgspec.json.decode(answer.body)
+    return found
+
+
+def _running(address: str, node: str) -> int:
+    status = msgspec.json.decode(ask(address, "/fleet/status"), type=_Status)
+    return sum(queue.in_flight for queue in status.queues.values() if queue.node_id == node)
