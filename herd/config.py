@@ -109,6 +109,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a node gets no requests for a model that it keeps failing, before one may try."""
     policy: PolicyName = "soonest"
     """How a node is chosen; the others are there to compare with."""
+    trusted_networks: str = ""
+    """Networks that may use this herd beside private ones and its own, like `203.0.113.0/24`."""
+    allowed_hosts: str = ""
+    """Names that clients may call this machine by, beside its own and those of private networks."""
+    cors_origins: str = ""
+    """Origins of pages that may ask, like `https://chat.example`; `*` for all."""
     fixed: dict[str, str] = {}
     """What decided a field, where that was a variable or a flag: `{"port": "--port"}`."""
 

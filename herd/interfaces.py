@@ -26,6 +26,30 @@ def own_addresses() -> tuple[str, ...]:
     return tuple(str(address) for address in sorted(found, key=lambda address: address.version))
 
 
+def own_networks() -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Return the networks that the interfaces which are up are on."""
+    up = {name for name, found in psutil.net_if_stats().items() if found.isup}
+    found: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, None] = {}
+    for name, addresses in psutil.net_if_addrs().items():
+        for address in addresses:
+            if (
+                name in up
+                and address.netmask
+                and address.family in {socket.AF_INET, socket.AF_INET6}
+            ):
+                with contextlib.suppress(ValueError):
+                    found[_network(address.address, address.netmask)] = None
+    return tuple(found)
+
+
+def _network(address: str, netmask: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    plain = ipaddress.ip_address(address.partition("%")[0])
+    if plain.version == 4:  # noqa: PLR2004 (IPv4)
+        return ipaddress.ip_network(f"{plain}/{netmask}", strict=False)
+    bits = int(ipaddress.IPv6Address(netmask)).bit_count()
+    return ipaddress.ip_network(f"{plain}/{bits}", strict=False)
+
+
 def address_towards(host: str, port: int) -> str:
     """Return this machine's address on the way to another one; empty if there is no way.
 

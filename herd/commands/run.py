@@ -10,6 +10,7 @@ import msgspec
 
 from herd.config import NodeAddress, Settings, load, parse_nodes
 from herd.http.client import FetchError, fetch
+from herd.http.gate import trusted_networks
 from herd.processes.balancer import run_balancer
 from herd.processes.composition import compose
 from herd.processes.local_node import with_local_ollama
@@ -64,6 +65,7 @@ def command(  # noqa: PLR0913 (one parameter an option)
         "mdns": False if no_mdns else None,
     }
     settings = load({name: value for name, value in given.items() if value is not None})
+    trusted_networks(settings)
     run_balancer(with_local_ollama(settings), compose, watch, say)
 
 

@@ -28,6 +28,7 @@ class Request:
         "body",
         "connection",
         "headers",
+        "host",
         "keep_alive",
         "method",
         "noted",
@@ -45,6 +46,8 @@ class Request:
         """Those of them that herd may look at."""
         self.connection = b""
         """What `Connection` says."""
+        self.host = b""
+        """What `Host` says."""
         self.body = b""
         """De-chunked."""
         self.keep_alive = True
@@ -111,6 +114,7 @@ class Exchange:
         "_left_bytes",
         "_phase",
         "_silent",
+        "lines",
         "on_blocked",
         "on_gone",
         "on_writable",
@@ -123,6 +127,8 @@ class Exchange:
         self.request = request
         self.peer = peer
         """The client's address; empty on a Unix socket."""
+        self.lines = b""
+        """Headers for whatever answer it gets, in whole lines that are known to be safe."""
         self.on_gone: Callable[[], None] | None = None
         """The client left before the answer ended; called once."""
         self.on_blocked: Callable[[], None] | None = None
@@ -237,7 +243,7 @@ class Exchange:
     ) -> bytes:
         bodiless = status in _BODILESS
         self._silent = bodiless or self.request.method == b"HEAD"
-        framing = lines + self._connection.date
+        framing = self.lines + lines + self._connection.date
         if length is not None:
             self._left_bytes = length
             if not bodiless:

@@ -13,11 +13,13 @@ import msgspec
 from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId
 from herd.agent.payload import parse_heartbeat
 from herd.clock import wall_s
+from herd.config import Settings
 from herd.http import problems
 from herd.http.endpoints import catalogue, fleet
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.show import Show
 from herd.http.exchange import Exchange
+from herd.http.gate import Gate
 from herd.http.guard import from_here
 from herd.http.problems import JSON, JSON_UTF8, TEXT
 from herd.http.routes import MODEL_PREFIX, Handler, Routes
@@ -41,11 +43,13 @@ class Front:
         self,
         control: Control,
         *,
+        gate: Gate | None = None,
         waits: Waits | None = None,
         ids: RequestIds | None = None,
     ) -> None:
         """Start the sweep; must be made on the loop that it will live on."""
         self._control = control
+        self._gate = gate or Gate(Settings())
         self._loop = asyncio.get_running_loop()
         self._version = version()
         self.waits = waits or Waits()
@@ -57,7 +61,8 @@ class Front:
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request."""
-        self._routes(exchange)
+        if self._gate.lets(exchange):
+            self._routes(exchange)
 
     def close(self) -> None:
         """Stop the sweep and the idle connections; what is under way goes on to its end."""

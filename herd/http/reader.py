@@ -236,6 +236,7 @@ class RequestReader:
                 continue
             if kind == wire.HOST:
                 hosts += 1
+                request.host = value
             elif kind in _NOTED:
                 request.noted.append(header)
             elif kind in _FRAMING:

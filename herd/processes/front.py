@@ -12,6 +12,7 @@ from herd import platform
 from herd.config import Settings
 from herd.http.endpoints.inference import Waits
 from herd.http.front import Front as FrontApp
+from herd.http.gate import Gate
 from herd.http.server import Listener, listen
 from herd.link.client import LinkClient
 from herd.link.messages import Cancel, Refuse
@@ -62,7 +63,7 @@ class Front:
         self._settings = settings
         self.link = LinkClient(Source(f"f{number}-{secrets.token_hex(3)}"), number)
         waits = Waits(settings.hold_timeout_s, settings.queue_timeout_s)
-        self.app = FrontApp(self.link, waits=waits)
+        self.app = FrontApp(self.link, gate=Gate(settings), waits=waits)
 
     async def listen(self, inherited: socket | None) -> Listener:
         """Take clients."""

@@ -49,7 +49,7 @@ def test_a_request_reaches_the_route_of_the_same_name_byte_for_byte(path: str, r
                     body,
                     b"Authorization: Bearer x",
                     b"Content-Type: text/plain",
-                    b"Origin: http://evil",
+                    b"Origin: http://localhost:3000",
                     b"Accept-Encoding: gzip",
                     b"Connection: keep-alive, X-Secret",
                     b"X-Secret: 1",

@@ -1,0 +1,210 @@
+"""Who may come in at all: local peers, who ask for this machine by a name of its own.
+
+Rules
+1. Local is loopback, what RFC 1918, RFC 4193 and RFC 6598 keep for private networks (the last is
+   what Tailscale has), link-local, every network that this machine is on, and
+   `FLEET_TRUSTED_NETWORKS`. An IPv4 address in IPv6's clothes is that IPv4 address.
+2. A Host that a public name server could know is not ours: a page of that name would reach herd
+   with the reader's own address (DNS rebinding). Addresses, names without a dot, the suffixes of
+   private networks and `FLEET_ALLOWED_HOSTS` are.
+3. A page may ask only if it is herd's own, of this machine, of an app, or in `FLEET_CORS_ORIGINS`.
+   Others may not change anything, and their browser keeps from them what they read.
+"""
+
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+from herd.config import Settings
+from herd.errors import HerdError
+from herd.http import problems, wire
+from herd.http.exchange import Exchange
+from herd.interfaces import own_networks
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+PRIVATE: Final[tuple[Network, ...]] = tuple(
+    ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "100.64.0.0/10",
+        "::1/128",
+        "fe80::/10",
+        "fc00::/7",
+    )
+)
+SUFFIXES: Final = (
+    ".localhost",
+    ".local",
+    ".lan",
+    ".internal",
+    ".home.arpa",
+    ".ts.net",
+)
+"""Of names that no public name server gives to strangers, or only to their owners."""
+APPS: Final = frozenset({"app", "file", "tauri", "vscode-webview", "vscode-file"})
+"""Schemes of pages that are part of an application, as Ollama lets them."""
+ALLOWED_METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+PREFLIGHT_S: Final = b"600"
+
+_FORBIDDEN, _NO_CONTENT = 403, 204
+_READS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+_KEPT: Final = 4_096
+
+
+class Gate:
+    """Looks at every request before its route is found; what it learned of a name it remembers."""
+
+    def __init__(self, settings: Settings, names: Iterable[str] = ()) -> None:
+        """`names`: of this machine, beside those that it has told its resolver."""
+        self._peers = _Peers((*PRIVATE, *own_networks(), *trusted_networks(settings)))
+        own = {socket.gethostname().lower(), *(name.lower() for name in names)}
+        self._hosts = _Hosts(own | {word.lower() for word in words(settings.allowed_hosts)})
+        self._origins = frozenset(word.lower() for word in words(settings.cors_origins))
+
+    def lets(self, exchange: Exchange) -> bool:
+        """Whether a request may go on; one that may not is answered."""
+        request = exchange.request
+        if exchange.peer and not self._peers[exchange.peer]:
+            _refuse(
+                exchange,
+                f"{exchange.peer} is not in this network: add its network to "
+                "FLEET_TRUSTED_NETWORKS if it may use this herd",
+            )
+            return False
+        if request.host and not self._hosts[request.host]:
+            _refuse(
+                exchange,
+                "this is no name of this machine: add it to FLEET_ALLOWED_HOSTS if it is",
+            )
+            return False
+        if request.noted:
+            for name, value in request.noted:
+                if len(name) == len(b"origin") and name.lower() == b"origin":
+                    return self._lets_page(exchange, value)
+        return True
+
+    def _lets_page(self, exchange: Exchange, origin: bytes) -> bool:
+        request = exchange.request
+        if not self._knows(origin, request.host):
+            if request.method in _READS:
+                return True
+            _refuse(
+                exchange,
+                "a page of another site may not ask this: add its origin to FLEET_CORS_ORIGINS "
+                "if it may",
+            )
+            return False
+        shown = wire.header_value(origin.decode("latin-1"))
+        exchange.lines = b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % shown
+        wanted = request.header(b"access-control-request-method")
+        if request.method != b"OPTIONS" or not wanted:
+            return True
+        asked = wire.header_value(
+            request.header(b"access-control-request-headers").decode("latin-1")
+        )
+        headers = [
+            (b"Access-Control-Allow-Methods", ALLOWED_METHODS),
+            (b"Access-Control-Max-Age", PREFLIGHT_S),
+        ]
+        if asked:
+            headers.append((b"Access-Control-Allow-Headers", asked))
+        exchange.respond(_NO_CONTENT, headers, b"")
+        return False
+
+    def _knows(self, origin: bytes, host: bytes) -> bool:
+        text = origin.decode("latin-1").lower()
+        if "*" in self._origins or text in self._origins:
+            return True
+        scheme, _, place = text.partition("://")
+        if scheme in APPS:
+            return True
+        return scheme in {"http", "https"} and (
+            place == host.decode("latin-1").lower() or _name(place) in {"localhost", *_LOOPBACK}
+        )
+
+
+_LOOPBACK: Final = ("127.0.0.1", "::1")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a setting: separated by spaces or commas."""
+    return tuple(text.replace(",", " ").split())
+
+
+def trusted_networks(settings: Settings) -> tuple[Network, ...]:
+    """Return the networks that the setting names, or raise naming the one that is none."""
+    found: list[Network] = []
+    for word in words(settings.trusted_networks):
+        try:
+            found.append(ip_network(word, strict=False))
+        except ValueError as error:
+            raise HerdError(
+                f"FLEET_TRUSTED_NETWORKS: {word!r} is no network", "write it like 203.0.113.0/24"
+            ) from error
+    return tuple(found)
+
+
+class _Peers(dict[str, bool]):
+    """Whether an address is local."""
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        super().__init__()
+        self._networks = tuple(networks)
+
+    def __missing__(self, peer: str) -> bool:
+        try:
+            address = ip_address(peer.partition("%")[0])
+        except ValueError:
+            return False
+        plain = getattr(address, "ipv4_mapped", None) or address
+        local = any(plain.version == each.version and plain in each for each in self._networks)
+        if len(self) < _KEPT:
+            self[peer] = local
+        return local
+
+
+class _Hosts(dict[bytes, bool]):
+    """Whether a Host is a name of this machine."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__()
+        self._names = frozenset(names)
+
+    def __missing__(self, host: bytes) -> bool:
+        name = _name(host.decode("latin-1").lower()).removesuffix(".")
+        own = self._is_own(name)
+        if len(self) < _KEPT:
+            self[host] = own
+        return own
+
+    def _is_own(self, name: str) -> bool:
+        if not name or name in self._names or "*" in self._names:
+            return bool(name)
+        if "." not in name or name == "host.docker.internal" or name.endswith(SUFFIXES):
+            return True
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def _name(host: str) -> str:
+    """Return a Host without its port, and an IPv6 address without its brackets."""
+    try:
+        return urlsplit(f"//{host.strip()}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _refuse(exchange: Exchange, text: str) -> None:
+    family = problems.family_of(exchange.request.target)
+    body = problems.body(family, _FORBIDDEN, text)
+    exchange.respond(_FORBIDDEN, (problems.content_type(family),), body)
