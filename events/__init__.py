@@ -48,9 +48,11 @@ from events.nodes import (
 from events.requests import (
     AttemptFailed,
     Candidate,
+    ContextAction,
     Fault,
     LeaseAdopted,
     LeaseVoided,
+    ModelSubstituted,
     Phase,
     Priority,
     Rejection,
@@ -65,6 +67,7 @@ from events.requests import (
     RequestRejected,
     StreamsProgressed,
     StreamStarted,
+    Substitution,
     UsageSource,
 )
 from events.system import (
@@ -98,6 +101,7 @@ __all__ = [
     "CircuitHalfOpened",
     "CircuitOpened",
     "ConfigurationLoaded",
+    "ContextAction",
     "ControlStarted",
     "ControlStopped",
     "DrainRequested",
@@ -110,6 +114,7 @@ __all__ = [
     "LeaseAdopted",
     "LeaseVoided",
     "ModelFacts",
+    "ModelSubstituted",
     "NodeBecameHealthy",
     "NodeConfigured",
     "NodeDegraded",
@@ -150,6 +155,7 @@ __all__ = [
     "StateSnapshotted",
     "StreamStarted",
     "StreamsProgressed",
+    "Substitution",
     "TimerFired",
     "Unknown",
     "UsageSource",
