@@ -105,7 +105,7 @@ class AnythingGoes(RuleBasedStateMachine):
         route=st.sampled_from(["/api/chat", "/v1/chat/completions"]),
         fallbacks=st.sampled_from([(), (), (OTHER_MODEL,), ("nor:this", MODEL, OTHER_MODEL)]),
     )
-    def a_request_comes(  # noqa: PLR0913 (one a thing that is drawn)
+    def a_request_comes(  # noqa: PLR0917 (one a thing that is drawn)
         self,
         number: int,
         model: str,
