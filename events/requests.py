@@ -73,7 +73,7 @@ class ModelSubstituted(Event, frozen=True, tag="model_substituted"):
     to: str
     reason: Substitution
     saved_s: float = 0.0
-    """Predicted seconds that it is served sooner, where that is the reason."""
+    """Predicted seconds that its answer begins sooner, where that is the reason."""
 
 
 class RequestQueued(Event, frozen=True, tag="request_queued"):

@@ -6,8 +6,9 @@
 * A `claude-*` asked for at `/v1/messages` that no node has: the largest model in memory that can
   use tools and has the context.
 * A model in memory, while the asked one is in none: of the same category, with all that the
-  request uses, where at least `SAVED_S` are predicted to be saved. Those that the body names come
-  first; of the others the one nearest in size, so that the least of what was asked for is lost.
+  request uses, where its answer is predicted to begin at least `SAVED_S` sooner; that a smaller
+  model writes faster is no reason. Those that the body names come first; of the others the one
+  nearest in size, so that the least of what was asked for is lost.
   Never for embeddings: vectors of two models do not compare.
 
 All but aliases leave alone who said `X-Fleet-No-Fallback`. A move is an event; the place in line
@@ -26,8 +27,8 @@ from actors.core.estimates import (
     is_remote,
     load_s,
     prompt_tokens,
-    service_s,
     size_bytes,
+    token_s,
 )
 from actors.core.placement import slots_of, usable
 from actors.core.state import Node, Request, State
@@ -104,14 +105,14 @@ def _in_memory(state: State, request: Request) -> ModelSubstituted | None:
     allowed = state.settings.vram_fallback and not request.fixed and request.needs is not None
     if not allowed or request.route in EMBEDDINGS:
         return None
-    hosts = usable(state, request)
-    if not hosts or any(_has_there(node, request.model) for node in state.nodes.values()):
+    model, hosts = request.model, usable(state, request)
+    if not hosts or any(_has_there(node, model) for node in state.nodes.values()):
         return None
-    takes_s = _least_s(state, request, hosts)
+    begins_s = min(load_s(node, model) + _prefill_s(state, node, request) for node in hosts)
     best: tuple[tuple[int, float, str], float] | None = None
     for other, node in _residents(state, request):
         slots = slots_of(node, other.model)
-        saved_s = takes_s - service_s(demand(state, other.model), node, other)
+        saved_s = begins_s - _prefill_s(state, node, other)
         if slots.in_flight >= slots.limit or saved_s < SAVED_S:
             continue
         place = _place(state, request, other.model)
@@ -141,10 +142,9 @@ def _has_there(node: Node, model: str) -> bool:
     return node.online and (model in node.resident or busy or is_remote(node, model))
 
 
-def _least_s(state: State, request: Request, hosts: list[Node]) -> float:
-    """Return the predicted time of a request whose model has to be loaded first."""
-    asked = demand(state, request.model)
-    return min(load_s(node, request.model) + service_s(asked, node, request) for node in hosts)
+def _prefill_s(state: State, node: Node, request: Request) -> float:
+    """Return the predicted time to the first byte where the model is in memory."""
+    return prompt_tokens(demand(state, request.model), request) * token_s(node, request.model)
 
 
 def _place(state: State, request: Request, model: str) -> tuple[int, float, str] | None:

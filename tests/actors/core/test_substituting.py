@@ -296,7 +296,7 @@ def test_a_model_in_memory_serves_where_much_time_is_saved() -> None:
         (on(), *BOTH, cold(body_bytes=100_000)),
         (on(), *BOTH, received("r0", CHAT), cold()),
         (on(), *BOTH, *host("mini", facts(LARGE), resident={LARGE: 0}), cold()),
-        (on(), *host("studio", facts(LARGE, 2), facts(CHAT, 1), resident={CHAT: 0}), cold()),
+        (on(), *host("studio", facts(LARGE, 9), facts(CHAT, 1), resident={CHAT: 0}), cold()),
         (on(), *host("studio", facts(LARGE), facts(CHAT, 4)), cold()),
         (on(), *away("studio", LARGE), *node("mini", CHAT), cold()),
         *[(on(), *BOTH, cold(route=route)) for route in ("/api/embed", "/v1/embeddings")],
