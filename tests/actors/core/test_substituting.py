@@ -212,26 +212,6 @@ def test_a_stream_is_adopted_with_the_model_that_serves_it() -> None:
 # Aliases
 
 
-@pytest.mark.parametrize(
-    ("aliases", "asked", "to"),
-    [
-        ("gpt-4*=llama3.3:70b", "gpt-4o:latest", LARGE),
-        (" GPT-4o = LLAMA3.3:70b ", "gpt-4o:latest", LARGE),
-        ("a=b,*-mini=mistral:7b", "gpt-4o-mini:latest", CHAT),
-        ("g*4*i=mistral:7b", "gpt-4o-mini:latest", CHAT),
-        ("g*zz*i=mistral:7b,gpt*=llama3.3:70b", "gpt-4o-mini:latest", LARGE),
-        ("gpt-4o-mi*ini=mistral:7b", "gpt-4o-mini:latest", None),
-        ("gpt=llama3.3:70b", "gpt-4o:latest", None),
-        ("mini=llama3.3:70b,m*=m", "mini:1b", "m:latest"),
-        ("mistral*=mistral:7b", CHAT, None),
-    ],
-)
-def test_a_name_may_stand_for_a_model(aliases: str, asked: str, to: str | None) -> None:
-    given = (on(model_aliases=aliases), *node("studio", LARGE, CHAT))
-    found = after_all(*given, received("r1", asked))
-    assert [(each.to, each.reason) for each in found] == ([(to, "alias")] if to else [])
-
-
 def test_an_alias_holds_for_who_wants_no_fallback_and_is_no_fallback() -> None:
     assert (
         book(on(model_aliases="gpt*=llama3.3:70b"), *node("studio", LARGE, slots=1))
