@@ -48,9 +48,11 @@ from events.nodes import (
 from events.requests import (
     AttemptFailed,
     Candidate,
+    ContextAction,
     Fault,
     LeaseAdopted,
     LeaseVoided,
+    ModelSubstituted,
     Phase,
     Priority,
     Rejection,
@@ -66,6 +68,7 @@ from events.requests import (
     RequestStalled,
     StreamsProgressed,
     StreamStarted,
+    Substitution,
     UsageSource,
 )
 from events.system import (
@@ -99,6 +102,7 @@ __all__ = [
     "CircuitHalfOpened",
     "CircuitOpened",
     "ConfigurationLoaded",
+    "ContextAction",
     "ControlStarted",
     "ControlStopped",
     "DrainRequested",
@@ -111,6 +115,7 @@ __all__ = [
     "LeaseAdopted",
     "LeaseVoided",
     "ModelFacts",
+    "ModelSubstituted",
     "NodeBecameHealthy",
     "NodeConfigured",
     "NodeDegraded",
@@ -152,6 +157,7 @@ __all__ = [
     "StateSnapshotted",
     "StreamStarted",
     "StreamsProgressed",
+    "Substitution",
     "TimerFired",
     "Unknown",
     "UsageSource",

@@ -19,6 +19,15 @@ Fault = Literal["client", "node", "herd"]
 Priority = Literal["interactive", "normal", "batch"]
 """Whom a request may pass in its line."""
 
+ContextAction = Literal["", "pinned", "reloads"]
+"""`pinned`: the context asked for was replaced by the one the model is loaded with. `reloads`: it
+was forwarded, although the model is loaded there with another."""
+
+Substitution = Literal["alias", "fallback_models", "anthropic", "vram"]
+"""Why another model serves a request. `alias`: its name stands for that. `fallback_models`: no
+online node has the model, and the body names this one. `anthropic`: a model that only its maker
+has. `vram`: this one is in memory, and the other would have to be loaded."""
+
 UsageSource = Literal["reported", "counted", "none"]
 """Where a token count comes from: the node's own figure, or data events counted by herd."""
 
@@ -44,6 +53,27 @@ class RequestReceived(Event, frozen=True, tag="request_received"):
     waited_s: float = 0.0
     """How long the front had held it before control could hear of it."""
     priority: Priority = "normal"
+    tags: tuple[str, ...] = ()
+    """What its client calls it, for usage: `X-Herd-Tags`, and `metadata.tags` of the body."""
+    fallbacks: tuple[str, ...] = ()
+    """Models to serve instead, in order, by their normalised names: `fallback_models`."""
+    no_fallback: bool = False
+    """No other model may serve it (`X-Fleet-No-Fallback`)."""
+    needs: tuple[str, ...] | None = None
+    """What it uses of a model: `tools`, `vision`. None where the front did not look, since the
+    model was in memory: then no other is chosen for it."""
+
+
+class ModelSubstituted(Event, frozen=True, tag="model_substituted"):
+    """A request goes over to the line of another model; its place is by when it came, as before."""
+
+    request_id: RequestId
+    model: str
+    """The one that it waited for until now."""
+    to: str
+    reason: Substitution
+    saved_s: float = 0.0
+    """Predicted seconds that its answer begins sooner, where that is the reason."""
 
 
 class RequestQueued(Event, frozen=True, tag="request_queued"):
@@ -125,6 +155,12 @@ class RequestDispatched(Event, frozen=True, tag="request_dispatched"):
     predicted_least_s: float = 0.0
     predicted_most_s: float = 0.0
     """Nine of ten come between these two, as learned from the predictions before."""
+    context: ContextAction = ""
+    """What became of the context asked for, if the model is loaded with another."""
+    num_ctx: int = 0
+    """The context forwarded in place of the one asked for; 0: the body's own."""
+    loaded_ctx: int = 0
+    """The context that the model is loaded with there, if that is not what was asked for."""
 
 
 class AttemptFailed(Event, frozen=True, tag="attempt_failed"):

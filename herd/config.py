@@ -28,6 +28,10 @@ Value: TypeAlias = bool | int | float | str
 Wait = Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 3600)]
 """Seconds; a wait is always bounded."""
 Moved = Annotated[float, msgspec.Meta(ge=0, le=24 * 3600)]
+Aliases = Annotated[
+    str, msgspec.Meta(pattern=r"^\s*([^=,\s]+=[^=,*\s]+(\s*,\s*[^=,\s]+=[^=,*\s]+)*)?\s*$")
+]
+"""Pairs `pattern=model`, with commas between them."""
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 OLLAMA_PORT = 11434
@@ -107,6 +111,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     is asked; 0 waits for it."""
     longest_open_s: Wait = 30.0
     """How long a node gets no requests for a model that it keeps failing, before one may try."""
+    context_protection: Literal["strip", "warn", "passthrough"] = "strip"
+    """A `num_ctx` that would reload a model: replaced by what it has, warned of, or left alone."""
+    fallback_models: bool = True
+    """Whether the models that a body names in `fallback_models` may serve it."""
+    vram_fallback: bool = True
+    """Whether an alike model in memory serves, if loading the one asked for takes 10 s longer."""
+    anthropic_fallback: bool = True
+    """Whether a `claude-*` that no node has is served by the best model in memory."""
+    model_aliases: Aliases = ""
+    """Names that stand for models: `gpt-4*=llama3.3:70b,tiny=llama3.2:1b`."""
     policy: PolicyName = "soonest"
     """How a node is chosen; the others are there to compare with."""
     trusted_networks: str = ""
@@ -157,6 +171,11 @@ CHANGEABLE = frozenset(
         "empty_answers_fail",
         "stall_timeout_s",
         "longest_open_s",
+        "context_protection",
+        "fallback_models",
+        "vram_fallback",
+        "anthropic_fallback",
+        "model_aliases",
         "policy",
     }
 )

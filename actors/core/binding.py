@@ -8,12 +8,14 @@ said what it carries gets no grants: it may be about to say that it knows nothin
 from typing import Literal, TypeAlias
 
 from actors.core.commands import Command
+from actors.core.contexts import protected, wanted
 from actors.core.placement import Choice, Policy, slots_of, usable
 from actors.core.predicting import NOTHING, predict
 from actors.core.slots import probing, proposal
 from actors.core.state import US, Node, Request, State
 from events import Lease, NodeId, RequestDispatched, SlotsChanged
 
+_Kind: TypeAlias = tuple[bool, list[NodeId], int]
 Reason: TypeAlias = Literal["trial", "held", "stepped_back", "told"]
 
 
@@ -21,10 +23,10 @@ def bind(state: State, model: str, now_us: int, policy: Policy) -> list[Command]
     """Bind one request of a model's line, or try one more slot for it."""
     if not _room(state, model, now_us):
         return []
-    hopeless: list[tuple[bool, list[NodeId]]] = []
+    hopeless: list[_Kind] = []
     for request_id in state.lines[model].waiting:
         request = state.requests[request_id]
-        kind = (request.v1, request.excluded)
+        kind = _kind(state, request)
         if kind in hopeless or not _connected(state, request):
             continue
         choice = policy(state, request)
@@ -38,7 +40,7 @@ def bind(state: State, model: str, now_us: int, policy: Policy) -> list[Command]
                 request, choice = _behind(state, request, policy)
         if choice is not None:
             return [_dispatched(state, request, choice, now_us)]
-        if not request.excluded and (request.v1 or not _mixed(state, model)):
+        if not request.excluded and not kind[2] and (request.v1 or not _mixed(state, model)):
             break  # it could have gone wherever those behind it can
         hopeless.append(kind)
     return []
@@ -49,12 +51,11 @@ def _behind(state: State, request: Request, policy: Policy) -> tuple[Request, Ch
 
     The longer the line before it, the more a request is for going: so the first is found by halves.
     """
+    kind = _kind(state, request)
     line = [
         other
         for each in state.lines[request.model].waiting
-        if (other := state.requests[each]).v1 == request.v1
-        and other.excluded == request.excluded
-        and _connected(state, other)
+        if _kind(state, other := state.requests[each]) == kind and _connected(state, other)
     ]
     waits, goes = line.index(request), len(line) - 1
     found = policy(state, line[goes])
@@ -72,6 +73,7 @@ def _behind(state: State, request: Request, policy: Policy) -> tuple[Request, Ch
 
 def _dispatched(state: State, request: Request, choice: Choice, now_us: int) -> RequestDispatched:
     told = predict(state, request, choice) if state.settings.predictions else NOTHING
+    context = protected(state, request, choice.node)
     return RequestDispatched(
         request_id=request.request_id,
         model=request.model,
@@ -89,7 +91,15 @@ def _dispatched(state: State, request: Request, choice: Choice, now_us: int) -> 
         predicted_s=told.whole_s,
         predicted_least_s=told.least_s,
         predicted_most_s=told.most_s,
+        context=context.action,
+        num_ctx=context.num_ctx,
+        loaded_ctx=context.loaded_ctx,
     )
+
+
+def _kind(state: State, request: Request) -> _Kind:
+    """Return what decides which nodes a request may use; those of one kind may use the same."""
+    return (request.v1, request.excluded, wanted(state, request))
 
 
 def _free(node: Node, model: str) -> bool:

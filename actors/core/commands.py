@@ -28,6 +28,12 @@ class Grant(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
     predicted_s: float = 0.0
     predicted_range_s: tuple[float, float] = (0.0, 0.0)
     """What the client is told of its answer."""
+    model: str = ""
+    """The model to serve, if it was ever another than the one asked for."""
+    reason: str = ""
+    """Why it is another."""
+    context: tuple[str, int, int] = ("", 0, 0)
+    """What became of the context asked for, what is forwarded in its place, what is loaded."""
 
 
 class Refuse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):

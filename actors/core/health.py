@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from actors.core.commands import Command
 from actors.core.state import US, Circuit, Node, State
+from actors.core.substituting import EMBEDDINGS
 from events import (
     AttemptFailed,
     CircuitClosed,
@@ -274,7 +275,7 @@ def _is_empty(state: State, event: RequestCompleted) -> bool:
     """Whether an answer has no token, though its client asked for some."""
     if not state.settings.empty_answers_fail or event.completion_tokens:
         return False
-    generates = state.requests[event.request_id].generates
+    generates = state.requests[event.request_id].route not in EMBEDDINGS
     told = event.usage_source != "none" and event.finish not in _LOADS
     return generates and told and event.status < _CLIENT_ERROR
 

@@ -8,7 +8,7 @@ reports is taken out; where it reports none, what a cold start took beyond the e
 from actors.core.estimates import reckoned_alone_s, step_s, token_s, weights_bytes
 from actors.core.learning import Demand, Mean, Speed, shared
 from actors.core.state import Node, Request, State
-from events import RequestCompleted, RequestQueued, RequestReceived
+from events import ModelSubstituted, RequestCompleted, RequestQueued, RequestReceived
 
 LEAST_PROMPT_TOKENS = 16
 """A shorter prompt tells of the node's overhead, not of its speed."""
@@ -20,13 +20,17 @@ LEAST_STREAM_SHARE = 0.01
 _LEAST_S = 1e-6
 
 
-def arrived(state: State, event: RequestReceived | RequestQueued, now_us: int) -> None:
+def arrived(
+    state: State, event: RequestReceived | RequestQueued | ModelSubstituted, now_us: int
+) -> None:
     """Count a request, if its model is of the catalogue: clients can name any. Note its wait."""
     if isinstance(event, RequestQueued):
         if (request := state.requests.get(event.request_id)) is not None:
             request.predicted_wait_s = event.predicted_wait_s
-    elif event.model in state.catalogue:
-        _demand(state, event.model).arrived(now_us)
+        return
+    model = event.to if isinstance(event, ModelSubstituted) else event.model
+    if model in state.catalogue:
+        _demand(state, model).arrived(now_us)
 
 
 def sent(node: Node, request: Request, now_us: int, *, cold: bool) -> None:

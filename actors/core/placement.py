@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from actors.core.contexts import without_reload
 from actors.core.slots import Slots
 from actors.core.state import Node, Request, State
 from events import Candidate, NodeId
@@ -105,7 +106,7 @@ def usable(state: State, request: Request) -> list[Node]:
             and (not node.circuits or _circuit_lets(node, model))
         ):
             (healthy if node.health == "healthy" else degraded).append(node)
-    found = healthy or degraded
+    found = without_reload(state, request, healthy or degraded)
     if len(found) > 1:
         found.sort(key=_node_id)
     return found

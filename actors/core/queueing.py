@@ -1,7 +1,7 @@
 """Queue: who waits for a model, in which order (`ranking`), and how long.
 
 * `RequestReceived` is the admission; `AttemptFailed` and `LeaseVoided` put a request back at its
-  old place; dispatch and every end take it out.
+  old place; dispatch and every end take it out. `ModelSubstituted` moves it to another line.
 * Two waits. *Hold*: no online node has the model; it ends after `hold_timeout_s`. *Queue*: some
   node can serve it, later; it ends after `queue_timeout_s`, or at the client's own deadline. Both
   begin anew when a node failed the request: the time that it ran is no wait.
@@ -11,7 +11,7 @@
 
 from typing import Literal
 
-from actors.core import ranking
+from actors.core import ranking, substituting
 from actors.core.commands import Command, Refuse, Send
 from actors.core.state import US, Line, Node, Request, State
 from events import (
@@ -20,6 +20,7 @@ from events import (
     HeartbeatReceived,
     LeaseAdopted,
     LeaseVoided,
+    ModelSubstituted,
     NodeBecameHealthy,
     NodeDegraded,
     NodeDrained,
@@ -65,8 +66,9 @@ OF_ONE_MODEL: tuple[type[Event], ...] = (
     AttemptFailed,
     LeaseVoided,
     LeaseAdopted,
+    ModelSubstituted,
 )
-"""Heard by the queue of the event's model."""
+"""Heard by one queue: that of `line_of`."""
 
 OF_ALL: tuple[type[Event], ...] = (
     HeartbeatReceived,
@@ -81,7 +83,6 @@ OF_ALL: tuple[type[Event], ...] = (
 )
 """Heard by every queue: what a model can hope for may have changed, or time has passed."""
 
-_EMBEDS = ("/api/embed", "/api/embeddings", "/v1/embeddings")
 
 Overdue = Literal["hold_timeout", "queue_timeout", "deadline"]
 
@@ -89,6 +90,21 @@ Overdue = Literal["hold_timeout", "queue_timeout", "deadline"]
 def key(state: State, model: str) -> str:
     """Return the queue of a model: its own if a node was ever seen to have it, else `HOLD`."""
     return model if model in state.catalogue else HOLD
+
+
+def line_of(state: State, event: Event) -> str:
+    """Return the model whose line an event of one request is about.
+
+    A front that has not yet heard of a move names the model that was asked for.
+    """
+    if isinstance(event, ModelSubstituted):
+        return event.to
+    request_id: RequestId = getattr(event, "request_id")  # noqa: B009 (all of OF_ONE_MODEL have it)
+    request = state.requests.get(request_id)
+    if request is not None:
+        return request.model
+    model: str = getattr(event, "model")  # noqa: B009 (likewise)
+    return model
 
 
 def keys(state: State) -> list[str]:
@@ -101,6 +117,8 @@ def evolve(state: State, queue: str, record: Recorded) -> None:
     match record.event:
         case RequestReceived():
             _admit(state, record.event, record)
+        case ModelSubstituted():
+            _move(state, record.event)
         case (
             AttemptFailed(request_id=request_id, lease=lease)
             | LeaseVoided(request_id=request_id, lease=lease)
@@ -111,15 +129,15 @@ def evolve(state: State, queue: str, record: Recorded) -> None:
         case RequestFailed(request_id=request_id, lease=lease) if state.late(request_id, lease):
             pass
         case (
-            RequestDispatched(model=model, request_id=request_id)
-            | RequestRejected(model=model, request_id=request_id)
-            | RequestFailed(model=model, request_id=request_id)
-            | RequestCancelled(model=model, request_id=request_id)
-            | RequestInterrupted(model=model, request_id=request_id)
-            | LeaseAdopted(model=model, request_id=request_id)
+            RequestDispatched(request_id=request_id)
+            | RequestRejected(request_id=request_id)
+            | RequestFailed(request_id=request_id)
+            | RequestCancelled(request_id=request_id)
+            | RequestInterrupted(request_id=request_id)
+            | LeaseAdopted(request_id=request_id)
         ):
             sent = isinstance(record.event, RequestDispatched)
-            _take_out(state, model, request_id, sent=sent)
+            _take_out(state, line_of(state, record.event), request_id, sent=sent)
         case _:
             for model in _models(state, queue):
                 _watch_hold(state, model, record.recorded_at)
@@ -128,7 +146,7 @@ def evolve(state: State, queue: str, record: Recorded) -> None:
 def decide(state: State, queue: str, record: Recorded) -> list[Command]:
     """Reject what may not wait, or has waited too long; give up what was tried too often."""
     match record.event:
-        case RequestReceived(request_id=request_id):
+        case RequestReceived(request_id=request_id) | ModelSubstituted(request_id=request_id):
             return _admission(state, state.requests[request_id])
         case AttemptFailed(request_id=request_id, lease=lease):
             request = state.requests.get(request_id)
@@ -207,23 +225,57 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
         seq=record.seq,
         received_us=received_us,
         app=event.app,
-        generates=event.route not in _EMBEDS,
+        route=event.route,
+        num_ctx=0 if event.route.startswith("/v1/") else event.num_ctx,
+        needs=None if event.needs is None else list(event.needs),
+        fixed=event.no_fallback,
+        choices=_choices(state, event),
         body_bytes=event.body_bytes,
         deadline_us=received_us + int(event.deadline_s * US) if event.deadline_s else 0,
     )
-    line = state.lines.get(event.model)
-    if line is None:
-        line = state.lines[event.model] = Line()
-        _watch_hold(state, event.model, received_us)
-    ranking.join(state, line, state.requests[event.request_id], event.priority)
+    request = state.requests[event.request_id]
+    ranking.join(state, _line(state, request, received_us), request, event.priority)
     state.waiting += 1
 
 
-def _put_back(state: State, request: Request) -> None:
+def _choices(state: State, event: RequestReceived) -> list[str]:
+    allowed = state.settings.fallback_models and not event.no_fallback
+    if not allowed or not event.fallbacks:
+        return []
+    return list(dict.fromkeys((event.model, *event.fallbacks)))
+
+
+def _move(state: State, event: ModelSubstituted) -> None:
+    request = state.requests[event.request_id]
+    _take_out(state, request.model, request.request_id, sent=False)
+    request.came_as = request.came_as or request.model
+    request.model = event.to
+    if event.reason == "alias" and request.choices:
+        request.choices[0] = event.to
+    request.reason = _reason(request, event)
+    ranking.move(state, _line(state, request, state.recorded_at), request)
+    state.waiting += 1
+
+
+def _reason(request: Request, event: ModelSubstituted) -> str:
+    """Return why a request is not served by the model that it came for, if it is another now."""
+    if event.to == request.came_as:
+        return ""
+    first = bool(request.choices) and event.to == request.choices[0]
+    return "alias" if first and event.reason == "fallback_models" else event.reason
+
+
+def _line(state: State, request: Request, since_us: int) -> Line:
     line = state.lines.get(request.model)
     if line is None:
         line = state.lines[request.model] = Line()
-        _watch_hold(state, request.model, state.recorded_at)
+        _watch_hold(state, request.model, since_us)
+    line.choosing = line.choosing or bool(request.choices)
+    return line
+
+
+def _put_back(state: State, request: Request) -> None:
+    line = _line(state, request, state.recorded_at)
     request.waits_since_us = state.recorded_at
     ranking.rejoin(state, line, request)
     state.waiting += 1
@@ -235,6 +287,7 @@ def _take_out(state: State, model: str, request_id: RequestId, *, sent: bool) ->
         return
     state.waiting -= 1
     ranking.leave(line, state.requests.get(request_id), sent=sent)
+    line.choosing = line.choosing and bool(line.waiting)
     if not line.waiting and model not in state.catalogue:
         del state.lines[model]
 
@@ -249,9 +302,14 @@ def _watch_hold(state: State, model: str, now_us: int) -> None:
 
 
 def _admission(state: State, request: Request) -> list[Command]:
+    moved = substituting.on_admission(state, request)
+    if moved is not None:
+        return [moved]
     model = request.model
     nodes = state.nodes.values()
-    if not any(node.serves(model, v1=request.v1) for node in nodes) and state.settled():
+    models = request.choices or [model]
+    known = any(node.serves(each, v1=request.v1) for each in models for node in nodes)
+    if not known and state.settled():
         known = any(node.has(model) for node in nodes)
         return reject(state, request, UNKNOWN, "only_v1" if known else "unknown_model")
     settings = state.settings

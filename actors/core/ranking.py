@@ -20,10 +20,19 @@ from events import Priority
 
 def join(state: State, line: Line, request: Request, priority: Priority) -> None:
     """Take a new request into its line."""
+    _join(state, line, request, _moved_us(state, priority))
+
+
+def move(state: State, line: Line, request: Request) -> None:
+    """Take a request into its line that was in that of another model; its priority stays."""
+    _join(state, line, request, request.rank_us - request.start_us)
+
+
+def _join(state: State, line: Line, request: Request, moved_us: int) -> None:
     request.start_us = request.received_us
     if state.settings.fair_shares:
         _share(state, line, request)
-    request.rank_us = request.start_us + _moved_us(state, priority)
+    request.rank_us = request.start_us + moved_us
     if next(reversed(line.waiting.values()), 0) <= request.rank_us:
         line.waiting[request.request_id] = request.rank_us
     else:

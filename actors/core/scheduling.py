@@ -8,7 +8,7 @@ considered. Lines are served by the rank of their heads.
 from math import ceil
 from typing import Literal
 
-from actors.core import observing, predicting, promising, queueing, recovery
+from actors.core import observing, predicting, promising, queueing, recovery, substituting
 from actors.core.binding import bind, slots_changed
 from actors.core.commands import Command, Grant, Send
 from actors.core.placement import Policy, slots_of
@@ -31,6 +31,7 @@ from events import (
     Lease,
     LeaseAdopted,
     LeaseVoided,
+    ModelSubstituted,
     NodeConfigured,
     NodeDiscovered,
     NodeId,
@@ -66,7 +67,7 @@ def evolve(state: State, record: Recorded) -> None:
             _dispatch(state, event, now_us)
         case RequestCompleted():
             _complete(state, event, now_us)
-        case RequestReceived() | RequestQueued():
+        case RequestReceived() | RequestQueued() | ModelSubstituted():
             observing.arrived(state, event, now_us)
         case StreamStarted() | StreamsProgressed():
             _listen(state, event, now_us)
@@ -92,8 +93,12 @@ def decide(state: State, record: Recorded, policy: Policy = place) -> list[Comma
     if any(not isinstance(command, Send) for command in commands):
         return commands
     event, now_us = record.event, record.recorded_at
-    if isinstance(event, RequestReceived):
-        return commands + (bind(state, event.model, now_us, policy) or _queued(state, event))
+    if isinstance(event, RequestReceived | ModelSubstituted):
+        request = state.requests[event.request_id]
+        bound = bind(state, request.model, now_us, policy)
+        return commands + (bound or _queued(state, request, _deadline_s(event, request, now_us)))
+    if (moved := substituting.while_waiting(state)) is not None:
+        return [*commands, moved]
     # Nobody could be bound to the model of one that was just queued.
     tried = event.model if isinstance(event, RequestQueued) else None
     lines = [
@@ -124,7 +129,13 @@ def _answer(state: State, record: Recorded) -> list[Command]:
     match record.event:
         case RequestDispatched(request_id=request_id):
             return _grant(state, state.requests[request_id], record.event)
-        case RequestReceived() | RequestCompleted() | StreamStarted() | StreamsProgressed():
+        case (
+            RequestReceived()
+            | ModelSubstituted()
+            | RequestCompleted()
+            | StreamStarted()
+            | StreamsProgressed()
+        ):
             return []
         case (
             HeartbeatReceived(node_id=node_id)
@@ -160,24 +171,30 @@ def told_slots(node: Node) -> list[Command]:
     ]
 
 
-def _queued(state: State, event: RequestReceived) -> list[Command]:
-    v1 = state.requests[event.request_id].v1
-    reason: Literal["slots", "hold"] = "slots" if state.servable(event.model, v1=v1) else "hold"
-    request = state.requests[event.request_id]
+def _queued(state: State, request: Request, deadline_s: float) -> list[Command]:
+    servable = state.servable(request.model, v1=request.v1)
+    reason: Literal["slots", "hold"] = "slots" if servable else "hold"
     wait_s = 0.0
     if reason == "slots" and state.settings.predictions:
         wait_s = predicting.wait_s(state, request)
-    if 0 < event.deadline_s < wait_s:
-        return queueing.reject(state, request, 429, "too_late", ceil(wait_s - event.deadline_s))
+    if 0 < deadline_s < wait_s:
+        return queueing.reject(state, request, 429, "too_late", ceil(wait_s - deadline_s))
     return [
         RequestQueued(
-            request_id=event.request_id,
-            model=event.model,
-            position=list(state.lines[event.model].waiting).index(event.request_id) + 1,
+            request_id=request.request_id,
+            model=request.model,
+            position=list(state.lines[request.model].waiting).index(request.request_id) + 1,
             reason=reason,
             predicted_wait_s=wait_s,
         )
     ]
+
+
+def _deadline_s(event: RequestReceived | ModelSubstituted, request: Request, now_us: int) -> float:
+    """Return how long a client will wait from now on; 0 if it did not say."""
+    if isinstance(event, RequestReceived):
+        return event.deadline_s
+    return (request.deadline_us - now_us) / US if request.deadline_us else 0.0
 
 
 def _grant(state: State, request: Request, event: RequestDispatched) -> list[Command]:
@@ -195,6 +212,9 @@ def _grant(state: State, request: Request, event: RequestDispatched) -> list[Com
         event.predicted_first_s,
         event.predicted_s,
         (event.predicted_least_s, event.predicted_most_s),
+        request.model if request.came_as else "",
+        request.reason,
+        (event.context, event.num_ctx, event.loaded_ctx),
     )
     return [Send(request.src, grant)]
 
@@ -239,6 +259,7 @@ def _adopt(state: State, event: LeaseAdopted, record: Recorded) -> None:
         )
     elif request.lease:
         _leave(state, request, record.recorded_at, failed=False)
+    request.model = event.model
     request.lease = event.lease
     _take(state, request, event.node_id, record.recorded_at)
 

@@ -60,6 +60,11 @@ class Settings(msgspec.Struct):
     empty_answers_fail: bool = False
     stall_timeout_s: float = 0.0
     longest_open_s: float = 160.0
+    context_protection: str = "passthrough"
+    fallback_models: bool = False
+    vram_fallback: bool = False
+    anthropic_fallback: bool = False
+    model_aliases: str = ""
     policy: str = "resident-first"
 
 
@@ -154,8 +159,19 @@ class Request(msgspec.Struct):
     """Of its admission: its place in the queue, also after a retry."""
     received_us: int
     app: str = ""
-    generates: bool = False
-    """It asks for an answer, not for numbers."""
+    route: str = ""
+    num_ctx: int = 0
+    """The context asked for, in tokens; 0 where the node is to choose."""
+    needs: list[str] | None = None
+    """Capabilities of a model that it uses; None if nobody looked."""
+    fixed: bool = False
+    """No other model may serve it."""
+    choices: list[str] = []
+    """The model asked for, then the others that its body names, if they may serve it."""
+    came_as: str = ""
+    """The model that it asked for, if it was ever moved to the line of another."""
+    reason: str = ""
+    """Why another model than that serves it."""
     start_us: int = 0
     """When it came, or later, if its application has had its share."""
     rank_us: int = 0
@@ -201,6 +217,8 @@ class Line(msgspec.Struct):
 
     waiting: dict[RequestId, int] = {}
     """Request to rank, ascending."""
+    choosing: bool = False
+    """One that has waited here names other models too."""
     shares: list[Share] = []
     sent_us: int = 0
     """The start of the last request that was sent; 0 when nobody waited before."""

@@ -75,8 +75,8 @@ def audience(state: State, event: Event) -> Iterable[Address]:
     if not queues:
         return after
     if queues == "one":
-        model: str = getattr(event, "model")  # noqa: B009 (every event of OF_ONE_MODEL has one)
-        return (*before, ("queue", queueing.key(state, model)), *after)
+        line = queueing.line_of(state, event)
+        return (*before, ("queue", queueing.key(state, line)), *after)
     return chain(before, _queues(state), after)
 
 

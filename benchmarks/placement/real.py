@@ -183,6 +183,7 @@ async def _ask(url: str, arrival: Arrival, time_scale: float) -> Answer:
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(
                 b"POST /api/chat HTTP/1.1\r\nHost: here\r\nConnection: close\r\n"
+                b"X-Fleet-No-Fallback: true\r\n"  # every system is to serve the model asked for
                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
             )
             head = await reader.readuntil(b"\r\n\r\n")

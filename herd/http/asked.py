@@ -6,11 +6,13 @@ Rules
 2. One exact top-level `model` is the rule: the fast path reads it without making the rest of the
    body into objects. Whatever is odd takes the slow path, which reads as Go does.
 3. Texts of refusals are Ollama's own. They never quote the body.
+4. `fallback_models` and `tags` in `metadata` are said to herd alone: only their exact spelling
+   counts, and they are not passed on (`rewriting`). `metadata` is the client's in all else.
 """
 
 import json
 import re
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
@@ -29,10 +31,19 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     stream: bool
     user: str = ""
     num_ctx: int = 0
+    fallbacks: tuple[str, ...] = ()
+    """Models to take instead, in order; as the client spells them."""
+    tags: tuple[str, ...] = ()
+    extras: bool = False
+    """It says something to herd alone."""
 
 
 class _Options(msgspec.Struct, gc=False):
     num_ctx: int | None = None
+
+
+class _Metadata(msgspec.Struct, gc=False):
+    tags: list[str] | None = None
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -40,6 +51,8 @@ class _Body(msgspec.Struct, gc=False):
     stream: bool | None = None
     user: str | None = None
     options: _Options | None = None
+    fallback_models: list[str] | None = None
+    metadata: _Metadata | None = None
 
 
 _decode = msgspec.json.Decoder(_Body).decode
@@ -55,6 +68,7 @@ _GO_TYPES: Final[dict[type[object], str]] = {
     dict: "object",
 }
 _NUM_CTX_LIMIT: Final = 1 << 40
+MOST_FALLBACKS: Final = 16
 
 
 def read(body: bytes, *, streams: bool, kind: str) -> Asked:
@@ -84,12 +98,16 @@ def read(body: bytes, *, streams: bool, kind: str) -> Asked:
     ):
         return _read_slowly(body, streams=streams, kind=kind)
     options = found.options
-    return Asked(
+    asked = Asked(
         found.model,
         streams if found.stream is None else found.stream,
         found.user or "",
         0 if options is None else _context(options.num_ctx),
     )
+    if found.fallback_models is None and found.metadata is None:
+        return asked
+    tags = None if found.metadata is None else found.metadata.tags
+    return _with_extras(asked, found.fallback_models, tags)
 
 
 def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:
@@ -124,7 +142,41 @@ def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:
                 num_ctx = _context(dict(value.pairs).get("num_ctx"))
             case _:
                 continue
-    return Asked(_readable(model), stream, _readable(user), num_ctx)
+    asked = Asked(_readable(model), stream, _readable(user), num_ctx)
+    return _with_extras(asked, *_extras(document))
+
+
+def _extras(document: "_Object") -> tuple[list[str] | None, list[str] | None]:
+    pairs = dict(document.pairs)
+    metadata = pairs.get("metadata")
+    tags = _texts(dict(metadata.pairs).get("tags")) if isinstance(metadata, _Object) else None
+    named = pairs.get("fallback_models")
+    fallbacks = _texts(named)
+    if named is not None and fallbacks is None:
+        raise BadRequestError("fallback_models must be a list of model names")
+    return fallbacks, tags
+
+
+def _with_extras(asked: Asked, fallbacks: list[str] | None, tags: list[str] | None) -> Asked:
+    if fallbacks is None and tags is None:
+        return asked
+    named = fallbacks or []
+    if len(named) > MOST_FALLBACKS:
+        raise BadRequestError(f"fallback_models may name {MOST_FALLBACKS} models at most")
+    return msgspec.structs.replace(
+        asked,
+        fallbacks=tuple([_readable(name) for name in named]),
+        tags=tuple([_readable(tag) for tag in tags or []]),
+        extras=True,
+    )
+
+
+def _texts(value: object) -> list[str] | None:
+    """Return a list of texts; None for anything else."""
+    if not isinstance(value, list):
+        return None
+    texts = [text for text in cast("list[object]", value) if isinstance(text, str)]
+    return texts if len(texts) == len(cast("list[object]", value)) else None
 
 
 def _readable(text: str) -> str:

@@ -26,6 +26,7 @@ from herd.http import problems, wire
 from herd.http.asked import Asked
 from herd.http.client import FetchError
 from herd.http.exchange import Exchange
+from herd.http.granted import body_for, lines_before, lines_of
 from herd.http.problems import Family
 from herd.http.relay import Attempt
 from herd.http.upstream import Pool
@@ -35,24 +36,8 @@ from herd.link.messages import Cancel, Grant, Refuse
 
 STARTED_AFTER_S: Final = 1.0
 """A stream of that age is worth a fact."""
-_FLEET_LINES: Final = (
-    b"X-Fleet-Node: %b\r\n"
-    b"X-Fleet-Requested-Model: %b\r\n"
-    b"X-Fleet-Served-Model: %b\r\n"
-    b"X-Fleet-Fallback: false\r\n"
-    b"X-Fleet-Retries: %d\r\n"
-    b"X-Fleet-Score: %.4g\r\n"
-    b"X-Herd-Request-Id: %b\r\n"
-)
-_PREDICTED_LINES: Final = (
-    b"X-Herd-Predicted-Wait-S: %.3f\r\n"
-    b"X-Herd-Predicted-First-Token-S: %.3f\r\n"
-    b"X-Herd-Predicted-Finish-S: %.3f\r\n"
-    b"X-Herd-Predicted-Finish-Range-S: %.3f-%.3f\r\n"
-)
-"""Of the wait as it was admitted; of the answer in seconds from its dispatch."""
+
 _SAY_AGAIN: Final = (429, 503)
-_VALUES_KEPT: Final = 4_096
 
 
 class Tower(Protocol):
@@ -131,7 +116,7 @@ class Flight:
         """The node's own route, of the same name."""
         self.asked = asked
         self.model = model
-        """The name as the fleet spells it."""
+        """The name as the fleet spells it; once there is a grant, of the model that serves it."""
         self.deadline_s = deadline_s
         self.tries = 0
         """Grants so far."""
@@ -160,6 +145,7 @@ class Flight:
     def dispatch(self, grant: Grant) -> None:
         """Send the request to a node."""
         self.grant = grant
+        self.model = grant.model or self.model
         self.tries += 1
         self._dispatched_s = self._tower.now_s()
         self._first_s = 0.0
@@ -171,8 +157,9 @@ class Flight:
             return
         asked = self._exchange.request
         target, hops = pool.prefix + self.path, wire.hops(asked.connection)
-        head = wire.request_head(target, pool.host, asked.headers, hops, len(asked.body))
-        self.attempt = Attempt(self._exchange, self, pool, head, asked.body)
+        body = body_for(grant, asked.body, self.asked.num_ctx)
+        head = wire.request_head(target, pool.host, asked.headers, hops, len(body))
+        self.attempt = Attempt(self._exchange, self, pool, head, body)
 
     def refuse(self, refuse: Refuse) -> None:
         """Tell the client that it gets no node (any more)."""
@@ -240,23 +227,10 @@ class Flight:
 
     def fleet_lines(self) -> bytes:
         """Return what herd says of this answer as of now: headers, in whole lines."""
-        grant = self.grant
-        lines = _FLEET_LINES % (
-            b"" if grant is None else _VALUES[grant.node_id],
-            _VALUES[self.asked.model],
-            b"" if grant is None else _VALUES[self.model],
-            max(0, self.tries - 1),
-            0.0 if grant is None else grant.score,
-            self.request_id.encode("ascii"),
-        )
-        if grant is None or not grant.predicted_s:
-            return lines
-        return lines + _PREDICTED_LINES % (
-            grant.predicted_wait_s,
-            grant.predicted_first_s,
-            grant.predicted_s,
-            *grant.predicted_range_s,
-        )
+        grant, asked = self.grant, self.asked
+        if grant is None:
+            return lines_before(asked.model, self.request_id)
+        return lines_of(grant, asked.model, asked.num_ctx, self.model, self.tries)
 
     def first_byte(self) -> None:
         """Note when the answer began; control waits for it where a slot is on trial."""
@@ -385,16 +359,3 @@ class Flight:
 
     def _since(self, then_s: float) -> float:
         return round(self._tower.now_s() - then_s, 6)
-
-
-class _Values(dict[str, bytes]):
-    """Names as headers' values: the same few come again and again."""
-
-    def __missing__(self, text: str) -> bytes:
-        value = wire.header_value(text)
-        if len(self) < _VALUES_KEPT:
-            self[text] = value
-        return value
-
-
-_VALUES: Final = _Values()

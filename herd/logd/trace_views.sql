@@ -26,9 +26,20 @@ admissions AS (
         payload ->> 'asked_model' AS asked_model,
         coalesce(payload ->> 'route', '/api/chat') AS route,
         payload ->> 'client' AS client,
-        payload ->> 'app' AS app
+        payload ->> 'app' AS app,
+        payload -> 'tags' AS tags,
+        model AS came_for
     FROM events
     WHERE kind = 'request_received'
+),
+moves AS (
+    SELECT
+        request_id,
+        arg_max(payload ->> 'to', seq) AS moved_to,
+        max(payload ->> 'to') FILTER (payload ->> 'reason' = 'alias') AS meant
+    FROM events
+    WHERE kind = 'model_substituted'
+    GROUP BY request_id
 ),
 placements AS (
     SELECT
@@ -44,8 +55,8 @@ placements AS (
 SELECT
     seq AS id,
     request_id,
-    model,
-    coalesce(asked_model, model) AS original_model,
+    coalesce(moved_to, model) AS model,
+    coalesce(asked_model, came_for, model) AS original_model,
     coalesce(node_id, '') AS node_id,
     (term ->> 5)::DOUBLE AS score,
     CASE WHEN term IS NOT NULL THEN json_object(
@@ -69,7 +80,8 @@ SELECT
     prompt_tokens,
     completion_tokens,
     len(excluded_nodes) AS retry_count,
-    0 AS fallback_used,
+    (coalesce(moved_to, model) NOT IN (coalesce(came_for, model), coalesce(meant, '')))::INTEGER
+        AS fallback_used,
     to_json(excluded_nodes) AS excluded_nodes,
     coalesce(client, '') AS client_ip,
     CASE
@@ -85,10 +97,12 @@ SELECT
         'no progress for ' || (payload ->> 'idle_s') || ' s'
     ) AS error_message,
     epoch_us(recorded_at) // 1000000 AS timestamp,
-    CASE WHEN app IS NULL THEN json_array() ELSE json_array(app) END AS tags,
+    CASE WHEN tags IS NOT NULL THEN tags WHEN app IS NULL THEN json_array() ELSE json_array(app) END
+        AS tags,
     payload ->> 'finish' AS finish_reason,
     NULL::BIGINT AS estimated_tokens
 FROM outcomes
 LEFT JOIN admissions USING (request_id)
+LEFT JOIN moves USING (request_id)
 LEFT JOIN placements USING (request_id, lease);
 COMMENT ON VIEW request_traces IS 'The table that ollama-herd keeps: one row an attempt or end.';

@@ -4,7 +4,7 @@ CREATE OR REPLACE TEMP VIEW requests AS
 WITH parts AS (
     SELECT
         *,
-        kind IN ('request_received', 'attempt_failed', 'lease_voided') AS waits,
+        kind IN ('request_received', 'model_substituted', 'attempt_failed', 'lease_voided') AS waits,
         kind IN ('request_dispatched', 'lease_adopted') AS runs,
         kind IN (
             'request_completed', 'request_failed', 'request_cancelled', 'request_rejected',
@@ -15,7 +15,9 @@ WITH parts AS (
 )
 SELECT
     request_id,
-    any_value(model) AS model,
+    coalesce(
+        arg_max(payload ->> 'to', seq) FILTER (kind = 'model_substituted'), any_value(model)
+    ) AS model,
     max(payload ->> 'asked_model') FILTER (kind = 'request_received') AS asked_model,
     coalesce(max(payload ->> 'route') FILTER (kind = 'request_received'), '/api/chat') AS route,
     coalesce(max((payload ->> 'stream')::BOOLEAN) FILTER (kind = 'request_received'), true)
@@ -58,6 +60,38 @@ SELECT
 FROM parts
 GROUP BY request_id;
 COMMENT ON VIEW requests IS 'One row a request: how it came, where it ran, how it ended.';
+
+CREATE OR REPLACE TEMP VIEW substitutions AS
+SELECT
+    seq,
+    recorded_at,
+    request_id,
+    model,
+    payload ->> 'to' AS served,
+    payload ->> 'reason' AS reason,
+    coalesce((payload ->> 'saved_s')::DOUBLE, 0) AS saved_s
+FROM events
+WHERE kind = 'model_substituted';
+COMMENT ON VIEW substitutions IS 'One row a move of a request to another model, and why.';
+
+CREATE OR REPLACE TEMP VIEW contexts AS
+SELECT
+    dispatched.seq AS seq,
+    dispatched.recorded_at AS recorded_at,
+    dispatched.request_id AS request_id,
+    dispatched.model AS model,
+    dispatched.node_id AS node_id,
+    dispatched.payload ->> 'context' AS action,
+    (received.payload ->> 'num_ctx')::BIGINT AS asked,
+    coalesce(
+        (dispatched.payload ->> 'num_ctx')::BIGINT, (received.payload ->> 'num_ctx')::BIGINT
+    ) AS forwarded,
+    (dispatched.payload ->> 'loaded_ctx')::BIGINT AS loaded
+FROM events AS dispatched
+LEFT JOIN events AS received
+    ON dispatched.request_id = received.request_id AND received.kind = 'request_received'
+WHERE dispatched.kind = 'request_dispatched' AND dispatched.payload ->> 'context' IS NOT NULL;
+COMMENT ON VIEW contexts IS 'One row a placement that met another context than was asked for.';
 
 CREATE OR REPLACE TEMP VIEW decisions AS
 SELECT
@@ -155,19 +189,43 @@ LEFT JOIN told USING (request_id, lease);
 COMMENT ON VIEW model_loads IS 'One row a load of a model that a request had to wait for.';
 
 CREATE OR REPLACE TEMP VIEW queue_depth AS
-WITH steps AS (
+WITH moved AS (
     SELECT
         seq,
         recorded_at,
-        model,
-        (kind IN ('request_received', 'attempt_failed', 'lease_voided'))::INTEGER AS waits,
-        coalesce(lag(waits) OVER (PARTITION BY request_id ORDER BY seq), 0) AS waited
+        request_id,
+        kind,
+        coalesce(
+            last_value(payload ->> 'to' IGNORE NULLS) OVER (
+                PARTITION BY request_id ORDER BY seq
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+            ),
+            model
+        ) AS model
     FROM events
     WHERE kind IN (
-        'request_received', 'attempt_failed', 'lease_voided', 'request_dispatched',
-        'lease_adopted', 'request_completed', 'request_failed', 'request_cancelled',
-        'request_rejected', 'request_reaped', 'request_interrupted'
+        'request_received', 'model_substituted', 'attempt_failed', 'lease_voided',
+        'request_dispatched', 'lease_adopted', 'request_completed', 'request_failed',
+        'request_cancelled', 'request_rejected', 'request_reaped', 'request_interrupted'
     )
+),
+waits AS (
+    SELECT
+        * EXCLUDE (kind),
+        (kind IN ('request_received', 'model_substituted', 'attempt_failed', 'lease_voided'))
+            ::INTEGER AS waits,
+        lag(model) OVER life AS old_model,
+        coalesce(lag(waits) OVER life, 0) AS waited
+    FROM moved
+    WINDOW life AS (PARTITION BY request_id ORDER BY seq)
+),
+steps AS (
+    SELECT seq, recorded_at, model, waits, CASE WHEN model = old_model THEN waited ELSE 0 END AS waited
+    FROM waits
+    UNION ALL
+    SELECT seq, recorded_at, old_model, 0, waited
+    FROM waits
+    WHERE model <> old_model
 )
 SELECT
     seq,

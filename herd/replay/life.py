@@ -8,6 +8,7 @@ from events import (
     Event,
     LeaseAdopted,
     LeaseVoided,
+    ModelSubstituted,
     NodeId,
     Recorded,
     RequestCancelled,
@@ -64,6 +65,8 @@ def told(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
     match event:
         case RequestReceived():
             return _received(event)
+        case ModelSubstituted():
+            return _substituted(event)
         case RequestQueued(reason="hold"):
             return f"waits, {_place(event)}: no node online has the model"
         case RequestQueued():
@@ -71,7 +74,7 @@ def told(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
         case RequestDispatched():
             again = f", attempt {event.attempt}" if event.attempt > 1 else ""
             load = ", which has to load the model" if event.cold else ""
-            return f"sent to {event.node_id}{load}{again}{_predicted(event)}"
+            return f"sent to {event.node_id}{load}{again}{_context(event)}{_predicted(event)}"
         case AttemptFailed():
             said = _why(event.status, event.error)
             return f"{event.node_id} failed it {_phase(event.phase)}: {said}"
@@ -115,7 +118,34 @@ def _received(event: RequestReceived) -> str:
     limit = f", waits {event.deadline_s:g} s at most" if event.deadline_s else ""
     kind = "" if event.priority == "normal" else f", {event.priority}"
     held = f", held {event.waited_s:.1f} s before" if event.waited_s else ""
-    return f"received: {event.model}{named}, {event.route}{app}{kind}{limit}{held}"
+    context = f", with a context of {event.num_ctx}" if event.num_ctx else ""
+    others = f", else {', '.join(event.fallbacks)}" if event.fallbacks else ""
+    only = ", and no other model" if event.no_fallback else ""
+    model = f"{event.model}{named}{others}{only}"
+    return f"received: {model}, {event.route}{context}{app}{kind}{limit}{held}"
+
+
+def _substituted(event: ModelSubstituted) -> str:
+    saved = f", about {event.saved_s:.0f} s sooner" if event.saved_s else ""
+    return f"goes to {event.to}{saved}: {_INSTEAD[event.reason].format(model=event.model)}"
+
+
+_INSTEAD = {
+    "alias": "that is what {model} stands for",
+    "fallback_models": "no node online has {model}, and its body names this one",
+    "anthropic": "no node has {model}, and this is the best in memory that can use tools",
+    "vram": "it is in memory, and {model} is in none",
+}
+
+
+def _context(event: RequestDispatched) -> str:
+    match event.context:
+        case "pinned":
+            return f", its context pinned to the {event.num_ctx} that is loaded there"
+        case "reloads":
+            return f", which has {event.loaded_ctx} of context loaded and may have to load anew"
+        case _:
+            return ""
 
 
 def _predicted(event: RequestDispatched) -> str:

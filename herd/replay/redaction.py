@@ -16,16 +16,16 @@ import msgspec
 from actors.core.health import AGENT
 from actors.core.state import Settings
 
-CLIENTS = ("client", "app", "by", "drained_by")
-"""Fields that say who asked, in events and in the stored state."""
+CLIENTS = ("client", "app", "tags", "by", "drained_by")
+"""Fields that say who asked, in events and in the stored state; `tags` is a list."""
 
 GONE = "redacted"
 
-_PREFIXES = {"app": "app"}
+_PREFIXES = {"app": "app", "tags": "app"}
 _TEXT_THAT_STAYS = frozenset({*Settings.__struct_fields__, "nodes", "log_level"})
 """Settings that decisions rest on, the fleet, and a plain word."""
 
-_WHO = r'"(?:client|app|by|drained_by)":"[^"]'
+_WHO = r'"(?:client|app|by|drained_by)":"[^"]|"tags":\["'
 _WHERE = r'"k":"(?:configuration_loaded|settings_changed|recording_resumed)"'
 _CLIENTS_AND_PATHS = re.compile(f"{_WHO}|{_WHERE}".encode())
 _PATHS = re.compile(_WHERE.encode())
@@ -72,6 +72,9 @@ class Redaction:
             for key, inner in fields.items():
                 if key in CLIENTS and isinstance(inner, str):
                     fields[key] = self._name(key, inner)
+                elif key in CLIENTS and isinstance(inner, list):
+                    names = cast("list[str]", inner)
+                    fields[key] = [self._name(key, name) for name in names]
                 else:
                     self._rename(inner)
         elif isinstance(value, list):

@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from actors.core import promising
+from actors.core.contexts import loaded_ctx, wanted
 from actors.core.fitting import can_hold, must_load, victims
 from actors.core.placement import slots_of, usable
 from actors.core.state import US, Node, Request, State
@@ -21,6 +22,7 @@ Obstacle: TypeAlias = Literal[
     "circuit_half_open",
     "full",
     "degraded",
+    "context",
     "promised",
     "memory",
     "policy",
@@ -87,6 +89,8 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
         return found
     if node.health == "degraded" and not usable:
         return {"degraded": "degraded: asked only if no healthy node can serve"}
+    if 0 < loaded_ctx(node, model) < wanted(state, request) and not usable:
+        return {"context": f"has the model with a context of {loaded_ctx(node, model)} only"}
     return _no_room(state, node, model) or {"policy": "passed over by the policy"}
 
 

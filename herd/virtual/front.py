@@ -46,6 +46,12 @@ class _Request:
         """Its first byte was reported."""
         self.ended = False
 
+    @property
+    def model(self) -> str:
+        """The one that serves it, as far as it was told; else the one asked for."""
+        granted = "" if self.grant is None else self.grant.model
+        return granted or self.arrival.request.model
+
 
 class VirtualFront:
     """All requests that have not ended, and what became of those that have."""
@@ -95,7 +101,7 @@ class VirtualFront:
         self._tell(
             RequestCancelled(
                 request_id=received.request_id,
-                model=received.model,
+                model=request.model,
                 phase="queue" if grant is None else "stream" if request.first_us else "first_byte",
                 node_id=NodeId("") if grant is None else grant.node_id,
                 lease=Lease("") if grant is None else grant.lease,
@@ -140,10 +146,10 @@ class VirtualFront:
         node.submit(
             Job(
                 id=request.job,
-                model=arrival.request.model,
+                model=request.model,
                 prompt_tokens=max(1, arrival.prompt_tokens),
                 output_tokens=arrival.output_tokens,
-                num_ctx=arrival.request.num_ctx or None,
+                num_ctx=grant.context[1] or arrival.request.num_ctx or None,
             )
         )
 
@@ -201,7 +207,7 @@ class VirtualFront:
         self._tell(
             StreamStarted(
                 request_id=grant.request_id,
-                model=request.arrival.request.model,
+                model=request.model,
                 node_id=grant.node_id,
                 lease=grant.lease,
                 ttft_s=(request.first_us - request.dispatched_us) / US,
@@ -219,7 +225,7 @@ class VirtualFront:
         self._tell(
             RequestCompleted(
                 request_id=grant.request_id,
-                model=arrival.request.model,
+                model=request.model,
                 node_id=grant.node_id,
                 lease=grant.lease,
                 ttft_s=(request.first_us - request.dispatched_us) / US,
@@ -235,7 +241,7 @@ class VirtualFront:
     def _failed(self, request: _Request, grant: Grant, status: int, error: str) -> None:
         if request.ended or request.grant is not grant:
             return
-        model = request.arrival.request.model
+        model = request.model
         if request.first_us:
             self._end(request, "failed")
             self._tell(
@@ -280,7 +286,7 @@ class VirtualFront:
         self.outcomes.append(
             Outcome(
                 request_id=request_id,
-                model=arrival.request.model,
+                model=request.model,
                 node_id="" if request.grant is None else request.grant.node_id,
                 at_us=came_us,
                 how=how,

@@ -275,7 +275,7 @@ def _outcome(asked: Asked) -> Outcome:
     first_us = 0 if run is None else run.first_us or (run.ended_us if run.whole else 0)
     return Outcome(
         request_id=asked.received.request_id,
-        model=asked.received.model,
+        model=asked.received.model if run is None else run.model,
         node_id="" if run is None else run.node_id,
         at_us=asked.at_us,
         how=asked.how,

@@ -30,7 +30,16 @@ from events import (
 from tests.actors.cast import attempt_failed, cancelled, completed, failed, received
 from tests.playbook import Fault, Playbook, after, by, no_fault
 
-SMALL = ConfigurationLoaded(settings={"max_queue": 6, "max_queue_total": 8})
+SMALL = ConfigurationLoaded(
+    settings={
+        "max_queue": 6,
+        "max_queue_total": 8,
+        "fallback_models": True,
+        "vram_fallback": True,
+        "context_protection": "strip",
+        "model_aliases": "tiny*=llama3.2",
+    }
+)
 
 
 class Held(msgspec.Struct):
@@ -124,6 +133,7 @@ class Fleet:
                 self.play(cancelled(name, node_id, lease), src)
             case Grant() if held is not None:
                 held.grant = message
+                held.model = message.model or held.model
             case Cancel(reason="stalled") if held is not None:
                 self.fail_attempt(src, held)
             case _:

@@ -35,7 +35,7 @@ from tests.actors.fleet import Fleet, Held
 
 NODES = st.sampled_from(["ada", "bob", "cyd"])
 FRONT = st.integers(0, 1)
-MODELS = st.sampled_from([MODEL, MODEL, OTHER_MODEL, "nobody-has:this"])
+MODELS = st.sampled_from([MODEL, MODEL, OTHER_MODEL, "nobody-has:this", "tiny:latest"])
 ON_NODES = st.sets(st.sampled_from([MODEL, OTHER_MODEL]))
 PICK = st.integers(0, 1_000)
 SECONDS = st.sampled_from([0.01, 1.0, 12.0, 31.0, 250.0])
@@ -103,12 +103,19 @@ class AnythingGoes(RuleBasedStateMachine):
         deadline_s=st.sampled_from([0.0, 0.0, 5.0]),
         waited_s=st.sampled_from([0.0, 0.0, 20.0]),
         route=st.sampled_from(["/api/chat", "/v1/chat/completions"]),
+        fallbacks=st.sampled_from([(), (), (OTHER_MODEL,), ("nor:this", MODEL, OTHER_MODEL)]),
     )
-    def a_request_comes(
-        self, number: int, model: str, deadline_s: float, waited_s: float, route: str
+    def a_request_comes(  # noqa: PLR0917 (one a thing that is drawn)
+        self,
+        number: int,
+        model: str,
+        deadline_s: float,
+        waited_s: float,
+        route: str,
+        fallbacks: tuple[str, ...],
     ) -> None:
         told = {"deadline_s": deadline_s, "waited_s": waited_s, "route": route}
-        self.fleet.receive(self.front(number), model, **told)
+        self.fleet.receive(self.front(number), model, **told, fallbacks=fallbacks, needs=())
 
     @precondition(running)
     @rule(number=PICK)
@@ -186,6 +193,7 @@ def story(fleet: Fleet) -> None:
     for src in (first, second, first, second, first):
         fleet.receive(src, MODEL)
     fleet.receive(second, OTHER_MODEL)
+    fleet.receive(first, "nobody-has:this", fallbacks=(OTHER_MODEL, MODEL))
     act(fleet, "fail_attempt", 1)
     act(fleet, "complete", 0)
     act(fleet, "fail_attempt", 0)

@@ -118,7 +118,9 @@ def fleet() -> Iterator[Nodes]:
 def herd(fleet: Nodes, herds_of: HerdsOf) -> Iterator[Herd]:
     """A balancer before the three unequal nodes."""
     with herds_of("fleet") as start:
-        shared = start(*fleet.flags(), wait_for=tuple(fleet.names))
+        # Tests ask for a model and want that one, in memory or not.
+        alone = {"FLEET_VRAM_FALLBACK": "off"}
+        shared = start(*fleet.flags(), wait_for=tuple(fleet.names), **alone)
         yield shared
         _ends_and_replays(shared)
 

@@ -1,14 +1,14 @@
 """Requests for a model: read, admitted, and kept until each has come to its end.
 
 Rules
-1. The body goes to the node's own route of the same name, byte for byte.
+1. The body goes to the node's own route of the same name, byte for byte, but for what `rewriting`
+   takes out, or puts in.
 2. Whoever is refused here was never admitted: no fact is told of a body that cannot be read.
 3. While control is away, requests wait for it; this front keeps the hold time and the deadlines.
 """
 
 import asyncio
 import logging
-import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +21,6 @@ from events import (
     Event,
     Lease,
     NodeId,
-    Priority,
     RequestCancelled,
     RequestId,
     RequestReceived,
@@ -30,9 +29,12 @@ from events import (
 from herd.dialects.names import key, normalise
 from herd.http import problems
 from herd.http.asked import read
-from herd.http.exchange import Exchange, Request
+from herd.http.exchange import Exchange
 from herd.http.flight import Flight
+from herd.http.needs import needs_of
+from herd.http.noted import Noted, cleaned, noted_of
 from herd.http.problems import BadRequestError, Family
+from herd.http.rewriting import without_extras
 from herd.http.upstream import Pool
 from herd.ids import RequestIds
 from herd.link.client import Control, LinkFullError
@@ -44,12 +46,6 @@ FORGOTTEN_AFTER_S: Final = 15.0
 LONGEST_NAME: Final = 512
 _PRODUCTS_KEPT: Final = 1_024
 _NAMES_KEPT: Final = 4_096
-
-_PRIORITIES: Final[dict[bytes, Priority]] = {
-    b"interactive": "interactive",
-    b"normal": "normal",
-    b"batch": "batch",
-}
 
 _NAME: Final = re.compile(
     r"((\w[\w.:-]{0,349}/)?\w[\w-]{0,79}/)?\w[\w.-]{0,79}(:\w[\w.-]{0,79})?", re.ASCII
@@ -128,6 +124,7 @@ class Inference:
         self._pools: dict[str, Pool] = {}
         self._spellings: dict[str, str] = {}
         self._asked: dict[str, str] = {}
+        self._resident: set[str] = set()
         self._urls: set[str] = set()
         self._online = False
         self._products: dict[bytes, str] = {}
@@ -144,6 +141,7 @@ class Inference:
             key(model.name): model.name for node in view.nodes for model in node.models
         }
         self._asked = {}
+        self._resident = {model.name for node in view.nodes for model in node.resident}
         self._urls = {node.url for node in view.nodes}
         self._online = any(node.status != "offline" for node in view.nodes)
 
@@ -151,7 +149,7 @@ class Inference:
         """Admit a request."""
         request = exchange.request
         try:
-            noted = _noted(request)
+            noted = noted_of(request)
             asked = read(request.body, streams=route.streams, kind=route.kind)
         except BadRequestError as error:
             self._turn_away(route, exchange, error.status, error.what)
@@ -160,6 +158,8 @@ class Inference:
         if model is None:
             self._refuse_name(route, exchange, asked.model)
             return
+        if asked.extras:
+            request.body = without_extras(request.body)
         path, target = route.wire, request.target
         if target != path and b"?" in target:
             path += b"?" + target.partition(b"?")[2]
@@ -271,8 +271,9 @@ class Inference:
 
     # Inside
 
-    def _admit(self, flight: Flight, exchange: Exchange, route: Route, noted: "_Noted") -> None:
+    def _admit(self, flight: Flight, exchange: Exchange, route: Route, noted: Noted) -> None:
         asked, request = flight.asked, exchange.request
+        tags = cleaned((*asked.tags, *noted.tags)) if asked.tags else noted.tags
         received = RequestReceived(
             request_id=flight.request_id,
             model=flight.model,
@@ -281,10 +282,14 @@ class Inference:
             stream=asked.stream,
             body_bytes=len(request.body),
             client=exchange.peer,
-            app=asked.user or self._product(noted.agent) or exchange.peer,
+            app=tags[0] if tags else asked.user or self._product(noted.agent) or exchange.peer,
             num_ctx=asked.num_ctx,
             deadline_s=flight.deadline_s,
             priority=noted.priority,
+            tags=tags,
+            fallbacks=self._fallbacks(asked.fallbacks) if asked.fallbacks else (),
+            no_fallback=noted.no_fallback,
+            needs=None if flight.model in self._resident else needs_of(request.body),
         )
         try:
             self._control.tell(received)
@@ -316,6 +321,10 @@ class Inference:
                 self._asked[asked] = model
         return model
 
+    def _fallbacks(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the fleet's spellings; who can be no model's name is left out."""
+        return tuple([model for name in names if (model := self._spelled(name)) is not None])
+
     def _refuse_name(self, route: Route, exchange: Exchange, name: str) -> None:
         if name.strip():
             self._turn_away(route, exchange, 400, "invalid model name")
@@ -336,46 +345,6 @@ class Inference:
             if len(self._products) < _PRODUCTS_KEPT:
                 self._products[agent] = product
         return product
-
-
-class _Noted(msgspec.Struct, gc=False):
-    """What the headers of a request tell the front."""
-
-    agent: bytes = b""
-    deadline_s: float = 0.0
-    priority: Priority = "normal"
-
-
-def _noted(request: Request) -> _Noted:
-    noted = _Noted()
-    for name, value in request.noted:
-        lowered = name.lower()
-        if lowered == b"user-agent":
-            noted.agent = value
-        elif lowered == b"x-herd-deadline-s":
-            noted.deadline_s = _deadline_s(value)
-        elif lowered == b"x-herd-priority":
-            noted.priority = _priority(value)
-        elif lowered == b"content-encoding" and value.lower() != b"identity":
-            raise BadRequestError("compressed bodies are not read", status=415)
-    return noted
-
-
-def _deadline_s(text: bytes) -> float:
-    try:
-        deadline_s = float(text)
-    except ValueError:
-        deadline_s = 0.0
-    if not (math.isfinite(deadline_s) and deadline_s > 0):
-        raise BadRequestError("X-Herd-Deadline-S must be a number of seconds above 0")
-    return deadline_s
-
-
-def _priority(text: bytes) -> Priority:
-    priority = _PRIORITIES.get(text.strip().lower())
-    if priority is None:
-        raise BadRequestError("X-Herd-Priority must be interactive, normal or batch")
-    return priority
 
 
 def _nobody(request_id: RequestId, node_id: NodeId, lease: Lease) -> RequestCancelled:

@@ -92,3 +92,42 @@ def test_half_of_a_surrogate_pair_is_read_as_go_reads_it(body: bytes) -> None:
     found = asked(body)
     assert found.model.encode() in {b"m", b"m?"}
     assert found.user.encode() in {b"", b"?"}
+
+
+@pytest.mark.parametrize("slow", ["", ',"Model":"m"'])
+@pytest.mark.parametrize(
+    ("extras", "fallbacks", "tags", "found"),
+    [
+        ('"fallback_models":["a","b:1"]', ("a", "b:1"), (), True),
+        ('"metadata":{"tags":["x"],"user_id":"u"}', (), ("x",), True),
+        ('"fallback_models":[],"metadata":{"tags":["x"]}', (), ("x",), True),
+        ('"metadata":{"user_id":"u"}', (), (), False),
+        ('"metadata":{"tags":"x"}', (), (), False),
+        ('"metadata":{"tags":[1]}', (), (), False),
+        ('"metadata":5', (), (), False),
+        ('"fallback_models":null,"metadata":null', (), (), False),
+        ('"Fallback_Models":["a"]', (), (), False),
+    ],
+)
+def test_what_is_said_to_herd_alone_is_read(
+    extras: str,
+    fallbacks: tuple[str, ...],
+    tags: tuple[str, ...],
+    found: bool,  # noqa: FBT001 (drawn)
+    slow: str,
+) -> None:
+    told = asked(f'{{"model":"m",{extras}{slow}}}'.encode())
+    assert (told.fallbacks, told.tags, told.extras) == (fallbacks, tags, found)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ('"a"', "fallback_models must be a list of model names"),
+        ("[1]", "fallback_models must be a list of model names"),
+        (json.dumps(["a"] * 17), "fallback_models may name 16 models at most"),
+    ],
+)
+def test_a_list_that_is_none_is_refused(value: str, text: str) -> None:
+    with pytest.raises(BadRequestError, match=text):
+        asked(f'{{"model":"m","fallback_models":{value}}}'.encode())

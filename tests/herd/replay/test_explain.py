@@ -11,15 +11,19 @@ from msgspec.structs import replace
 from actors.core.placement import SHOWN
 from events import (
     CONTROL,
+    ConfigurationLoaded,
     DrainRequested,
     Event,
     Lease,
+    ModelSubstituted,
     NodeId,
+    NodeProbed,
     Recorded,
     RequestDispatched,
     RequestQueued,
     RequestReaped,
     RequestRejected,
+    ResidentModel,
     StreamStarted,
     TimerFired,
     encode,
@@ -27,6 +31,7 @@ from events import (
 from herd.errors import HerdError
 from herd.replay.explain import Explanation, explain
 from herd.replay.life import steps
+from herd.replay.life import told as told_of
 from herd.replay.source import Source
 from tests.actors.cast import (
     MODEL,
@@ -35,8 +40,10 @@ from tests.actors.cast import (
     book,
     cancelled,
     completed,
+    configured,
     failed,
     node,
+    on_disk,
     received,
     rid,
     settings,
@@ -274,3 +281,72 @@ def test_an_end_by_herd_itself_is_told() -> None:
     first, second = steps([Recorded(1, 0, reaped), Recorded(2, 1_000_000, rejected)])
     assert first.text == "ended by herd: no progress on ada for 600 s"
     assert (second.at_s, second.text) == (1.0, "rejected with 503 (hold timeout)")
+
+
+def test_another_model_and_another_context_are_told(told: Explain) -> None:
+    on = ConfigurationLoaded(settings={"fallback_models": True, "context_protection": "strip"})
+    loaded = ResidentModel(name=MODEL, context_length=4096)
+    has = NodeProbed(
+        node_id=NodeId("ada"), reachable=True, models=on_disk(MODEL), resident=(loaded,)
+    )
+    playing = book(on, configured("ada", 1), has)
+    playing.given(received("r1", "x:1", fallbacks=(MODEL,), num_ctx=2048))
+    found = told(playing, "r1")
+    assert [each.text for each in found.steps] == [
+        f"received: x:1, else {MODEL}, /api/chat, with a context of 2048",
+        f"goes to {MODEL}: no node online has x:1, and its body names this one",
+        "sent to ada, its context pinned to the 4096 that is loaded there",
+    ]
+    assert found.decisions[0].exact
+    assert found.waits == []
+
+
+def test_a_node_with_too_small_a_context_is_said_to_be_none_for_it(told: Explain) -> None:
+    on = ConfigurationLoaded(settings={"context_protection": "strip"})
+    given: list[Event] = [on]
+    for name, context in (("ada", 4096), ("bob", 16_384)):
+        loaded = ResidentModel(name=MODEL, context_length=context)
+        has = NodeProbed(
+            node_id=NodeId(name), reachable=True, models=on_disk(MODEL), resident=(loaded,)
+        )
+        given += [configured(name, 1), has]
+    (decided,) = told(book(*given, received("r1", num_ctx=8192)), "r1").decisions
+    assert decided.node_id == "bob"
+    (other,) = decided.others
+    assert other.obstacles == {"context": "has the model with a context of 4096 only"}
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            ModelSubstituted(request_id=rid("r"), model="a", to="b", reason="vram", saved_s=12.4),
+            "goes to b, about 12 s sooner: it is in memory, and a is in none",
+        ),
+        (
+            ModelSubstituted(request_id=rid("r"), model="a", to="b", reason="alias"),
+            "goes to b: that is what a stands for",
+        ),
+        (
+            ModelSubstituted(request_id=rid("r"), model="a", to="b", reason="anthropic"),
+            "goes to b: no node has a, and this is the best in memory that can use tools",
+        ),
+        (
+            RequestDispatched(
+                request_id=rid("r"),
+                model=MODEL,
+                node_id=NodeId("ada"),
+                lease=Lease("1.1"),
+                context="reloads",
+                loaded_ctx=4096,
+            ),
+            "sent to ada, which has 4096 of context loaded and may have to load anew",
+        ),
+        (
+            received("r", no_fallback=True),
+            f"received: {MODEL}, and no other model, /api/chat",
+        ),
+    ],
+)
+def test_what_a_substitution_says(event: Event, text: str) -> None:
+    assert told_of(event) == text

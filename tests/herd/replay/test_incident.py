@@ -29,6 +29,7 @@ from herd.replay.check import Report, check
 from herd.replay.incident import Window, content, header_of, iso, save, window
 from herd.replay.redaction import Redaction
 from herd.replay.source import Source
+from tests.actors.cast import received
 from tests.herd.replay.eventful import ADDRESS, CANARIES, HOME, eventful, on_disk, request
 from tests.playbook import START_US
 
@@ -122,6 +123,14 @@ def test_an_agent_is_no_client() -> None:
     """Decisions ask whether it was the agent that drained its node."""
     line = encode(Recorded(1, START_US, NodeDrained(node_id=NodeId("ada"), by=AGENT)))
     assert Redaction().line(line) == line.replace(b"\n", b"")
+
+
+def test_tags_name_applications_too() -> None:
+    asked = received("r", app="ada-lovelace", tags=("ada-lovelace", "nightly"))
+    line = json.loads(Redaction().line(encode(Recorded(1, START_US, asked))))
+    assert (line["app"], line["tags"]) == ("app-1", ["app-1", "app-2"])
+    tagged = encode(Recorded(1, START_US, received("r", tags=("nightly",))))
+    assert b"nightly" not in Redaction().line(tagged)
 
 
 def test_a_client_has_one_name_everywhere(log: Path, tmp_path: Path) -> None:

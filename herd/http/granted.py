@@ -1,0 +1,99 @@
+"""What a grant makes of a request: the body that goes to the node, the headers of the answer."""
+
+import logging
+from typing import Final
+
+from events import RequestId
+from herd.http import wire
+from herd.http.rewriting import with_context, with_model
+from herd.link.messages import Grant
+
+_FLEET_LINES: Final = (
+    b"X-Fleet-Node: %b\r\n"
+    b"X-Fleet-Requested-Model: %b\r\n"
+    b"X-Fleet-Served-Model: %b\r\n"
+    b"X-Fleet-Fallback: %b\r\n"
+    b"X-Fleet-Retries: %d\r\n"
+    b"X-Fleet-Score: %.4g\r\n"
+    b"X-Herd-Request-Id: %b\r\n"
+)
+_REASON_LINE: Final = b"X-Fleet-Fallback-Reason: %b\r\n"
+_CONTEXT_LINE: Final = b"X-Fleet-Context: %b; asked=%d; loaded=%d\r\n"
+_PREDICTED_LINES: Final = (
+    b"X-Herd-Predicted-Wait-S: %.3f\r\n"
+    b"X-Herd-Predicted-First-Token-S: %.3f\r\n"
+    b"X-Herd-Predicted-Finish-S: %.3f\r\n"
+    b"X-Herd-Predicted-Finish-Range-S: %.3f-%.3f\r\n"
+)
+"""Of the wait as it was admitted; of the answer in seconds from its dispatch."""
+_VALUES_KEPT: Final = 4_096
+
+_log = logging.getLogger("herd.http.granted")
+
+
+def body_for(grant: Grant, body: bytes, num_ctx: int) -> bytes:
+    """Return the body that goes to the node; `num_ctx` is what it asks for."""
+    if grant.reason:
+        body = with_model(body, grant.model)
+    action, pinned, loaded = grant.context
+    if action:
+        _tell(grant, num_ctx, loaded)
+    return with_context(body, pinned) if pinned else body
+
+
+def lines_before(asked: str, request_id: RequestId) -> bytes:
+    """Return the headers of an answer that no node gave."""
+    return _FLEET_LINES % (b"", _VALUES[asked], b"", b"false", 0, 0.0, request_id.encode("ascii"))
+
+
+def lines_of(grant: Grant, asked: str, num_ctx: int, served: str, tries: int) -> bytes:
+    """Return what herd says of an answer: headers, in whole lines."""
+    other = grant.reason not in {"", "alias"}
+    lines = _FLEET_LINES % (
+        _VALUES[grant.node_id],
+        _VALUES[asked],
+        _VALUES[served],
+        b"true" if other else b"false",
+        max(0, tries - 1),
+        grant.score,
+        grant.request_id.encode("ascii"),
+    )
+    if other:
+        lines += _REASON_LINE % _VALUES[grant.reason]
+    action, _, loaded = grant.context
+    if action:
+        lines += _CONTEXT_LINE % (_VALUES[action], num_ctx, loaded)
+    if not grant.predicted_s:
+        return lines
+    return lines + _PREDICTED_LINES % (
+        grant.predicted_wait_s,
+        grant.predicted_first_s,
+        grant.predicted_s,
+        *grant.predicted_range_s,
+    )
+
+
+def _tell(grant: Grant, num_ctx: int, loaded: int) -> None:
+    """Say it in the log, in the words for which people search there."""
+    named = (grant.request_id, num_ctx, grant.node_id, loaded)
+    if grant.context[0] == "pinned":
+        text = "Context protection: request %s asks for num_ctx %d; pinned, as %s has %d loaded"
+        _log.info(text, *named)
+    else:
+        text = (
+            "Context protection: request %s asks for num_ctx %d; forwarded, though %s has %d loaded"
+        )
+        _log.warning(text, *named)
+
+
+class _Values(dict[str, bytes]):
+    """Names as headers' values: the same few come again and again."""
+
+    def __missing__(self, text: str) -> bytes:
+        value = wire.header_value(text)
+        if len(self) < _VALUES_KEPT:
+            self[text] = value
+        return value
+
+
+_VALUES: Final = _Values()

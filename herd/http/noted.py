@@ -1,0 +1,75 @@
+"""What the headers of a request tell herd itself."""
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from events import Priority
+from herd.http.exchange import Request
+from herd.http.problems import BadRequestError
+
+_PRIORITIES: Final[dict[bytes, Priority]] = {
+    b"interactive": "interactive",
+    b"normal": "normal",
+    b"batch": "batch",
+}
+_YES: Final = (b"true", b"1", b"yes", b"on")
+MOST_TAGS: Final = 16
+LONGEST_TAG: Final = 80
+"""Characters of a tag that are kept; the log holds them."""
+
+
+class Noted(msgspec.Struct, gc=False):
+    """What the headers of a request tell the front."""
+
+    agent: bytes = b""
+    deadline_s: float = 0.0
+    priority: Priority = "normal"
+    tags: tuple[str, ...] = ()
+    no_fallback: bool = False
+
+
+def noted_of(request: Request) -> Noted:
+    """Return what a request's headers tell; raises for what cannot be obeyed."""
+    noted = Noted()
+    for name, value in request.noted:
+        lowered = name.lower()
+        if lowered == b"user-agent":
+            noted.agent = value
+        elif lowered == b"x-herd-deadline-s":
+            noted.deadline_s = _deadline_s(value)
+        elif lowered == b"x-herd-priority":
+            noted.priority = _priority(value)
+        elif lowered == b"x-herd-tags":
+            noted.tags = cleaned(value.decode("utf-8", "replace").split(","))
+        elif lowered == b"x-fleet-no-fallback":
+            noted.no_fallback = value.strip().lower() in _YES
+        elif lowered == b"content-encoding" and value.lower() != b"identity":
+            raise BadRequestError("compressed bodies are not read", status=415)
+    return noted
+
+
+def _deadline_s(text: bytes) -> float:
+    try:
+        deadline_s = float(text)
+    except ValueError:
+        deadline_s = 0.0
+    if not (math.isfinite(deadline_s) and deadline_s > 0):
+        raise BadRequestError("X-Herd-Deadline-S must be a number of seconds above 0")
+    return deadline_s
+
+
+def _priority(text: bytes) -> Priority:
+    priority = _PRIORITIES.get(text.strip().lower())
+    if priority is None:
+        raise BadRequestError("X-Herd-Priority must be interactive, normal or batch")
+    return priority
+
+
+def cleaned(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return tags as they are recorded: without blanks around them, each once, not too many."""
+    named = dict.fromkeys(tag.strip()[:LONGEST_TAG] for tag in tags)
+    named.pop("", None)
+    return tuple(named)[:MOST_TAGS]
