@@ -96,6 +96,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether applications that wait for one model share it by the work they ask for."""
     predictions: bool = True
     """Whether waits and answers are predicted, and hopeless deadlines refused at once."""
+    prefix_affinity: bool = True
+    """Whether tokens that a node has cached count as taken in, for `soonest` and predictions."""
+    planner: bool = False
+    """Whether models are loaded before anybody waits for them, where that saves time."""
     policy: PolicyName = "resident-first"
     """How a node is chosen; the others are there to compare with."""
     fixed: dict[str, str] = {}
@@ -136,6 +140,8 @@ CHANGEABLE = frozenset(
         "batch_behind_s",
         "fair_shares",
         "predictions",
+        "prefix_affinity",
+        "planner",
         "policy",
     }
 )
@@ -147,7 +153,7 @@ _OLDER_NAMES = {
 }
 _FLAGS = {"nodes": "--node", "mdns": "--no-mdns"}
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
-_WORDS = {"on": True, "yes": True, "off": False, "no": False}
+WORDS = {"true": True, "false": False, "on": True, "yes": True, "off": False, "no": False}
 
 
 def variable(field: str) -> str:
@@ -237,7 +243,7 @@ def _from_text(field: str, text: str, *, named: str) -> object:
         return parse_nodes(text.split(), named=named)
     given: object = text
     if _TYPES[field] is bool:
-        given = _WORDS.get(text.lower(), text)
+        given = WORDS.get(text.lower(), text)
     try:
         return msgspec.convert(given, _TYPES[field], strict=False)
     except msgspec.ValidationError as error:

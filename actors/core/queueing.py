@@ -206,6 +206,7 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
         received_us=received_us,
         app=event.app,
         body_bytes=event.body_bytes,
+        prefixes=event.prefixes if state.settings.prefix_affinity else (),
         deadline_us=received_us + int(event.deadline_s * US) if event.deadline_s else 0,
     )
     line = state.lines.get(event.model)

@@ -6,9 +6,17 @@ considered. Lines are served by the rank of their heads.
 """
 
 from math import ceil
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from actors.core import observing, predicting, promising, queueing, recovery
+from actors.core import (
+    caching,
+    observing,
+    planning,
+    predicting,
+    promising,
+    queueing,
+    recovery,
+)
 from actors.core.binding import bind, slots_changed
 from actors.core.commands import Command, Grant, Send
 from actors.core.placement import Policy, slots_of
@@ -31,6 +39,8 @@ from events import (
     Lease,
     LeaseAdopted,
     LeaseVoided,
+    LoadFinished,
+    LoadPlanned,
     NodeConfigured,
     NodeDiscovered,
     NodeId,
@@ -56,6 +66,10 @@ NAME = "scheduler"
 
 _CLIENT_ERROR = 400
 
+_OfANode: TypeAlias = (
+    SlotsChanged | NodeDiscovered | LoadPlanned | LoadFinished | HeartbeatReceived | NodeProbed
+)
+
 
 def evolve(state: State, record: Recorded) -> None:
     """Fold one event into leases, slots and statistics."""
@@ -74,11 +88,19 @@ def evolve(state: State, record: Recorded) -> None:
             _take_back(state, event, now_us)
         case LeaseAdopted():
             _adopt(state, event, record)
-        case RequestRejected(request_id=request_id):
-            state.requests.pop(request_id, None)
         case RequestFailed() | RequestCancelled() | RequestReaped() | RequestInterrupted():
             _end(state, event, now_us)
-        case SlotsChanged() | NodeDiscovered() | RoomPromised():
+        case RequestRejected(request_id=request_id):
+            state.requests.pop(request_id, None)
+        case (
+            SlotsChanged()
+            | NodeDiscovered()
+            | RoomPromised()
+            | LoadPlanned()
+            | LoadFinished()
+            | HeartbeatReceived()
+            | NodeProbed()
+        ):
             _renew(state, event, now_us)
         case _:
             recovery.evolve(state, record)
@@ -134,7 +156,11 @@ def _answer(state: State, record: Recorded) -> list[Command]:
             node = state.nodes.get(node_id)
             return [] if node is None else told_slots(node)
         case TimerFired():
-            return _promises(state, record.recorded_at) + proposals(state, record.recorded_at)
+            return [
+                *_promises(state, record.recorded_at),
+                *proposals(state, record.recorded_at),
+                *planning.due(state, record.recorded_at),
+            ]
         case _:
             return recovery.decide(state, record)
 
@@ -207,7 +233,10 @@ def _dispatch(state: State, event: RequestDispatched, now_us: int) -> None:
     request.cold = event.cold
     request.predicted_s = event.predicted_s
     state.leases += 1
-    observing.sent(state.nodes[event.node_id], request, now_us, cold=event.cold)
+    node = state.nodes[event.node_id]
+    request.hoped_share = 0.0 if event.cold else caching.hoped_share(node, request)
+    caching.seated(node, request, cold=event.cold)
+    observing.sent(node, request, now_us, cold=event.cold)
 
 
 def _take_back(state: State, event: AttemptFailed | LeaseVoided, now_us: int) -> None:
@@ -253,19 +282,24 @@ def _take(state: State, request: Request, node_id: NodeId, now_us: int) -> None:
         _seat(node, request, now_us)
 
 
-def _renew(state: State, event: SlotsChanged | NodeDiscovered | RoomPromised, now_us: int) -> None:
+def _renew(state: State, event: RoomPromised | _OfANode, now_us: int) -> None:
     if isinstance(event, RoomPromised):
         state.promises = {promise.node_id: promise for promise in event.promises}
         return
     node = state.nodes.get(event.node_id)
     if node is None:
         return
-    if isinstance(event, SlotsChanged):
-        changed(_slots(node, event.model), now_us, event.slots, event.reason)
-    elif not node.in_flight:  # it may have been forgotten while these ran there
-        for request in state.requests.values():
-            if request.lease and request.node_id == node.node_id:
-                _seat(node, request, now_us)
+    match event:
+        case SlotsChanged(model=model, slots=slots, reason=reason):
+            changed(_slots(node, model), now_us, slots, reason)
+        case LoadPlanned() | LoadFinished():
+            planning.evolve(node, event, now_us)
+        case NodeDiscovered() if not node.in_flight:  # forgotten while these ran there
+            for request in state.requests.values():
+                if request.lease and request.node_id == node.node_id:
+                    _seat(node, request, now_us)
+        case _:
+            caching.told(node, now_us)
 
 
 def _seat(node: Node, request: Request, now_us: int) -> None:
@@ -298,6 +332,7 @@ def _complete(state: State, event: RequestCompleted, now_us: int) -> None:
         _leave(state, request, now_us, failed=False)
         return
     observing.completed(state, node, request, event, now_us)
+    caching.left(node, request)
     if (asked := state.demands.get(request.model)) is not None:
         predicting.came_true(asked, request.predicted_s, event.service_s)
     completed(

@@ -22,13 +22,14 @@ from events import (
     NodeFacts,
     NodeId,
     Origin,
+    Prefix,
     Promise,
     RequestId,
     ResidentModel,
     Source,
 )
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of this state as stored; raise it when a fold gives more, or other, than it did before.
 
 An older one still decodes (fields only get added), but is not compared with what is folded now."""
@@ -56,6 +57,8 @@ class Settings(msgspec.Struct):
     batch_behind_s: float = 300.0
     fair_shares: bool = False
     predictions: bool = False
+    prefix_affinity: bool = False
+    planner: bool = False
     policy: str = "resident-first"
 
 
@@ -80,6 +83,13 @@ class Tally(msgspec.Struct):
     """Last load the node reported."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A load under way that was planned: nobody waits for it on its node."""
+
+    model: str
+    leaving: tuple[str, ...] = ()
 
 
 class Node(msgspec.Struct):
@@ -112,12 +122,25 @@ class Node(msgspec.Struct):
     """A model was seen to go as another came: there is not room for everything."""
     footprints: dict[str, int] = {}
     """Memory that each model was seen to take, in bytes."""
+    caches: dict[str, list[list[str]]] = {}
+    """Of each model, the prompts in its idle slots, the latest last: the hashes of each."""
+    planned: Plan | None = None
+    """The load under way here that was planned; at most one."""
+    planned_us: dict[str, int] = {}
+    """When a model was last loaded or unloaded here by a plan."""
     in_flight: int = 0
 
     @property
     def online(self) -> bool:
         """Whether it answers, and may get work."""
         return self.health in {"healthy", "degraded"} and not self.drained_by
+
+    def speed(self, model: str) -> Speed:
+        """Return what is learned of a model here, to be changed; nothing yet if it is new."""
+        speed = self.speeds.get(model)
+        if speed is None:
+            speed = self.speeds[model] = Speed()
+        return speed
 
     def has(self, model: str) -> bool:
         """Whether it can serve the model, from memory or from disk."""
@@ -167,6 +190,10 @@ class Request(msgspec.Struct):
     lease: Lease = Lease("")
     """Empty while it waits."""
     body_bytes: int = 0
+    prefixes: tuple[Prefix, ...] = ()
+    """Kept only while the setting says that they count."""
+    hoped_share: float = 0.0
+    """The part of its prompt that its node had, at best, when it was dispatched."""
     dispatched_us: int = 0
     models: int = 1
     """At work on its node when it was dispatched, its own counted."""

@@ -14,6 +14,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from events import Prefix
+from herd.http.prefixes import LEAST_BYTES, prefixes
 from herd.http.problems import BadRequestError
 
 _MODEL: Final = b'"model"'
@@ -29,6 +31,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     stream: bool
     user: str = ""
     num_ctx: int = 0
+    prefixes: tuple[Prefix, ...] = ()
 
 
 class _Options(msgspec.Struct, gc=False):
@@ -40,6 +43,9 @@ class _Body(msgspec.Struct, gc=False):
     stream: bool | None = None
     user: str | None = None
     options: _Options | None = None
+    messages: list[msgspec.Raw] | None = None
+    system: msgspec.Raw = msgspec.Raw()
+    tools: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(_Body).decode
@@ -89,7 +95,12 @@ def read(body: bytes, *, streams: bool, kind: str) -> Asked:
         streams if found.stream is None else found.stream,
         found.user or "",
         0 if options is None else _context(options.num_ctx),
+        _prefixes(found) if found.messages and len(body) >= LEAST_BYTES else (),
     )
+
+
+def _prefixes(found: _Body) -> tuple[Prefix, ...]:
+    return prefixes((found.tools, found.system), found.messages or ())
 
 
 def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:

@@ -285,6 +285,7 @@ class Inference:
             num_ctx=asked.num_ctx,
             deadline_s=flight.deadline_s,
             priority=noted.priority,
+            prefixes=asked.prefixes,
         )
         try:
             self._control.tell(received)
