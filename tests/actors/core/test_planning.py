@@ -314,8 +314,10 @@ def test_a_log_tells_of_it_and_replays() -> None:
     )
     for number in range(1, 9):
         lease = f"1.{number}"
-        told_of = {"usage_source": "reported", "prompt_tokens": 90}
-        story.given(received(f"r{number}"), completed(f"r{number}", "bob", lease, **told_of))
+        story.given(
+            received(f"r{number}"),
+            completed(f"r{number}", "bob", lease, usage_source="reported", prompt_tokens=90),
+        )
     story.given(probed("bob", MODEL, OTHER_MODEL), DrainRequested(node_id=NodeId("bob")))
     assert story >> after(1.0) >> TimerFired() << NOT_RECORDED
     story.given(SettingsChanged(key="planner", old=False, new=True))
