@@ -206,6 +206,40 @@ class RoomPromised(Event, frozen=True, tag="room_promised"):
     promises: tuple[Promise, ...]
 
 
+class LoadPlanned(Event, frozen=True, tag="load_planned"):
+    """herd brings a model into a node's memory before any request has to wait for that there."""
+
+    node_id: NodeId
+    model: str
+    reason: Literal["queue", "demand", "absent"]
+    """`queue`: requests wait for it. `demand`: it is asked for more than its nodes serve well.
+    `absent`: it is asked for, and in no memory."""
+    gain_s: float
+    """Seconds that it saves those who ask for it, within the next minutes."""
+    cost_s: float
+    """The same of what is lost: by the load, and by those who miss the models that have to go; a
+    second of a request that takes long alone weighs less."""
+    leaving: tuple[str, ...] = ()
+    """Idle models that are unloaded first: there is no room for all."""
+    load_s: float = 0.0
+    """Predicted time of the load."""
+    per_s: float = 0.0
+    """Requests a second for the model, as of now."""
+    in_line: int = 0
+    """Requests that wait for it now."""
+
+
+class LoadFinished(Event, frozen=True, tag="load_finished"):
+    """A planned load came to its end."""
+
+    node_id: NodeId
+    model: str
+    load_s: float = 0.0
+    """Seconds that it took."""
+    error: str = ""
+    """Why the model is not in memory; empty where it is."""
+
+
 class SlotsChanged(Event, frozen=True, tag="slots_changed"):
     """How many requests of one model a node may hold at once was changed."""
 

@@ -32,6 +32,15 @@ UsageSource = Literal["reported", "counted", "none"]
 """Where a token count comes from: the node's own figure, or data events counted by herd."""
 
 
+class Prefix(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A beginning of a prompt, which others may share. Stored as an array."""
+
+    hash: str
+    """Of everything up to the end of one message; the text itself is nowhere."""
+    size_bytes: int
+    """Of the body, as far as it belongs to this beginning."""
+
+
 class RequestReceived(Event, frozen=True, tag="request_received"):
     """A front accepted a request: this is its admission to the queue of its model."""
 
@@ -62,6 +71,9 @@ class RequestReceived(Event, frozen=True, tag="request_received"):
     needs: tuple[str, ...] | None = None
     """What it uses of a model: `tools`, `vision`. None where the front did not look, since the
     model was in memory: then no other is chosen for it."""
+
+    prefixes: tuple[Prefix, ...] = ()
+    """Beginnings of its prompt, each longer than the last: a node may have one in its cache."""
 
 
 class ModelSubstituted(Event, frozen=True, tag="model_substituted"):
@@ -211,6 +223,8 @@ class RequestCompleted(Event, frozen=True, tag="request_completed"):
     usage_source: UsageSource = "none"
     finish: str = ""
     """The node's own word for why it stopped: stop, length, load, ..."""
+    cached_tokens: int = 0
+    """Of the prompt, those that the node says it did not have to take in again."""
 
 
 class RequestFailed(Event, frozen=True, tag="request_failed"):

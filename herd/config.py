@@ -100,6 +100,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether applications that wait for one model share it by the work they ask for."""
     predictions: bool = True
     """Whether waits and answers are predicted, and hopeless deadlines refused at once."""
+    prefix_affinity: bool = True
+    """Whether tokens that a node has cached count as taken in, for `soonest` and predictions."""
+    planner: bool = False
+    """Whether models are loaded before anybody waits for them, where that saves time."""
     make_room: bool = True
     """Whether a full line turns away its last one (of a batch, or of who asks most), not whoever
     comes."""
@@ -176,6 +180,8 @@ CHANGEABLE = frozenset(
         "vram_fallback",
         "anthropic_fallback",
         "model_aliases",
+        "prefix_affinity",
+        "planner",
         "policy",
     }
 )
@@ -187,7 +193,7 @@ _OLDER_NAMES = {
 }
 _FLAGS = {"nodes": "--node", "mdns": "--no-mdns"}
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
-_WORDS = {"on": True, "yes": True, "off": False, "no": False}
+WORDS = {"true": True, "false": False, "on": True, "yes": True, "off": False, "no": False}
 
 
 def variable(field: str) -> str:
@@ -277,7 +283,7 @@ def _from_text(field: str, text: str, *, named: str) -> object:
         return parse_nodes(text.split(), named=named)
     given: object = text
     if _TYPES[field] is bool:
-        given = _WORDS.get(text.lower(), text)
+        given = WORDS.get(text.lower(), text)
     try:
         return msgspec.convert(given, _TYPES[field], strict=False)
     except msgspec.ValidationError as error:

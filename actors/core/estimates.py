@@ -156,9 +156,18 @@ def _mean_prompt(asked: Demand) -> float:
 
 def loading(node: Node) -> list[str]:
     """Return the models that are being brought into memory now."""
-    return [
+    found = [
         model for model, slots in node.slots.items() if slots.in_flight and is_coming(node, model)
     ]
+    planned = node.planned
+    if planned is not None and planned.model not in found and is_coming(node, planned.model):
+        found.append(planned.model)
+    return found
+
+
+def is_planned(node: Node, model: str) -> bool:
+    """Whether a load is under way that nobody waits for there."""
+    return node.planned is not None and node.planned.model == model
 
 
 def is_coming(node: Node, model: str) -> bool:

@@ -10,6 +10,7 @@ reckoning may err and the node knows better.
 
 from actors.core.estimates import (
     BOUNDLESS,
+    is_planned,
     is_remote,
     loading,
     most_loaded,
@@ -33,7 +34,7 @@ def in_memory(node: Node, model: str, now_us: int) -> bool:
 
 def must_load(node: Node, model: str, now_us: int) -> bool:
     """Whether a request would have to wait for a load: also if a load under way pushes it out."""
-    if in_flight(node, model):
+    if in_flight(node, model) or is_planned(node, model):
         return False
     coming = loading(node)
     return not in_memory(node, model, now_us) or (bool(coming) and not fits(node, coming))
@@ -69,19 +70,15 @@ def victims(node: Node, model: str) -> list[str] | None:
 
 def cheapest(node: Node, model: str) -> list[str]:
     """Return the models to wait for until it fits: those with the least work."""
-    wanted_bytes = min(resident_bytes(node, model), _memory_bytes(node))
-    free_bytes = _room_bytes(node, wanted_bytes)
     there = _there(node)
-    for other in there:
-        free_bytes -= resident_bytes(node, other)
     there.sort(key=lambda other: (in_flight(node, other), other))
-    leaving: list[str] = []
-    for other in there:
-        if free_bytes >= wanted_bytes and len(there) - len(leaving) < most_loaded(node):
-            break
-        leaving.append(other)
-        free_bytes += resident_bytes(node, other)
-    return leaving
+    return _leaving(node, model, there)[0]
+
+
+def making_room(node: Node, model: str, idle: list[str]) -> list[str] | None:
+    """Return the first of these models that have to go for another; None if all are too few."""
+    leaving, fits_then = _leaving(node, model, idle)
+    return leaving if fits_then else None
 
 
 def in_flight(node: Node, model: str) -> int:
@@ -99,6 +96,23 @@ def fits(node: Node, coming: list[str]) -> bool:
     for model in there:
         used_bytes += resident_bytes(node, model)
     return len(there) <= most_loaded(node) and used_bytes <= _room_bytes(node, 0)
+
+
+def _leaving(node: Node, model: str, order: list[str]) -> tuple[list[str], bool]:
+    """Return the models, in that order, that go until another fits, and whether it does then."""
+    wanted_bytes = min(resident_bytes(node, model), _memory_bytes(node))
+    free_bytes = _room_bytes(node, wanted_bytes)
+    there = _there(node)
+    most = most_loaded(node)
+    for other in there:
+        free_bytes -= resident_bytes(node, other)
+    leaving: list[str] = []
+    for other in order:
+        if free_bytes >= wanted_bytes and len(there) - len(leaving) < most:
+            return leaving, True
+        leaving.append(other)
+        free_bytes += resident_bytes(node, other)
+    return leaving, free_bytes >= wanted_bytes and len(there) - len(leaving) < most
 
 
 def _there(node: Node) -> list[str]:

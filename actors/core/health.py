@@ -20,6 +20,7 @@ from events import (
     DrainRequested,
     Event,
     HeartbeatReceived,
+    LoadPlanned,
     ModelFacts,
     NodeBecameHealthy,
     NodeDegraded,
@@ -55,6 +56,7 @@ HEARS: tuple[type[Event], ...] = (
     CircuitOpened,
     CircuitHalfOpened,
     CircuitClosed,
+    LoadPlanned,
     TimerFired,
 )
 
@@ -88,6 +90,10 @@ def evolve(state: State, record: Recorded) -> None:
                 _changed(node, record.event)
         case CircuitOpened() | CircuitHalfOpened() | CircuitClosed():
             _circuit(state, record.event, record.recorded_at)
+        case LoadPlanned(node_id=node_id, leaving=leaving):
+            if (node := state.nodes.get(node_id)) is not None:
+                for model in leaving:  # until the node says that it is still there
+                    node.resident.pop(model, None)
         case _:
             pass
 

@@ -43,6 +43,8 @@ class Speed(msgspec.Struct):
     """Seconds for each token of an answer, alone on the node."""
     load: Mean = msgspec.field(default_factory=Mean)
     """Seconds to bring the model into memory."""
+    reuse: Mean = msgspec.field(default_factory=Mean)
+    """What came true of the hope that a beginning of a prompt is cached: 0 to 1."""
     used_us: int = 0
     """When it was last sent something, or last ended something."""
     served_us: int = 0

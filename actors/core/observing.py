@@ -1,12 +1,15 @@
 """Folds what every request tells of speeds and of demand into what is learned.
 
+Of a prompt that was cached in part, only what was taken in tells of the speed (`reusing`).
+
 An answer that was streamed has two parts, before and after its first byte; one that came in one
 piece, whose first byte is as good as its last, is split as was to be expected. A load that the node
 reports is taken out; where it reports none, what a cold start took beyond the expected is the load.
 """
 
-from actors.core.estimates import reckoned_alone_s, step_s, token_s, weights_bytes
-from actors.core.learning import Demand, Mean, Speed, shared
+from actors.core.estimates import demand, reckoned_alone_s, step_s, token_s, weights_bytes
+from actors.core.learning import Demand, Mean, shared
+from actors.core.reusing import Prompt, came_true, prompt_of
 from actors.core.state import Node, Request, State
 from events import ModelSubstituted, RequestCompleted, RequestQueued, RequestReceived
 
@@ -35,7 +38,7 @@ def arrived(
 
 def sent(node: Node, request: Request, now_us: int, *, cold: bool) -> None:
     """Note what a request meets on its node."""
-    speed = _speed(node, request.model)
+    speed = node.speed(request.model)
     speed.used_us = now_us
     if cold:
         speed.load_began_us = now_us
@@ -55,35 +58,41 @@ def completed(
     state: State, node: Node, request: Request, event: RequestCompleted, now_us: int
 ) -> None:
     """Learn from a whole answer, while it still counts as in flight."""
-    speed = _speed(node, request.model)
+    speed = node.speed(request.model)
     speed.used_us = speed.served_us = now_us
     if event.usage_source == "none":
         return
+    prompt = prompt_of(demand(state, request.model), speed, request, event)
     if request.model in state.catalogue:
-        _asked(_demand(state, request.model), request, event)
+        _asked(_demand(state, request.model), request, event, prompt)
     slots = node.slots.get(request.model)
     n = (request.turn.n + (1 if slots is None else slots.in_flight)) / 2
     models = (request.models + max(1, working(node))) / 2
-    _learn(node, speed, request, event, (n, models))
+    _learn(node, request, event, prompt, (n, models))
     if (asked := state.demands.get(request.model)) is not None:
         asked.alone_s = reckoned_alone_s(state, request.model)
 
 
-def _asked(demand: Demand, request: Request, event: RequestCompleted) -> None:
-    demand.answer_tokens.add(float(event.completion_tokens))
-    if event.prompt_tokens:  # a stream may tell of its answer alone
-        demand.prompt_tokens.add(float(event.prompt_tokens))
-        demand.body_bytes.add(float(request.body_bytes))
+def _asked(asked: Demand, request: Request, event: RequestCompleted, prompt: Prompt) -> None:
+    asked.answer_tokens.add(float(event.completion_tokens))
+    if event.prompt_tokens and prompt.whole:  # a stream may tell of its answer alone
+        asked.prompt_tokens.add(float(event.prompt_tokens))
+        asked.body_bytes.add(float(request.body_bytes))
 
 
 def _learn(
-    node: Node, speed: Speed, request: Request, event: RequestCompleted, beside: tuple[float, float]
+    node: Node,
+    request: Request,
+    event: RequestCompleted,
+    prompt: Prompt,
+    beside: tuple[float, float],
 ) -> None:
+    speed = node.speed(request.model)
     n, models = beside
     model = request.model
     size = weights_bytes(node, model)
-    prompt, answer = event.prompt_tokens, max(0, event.completion_tokens - 1)
-    prefill_s = prompt * token_s(node, model) * models
+    answer = max(0, event.completion_tokens - 1)
+    prefill_s = prompt.taken_in * token_s(node, model) * models
     decode_s = answer * step_s(node, model) * shared(n, models)
     streamed = _streamed(event)
     first_s = event.ttft_s if streamed else event.service_s
@@ -93,9 +102,13 @@ def _learn(
         if load_s >= LEAST_LOAD_S:
             speed.load.add(load_s)
             _pace(node.pace.load, load_s, size)
-    elif prompt >= LEAST_PROMPT_TOKENS:
+    elif prompt.reckoned:
+        if streamed:
+            whole_s = event.prompt_tokens * token_s(node, model) * models
+            came_true(speed, request, event, whole_s)
+    elif prompt.taken_in >= LEAST_PROMPT_TOKENS:
         share = prefill_s / max(_LEAST_S, expected_s)
-        seen_s = max(_LEAST_S, (first_s - event.load_s) * share) / prompt / models
+        seen_s = max(_LEAST_S, (first_s - event.load_s) * share) / prompt.taken_in / models
         speed.token.add(seen_s)
         _pace(node.pace.token, seen_s, size)
     if answer and (streamed or not request.cold):
@@ -115,13 +128,6 @@ def _streamed(event: RequestCompleted) -> bool:
 def _pace(mean: Mean, seen_s: float, weights: int) -> None:
     if weights:
         mean.add(seen_s / weights)
-
-
-def _speed(node: Node, model: str) -> Speed:
-    speed = node.speeds.get(model)
-    if speed is None:
-        speed = node.speeds[model] = Speed()
-    return speed
 
 
 def _demand(state: State, model: str) -> Demand:

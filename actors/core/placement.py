@@ -124,12 +124,13 @@ def slots_of(node: Node, model: str) -> Slots:
 def candidate(node: Node, model: str, slots: Slots) -> Candidate:
     """Return a node's terms for a model of which it has these slots."""
     # A node that already runs a request of this model is loading it: no second cold start.
-    resident = model in node.resident or slots.in_flight > 0
+    planned = node.planned is not None and node.planned.model == model
+    resident = model in node.resident or slots.in_flight > 0 or planned
     tally = node.tallies.get(model)
     wait_s = 0.0
     if slots.in_flight and tally is not None and tally.completed:
         wait_s = tally.service_s / tally.completed * slots.in_flight / slots.limit
-    if not resident:
+    if not resident or (planned and model not in node.resident):
         wait_s += _load_s(node, model)
     score = (100.0 if resident else 50.0) - min(50.0, wait_s)
     return Candidate(node.node_id, resident, slots.in_flight, slots.limit, wait_s, score)

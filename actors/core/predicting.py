@@ -9,6 +9,7 @@ under distribution shift", 2021).
 
 from typing import NamedTuple
 
+from actors.core.caching import cached_share
 from actors.core.estimates import (
     answer_tokens,
     demand,
@@ -52,7 +53,8 @@ def predict(state: State, request: Request, choice: Choice) -> Prediction:
     asked = demand(state, model)
     beside = slots_of(node, model).in_flight
     models = working(node) + (not beside)
-    first_s = prompt_tokens(asked, request) * token_s(node, model) * models
+    share = 0.0 if choice.cold else cached_share(node, request)
+    first_s = prompt_tokens(asked, request) * (1.0 - share) * token_s(node, model) * models
     if choice.cold:
         first_s += load_s(node, model)
     elif beside and is_coming(node, model):

@@ -231,6 +231,7 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
         fixed=event.no_fallback,
         choices=_choices(state, event),
         body_bytes=event.body_bytes,
+        prefixes=event.prefixes if state.settings.prefix_affinity else (),
         deadline_us=received_us + int(event.deadline_s * US) if event.deadline_s else 0,
     )
     request = state.requests[event.request_id]

@@ -35,11 +35,7 @@ def evolve(state: State, record: Recorded) -> None:
     """Fold one event into the epoch, the settings and the fronts."""
     match record.event:
         case ControlStarted(epoch=epoch):
-            state.epoch = epoch
-            state.leases = 0
-            state.recovering = True
-            for front in state.fronts.values():
-                front.connected = False
+            _begin(state, epoch)
         case ConfigurationLoaded(settings=settings):
             _configure(state, settings)
         case SettingsChanged(key=key, new=new):
@@ -80,6 +76,16 @@ def decide(state: State, record: Recorded) -> list[Command]:
             ]
         case _:
             return []
+
+
+def _begin(state: State, epoch: int) -> None:
+    state.epoch = epoch
+    state.leases = 0
+    state.recovering = True
+    for front in state.fronts.values():
+        front.connected = False
+    for node in state.nodes.values():
+        node.planned = None  # nobody is left to say what became of it
 
 
 def _configure(state: State, settings: dict[str, bool | int | float | str]) -> None:

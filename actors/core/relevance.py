@@ -7,7 +7,15 @@ state is always the fold of the log, and an idle fleet writes nothing.
 
 from collections.abc import Iterable
 
-from actors.core import health, promising, queueing, reaping, scheduling, stalling
+from actors.core import (
+    health,
+    planning,
+    promising,
+    queueing,
+    reaping,
+    scheduling,
+    stalling,
+)
 from actors.core.state import Node, State
 from events import (
     Event,
@@ -56,6 +64,7 @@ def _due(state: State, now_us: int) -> bool:
         )
         or bool(scheduling.proposals(state, now_us))
         or promising.due(state, now_us) is not None
+        or bool(planning.due(state, now_us))
     )
 
 

@@ -19,11 +19,13 @@ then by the draw.
 
 from typing import NamedTuple
 
+from actors.core.caching import cached_share
 from actors.core.estimates import (
     alone_s,
     answer_tokens,
     demand,
     is_coming,
+    is_planned,
     left_of_load_s,
     load_s,
     loading,
@@ -34,6 +36,7 @@ from actors.core.estimates import (
 )
 from actors.core.fitting import can_hold, must_load, victims
 from actors.core.learning import BATCH_COST
+from actors.core.missing import elsewhere, miss
 from actors.core.observing import working
 from actors.core.placement import SHOWN, Choice, draw, slots_of, usable
 from actors.core.promising import barred
@@ -51,8 +54,6 @@ EVICTION = 10.0
 """The weight of an eviction. The load that it leads to is not all: that one evicts in its turn."""
 LEAST_S = 1e-6
 """Of a service: some servers say that prompts and answers have no tokens."""
-HORIZON_S = 120.0
-"""A model that is asked for within this time is missed."""
 
 
 class Option(NamedTuple):
@@ -104,10 +105,13 @@ class _Weighing:
             return
         models = working(node) + (not slots.in_flight)
         limit = slots.limit
-        prefill_s = self._prompt * token_s(node, model) * models
+        prompt = self._prompt
+        if self._request.prefixes:
+            prompt *= 1.0 - cached_share(node, self._request)
+        prefill_s = prompt * token_s(node, model) * models
         decode_s = self._answer * step_s(node, model) * models
         wait_s = 0.0
-        if slots.in_flight and is_coming(node, model):
+        if (slots.in_flight or is_planned(node, model)) and is_coming(node, model):
             wait_s = left_of_load_s(self._state, node, model)
         if slots.in_flight >= limit:
             full_s = prefill_s + decode_s * (1.0 + BATCH_COST * (limit - 1))
@@ -116,7 +120,8 @@ class _Weighing:
                 self._best_s = wait_s + full_s
         else:
             work_s = prefill_s + decode_s * (1.0 + BATCH_COST * slots.in_flight)
-            cost = (wait_s + work_s) / self._alone_s + OTHERS * self._taken(node, models)
+            taken = self._taken(node, models, prompt)
+            cost = (wait_s + work_s) / self._alone_s + OTHERS * taken
             self._options.append(Option(cost, node, slots, wait_s, resident=True))
 
     def _weigh_cold(self, node: Node, slots: Slots) -> None:
@@ -129,10 +134,13 @@ class _Weighing:
             wait_s += left_of_load_s(self._state, node, other)
         missed = 0.0
         for victim in leaving:
-            missed += self._missed(node, victim)
+            if victim not in self._elsewhere:
+                self._elsewhere[victim] = elsewhere(self._state, victim)
+            missed += miss(self._state, node, victim, self._elsewhere[victim])
         models = working(node) + 1
         work_s = (self._prompt * token_s(node, model) + self._answer * step_s(node, model)) * models
-        cost = (wait_s + work_s) / self._alone_s + OTHERS * self._taken(node, models)
+        taken = self._taken(node, models, self._prompt)
+        cost = (wait_s + work_s) / self._alone_s + OTHERS * taken
         cost += LOADING * load_s(node, model) / self._alone_s + EVICTION * missed / self._line
         self._options.append(Option(cost, node, slots, wait_s, resident=False))
 
@@ -155,7 +163,7 @@ class _Weighing:
         shown = tuple([_shown(each) for each in options[:SHOWN]])
         return Choice(options[0].node, shown, len(options) - len(shown), drawn, POLICY)
 
-    def _taken(self, node: Node, models: int) -> float:
+    def _taken(self, node: Node, models: int, prompt: float) -> float:
         """Return what the request takes from those that run on a node, in stretch."""
         total = 0.0
         state, own = self._state, self._model
@@ -167,25 +175,11 @@ class _Weighing:
             asked = demand(state, model)
             left_s = mean_s(asked, node, model, n, models - new) / 2
             if model == own:
-                lost_s = self._prompt * token_s(node, model) + left_s * BATCH_COST
+                lost_s = prompt * token_s(node, model) + left_s * BATCH_COST
             else:
                 lost_s = left_s / (models - new)
             total += n * lost_s / alone_s(state, model)
         return total
-
-    def _missed(self, node: Node, model: str) -> float:
-        """Return what it costs to bring a model back, in stretch, as far as it will be wanted."""
-        state = self._state
-        rate = demand(state, model).rate(state.recorded_at)
-        again_s = load_s(node, model)
-        if model not in self._elsewhere:
-            hosts = [
-                True for other in state.nodes.values() if other.online and model in other.resident
-            ]
-            self._elsewhere[model] = max(0, len(hosts) - 1)
-        wanted = rate * HORIZON_S / (1.0 + rate * HORIZON_S)
-        late = again_s / alone_s(state, model) * (1.0 + rate * again_s)
-        return wanted * late / (1 + 2 * self._elsewhere[model])
 
 
 def _place(state: State, request: Request) -> tuple[int, int]:

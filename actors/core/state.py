@@ -22,6 +22,7 @@ from events import (
     NodeFacts,
     NodeId,
     Origin,
+    Prefix,
     Promise,
     RequestId,
     ResidentModel,
@@ -65,6 +66,8 @@ class Settings(msgspec.Struct):
     vram_fallback: bool = False
     anthropic_fallback: bool = False
     model_aliases: str = ""
+    prefix_affinity: bool = False
+    planner: bool = False
     policy: str = "resident-first"
 
 
@@ -89,6 +92,13 @@ class Tally(msgspec.Struct):
     """Last load the node reported."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A load under way that was planned: nobody waits for it on its node."""
+
+    model: str
+    leaving: tuple[str, ...] = ()
 
 
 class Node(msgspec.Struct):
@@ -121,12 +131,25 @@ class Node(msgspec.Struct):
     """A model was seen to go as another came: there is not room for everything."""
     footprints: dict[str, int] = {}
     """Memory that each model was seen to take, in bytes."""
+    caches: dict[str, list[list[str]]] = {}
+    """Of each model, the prompts in its idle slots, the latest last: the hashes of each."""
+    planned: Plan | None = None
+    """The load under way here that was planned; at most one."""
+    planned_us: dict[str, int] = {}
+    """When a model was last loaded or unloaded here by a plan."""
     in_flight: int = 0
 
     @property
     def online(self) -> bool:
         """Whether it answers, and may get work."""
         return self.health in {"healthy", "degraded"} and not self.drained_by
+
+    def speed(self, model: str) -> Speed:
+        """Return what is learned of a model here, to be changed; nothing yet if it is new."""
+        speed = self.speeds.get(model)
+        if speed is None:
+            speed = self.speeds[model] = Speed()
+        return speed
 
     def has(self, model: str) -> bool:
         """Whether it can serve the model, from memory or from disk."""
@@ -189,6 +212,10 @@ class Request(msgspec.Struct):
     lease: Lease = Lease("")
     """Empty while it waits."""
     body_bytes: int = 0
+    prefixes: tuple[Prefix, ...] = ()
+    """Kept only while the setting says that they count."""
+    hoped_share: float = 0.0
+    """The part of its prompt that its node had, at best, when it was dispatched."""
     dispatched_us: int = 0
     models: int = 1
     """At work on its node when it was dispatched, its own counted."""

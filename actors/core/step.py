@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Literal, TypeAlias
 
-from actors.core import discovery, health, queueing, reaping, scheduling
+from actors.core import discovery, health, queueing, reaping, scheduling, seating
 from actors.core.commands import Command
 from actors.core.placement import Policy
 from actors.core.policies import place
@@ -46,7 +46,7 @@ def evolve(state: State, address: Address, record: Recorded) -> None:
     """Fold a record into this actor's part of the state."""
     name, queue = address
     if name == "scheduler":
-        scheduling.evolve(state, record)
+        seating.evolve(state, record)
     elif name == "queue":
         queueing.evolve(state, queue, record)
     else:

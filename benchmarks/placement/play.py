@@ -1,6 +1,6 @@
 """One run in virtual time: a fleet, a workload and a policy, and the figures that came of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -8,7 +8,15 @@ from actors.core.placement import Policy
 from actors.core.policies import place
 from actors.core.state import US
 from benchmarks.placement.workload import best_s
-from events import ConfigurationLoaded, NodeConfigured, NodeFacts, NodeId, NodeProbed
+from events import (
+    ConfigurationLoaded,
+    LoadFinished,
+    NodeConfigured,
+    NodeFacts,
+    NodeId,
+    NodeProbed,
+    Recorded,
+)
 from herd.simulator.hardware import NodeSpec
 from herd.simulator.physics import Machine
 from herd.virtual.script import Arrival, Happening, Line
@@ -35,12 +43,42 @@ class Figures(msgspec.Struct):
     worst_model: float
     """The mean slowdown of the model that fares worst, over that of all."""
     longest_wait_s: float
+    planned: float = 0.0
+    """Loads that were planned, beside the cold ones."""
+    evictions: float = 0.0
+    """Models that were seen to be gone from a node's memory."""
+
+
+class _Counted:
+    """What the log says of loads that no request waited for, and of models that went."""
+
+    def __init__(self) -> None:
+        self.planned = self.evictions = 0
+        self._resident: dict[NodeId, frozenset[str]] = {}
+
+    def observe(self, record: Recorded) -> None:
+        """Take one record."""
+        event = record.event
+        if isinstance(event, LoadFinished):
+            self.planned += not event.error
+        elif isinstance(event, NodeProbed) and event.resident is not None:
+            now = frozenset(model.name for model in event.resident)
+            self.evictions += len(self._resident.get(event.node_id, frozenset()) - now)
+            self._resident[event.node_id] = now
 
 
 def fleet(
-    specs: Sequence[NodeSpec], policy: str, slots: int | None = None, *, told: bool = True
+    specs: Sequence[NodeSpec],
+    policy: str,
+    slots: int | None = None,
+    *,
+    told: bool = True,
+    more: Mapping[str, bool] | None = None,
 ) -> Iterator[Line]:
-    """Yield the facts by which control learns of a fleet; `told`: its nodes tell their machines."""
+    """Yield the facts by which control learns of a fleet; `told`: its nodes tell their machines.
+
+    `more` are further settings.
+    """
     urls = {spec.name: f"http://{spec.name}:11434" for spec in specs}
     settings = ConfigurationLoaded(
         settings={
@@ -49,6 +87,7 @@ def fleet(
             "queue_timeout_s": 100_000.0,
             "max_queue": 100_000,
             "max_queue_total": 100_000,
+            **(more or {}),
         }
     )
     yield Happening(at_us=START_US, fact=settings)
@@ -76,12 +115,16 @@ def play(
     slots: int | None = None,
     by: Policy = place,
     told: bool = True,
+    more: Mapping[str, bool] | None = None,
 ) -> Figures:
     """Play a workload to a fleet, cold at the start; `slots`: told to herd in place of the own."""
     machines = {NodeId(spec.name): Machine(spec) for spec in specs}
-    world = World(machines, start_us=START_US, policy=by)
-    world.run([*fleet(specs, policy, slots, told=told), *asked], settle_s=1e6)
-    return figures(specs, asked, world)
+    counted = _Counted()
+    world = World(machines, start_us=START_US, policy=by, observe=counted.observe)
+    world.run([*fleet(specs, policy, slots, told=told, more=more), *asked], settle_s=1e6)
+    found = figures(specs, asked, world)
+    found.planned, found.evictions = counted.planned, counted.evictions
+    return found
 
 
 def figures(specs: Sequence[NodeSpec], asked: Sequence[Arrival], world: World) -> Figures:

@@ -14,6 +14,7 @@ from events import (
     Event,
     FrontConnected,
     HeartbeatReceived,
+    LoadPlanned,
     NodeConfigured,
     NodeDegraded,
     NodeDiscovered,
@@ -30,6 +31,7 @@ from herd.agent.identity import default_node_id
 from herd.clock import Clock
 from herd.config import NodeAddress, Settings
 from herd.control.engine import Engine
+from herd.control.loader import Loader
 from herd.control.restore import restore
 from herd.control.view import view_of
 from herd.journal.segments import Journal
@@ -65,8 +67,9 @@ class Control:
         last_n = {src: front.last_n for src, front in state.fronts.items()}
         self._link = LinkServer(self._epoch, last_n, self._put, next_seq=state.seq + 1)
         self._engine.link = self._link
-        self._engine.observe.append(self._recorded)
+        self._engine.observe += [self._recorded, self._planned]
         self._prober = Prober(self._put, _pace(self._settings))
+        self._loader = Loader(self._put)
         self._expected = 0
         """Fronts that grants wait for; 0 until `recover` says it."""
         self._greeted = 0
@@ -123,6 +126,7 @@ class Control:
         self._engine.finish()
         self._link.close()
         await self._prober.close()
+        await self._loader.close()
         if self._advertising is not None and not self._advertising.done():
             self._advertising.cancel()
             await asyncio.wait((self._advertising,))
@@ -174,6 +178,14 @@ class Control:
                 self._prober.expect_load(node_id)
             case _:
                 pass
+
+    def _planned(self, record: Recorded) -> None:
+        """Begin a load that was decided."""
+        if isinstance(record.event, LoadPlanned):
+            node = self._engine.state.nodes.get(record.event.node_id)
+            if node is not None:
+                self._loader.start(record.event, node)
+                self._prober.expect_load(node.node_id)
 
     def _watch(self, node_id: NodeId, url: str, *, agentless: bool) -> None:
         self._prober.watch(node_id, url, agentless=agentless)

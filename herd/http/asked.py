@@ -16,6 +16,8 @@ from typing import Final, TypeAlias, cast
 
 import msgspec
 
+from events import Prefix
+from herd.http.prefixes import LEAST_BYTES, prefixes
 from herd.http.problems import BadRequestError
 
 _MODEL: Final = b'"model"'
@@ -36,6 +38,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     tags: tuple[str, ...] = ()
     extras: bool = False
     """It says something to herd alone."""
+    prefixes: tuple[Prefix, ...] = ()
 
 
 class _Options(msgspec.Struct, gc=False):
@@ -53,6 +56,9 @@ class _Body(msgspec.Struct, gc=False):
     options: _Options | None = None
     fallback_models: list[str] | None = None
     metadata: _Metadata | None = None
+    messages: list[msgspec.Raw] | None = None
+    system: msgspec.Raw = msgspec.Raw()
+    tools: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(_Body).decode
@@ -103,11 +109,16 @@ def read(body: bytes, *, streams: bool, kind: str) -> Asked:
         streams if found.stream is None else found.stream,
         found.user or "",
         0 if options is None else _context(options.num_ctx),
+        _prefixes(found) if found.messages and len(body) >= LEAST_BYTES else (),
     )
     if found.fallback_models is None and found.metadata is None:
         return asked
     tags = None if found.metadata is None else found.metadata.tags
     return _with_extras(asked, found.fallback_models, tags)
+
+
+def _prefixes(found: _Body) -> tuple[Prefix, ...]:
+    return prefixes((found.tools, found.system), found.messages or ())
 
 
 def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:

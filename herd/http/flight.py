@@ -257,6 +257,7 @@ class Flight:
                     completion_tokens=usage.completion_tokens,
                     usage_source=usage.source,
                     finish=usage.finish,
+                    cached_tokens=usage.cached_tokens,
                 )
             )
 

@@ -36,6 +36,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     load_s: float = 0.0
     source: UsageSource = "none"
     finish: str = ""
+    cached_tokens: int = 0
+    """Of the prompt, those that were not taken in again, where the node says so."""
 
 
 class Reading(Protocol):
@@ -80,11 +82,25 @@ def _reader_of(content_type: bytes) -> "type[Ndjson | Sse | Json]":
     return Sse if kind == b"text/event-stream" else Json
 
 
+class _Details(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class _Timings(msgspec.Struct, gc=False):
+    cache_n: int | None = None
+
+
 class _Tokens(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+
+    @property
+    def cached(self) -> int | None:
+        details = self.prompt_tokens_details
+        return None if details is None else details.cached_tokens
 
     @property
     def prompt(self) -> int | None:
@@ -126,6 +142,7 @@ class _Answer(msgspec.Struct, gc=False):
     prompt_eval_count: int | None = None
     eval_count: int | None = None
     usage: _Tokens | None = None
+    timings: _Timings | None = None
     choices: list[_Choice] | None = None
     stop_reason: str | None = None
     error: msgspec.Raw = msgspec.Raw(b"")
@@ -215,6 +232,7 @@ class Sse:
             return self._named_usage(name)
         whole = False
         tokens: _Tokens | None = None
+        timings: _Timings | None = None
         finish = ""
         for line in reversed(self._tail.splitlines()):
             if not line.startswith(b"data:"):
@@ -227,6 +245,7 @@ class Sse:
             if event.error and not whole:
                 return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
             tokens = tokens or event.usage
+            timings = timings or event.timings
             if event.choices and event.choices[0].finish_reason:
                 finish = event.choices[0].finish_reason
                 break
@@ -239,6 +258,7 @@ class Sse:
             completion_tokens=count(tokens.completion_tokens),
             source="reported",
             finish=finish,
+            cached_tokens=count(tokens.cached if timings is None else timings.cache_n),
         )
 
     def _last_name(self) -> str:
@@ -339,7 +359,7 @@ def _from_tail(tail: bytes) -> _Answer:
     )
     names = (b"prompt_tokens", b"completion_tokens", b"input_tokens", b"output_tokens")
     if any(name in found for name in names):
-        answer.usage = _Tokens(*(found.get(name) for name in names))
+        answer.usage = msgspec.convert({name.decode(): found.get(name) for name in names}, _Tokens)
     return answer
 
 
@@ -360,4 +380,12 @@ def _usage(answer: _Answer, *, whole: bool) -> Usage:
         load_s=round(count(answer.load_duration) / _NS, 6),
         source="none" if prompt is None and completion is None else "reported",
         finish=finish or "",
+        cached_tokens=_cached(answer),
     )
+
+
+def _cached(answer: _Answer) -> int:
+    """Return what llama.cpp says, or what OpenAI's servers do."""
+    if answer.timings is not None:
+        return count(answer.timings.cache_n)
+    return 0 if answer.usage is None else count(answer.usage.cached)

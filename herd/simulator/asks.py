@@ -41,6 +41,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """As the client spelled it."""
     text: str = ""
     """All of the prompt: its length and its hash are what counts here."""
+    messages: tuple[str, ...] = ()
+    """What the prompt is made of: a node's cache may know how it begins."""
     inputs: tuple[str, ...] = ()
     """Of an embedding: one vector each."""
     template_tokens: int = 0
@@ -233,8 +235,9 @@ def chat(body: bytes) -> Ask:
     asked = decode(body, ChatRequest)
     if not asked.model:
         raise AskError(400, "model is required")
-    text = "\n".join(message.content for message in asked.messages or ())
-    return _native(asked, text or " " * bool(asked.messages), tools=bool(asked.tools))
+    parts = tuple(message.content for message in asked.messages or ())
+    text = "\n".join(parts) or " " * bool(parts)
+    return _native(asked, text, parts, tools=bool(asked.tools))
 
 
 def generate(body: bytes) -> Ask:
@@ -244,11 +247,12 @@ def generate(body: bytes) -> Ask:
     return _native(asked, text, tools=False)
 
 
-def _native(asked: _Native, text: str, *, tools: bool) -> Ask:
+def _native(asked: _Native, text: str, parts: tuple[str, ...] = (), *, tools: bool) -> Ask:
     options = asked.options or _Options()
     return Ask(
         model=asked.model,
         text=text,
+        messages=parts,
         template_tokens=TEMPLATE_TOKENS,
         most_tokens=max(0, options.num_predict or 0),
         stream=asked.stream is not False,
@@ -294,9 +298,11 @@ def chat_completion(body: bytes) -> Ask:
     if not asked.model:
         raise AskError(400, "model is required")
     wants = asked.response_format.type if asked.response_format is not None else ""
+    parts = tuple(_content(message) for message in asked.messages)
     return Ask(
         model=asked.model,
-        text="\n".join(_content(message) for message in asked.messages) or " ",
+        text="\n".join(parts) or " ",
+        messages=parts,
         template_tokens=TEMPLATE_TOKENS,
         most_tokens=asked.max_completion_tokens or asked.max_tokens or 0,
         stream=bool(asked.stream),

@@ -5,6 +5,7 @@ do. The checks and their words are Ollama's, in Ollama's order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Literal
 
 import msgspec
@@ -111,6 +112,7 @@ class Planner:
             model=model.facts.name,
             prompt_tokens=min(ask.prompt_tokens, context),
             output_tokens=output_tokens,
+            prefixes=_beginnings(ask),
             num_ctx=ask.num_ctx,
             keep_alive_s=ask.keep_alive_s,
         )
@@ -136,6 +138,18 @@ def _completion(path: str, ask: Ask, drawn: int) -> Words:
             return openai_bodies.ChatCompletion(ask.model, drawn, usage=ask.usage)
         case _:
             return openai_bodies.Completion(ask.model, drawn, usage=ask.usage)
+
+
+def _beginnings(ask: Ask) -> tuple[tuple[str, int], ...]:
+    """Return where each message ends: a hash of all up to there, and its length in tokens."""
+    digest, characters = blake2b(digest_size=8), 0
+    found: list[tuple[str, int]] = []
+    for message in ask.messages:
+        digest.update(message.encode("utf-8", "replace") + b"\0")
+        characters += len(message) + 1
+        tokens = ask.template_tokens + characters // asks.CHARACTERS_PER_TOKEN
+        found.append((digest.hexdigest(), tokens))
+    return tuple(found)
 
 
 def _vector(model: SimulatedModel, text: str, length: int) -> Sequence[float]:

@@ -4,6 +4,7 @@
   free; having it, it joins at the next step.
 - A step takes one token for each sequence that is decoding, then tokens of prompts up to
   `STEP_TOKENS`. The step that takes the last token of a prompt makes the first of the answer.
+- A slot keeps the last prompt that it took in: a beginning of the next one is not taken in again.
 - A request that is cancelled frees its slot at once; the step that is under way goes on for the
   others.
 """
@@ -37,6 +38,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     output_tokens: int = 0
     """0: only take the prompt in, as embedding does."""
     num_ctx: int | None = None
+    prefixes: tuple[tuple[str, int], ...] = ()
+    """Beginnings of the prompt, ascending: what each is known by, and its length in tokens."""
     keep_alive_s: float | None = None
     """None: what the runner has, or the node's default; 0: unload afterwards; < 0: for ever."""
 
@@ -125,6 +128,8 @@ class Runner:
         self.waiting: deque[Sequence] = deque()
         self.active: dict[int, Sequence] = {}
         self.cached_tokens = 0
+        self.caches: list[tuple[tuple[str, int], ...]] = []
+        """What idle slots hold of their last prompts, the latest last."""
 
     # What it is doing.
 
@@ -181,6 +186,7 @@ class Runner:
         while self.waiting and len(self.active) < self.slots:
             sequence = self.waiting.popleft()
             sequence.began_s = now_s
+            self._reuse(sequence)
             self.active[sequence.job.id] = sequence
         if self.active and not self.busy:
             step = Step(
@@ -190,6 +196,21 @@ class Runner:
                 sharing=sharing,
             )
             self.step_ends_at_s = now_s + step_s(self.spec, self.model, step)
+
+    def _reuse(self, sequence: Sequence) -> None:
+        """Take a slot: the one whose last prompt begins alike, else the longest unused."""
+        best, at = 0, 0
+        for place, cache in enumerate(self.caches):
+            known = dict(cache)
+            tokens = max((known.get(name, 0) for name, _ in sequence.job.prefixes), default=0)
+            if tokens > best:
+                best, at = tokens, place
+        if best or len(self.caches) >= self.slots - len(self.active):
+            del self.caches[at : at + 1]
+        hit = min(best, sequence.prompt_left - 1)
+        if hit > 0:
+            sequence.prompt_left -= hit
+            self.cached_tokens += hit
 
     def _plan(self) -> int:
         """Decide which tokens the step takes; return how many."""
@@ -232,3 +253,5 @@ class Runner:
         """Free the keys and values of a sequence that leaves."""
         taken = sequence.job.prompt_tokens - sequence.prompt_left
         self.cached_tokens -= taken + sequence.made
+        if sequence.job.prefixes:
+            self.caches.append(sequence.job.prefixes)

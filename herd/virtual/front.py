@@ -150,6 +150,7 @@ class VirtualFront:
                 prompt_tokens=max(1, arrival.prompt_tokens),
                 output_tokens=arrival.output_tokens,
                 num_ctx=grant.context[1] or arrival.request.num_ctx or None,
+                prefixes=_prefixes(arrival),
             )
         )
 
@@ -299,3 +300,11 @@ class VirtualFront:
 
     def _since(self, at_us: int) -> float:
         return (self._agenda.now_us - at_us) / US
+
+
+def _prefixes(arrival: Arrival) -> tuple[tuple[str, int], ...]:
+    """Return the beginnings of a prompt in tokens: as long as they are of its body."""
+    tokens, size = arrival.prompt_tokens, max(1, arrival.request.body_bytes)
+    return tuple(
+        (prefix.hash, tokens * prefix.size_bytes // size) for prefix in arrival.request.prefixes
+    )

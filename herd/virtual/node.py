@@ -4,8 +4,17 @@ from collections.abc import Callable
 from functools import partial
 
 from actors.core.state import US
-from events import Event, NodeId, NodeProbed, ResidentModel
-from herd.simulator.physics import NEVER, Job, Loaded, Machine, Output, Unloaded
+from events import Event, LoadFinished, LoadPlanned, NodeId, NodeProbed, ResidentModel
+from herd.simulator.physics import (
+    NEVER,
+    Finished,
+    Job,
+    Loaded,
+    Machine,
+    Output,
+    Refused,
+    Unloaded,
+)
 from herd.virtual.agenda import Agenda
 
 IDLE_LOOK_US = 5 * US
@@ -36,6 +45,9 @@ class VirtualNode:
         self._looks_us = 0
         self._changed = False
         self._expecting = False
+        self._planned: dict[int, str] = {}
+        """Loads without a request, by their jobs, which have numbers below 0."""
+        self._loads = 0
         self._out([])  # what is in its memory may expire
 
     def submit(self, job: Job) -> None:
@@ -46,6 +58,18 @@ class VirtualNode:
         """Take a job away."""
         self._out(self.machine.cancel(self._agenda.seconds, job))
 
+    def plan(self, event: LoadPlanned) -> None:
+        """Unload, then load, as control does."""
+        if self.down:
+            self._end_load(event.model, 0.0, "connection refused")
+            return
+        for model in event.leaving:
+            self._out(self.machine.unload(self._agenda.seconds, model))
+        self._loads -= 1
+        self._planned[self._loads] = event.model
+        self.expect_load()
+        self.submit(Job(id=self._loads, model=event.model))
+
     def expect_load(self) -> None:
         """Look every second until something else is in memory."""
         self._expecting = True
@@ -54,6 +78,9 @@ class VirtualNode:
     def fail(self) -> None:
         """Answer nobody from now on."""
         self.down = True
+        planned, self._planned = self._planned, {}
+        for model in planned.values():
+            self._end_load(model, 0.0, "connection lost")
 
     def recover(self) -> None:
         """Answer again, with nothing in memory."""
@@ -78,6 +105,8 @@ class VirtualNode:
             if isinstance(output, Loaded | Unloaded):
                 self._changed = True
                 self._expecting = self._expecting and not isinstance(output, Loaded)
+            elif isinstance(output, Finished | Refused) and output.job < 0:
+                self._loaded(output)
             else:
                 self._hear(output)
         if self._changed:
@@ -88,6 +117,18 @@ class VirtualNode:
             if not self._wakes_us or due_us < self._wakes_us:
                 self._wakes_us = due_us
                 self._agenda.at(due_us, partial(self._wake, due_us))
+
+    def _loaded(self, output: Finished | Refused) -> None:
+        model = self._planned.pop(output.job, None)
+        if model is not None and isinstance(output, Finished):
+            self._end_load(model, output.timings.load_s, "")
+        elif model is not None and isinstance(output, Refused):
+            self._end_load(model, 0.0, output.error)
+
+    def _end_load(self, model: str, load_s: float, error: str) -> None:
+        """Tell at the next turn of time: who is told may just be deciding."""
+        fact = LoadFinished(node_id=self.node_id, model=model, load_s=round(load_s, 6), error=error)
+        self._agenda.at(self._agenda.now_us, partial(self._tell, fact))
 
     def _wake(self, due_us: int) -> None:
         if due_us == self._wakes_us:  # else an earlier one has come between

@@ -18,6 +18,7 @@ from events import (
     Event,
     FrontConnected,
     HeartbeatReceived,
+    LoadPlanned,
     NodeId,
     NodeProbed,
     Recorded,
@@ -66,6 +67,8 @@ class World:
             )
         self._deliver = partial(step, self.state, policy=policy)
         self._ticking = False
+        self._playing = False
+        """The script is not at its end: time goes on without clients, if herd may plan."""
         self._tell(ControlStarted(epoch=self.state.epoch + 1, version="virtual"))
         self._tell(FrontConnected(front=1), src=FRONT)
         self._tell(RecoveryEnded(fronts=1))
@@ -84,6 +87,7 @@ class World:
     ) -> None:
         """Play a script, and go on until every client has left, for so long at most."""
         agenda = self._agenda
+        self._playing = True
         for line in script:
             agenda.until(line.at_us)
             progress(agenda.now_us)
@@ -92,6 +96,7 @@ class World:
             else:
                 self._front.receive(line)
                 self._keep_time()
+        self._playing = False
         end_us = agenda.now_us + int(settle_s * US)
         while self._front.busy and (due_us := agenda.next_us()) is not None and due_us <= end_us:
             agenda.until(due_us)
@@ -110,6 +115,8 @@ class World:
         for record in outcome.records:
             if isinstance(record.event, RequestDispatched):
                 self._dispatched(record.event)
+            elif isinstance(record.event, LoadPlanned):
+                self._planned(record.event)
             self._observe(record)
         for send in outcome.sends:
             self._front.hear(send.message)
@@ -121,6 +128,10 @@ class World:
         self._front.cold.add(event.request_id)
         if (node := self._nodes.get(event.node_id)) is not None:
             node.expect_load()
+
+    def _planned(self, event: LoadPlanned) -> None:
+        if (node := self._nodes.get(event.node_id)) is not None:
+            node.plan(event)
 
     def _happen(self, fact: Event) -> None:
         """Play a fact of the fleet: what it says of a node's memory is what is there now."""
@@ -141,7 +152,8 @@ class World:
             self._agenda.at(self._agenda.now_us + TICK_US, partial(self._tick, 1))
 
     def _tick(self, number: int) -> None:
-        self._ticking = self._front.busy
+        planning = self._playing and self.state.settings.planner
+        self._ticking = self._front.busy or planning
         if self._ticking:
             self._tell(TimerFired())
             if number % (US // TICK_US) == 0:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from events import NodeId
-from herd.config import CHANGEABLE, NODE_NAME, Value, check
+from herd.config import CHANGEABLE, NODE_NAME, WORDS, Value, check
 from herd.errors import HerdError
 from herd.simulator.profiles import PROFILES
 from herd.whatif.seen import Seen
@@ -96,6 +96,8 @@ def _setting(text: str) -> tuple[str, Value]:
 
 
 def _read(text: str) -> Value:
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
     if _INTEGER.fullmatch(text):
         return int(text)
     try:

@@ -290,6 +290,7 @@ class Inference:
             fallbacks=self._fallbacks(asked.fallbacks) if asked.fallbacks else (),
             no_fallback=noted.no_fallback,
             needs=None if flight.model in self._resident else needs_of(request.body),
+            prefixes=asked.prefixes,
         )
         try:
             self._control.tell(received)

@@ -255,3 +255,18 @@ def test_answers_in_one_piece_of_both_kinds() -> None:
         tail = usage_of(b"application/json", b'{"x":"' + b"y" * KEPT_BYTES + b'",' + body[1:])
         assert (tail.prompt_tokens, tail.completion_tokens) == (3, 4)
         assert usage_of(b"application/json", large).whole
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        b'"usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":7}}',
+        b'"usage":{"prompt_tokens":9,"completion_tokens":4},"timings":{"cache_n":7,"prompt_n":2}',
+    ],
+)
+def test_what_a_node_says_it_had_cached_is_read(more: bytes) -> None:
+    body = b'{"choices":[],' + more + b"}"
+    assert usage_of(b"application/json", body).cached_tokens == 7
+    stream = b"data: " + body + b"\n\ndata: [DONE]\n\n"
+    assert usage_of(b"text/event-stream", stream).cached_tokens == 7
+    assert usage_of(b"application/json", b'{"usage":{"prompt_tokens":9}}').cached_tokens == 0

@@ -8,6 +8,7 @@ from herd.simulator.physics import (
     BUSY,
     NEVER,
     Finished,
+    Job,
     Loaded,
     Tokens,
 )
@@ -219,3 +220,20 @@ def test_time_does_not_go_back() -> None:
     story.go(5)
     assert story.machine.advance(1) == []
     assert story.machine.now_s == 5
+
+
+def test_a_slot_keeps_its_last_prompt() -> None:
+    story = Story(changed(profiles.tower(), context_tokens=8192))
+    story.load(SMALL)
+    turns = [(("a", 1000),), (("a", 1000), ("b", 3000)), (("z", 3000),)]
+    took = []
+    for number, prefixes in enumerate((turns[0], turns[1], turns[1], turns[2]), 100):
+        prompt = prefixes[-1][1]
+        job = Job(id=number, model=SMALL, prompt_tokens=prompt, output_tokens=1, prefixes=prefixes)
+        story.out += story.machine.submit(story.machine.now_s, job)
+        took.append(story.finish(number).timings.prefill_s)
+    first, second, again, other = took
+    assert second < 0.8 * other, "two of three thousand tokens are new"
+    assert again < 0.1 * other
+    assert first < other
+    assert story.machine.runners[SMALL].cached_tokens == 0

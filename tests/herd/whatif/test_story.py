@@ -203,3 +203,8 @@ def test_what_is_not_known_is_refused_with_what_there_is(
     with pytest.raises(HerdError) as refused:
         change(evidence(100).nodes, **msgspec.convert(words, dict[str, list[str]]))
     assert named in f"{refused.value.next_step} {refused.value.what}"
+
+
+@pytest.mark.parametrize(("word", "value"), [("on", True), ("False", False), ("off", False)])
+def test_a_switch_is_written_as_people_do(word: str, value: bool) -> None:  # noqa: FBT001 (a parameter)
+    assert change({}, settings=[f"planner={word}"]).settings == {"planner": value}

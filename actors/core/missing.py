@@ -1,0 +1,25 @@
+"""What it costs, in stretch, that a model is gone from a node's memory."""
+
+from actors.core.estimates import alone_s, demand, load_s
+from actors.core.state import Node, State
+
+HORIZON_S = 120.0
+"""A model that is asked for within this time is missed."""
+
+
+def miss(state: State, node: Node, model: str, others: int) -> float:
+    """Return what it costs to bring a model back, as far as it will be wanted.
+
+    `others` are the further nodes that have it in memory.
+    """
+    rate = demand(state, model).rate(state.recorded_at)
+    again_s = load_s(node, model)
+    wanted = rate * HORIZON_S / (1.0 + rate * HORIZON_S)
+    late = again_s / alone_s(state, model) * (1.0 + rate * again_s)
+    return wanted * late / (1 + 2 * others)
+
+
+def elsewhere(state: State, model: str) -> int:
+    """Return how many nodes beside one have a model in memory."""
+    hosts = [True for other in state.nodes.values() if other.online and model in other.resident]
+    return max(0, len(hosts) - 1)

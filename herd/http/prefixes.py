@@ -1,0 +1,40 @@
+"""The beginnings of a prompt, by which a node's cache may know it: hashes, never the text.
+
+A conversation is sent again whole with each turn, so what a node has taken in of the last one is a
+beginning of the next. Each beginning ends where a message ends. Of long conversations only the
+first is told, which others may share, and those near the end, with which the next turn goes on.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
+
+from events import Prefix
+
+NEAR_THE_END: Final = (1, 2, 3, 5)
+"""Counted from the last message: a turn adds two, or four where tools were called meanwhile."""
+LEAST_BYTES: Final = 1_000
+"""Of a body: what a shorter one has in common with another is taken in before it could matter."""
+DIGEST_BYTES: Final = 8
+
+
+def prefixes(
+    head: Sequence[bytes | memoryview], messages: Sequence[bytes | memoryview]
+) -> tuple[Prefix, ...]:
+    """Return the beginnings of a prompt, from what stands before its messages and from these."""
+    digest = blake2b(digest_size=DIGEST_BYTES)
+    update = digest.update
+    size_bytes = 0
+    for part in head:
+        if part:
+            update(part)
+            size_bytes += len(part)
+    left = len(messages)
+    found: list[Prefix] = []
+    for message in messages:
+        update(message)
+        size_bytes += len(message)
+        if left in NEAR_THE_END or not found:
+            found.append(Prefix(digest.hexdigest(), size_bytes))
+        left -= 1
+    return tuple(found)
