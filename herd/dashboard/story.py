@@ -41,6 +41,23 @@ def records(lines: Iterable[str]) -> list[Recorded]:
     return [decode(line.encode()) for line in lines]
 
 
+def placed(record: Recorded) -> dict[str, object]:
+    """Return a dispatch in words, for the list of what was decided last."""
+    event = record.event
+    assert isinstance(event, RequestDispatched)  # noqa: S101 (the query gives nothing else)
+    return {
+        "seq": record.seq,
+        "at": record.recorded_at / US,
+        "request_id": event.request_id,
+        "model": event.model,
+        "node_id": event.node_id,
+        "attempt": event.attempt,
+        "cold": event.cold,
+        "queue_s": event.queue_s,
+        "why": why(event, list(event.terms), None).removeprefix(f"{event.node_id}, "),
+    }
+
+
 def told(life: Sequence[Recorded]) -> dict[str, object]:
     """Return what the page shows; `life` is not empty."""
     first = life[0]

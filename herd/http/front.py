@@ -106,6 +106,7 @@ class Front:
         }
         by_path.update(assets.routes())
         by_path["/"] = self._get(_root)
+        by_path[request_page.DECISIONS] = {b"GET": self._request_page.decisions}
         by_path["/api/tags"] = self._get(self._from_view("tags", catalogue.tags))
         by_path["/api/show"] = {b"POST": self._show.ask}
         by_path["/api/ps"] = {b"GET": self._from_view("ps", catalogue.ps)}
@@ -121,7 +122,7 @@ class Front:
         by_path["/readyz"] = self._get(self._ready)
         by_prefix: dict[str, Methods] = {
             MODEL_PREFIX: {b"GET": self._model},
-            request_page.PREFIX: {b"GET": self._request_page.ask},
+            request_page.PREFIX: {b"GET": self._request_page.request},
         }
         return Routes(by_path, by_prefix)
 

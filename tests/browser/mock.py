@@ -1,5 +1,6 @@
 """A herd that says what a test wants: the real page and files, everything else from a table."""
 
+import contextlib
 import json
 import queue
 import threading
@@ -101,7 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Be quiet."""
 
     def _say(self, status: int, answer: Any) -> None:
-        self._send(status, "application/json", json.dumps(answer).encode())
+        with contextlib.suppress(OSError):
+            self._send(status, "application/json", json.dumps(answer).encode())
 
     def _file(self, name: str) -> None:
         self._send(200, KINDS[name.rpartition(".")[2]], STATIC.joinpath(name).read_bytes())

@@ -59,6 +59,7 @@ function go() {
   route = next;
   if (moved) scrollTo(0, 0);
   tabs();
+  at(`tab-${route.view.under ?? route.view.id}`).scrollIntoView({ block: "nearest", inline: "center" });
   panel.dataset.view = route.view.id;
   panel.replaceChildren();
   panel.setAttribute("aria-labelledby", TABS.includes(route.view) ? `tab-${route.view.id}` : "title");
@@ -246,7 +247,7 @@ function theme(next) {
   try {
     localStorage.setItem("herd-theme", next);
   } catch { /* storage is off */ }
-  at("theme").textContent = next;
+  at("theme").textContent = `◐ ${next}`;
   at("theme").setAttribute("aria-label", `Theme: ${next}. Change to ${THEMES[next]}`);
   states.forEach((state) => (state.redraw = (state.redraw ?? 0) + 1));
   schedule();

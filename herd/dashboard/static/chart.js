@@ -1,7 +1,7 @@
 // Charts by uPlot, in the colours of the theme; each with its figures as a table for who cannot see it.
 
 import { h } from "./dom.js";
-import { clock, day } from "./format.js";
+import { clock, day, tick } from "./format.js";
 import { table } from "./parts.js";
 
 const HEIGHT = 190;
@@ -70,7 +70,7 @@ function options(node, { xs, series, show, kind }) {
       y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] },
     },
     axes: [
-      { ...axis, space: 70 },
+      { ...axis, space: 64, size: 28, values: (_, ticks, __, ___, stepS) => ticks.map((each) => tick(each, stepS)) },
       { ...axis, size: 68, space: 34, values: (_, ticks) => ticks.map((tick) => show(tick)) },
     ],
     series: [

@@ -8,6 +8,7 @@ const FIRST_MS = 500;
 const LONGEST_MS = 10_000;
 const SILENT_MS = 35_000;
 const POLL_MS = 2_000;
+const POLLS = 15;
 
 export class Feed {
   // `on.snapshot(status)`, `on.delta(delta)`, `on.changed(list)`, `on.state(word)`.
@@ -27,14 +28,14 @@ export class Feed {
     addEventListener("pagehide", () => this.source?.close());
   }
 
-  async connect() {
+  connect() {
     this.waiting = null;
     this.source?.close();
     const query = this.last ? `?last=${encodeURIComponent(this.last)}` : "";
     this.heard = Date.now();
     const source = new EventSource(PATH + query);
     this.source = source;
-    source.onopen = () => this.live("live");
+    source.onopen = () => this.live();
     source.onerror = () => this.lost(source);
     for (const kind of ["snapshot", "delta", "changed", "heartbeat"]) {
       source.addEventListener(kind, (event) => this.take(kind, event));
@@ -69,13 +70,24 @@ export class Feed {
       return;
     }
     // herd is there: either it was away for a moment, or it has no feed.
-    if (this.opened) {
-      this.opened = false;
-      this.again(FIRST_MS);
-    } else {
-      this.live("polling");
-      this.again(POLL_MS);
+    const was = this.opened;
+    this.opened = false;
+    if (was) this.again(FIRST_MS);
+    else this.pollFor(POLLS);
+  }
+
+  // Asks so many times, then tries the feed again.
+  async pollFor(times) {
+    this.on.state("polling");
+    for (let left = times; left > 0; left -= 1) {
+      await new Promise((wake) => setTimeout(wake, POLL_MS));
+      try {
+        await this.ask();
+      } catch {
+        break;
+      }
     }
+    this.connect();
   }
 
   async ask() {
@@ -84,11 +96,11 @@ export class Feed {
     this.on.snapshot(status);
   }
 
-  live(word) {
+  live() {
     this.heard = Date.now();
-    this.opened = word === "live";
+    this.opened = true;
     this.pause = FIRST_MS;
-    this.on.state(word);
+    this.on.state("live");
   }
 
   again(ms) {

@@ -14,7 +14,7 @@ export function many(value) {
   return `${trimmed(value / 1e9)} G`;
 }
 
-const trimmed = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(1));
+const trimmed = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(1).replace(/\.0$/, ""));
 
 export function seconds(value) {
   if (!known(value)) return NONE;
@@ -51,6 +51,15 @@ export function clock(epochS) {
 export function day(epochS) {
   const at = new Date(epochS * 1000);
   return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
+}
+
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+// The mark on a time axis whose marks are so many seconds apart.
+export function tick(epochS, stepS) {
+  const at = new Date(epochS * 1000);
+  const midnight = at.getHours() === 0 && at.getMinutes() === 0;
+  return stepS >= 86_400 || midnight ? `${at.getDate()} ${MONTHS[at.getMonth()]}` : `${pad(at.getHours())}:${pad(at.getMinutes())}`;
 }
 
 export function ago(epochS, nowS = Date.now() / 1000) {

@@ -139,10 +139,10 @@ export function traces(rows) {
       { title: "Node", cell: (row) => (row.node_id ? name(row.node_id) : "–") },
       { title: "App", cell: (row) => app(row) },
       { title: "Outcome", cell: (row) => ending(row) },
-      { title: "Waited", cell: (row) => millis(row.queue_ms), number: true },
+      { title: "Waited", cell: (row) => (row.queue_ms ? millis(row.queue_ms) : "–"), number: true },
       { title: "First token", cell: (row) => millis(row.time_to_first_token_ms), number: true },
       { title: "Took", cell: (row) => millis(row.latency_ms), number: true },
-      { title: "Tokens", cell: (row) => `${count(row.prompt_tokens)} + ${count(row.completion_tokens)}`, number: true },
+      { title: "Tokens", cell: (row) => row.completion_tokens === null ? "–" : `${count(row.prompt_tokens)} + ${count(row.completion_tokens)}`, number: true },
     ],
     rows.map((row, index) => ({ ...row, key: `${row.request_id} ${row.retry_count ?? 0} ${row.status} ${index}` })),
   );

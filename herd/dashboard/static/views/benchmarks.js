@@ -102,17 +102,17 @@ function underWay(ctx, progress) {
   ];
 }
 
-const rate = (value) => (typeof value === "number" ? `${value.toFixed(value < 10 ? 2 : 1)} /s` : "–");
+const rate = (value) => (typeof value === "number" ? value.toFixed(value < 10 ? 2 : 1) : "–");
 const FIGURES = [
   ["Requests", (row) => count(row.total_requests), null],
   ["Failed", (row) => count(row.total_failures), null],
-  ["Requests a second", (row) => rate(row.requests_per_sec), (row) => row.requests_per_sec, 1],
-  ["Tokens a second", (row) => rate(row.tokens_per_sec), (row) => row.tokens_per_sec, 1],
-  ["First token, half below", (row) => millis(row.ttft_p50_ms), (row) => row.ttft_p50_ms, -1],
-  ["First token, 95 % below", (row) => millis(row.ttft_p95_ms), (row) => row.ttft_p95_ms, -1],
-  ["Answer, half below", (row) => millis(row.latency_p50_ms), (row) => row.latency_p50_ms, -1],
-  ["Answer, 95 % below", (row) => millis(row.latency_p95_ms), (row) => row.latency_p95_ms, -1],
-  ["Answer, 99 % below", (row) => millis(row.latency_p99_ms), (row) => row.latency_p99_ms, -1],
+  ["Requests/s", (row) => rate(row.requests_per_sec), (row) => row.requests_per_sec, 1],
+  ["Tokens/s", (row) => rate(row.tokens_per_sec), (row) => row.tokens_per_sec, 1],
+  ["First token p50", (row) => millis(row.ttft_p50_ms), (row) => row.ttft_p50_ms, -1],
+  ["First token p95", (row) => millis(row.ttft_p95_ms), (row) => row.ttft_p95_ms, -1],
+  ["Answer p50", (row) => millis(row.latency_p50_ms), (row) => row.latency_p50_ms, -1],
+  ["Answer p95", (row) => millis(row.latency_p95_ms), (row) => row.latency_p95_ms, -1],
+  ["Answer p99", (row) => millis(row.latency_p99_ms), (row) => row.latency_p99_ms, -1],
 ];
 
 function compared(state, runs) {
@@ -177,7 +177,7 @@ const parts = (row) =>
     h("summary", null, plural((row.per_model_results ?? []).length, "model")),
     h("ul", { class: "plain" }, [
       ...(row.per_model_results ?? []).map((each) =>
-        h("li", { key: `m ${each.model}` }, name(each.model), `: ${count(each.requests)} requests, ${rate(each.tok_s)} tokens, first token ${millis(each.avg_ttft_ms)}`),
+        h("li", { key: `m ${each.model}` }, name(each.model), `: ${count(each.requests)} requests, ${rate(each.tok_s)} tokens/s, first token ${millis(each.avg_ttft_ms)}`),
       ),
       ...(row.per_node_results ?? []).map((each) =>
         h("li", { key: `n ${each.node_id}` }, name(each.node_id), `: ${count(each.requests)} requests (${percent(each.pct)})`),

@@ -1,14 +1,14 @@
 // Fleet Overview: is anything wrong, what does each node do, what waits and why, what was decided.
 
 import { h, name } from "../dom.js";
-import { count, gib, gigabytes, millis, percent, plural, seconds } from "../format.js";
-import { empty, figure, figures, loaded, meter, section, sizes, slots, status, traces } from "../parts.js";
+import { clock, count, gib, gigabytes, millis, percent, plural, seconds } from "../format.js";
+import { empty, figure, figures, link, loaded, meter, section, sizes, slots, status, traces } from "../parts.js";
 
 export const overview = {
   id: "overview",
   title: "Fleet Overview",
   hears: ["requests", "health", "nodes"],
-  paths: () => ({ traces: "/dashboard/api/traces?limit=25" }),
+  paths: () => ({ decisions: "/dashboard/api/decisions?limit=8", traces: "/dashboard/api/traces?limit=20" }),
   draw(ctx, state) {
     const { fleet } = ctx;
     if (!fleet.known) return h("p", { class: "note" }, "Waiting for the first word from herd…");
@@ -17,13 +17,38 @@ export const overview = {
       fleet.nodes.size === 0 ? beginning() : [vitals(ctx), waiting(fleet), nodes(fleet)],
       section(
         "Just decided",
+        loaded(state, "decisions", ({ decisions }) => (decisions.length ? decided(decisions) : first())),
+      ),
+      section(
+        "Just ended",
         loaded(state, "traces", ({ traces: rows }) =>
-          rows.length ? traces(rows) : empty("No request yet. Try one:", 'curl -s HOST:11435/api/tags'.replace("HOST", location.hostname)),
+          rows.length ? traces(rows) : h("p", { class: "note" }, "Nothing yet."),
         ),
       ),
     ];
   },
 };
+
+const first = () =>
+  empty(
+    "No request yet. The first one shows here where it went, and why:",
+    `curl -s http://${location.host}/api/generate -d '{"model":"MODEL","prompt":"hello"}'`,
+  );
+
+const decided = (rows) =>
+  h(
+    "ul",
+    { class: "decisions" },
+    rows.map((row) =>
+      h(
+        "li",
+        { key: row.seq },
+        link(row.request_id, clock(row.at)),
+        h("span", null, name(row.model), h("span", { class: "arrow" }, "→"), h("b", null, name(row.node_id))),
+        h("span", { class: "note" }, name(row.why), row.queue_s >= 0.001 ? ` Waited ${seconds(row.queue_s)}.` : null),
+      ),
+    ),
+  );
 
 const beginning = () =>
   section(
@@ -41,7 +66,7 @@ function verdict({ fleet, shared }) {
   const troubles = found(fleet, shared.health);
   const worst = troubles.some((each) => each.severity === "critical") ? "bad" : troubles.length ? "warn" : "good";
   const online = [...fleet.nodes.values()].filter((node) => node.status !== "offline").length;
-  const said = fleet.nodes.size === 0 ? "No node yet" : troubles.length === 0 ? "All is well" : troubles[0].title;
+  const said = fleet.nodes.size === 0 ? "No node yet" : troubles.length ? troubles[0].title : shared.health ? "All is well" : "All nodes are online";
   return h(
     "section",
     { key: "verdict", class: `verdict ${fleet.nodes.size === 0 ? "warn" : worst}`, "aria-label": "Is anything wrong?" },

@@ -52,6 +52,8 @@ function flattened(config) {
   );
 }
 
+const title = ({ key, unit }) => words(unit ? key.replace(new RegExp(`_${unit}$`), "") : key);
+
 const shown = ({ value, unit }) => {
   if (value === true) return "on";
   if (value === false) return "off";
@@ -66,7 +68,7 @@ function setting(ctx, state, row) {
       await ctx.post("/dashboard/api/settings", { [row.key]: value });
       row.value = value;
       delete state.errors[row.key];
-      ctx.toast(`${words(row.key)} is ${shown({ ...row, value })} now.`);
+      ctx.toast(`${title(row)} is ${shown({ ...row, value })} now.`);
     } catch (error) {
       state.errors[row.key] = error.message;
       state.again = (state.again ?? 0) + 1;
@@ -77,7 +79,7 @@ function setting(ctx, state, row) {
   return h(
     "li",
     { key: row.key },
-    h("label", { for: id }, h("b", null, words(row.key)), row.help ? h("span", { class: "note", id: `${id}-help` }, row.help) : null),
+    h("label", { for: id }, h("b", null, title(row)), row.help ? h("span", { class: "note", id: `${id}-help` }, row.help) : null),
     h(
       "span",
       { class: "control" },
