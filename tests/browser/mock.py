@@ -25,6 +25,7 @@ class Mock:
         self.refusals: dict[str, tuple[int, Any]] = {}
         self.resumed: list[str] = []
         self.port = 0
+        self.feeding = True
         self._readers: list[queue.SimpleQueue[bytes | None]] = []
         self._number = 0
 
@@ -86,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._file("index.html")
         elif path.startswith("/dashboard/static/"):
             self._file(path.removeprefix("/dashboard/static/"))
-        elif path == "/dashboard/api/events" and "/fleet/status" in self.herd.answers:
+        elif path == "/dashboard/api/events" and self.herd.feeding:
             self._feed(query)
         elif path in self.herd.answers:
             self._say(200, self.herd.answers[path])
@@ -114,6 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name.decode(), value.decode())
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 

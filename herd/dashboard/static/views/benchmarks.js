@@ -146,7 +146,8 @@ function history(ctx, state, runs) {
   if (runs.length === 0) return empty("No benchmark yet. The first one is the measure of the next: run it before you change anything.");
   const chosen = state.chosen ?? [];
   const pick = (id) => {
-    state.chosen = chosen.includes(id) ? chosen.filter((each) => each !== id) : [...chosen.slice(-1), id];
+    const before = state.chosen ?? [];
+    state.chosen = before.includes(id) ? before.filter((each) => each !== id) : [...before.slice(-1), id];
     ctx.draw();
   };
   return section(

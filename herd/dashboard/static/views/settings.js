@@ -118,7 +118,7 @@ function control(row, id, change, again) {
 function nodes(rows) {
   if (rows.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with --node URL.");
   return table(
-    "Nodes",
+    "All nodes",
     [
       { title: "Node", cell: (row) => name(row.node_id) },
       { title: "State", cell: (row) => status(row) },
