@@ -5,7 +5,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from herd.clock import wall_s
 
@@ -31,17 +31,19 @@ def answers() -> dict[str, Any]:
     return found
 
 
-def _now(value: Any, now_s: int) -> Any:
+def _now(value: object, now_s: int) -> Any:
     if isinstance(value, list):
-        return [_now(each, now_s) for each in value]
+        return [_now(each, now_s) for each in cast("list[object]", value)]
     if isinstance(value, dict):
-        return {key: _instant(key, each, now_s) for key, each in value.items()}
+        pairs = cast("dict[str, object]", value).items()
+        return {key: _instant(key, each, now_s) for key, each in pairs}
     return value
 
 
-def _instant(key: str, value: Any, now_s: int) -> Any:
-    if key in _INSTANTS and isinstance(value, int | float):
-        return now_s + value
-    if key in _BUCKETS:
-        return now_s - now_s % _BUCKETS[key] + value
+def _instant(key: str, value: object, now_s: int) -> object:
+    if isinstance(value, int | float):
+        if key in _INSTANTS:
+            return now_s + value
+        if key in _BUCKETS:
+            return now_s - now_s % _BUCKETS[key] + value
     return _now(value, now_s)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol, cast
 
 import pytest
 from selenium import webdriver
@@ -26,10 +27,23 @@ ARGUMENTS = (
 )
 
 
+class Driver(Protocol):
+    """What is used of a driver, with the types that selenium leaves open."""
+
+    def get(self, url: str) -> None: ...
+    def refresh(self) -> None: ...
+    def quit(self) -> None: ...
+    def find_element(self, by: str, value: str) -> WebElement: ...
+    def execute(self, driver_command: str, params: dict[str, Any]) -> dict[str, Any]: ...
+    def execute_script(self, script: str, *args: object) -> Any: ...
+    def execute_async_script(self, script: str, *args: object) -> Any: ...
+    def execute_cdp_cmd(self, cmd: str, cmd_args: dict[str, Any]) -> Any: ...
+
+
 class Page:
     """What a person sees and does."""
 
-    def __init__(self, driver: webdriver.Chrome) -> None:
+    def __init__(self, driver: Driver) -> None:
         self.driver = driver
 
     def open(self, url: str, tab: str = "overview") -> None:
@@ -67,15 +81,13 @@ class Page:
 
     def complaints(self) -> list[str]:
         """Return what the console says, and forget it."""
-        return [
-            str(line["message"])
-            for line in self.driver.get_log("browser")
-            if line["level"] in {"SEVERE", "WARNING"}
-        ]
+        wanted = {"type": "browser"}
+        lines: list[dict[str, Any]] = self.driver.execute("getLog", wanted)["value"]
+        return [str(line["message"]) for line in lines if line["level"] in {"SEVERE", "WARNING"}]
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[webdriver.Chrome]:
+def chromium() -> Iterator[Driver]:
     """Start Chromium once."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
@@ -85,7 +97,8 @@ def chromium() -> Iterator[webdriver.Chrome]:
     for argument in ARGUMENTS:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    started = cast("Driver", chrome)
     try:
         yield started
     finally:
@@ -93,7 +106,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
 
 
 @pytest.fixture
-def page(chromium: webdriver.Chrome) -> Iterator[Page]:
+def page(chromium: Driver) -> Iterator[Page]:
     """Give a page, and close what a test opened."""
     made = Page(chromium)
     made.complaints()

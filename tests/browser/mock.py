@@ -4,7 +4,7 @@ import contextlib
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -57,7 +57,7 @@ class Mock:
 
 
 @contextmanager
-def mocking(answers: dict[str, Any], port: int = 0) -> Iterator[Mock]:
+def mocking(answers: dict[str, Any], port: int = 0) -> Generator[Mock]:
     mock = Mock(answers)
 
     class Handler(_Handler):
@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.herd.posted.append((self.path, body))
         self._say(*self.herd.refusals.get(self.path, (200, {"ok": True})))
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its own name)
         """Be quiet."""
 
     def _say(self, status: int, answer: Any) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -65,18 +65,19 @@ TEXTS = {
 }  # fmt: skip
 
 
-def _hostile(value: Any, key: str = "") -> Any:
+def _hostile(value: object, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {each: _hostile(found, each) for each, found in value.items()}
+        pairs = cast("dict[str, object]", value).items()
+        return {each: _hostile(found, each) for each, found in pairs}
     if isinstance(value, list):
-        return [_hostile(each, key) for each in value]
+        return [_hostile(each, key) for each in cast("list[object]", value)]
     return value + HOSTILE if isinstance(value, str) and key in TEXTS else value
 
 
 def test_hostile_names_are_text(page: Page) -> None:
     with mocking(_hostile(answers())) as mock:
         page.open(mock.url)
-        for tab in SHOWN.keys() - {"trends"}:  # which has no names
+        for tab in SHOWN.keys() - {"trends", "benchmarks"}:  # which show no names
             page.go(tab)
             page.sees("<script>window.pwned=1</script>")
             assert page.script("return window.pwned") is None
@@ -104,10 +105,15 @@ def nodes() -> Iterator[Nodes]:
         yield started
 
 
-def _started(directory: Path, nodes: Nodes, port: str = "0") -> Herd:
+def _started(directory: Path, nodes: Nodes) -> Herd:
     one = Composition("one process", 0, "asyncio")
-    quick = {"FLEET_HEARTBEAT_TIMEOUT": "2", "FLEET_HEARTBEAT_OFFLINE": "4", "FLEET_PORT": port}
-    herd = Herd(directory, one, nodes.flags(), **quick)
+    herd = Herd(
+        directory,
+        one,
+        nodes.flags(),
+        FLEET_HEARTBEAT_TIMEOUT="2",
+        FLEET_HEARTBEAT_OFFLINE="4",
+    )
     herd.comes_up()
     herd.until_online("alpha", "beta")
     return herd

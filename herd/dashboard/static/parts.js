@@ -153,7 +153,7 @@ const model = (row) => [
   row.fallback_used ? h("span", { class: "note" }, " instead of ", name(row.original_model)) : null,
 ];
 
-const app = (row) => name(row.app ?? row.tags?.join(", ") ?? "–");
+const app = (row) => name(row.app || row.tags?.join(", ") || "–");
 
 const ending = (row) => [
   outcome(row.status),

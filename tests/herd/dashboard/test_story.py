@@ -1,5 +1,7 @@
 """A request's page: the stretches of its life, its decisions, in words."""
 
+from typing import Any, cast
+
 from events import (
     AttemptFailed,
     Candidate,
@@ -26,23 +28,29 @@ RECEIVED = RequestReceived(request_id=ID, model=MODEL, app="notes")
 QUEUED = RequestQueued(request_id=ID, model=MODEL, position=1, reason="slots")
 
 
-def sent(node: str, **more: object) -> RequestDispatched:
+def sent(
+    node: str, terms: tuple[Candidate, ...] = (), queue_s: float = 0.0, more: int = 0
+) -> RequestDispatched:
     return RequestDispatched(
         request_id=ID,
         model=MODEL,
         node_id=NodeId(node),
         lease=Lease("1.1"),
-        **more,  # type: ignore[arg-type] (named by the caller)
+        terms=terms,
+        queue_s=queue_s,
+        more=more,
     )
 
 
-def done(**more: float) -> RequestCompleted:
+def done(ttft_s: float, service_s: float, load_s: float = 0.0) -> RequestCompleted:
     return RequestCompleted(
         request_id=ID,
         model=MODEL,
         node_id=NodeId("mini"),
         lease=Lease("1.1"),
-        **more,  # type: ignore[arg-type] (named by the caller)
+        ttft_s=ttft_s,
+        service_s=service_s,
+        load_s=load_s,
     )
 
 
@@ -127,7 +135,7 @@ def test_the_page_has_the_words_of_explain() -> None:
     assert told["ended"] is True
     assert told["total_s"] == 1.25
     assert told["command"] == f"herd explain {ID}"
-    (decided,) = told["decisions"]  # type: ignore[misc] (a list)
+    (decided,) = cast("list[dict[str, Any]]", told["decisions"])
     assert decided["why"] == "mini, the highest score by resident-first/1: 90.0, tower 40.0."
     assert [each["node_id"] for each in decided["candidates"]] == ["mini", "tower"]
     assert decided["not_listed"] == 1

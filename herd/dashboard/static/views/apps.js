@@ -11,6 +11,8 @@ const DAYS = [
   [30, "30 days"],
 ];
 
+const named = (tag) => (tag ? name(tag) : h("span", { class: "note" }, "not named"));
+
 export const apps = {
   id: "apps",
   title: "Apps",
@@ -46,7 +48,7 @@ function list(rows, summary) {
     table(
       "Applications by requests",
       [
-        { title: "App", cell: (row) => name(row.tag) },
+        { title: "App", cell: (row) => named(row.tag) },
         { title: "Requests", number: true, cell: (row) => count(row.request_count) },
         { title: "Completed", number: true, cell: (row) => percent(row.request_count ? (100 * row.completed_count) / row.request_count : NaN) },
         { title: "Failed", number: true, cell: (row) => (row.failed_count ? h("span", { class: "bad-text" }, count(row.failed_count)) : "0") },
@@ -63,8 +65,8 @@ function list(rows, summary) {
 
 function daily(rows, redraw) {
   if (rows.length === 0) return null;
-  const requests = pivoted(rows, (row) => row.tag, (row) => row.day_bucket, (row) => row.request_count);
-  const tokens = pivoted(rows, (row) => row.tag, (row) => row.day_bucket, (row) => row.total_tokens);
+  const requests = pivoted(rows, (row) => row.tag || "not named", (row) => row.day_bucket, (row) => row.request_count);
+  const tokens = pivoted(rows, (row) => row.tag || "not named", (row) => row.day_bucket, (row) => row.total_tokens);
   return section(
     "Day by day",
     h(

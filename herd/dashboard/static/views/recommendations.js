@@ -1,7 +1,7 @@
 // Recommendations: which models would suit which node, and why.
 
 import { h, name } from "../dom.js";
-import { ago, count, gib, plural } from "../format.js";
+import { ago, count, gib, plural, words } from "../format.js";
 import { empty, loaded, meter, section, table } from "../parts.js";
 
 const TONES = { high: "warn", medium: "info", low: "quiet" };
@@ -30,7 +30,10 @@ function all(found) {
 }
 
 const seconds = (instant) => (typeof instant === "number" ? instant : Date.parse(instant) / 1000);
-const said = (summary) => (typeof summary === "string" ? summary : "");
+const said = (value) => {
+  if (typeof value === "number") return Number.isInteger(value) ? count(value) : String(Math.round(value * 100) / 100);
+  return typeof value === "object" ? JSON.stringify(value) : String(value ?? "");
+};
 
 function usage(used) {
   if (!used?.top_models?.length) return null;
@@ -44,6 +47,21 @@ function usage(used) {
 }
 
 const change = (each) => h("li", { class: "check info" }, h("h3", null, name(each.title ?? each.key)), h("p", null, name(each.reason ?? each.description ?? "")));
+
+const what = (row) => [
+  name(row.title || row.display_name || row.model || words(row.kind)),
+  row.model && row.model !== row.title ? h("span", { class: "note block" }, name([row.model, row.category].filter(Boolean).join(" · "))) : null,
+];
+
+const here = (row) => {
+  if (row.already_available) return "on disk";
+  return row.already_available === false || row.kind === "pull" ? h("a", { href: "#/models" }, "pull it") : "–";
+};
+
+const evidence = (found) =>
+  found && Object.keys(found).length
+    ? h("span", { class: "note block" }, name(Object.entries(found).map(([key, value]) => `${words(key)}: ${said(value)}`).join(" · ")))
+    : null;
 
 function node(each) {
   const rows = each.recommendations ?? [];
@@ -62,14 +80,13 @@ function node(each) {
       ? table(
           `Models for ${each.node_id}`,
           [
-            { title: "Model", cell: (row) => [name(row.display_name || row.model), h("span", { class: "note block" }, name(row.model))] },
-            { title: "For", cell: (row) => name(row.category) },
+            { title: "What", cell: what, class: "what" },
             { title: "Memory", number: true, cell: (row) => gib(row.ram_gb) },
             { title: "Priority", cell: (row) => h("span", { class: `status ${TONES[row.priority] ?? ""}` }, row.priority) },
-            { title: "Why", cell: (row) => name(row.reason), class: "prose" },
-            { title: "Here", cell: (row) => (row.already_available ? "on disk" : h("a", { href: "#/models" }, "pull it")) },
+            { title: "Why", cell: (row) => [name(row.reason ?? ""), evidence(row.evidence)], class: "prose" },
+            { title: "Here", cell: here },
           ],
-          rows.map((row) => ({ ...row, key: row.model })),
+          rows.map((row, index) => ({ ...row, key: `${row.kind ?? ""} ${row.model} ${index}` })),
         )
       : h("p", { class: "note" }, "Nothing to propose: what it has is what is asked for."),
   );
