@@ -29,8 +29,8 @@ def test_a_number_posts_a_number(on_tab: OnTab, mock: Mock) -> None:
 
 
 def test_a_refusal_is_shown_and_the_old_value_comes_back(on_tab: OnTab, mock: Mock) -> None:
-    refused = "settings are changed from this machine only: open http://localhost:11435"
-    mock.refusals["/dashboard/api/settings"] = (403, {"error": refused})
+    refused = "predictions is fixed by FLEET_PREDICTIONS: unset it and restart"
+    mock.refusals["/dashboard/api/settings"] = (409, {"error": refused})
     page = on_tab("settings")
     page.sees("predictions")
 
@@ -113,3 +113,32 @@ def test_two_benchmarks_are_compared(on_tab: OnTab) -> None:
         page.script("document.querySelectorAll('tbody input')[arguments[0]].click()", box)
 
     page.sees("Compared", "worse")
+
+
+def test_from_another_machine_the_admin_token_is_asked_for(on_tab: OnTab, mock: Mock) -> None:
+    closed = "this changes the fleet: send its admin token"
+    mock.refusals["/dashboard/api/settings"] = (401, {"error": closed})
+    mock.admin = "s3cret"
+    page = on_tab("settings")
+    page.sees("predictions")
+
+    page.click("#setting-predictions")
+    page.sees_in("#admin", closed)
+    page.find("#admin-token").send_keys("s3cret", Keys.ENTER)
+    page.sees_in("#toast", "predictions is off now.")
+
+    page.click("#setting-predictions")
+    page.sees_in("#toast", "predictions is on now.")
+
+
+def test_leaving_the_token_out_leaves_the_setting(on_tab: OnTab, mock: Mock) -> None:
+    mock.refusals["/dashboard/api/settings"] = (401, {"error": "send its admin token"})
+    page = on_tab("settings")
+    page.sees("predictions")
+
+    page.click("#setting-predictions")
+    page.sees_in("#admin", "send its admin token")
+    page.click('#admin button[value="leave"]')
+
+    page.sees("send its admin token")
+    assert page.find("#setting-predictions").is_selected()

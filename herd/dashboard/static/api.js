@@ -11,10 +11,10 @@ const WITHIN_MS = 15_000;
 
 export const get = (path) => ask(path, {});
 
-export const post = (path, body) =>
+export const post = (path, body, headers = {}) =>
   ask(path, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...headers },
     body: JSON.stringify(body),
   });
 

@@ -1,6 +1,7 @@
 // The shell of the page: tabs, routes, the live feed, and when which view is loaded and drawn.
 
-import { get, post } from "./api.js";
+import { asAdmin } from "./admin.js";
+import { get } from "./api.js";
 import { h, render } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Fleet } from "./fleet.js";
@@ -17,7 +18,7 @@ import { trends } from "./views/trends.js";
 
 const TABS = [overview, trends, models, apps, benchmarks, health, recommendations, settings];
 const VIEWS = [...TABS, request];
-const DRAW_MS = 200;
+const DRAW_MS = 400;
 const RELOAD_MS = 1_000;
 const LATE_MS = 2_300; // an event is in the log's tables within two seconds
 
@@ -26,15 +27,17 @@ const panel = at("panel");
 const fleet = new Fleet();
 const states = new Map(VIEWS.map((view) => [view.id, { errors: {} }]));
 const shared = { health: null };
-const ctx = { fleet, shared, get, post, toast, draw: schedule, reload: () => reload(0), poll };
+const ctx = { fleet, shared, get, post: asAdmin, toast, draw: schedule, reload: () => reload(0), poll };
 
 let route = { view: overview, argument: "" };
 let drawing = null;
 let drawn = 0;
 let loading = null;
 let again = null;
+let due = 0;
 let loaded = 0;
 let finished = -1;
+let hearing = null;
 
 // Routes
 
@@ -116,7 +119,7 @@ document.querySelector("[data-skip]").addEventListener("click", (event) => {
   panel.focus();
 });
 
-// Drawing: at most five times a second, however many events come.
+// Drawing: at most 2.5 times a second, however many events come.
 
 function schedule() {
   if (drawing !== null) return;
@@ -135,12 +138,16 @@ function now() {
 // Loading: at most once a second for each view; what comes meanwhile is asked for once more after it.
 
 function reload(after) {
-  const due = Math.max(after, loaded + RELOAD_MS - performance.now(), 0);
+  const wait = after === 0 ? 0 : Math.max(after, loaded + RELOAD_MS - performance.now());
+  const at = performance.now() + wait;
+  if (again !== null && due <= at) return; // it comes sooner: many events must not put it off
   clearTimeout(again);
-  again = setTimeout(load, after === 0 ? 0 : due);
+  due = at;
+  again = setTimeout(load, wait);
 }
 
 async function load() {
+  again = null;
   if (loading === route) return;
   const mine = route;
   loading = mine;
@@ -192,7 +199,10 @@ function poll(path, take, more) {
 function heard(kinds) {
   if (!route.view.hears.some((kind) => kinds.includes(kind))) return;
   reload(300);
-  setTimeout(() => reload(1), LATE_MS);
+  hearing ??= setTimeout(() => {
+    hearing = null;
+    reload(1);
+  }, LATE_MS);
 }
 
 function changed() {

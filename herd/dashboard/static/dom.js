@@ -14,6 +14,18 @@ export function h(tag, props, ...children) {
 // A name that came from the network: isolated, so that its direction cannot reorder its surroundings.
 export const name = (text, props) => h("bdi", props, String(text));
 
+// Makes a piece again only if what it is made of is another thing: an update of one node of many then
+// costs what one node costs. Kept by its first dependency, and gone with it.
+const kept = new WeakMap();
+
+export function memo(deps, make) {
+  const known = kept.get(deps[0]);
+  if (known && known.deps.length === deps.length && known.deps.every((each, index) => each === deps[index])) return known.made;
+  const made = make();
+  kept.set(deps[0], { deps, made });
+  return made;
+}
+
 const shown = (child) => child !== null && child !== undefined && child !== false && child !== "";
 
 export function render(parent, children) {
@@ -54,6 +66,8 @@ function fill(node, child) {
     if (node.data !== String(child)) node.data = String(child);
     return;
   }
+  if (node.herdMade === child && !child.props.own) return;
+  node.herdMade = child;
   const before = node.herdProps ?? {};
   for (const key of Object.keys(before)) if (!(key in child.props)) set(node, key, undefined, before[key]);
   for (const [key, value] of Object.entries(child.props)) set(node, key, value, before[key]);

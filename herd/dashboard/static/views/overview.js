@@ -1,6 +1,6 @@
 // Fleet Overview: is anything wrong, what does each node do, what waits and why, what was decided.
 
-import { h, name } from "../dom.js";
+import { h, memo, name } from "../dom.js";
 import { clock, count, gib, gigabytes, millis, percent, plural, seconds } from "../format.js";
 import { empty, figure, figures, link, loaded, meter, section, sizes, slots, status, traces } from "../parts.js";
 
@@ -17,12 +17,12 @@ export const overview = {
       fleet.nodes.size === 0 ? beginning() : [vitals(ctx), waiting(fleet), nodes(fleet)],
       section(
         "Just decided",
-        loaded(state, "decisions", ({ decisions }) => (decisions.length ? decided(decisions) : first())),
+        loaded(state, "decisions", ({ decisions }) => (decisions.length ? memo([decisions], () => decided(decisions)) : first())),
       ),
       section(
         "Just ended",
         loaded(state, "traces", ({ traces: rows }) =>
-          rows.length ? traces(rows) : h("p", { class: "note" }, "Nothing yet."),
+          rows.length ? memo([rows], () => traces(rows)) : h("p", { class: "note" }, "Nothing yet."),
         ),
       ),
     ];
@@ -153,13 +153,15 @@ function nodes(fleet) {
     h(
       "div",
       { class: "nodes" },
-      [...fleet.nodes.values()].map((node) => card(fleet, node)),
+      [...fleet.nodes.values()].map((node) => {
+        const rows = fleet.models(node);
+        return memo([node, ...rows.map((each) => each.row)], () => card(node, rows));
+      }),
     ),
   );
 }
 
-function card(fleet, node) {
-  const rows = fleet.models(node);
+function card(node, rows) {
   const resident = new Set(rows.map((row) => row.model));
   const disk = (node.ollama?.models_available ?? []).filter((model) => !resident.has(model));
   return h(

@@ -84,7 +84,7 @@ function node(each) {
             { title: "Memory", number: true, cell: (row) => gib(row.ram_gb) },
             { title: "Priority", cell: (row) => h("span", { class: `status ${TONES[row.priority] ?? ""}` }, row.priority) },
             { title: "Why", cell: (row) => [name(row.reason ?? ""), evidence(row.evidence)], class: "prose" },
-            { title: "Here", cell: here },
+            { title: "Here", cell: here, class: "nowrap" },
           ],
           rows.map((row, index) => ({ ...row, key: `${row.kind ?? ""} ${row.model} ${index}` })),
         )
