@@ -6,6 +6,7 @@ control pushes, so it is answered while control is away too.
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -15,14 +16,14 @@ from herd.agent.payload import parse_heartbeat
 from herd.clock import wall_s
 from herd.config import Settings
 from herd.http import problems
-from herd.http.endpoints import catalogue, fleet
+from herd.http.endpoints import assets, catalogue, fleet, request_page
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.show import Show
 from herd.http.exchange import Exchange
 from herd.http.gate import Gate
 from herd.http.guard import from_here
 from herd.http.problems import JSON, JSON_UTF8, TEXT
-from herd.http.routes import MODEL_PREFIX, Handler, Routes
+from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.ids import RequestIds
 from herd.link.client import Control, LinkFullError
 from herd.link.messages import Cancel, Grant, Refuse, View
@@ -46,8 +47,12 @@ class Front:
         gate: Gate | None = None,
         waits: Waits | None = None,
         ids: RequestIds | None = None,
+        logd: Path | None = None,
     ) -> None:
-        """Start the sweep; must be made on the loop that it will live on."""
+        """Start the sweep; must be made on the loop that it will live on.
+
+        `logd` is the socket on which the log is asked.
+        """
         self._control = control
         self._gate = gate or Gate(Settings())
         self._loop = asyncio.get_running_loop()
@@ -55,6 +60,7 @@ class Front:
         self.waits = waits or Waits()
         self.inference = Inference(control, self._loop, ids or RequestIds(), self.waits)
         self._show = Show(lambda: control.view)
+        self._request_page = request_page.RequestPage(logd)
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
@@ -95,11 +101,12 @@ class Front:
     # Inside
 
     def _table(self) -> Routes:
-        root = self._get(lambda exchange: exchange.respond(200, (TEXT,), b"Ollama is running"))
-        by_path: dict[str, dict[bytes, Handler]] = {
+        by_path: dict[str, Methods] = {
             path: {b"POST": handler} for path, handler in self.inference.handlers().items()
         }
-        by_path["/"] = root
+        by_path.update(assets.routes())
+        by_path["/"] = self._get(_root)
+        by_path[request_page.DECISIONS] = {b"GET": self._request_page.decisions}
         by_path["/api/tags"] = self._get(self._from_view("tags", catalogue.tags))
         by_path["/api/show"] = {b"POST": self._show.ask}
         by_path["/api/ps"] = {b"GET": self._from_view("ps", catalogue.ps)}
@@ -113,7 +120,11 @@ class Front:
         by_path["/heartbeat"] = {b"POST": self._heartbeat}
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
-        return Routes(by_path, {b"GET": self._model})
+        by_prefix: dict[str, Methods] = {
+            MODEL_PREFIX: {b"GET": self._model},
+            request_page.PREFIX: {b"GET": self._request_page.request},
+        }
+        return Routes(by_path, by_prefix)
 
     @staticmethod
     def _get(handler: Handler) -> dict[bytes, Handler]:
@@ -199,6 +210,13 @@ class Front:
     def _sweep(self) -> None:
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
         self.inference.sweep()
+
+
+def _root(exchange: Exchange) -> None:
+    if assets.wants_page(exchange):
+        assets.to_page(exchange)
+    else:
+        exchange.respond(200, (TEXT,), b"Ollama is running")
 
 
 def _say(exchange: Exchange, status: int, answer: object) -> None:

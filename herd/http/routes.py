@@ -1,7 +1,8 @@
 """Method and path to handler, and nothing else.
 
 What is not here is answered as Ollama answers it: 404 for an unknown path, 405 for a method that a
-known path does not have. `HEAD` is a `GET` whose body is not sent.
+known path does not have. `HEAD` is a `GET` whose body is not sent. A prefix stands for every path
+that begins so and goes on: the ids behind it may hold slashes.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,13 +20,13 @@ MODEL_PREFIX: Final = "/v1/models/"
 class Routes:
     """The routing table."""
 
-    __slots__ = ("_by_path", "_by_target", "_model")
+    __slots__ = ("_by_path", "_by_prefix", "_by_target")
 
-    def __init__(self, by_path: Mapping[str, Methods], model: Methods) -> None:
-        """Know every path; `model` is what `/v1/models/{id}` does, whose ids hold slashes."""
+    def __init__(self, by_path: Mapping[str, Methods], by_prefix: Mapping[str, Methods]) -> None:
+        """Know every path, and what answers those that are not known one by one."""
         self._by_path = dict(by_path)
         self._by_target = {path.encode("ascii"): methods for path, methods in by_path.items()}
-        self._model = model
+        self._by_prefix = dict(by_prefix)
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request, or say that nobody can."""
@@ -35,13 +36,19 @@ class Routes:
             path = request.path
             methods = self._by_path.get(path)
             if methods is None:
-                if not path.startswith(MODEL_PREFIX) or path == MODEL_PREFIX:
+                methods = self._prefixed(path)
+                if methods is None:
                     exchange.respond(404, (TEXT,), b"404 page not found")
                     return
-                methods = self._model
         handler = methods.get(request.method)
         if handler is None:
             allowed = (b"Allow", b", ".join(sorted(methods)))
             exchange.respond(405, (TEXT, allowed), b"405 method not allowed")
             return
         handler(exchange)
+
+    def _prefixed(self, path: str) -> Methods | None:
+        for prefix, methods in self._by_prefix.items():
+            if path.startswith(prefix) and path != prefix:
+                return methods
+        return None

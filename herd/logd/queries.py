@@ -34,6 +34,11 @@ QUERIES: dict[str, str] = {
     ),
     "request": "SELECT payload::VARCHAR AS line FROM events WHERE request_id = $request_id"
     " ORDER BY seq LIMIT 1000",
+    "decisions": (
+        "SELECT payload::VARCHAR AS line FROM events WHERE kind = 'request_dispatched'"
+        " AND seq > (SELECT max(seq) - 20000 FROM events)"
+        " ORDER BY seq DESC LIMIT least($limit, 200)"
+    ),
     "log_health": (
         "SELECT (SELECT max(seq) FROM events) AS last_seq,"
         " (SELECT coalesce(sum(to_seq - from_seq + 1), 0)::BIGINT FROM gaps) AS missing_events,"

@@ -1,0 +1,46 @@
+// Asking herd. An answer is JSON; a refusal is an Error with herd's own words.
+
+export class Refused extends Error {
+  constructor(text, status) {
+    super(text);
+    this.status = status;
+  }
+}
+
+const WITHIN_MS = 15_000;
+
+export const get = (path) => ask(path, {});
+
+export const post = (path, body, headers = {}) =>
+  ask(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...headers },
+    body: JSON.stringify(body),
+  });
+
+async function ask(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, { ...options, signal: AbortSignal.timeout(WITHIN_MS) });
+  } catch {
+    throw new Refused("herd does not answer. Is it running? `herd` starts it.", 0);
+  }
+  const text = await answer.text();
+  let found = null;
+  try {
+    found = JSON.parse(text);
+  } catch { /* not JSON: said below */ }
+  if (!answer.ok) throw new Refused(said(found) ?? plain(answer.status, path), answer.status);
+  if (found === null) throw new Refused(`${path} did not answer with JSON.`, answer.status);
+  return found;
+}
+
+function said(found) {
+  const error = found?.error ?? found?.detail;
+  return typeof error === "string" ? error : typeof error?.message === "string" ? error.message : null;
+}
+
+function plain(status, path) {
+  if (status === 404) return `This herd has no ${path.split("?")[0]}.`;
+  return `herd answered ${status} to ${path.split("?")[0]}.`;
+}

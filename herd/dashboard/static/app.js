@@ -1,0 +1,272 @@
+// The shell of the page: tabs, routes, the live feed, and when which view is loaded and drawn.
+
+import { asAdmin } from "./admin.js";
+import { get } from "./api.js";
+import { h, render } from "./dom.js";
+import { Feed } from "./feed.js";
+import { Fleet } from "./fleet.js";
+import { clock, plural } from "./format.js";
+import { apps } from "./views/apps.js";
+import { benchmarks } from "./views/benchmarks.js";
+import { health } from "./views/health.js";
+import { models } from "./views/models.js";
+import { overview } from "./views/overview.js";
+import { recommendations } from "./views/recommendations.js";
+import { request } from "./views/request.js";
+import { settings } from "./views/settings.js";
+import { trends } from "./views/trends.js";
+
+const TABS = [overview, trends, models, apps, benchmarks, health, recommendations, settings];
+const VIEWS = [...TABS, request];
+const DRAW_MS = 400;
+const RELOAD_MS = 1_000;
+const LATE_MS = 2_300; // an event is in the log's tables within two seconds
+
+const at = (id) => document.getElementById(id);
+const panel = at("panel");
+const fleet = new Fleet();
+const states = new Map(VIEWS.map((view) => [view.id, { errors: {} }]));
+const shared = { health: null };
+const ctx = { fleet, shared, get, post: asAdmin, toast, draw: schedule, reload: () => reload(0), poll };
+
+let route = { view: overview, argument: "" };
+let drawing = null;
+let drawn = 0;
+let loading = null;
+let again = null;
+let due = 0;
+let loaded = 0;
+let finished = -1;
+let hearing = null;
+
+// Routes
+
+function read() {
+  const [id, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
+  const view = VIEWS.find((each) => each.id === id) ?? overview;
+  return { view, argument: safely(rest.join("/")) };
+}
+
+function safely(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function go() {
+  const next = read();
+  const moved = next.view !== route.view || next.argument !== route.argument;
+  if (moved && next.view.argued) states.set(next.view.id, { errors: {} });
+  route = next;
+  if (moved) scrollTo(0, 0);
+  tabs();
+  at(`tab-${route.view.under ?? route.view.id}`).scrollIntoView({ block: "nearest", inline: "center" });
+  panel.dataset.view = route.view.id;
+  panel.replaceChildren();
+  panel.setAttribute("aria-labelledby", TABS.includes(route.view) ? `tab-${route.view.id}` : "title");
+  document.title = `${route.view.title} · herd`;
+  at("title").textContent = route.view.title;
+  now();
+  reload(0);
+}
+
+// Tabs
+
+function tabs() {
+  const selected = route.view.under ?? route.view.id;
+  const wrong = (shared.health?.recommendations ?? []).filter((each) => each.severity !== "info").length;
+  render(
+    at("tabs"),
+    TABS.map((view) =>
+      h(
+        "button",
+        {
+          key: view.id,
+          id: `tab-${view.id}`,
+          type: "button",
+          role: "tab",
+          class: "tab",
+          "aria-selected": String(view.id === selected),
+          "aria-controls": "panel",
+          tabindex: view.id === selected ? "0" : "-1",
+          onclick: () => (location.hash = `#/${view.id}`),
+        },
+        view.title,
+        view.id === "health" && wrong > 0
+          ? h("span", { class: "badge", "aria-label": plural(wrong, "problem") }, String(wrong))
+          : null,
+      ),
+    ),
+  );
+}
+
+const STEPS = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
+
+at("tabs").addEventListener("keydown", (event) => {
+  if (!(event.key in STEPS)) return;
+  event.preventDefault();
+  const known = TABS.findIndex((view) => view.id === document.activeElement.id.replace("tab-", ""));
+  const step = STEPS[event.key];
+  const next = Number.isFinite(step) ? (known + step + TABS.length) % TABS.length : step < 0 ? 0 : TABS.length - 1;
+  location.hash = `#/${TABS[next].id}`;
+  at(`tab-${TABS[next].id}`).focus();
+});
+
+document.querySelector("[data-skip]").addEventListener("click", (event) => {
+  event.preventDefault();
+  panel.focus();
+});
+
+// Drawing: at most 2.5 times a second, however many events come.
+
+function schedule() {
+  if (drawing !== null) return;
+  drawing = setTimeout(now, Math.max(0, drawn + DRAW_MS - performance.now()));
+}
+
+function now() {
+  clearTimeout(drawing);
+  drawing = null;
+  drawn = performance.now();
+  if (document.visibilityState === "hidden") return;
+  render(panel, route.view.draw(ctx, states.get(route.view.id), route.argument));
+  at("foot").textContent = fleet.known ? `as of ${clock(fleet.timestamp)}` : "";
+}
+
+// Loading: at most once a second for each view; what comes meanwhile is asked for once more after it.
+
+function reload(after) {
+  const wait = after === 0 ? 0 : Math.max(after, loaded + RELOAD_MS - performance.now());
+  const at = performance.now() + wait;
+  if (again !== null && due <= at) return; // it comes sooner: many events must not put it off
+  clearTimeout(again);
+  due = at;
+  again = setTimeout(load, wait);
+}
+
+async function load() {
+  again = null;
+  if (loading === route) return;
+  const mine = route;
+  loading = mine;
+  loaded = performance.now();
+  try {
+    await fetchAll(mine);
+  } finally {
+    if (loading === mine) loading = null;
+  }
+  if (mine === route) schedule();
+}
+
+async function fetchAll({ view, argument }) {
+  const state = states.get(view.id);
+  const paths = { health: "/dashboard/api/health", ...(view.paths?.(state, argument) ?? {}) };
+  await Promise.all(
+    Object.entries(paths).map(async ([key, path]) => {
+      try {
+        const found = await get(path);
+        if (key === "health") shared.health = found;
+        else state[key] = found;
+        delete state.errors[key];
+      } catch (error) {
+        state.errors[key] = error.message;
+      }
+    }),
+  );
+  view.loaded?.(ctx, state);
+  tabs();
+}
+
+// Asks for one path every second while `more` says so; for what runs for a while.
+function poll(path, take, more) {
+  const step = async () => {
+    try {
+      const found = await get(path);
+      take(found);
+      schedule();
+      if (more(found)) setTimeout(step, 1_000);
+    } catch (error) {
+      toast(error.message);
+    }
+  };
+  step();
+}
+
+// Live
+
+function heard(kinds) {
+  if (!route.view.hears.some((kind) => kinds.includes(kind))) return;
+  reload(300);
+  hearing ??= setTimeout(() => {
+    hearing = null;
+    reload(1);
+  }, LATE_MS);
+}
+
+function changed() {
+  schedule();
+  const sum = fleet.completed * 1_000 + fleet.running + fleet.waitingCount;
+  if (sum !== finished) heard(["requests"]);
+  finished = sum;
+}
+
+const LINK = {
+  live: "live",
+  polling: "asked every 2 s",
+  reconnecting: "reconnecting…",
+};
+
+new Feed({
+  snapshot: (status) => {
+    fleet.snapshot(status);
+    changed();
+  },
+  delta: (delta) => {
+    fleet.delta(delta);
+    if (delta.nodes) heard(["nodes"]);
+    changed();
+  },
+  changed: heard,
+  state: (word) => {
+    const link = at("link");
+    if (link.dataset.state === "reconnecting" && word !== "reconnecting") reload(0);
+    link.textContent = LINK[word];
+    link.dataset.state = word;
+  },
+}).start();
+
+// Odds and ends
+
+let toasting = null;
+
+function toast(text) {
+  at("toast").textContent = text;
+  at("toast").hidden = false;
+  clearTimeout(toasting);
+  toasting = setTimeout(() => (at("toast").hidden = true), 6_000);
+}
+
+const THEMES = { auto: "light", light: "dark", dark: "auto" };
+
+function theme(next) {
+  const root = document.documentElement;
+  if (next === "auto") delete root.dataset.theme;
+  else root.dataset.theme = next;
+  try {
+    localStorage.setItem("herd-theme", next);
+  } catch { /* storage is off */ }
+  at("theme").textContent = `◐ ${next}`;
+  at("theme").setAttribute("aria-label", `Theme: ${next}. Change to ${THEMES[next]}`);
+  states.forEach((state) => (state.redraw = (state.redraw ?? 0) + 1));
+  schedule();
+}
+
+at("theme").addEventListener("click", () => theme(THEMES[document.documentElement.dataset.theme ?? "auto"]));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => theme(document.documentElement.dataset.theme ?? "auto"));
+addEventListener("hashchange", go);
+document.addEventListener("visibilitychange", schedule);
+setInterval(() => reload(1), 15_000);
+theme(document.documentElement.dataset.theme ?? "auto");
+go();

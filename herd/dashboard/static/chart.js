@@ -1,0 +1,126 @@
+// Charts by uPlot, in the colours of the theme; each with its figures as a table for who cannot see it.
+
+import { h } from "./dom.js";
+import { clock, day, tick } from "./format.js";
+import { table } from "./parts.js";
+
+const HEIGHT = 190;
+const COLOURS = 8;
+
+// `series`: [{ label, values }], `show(value)` writes a value with its unit; `kind` is line, bars or stack.
+export function chart({ key, title, xs, series, show, kind = "line", daily = false, redraw = 0 }) {
+  const drawn = series.slice(0, COLOURS);
+  return h(
+    "figure",
+    { key: `chart ${key}`, class: "chart" },
+    h("figcaption", null, title),
+    h("div", {
+      class: "plot",
+      role: "img",
+      "aria-label": `${title}; the figures are in the table below`,
+      own: (node) => plot(node, { xs, series: drawn, show, kind, redraw }),
+    }),
+    h("div", { class: "legend" }, drawn.map((each, index) => h("span", null, h("i", { class: `c${index + 1}` }), h("bdi", null, each.label)))),
+    h("details", null, h("summary", null, "Figures"), figures(title, xs, series, show, daily)),
+  );
+}
+
+const figures = (title, xs, series, show, daily) =>
+  table(
+    title,
+    [
+      { title: "Time", cell: (row) => (daily ? day(row.x) : clock(row.x)) },
+      ...series.map((each) => ({ title: each.label, number: true, cell: (row) => show(each.values[row.index]) })),
+    ],
+    xs.map((x, index) => ({ x, index, key: x })).reverse(),
+  );
+
+function plot(node, wanted) {
+  const said = JSON.stringify([wanted.xs, wanted.series, wanted.redraw]);
+  if (node.herdSaid === said) return;
+  node.herdSaid = said;
+  node.herdPlot?.destroy();
+  node.herdPlot = null;
+  if (wanted.xs.length === 0) return;
+  node.herdPlot = new window.uPlot(options(node, wanted), data(wanted), node);
+  node.herdWatch ??= new ResizeObserver(() => node.herdPlot?.setSize({ width: node.clientWidth, height: HEIGHT }));
+  node.herdWatch.observe(node);
+}
+
+function data({ xs, series, kind }) {
+  if (kind !== "stack") return [xs, ...series.map((each) => each.values)];
+  let below = xs.map(() => 0);
+  const sums = series.map((each) => (below = below.map((sum, index) => sum + (each.values[index] ?? 0))));
+  return [xs, ...sums.reverse()]; // the tallest is drawn first, the others before it
+}
+
+function options(node, { xs, series, show, kind }) {
+  const colour = (name) => getComputedStyle(node).getPropertyValue(name).trim();
+  const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+  const bars = kind !== "line" && window.uPlot.paths.bars({ size: [0.7, 44] });
+  const order = kind === "stack" ? series.map((_, index) => index).reverse() : series.map((_, index) => index);
+  const step = xs.length > 1 ? xs[1] - xs[0] : 86_400;
+  return {
+    width: node.clientWidth || 480,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { y: false, points: { show: kind === "line" } },
+    scales: {
+      x: { range: (_, least, most) => (bars || xs.length < 2 ? [least - step * 0.6, most + step * 0.6] : [least, most]) },
+      y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] },
+    },
+    axes: [
+      { ...axis, space: 64, size: 28, values: (_, ticks, __, ___, stepS) => ticks.map((each) => tick(each, stepS)) },
+      { ...axis, size: 68, space: 34, values: (_, ticks) => ticks.map((tick) => show(tick)) },
+    ],
+    series: [
+      {},
+      ...order.map((index) => {
+        const paint = colour(`--c${index + 1}`);
+        return bars
+          ? { label: series[index].label, paths: bars, fill: paint, stroke: paint, width: 0, points: { show: false } }
+          : { label: series[index].label, stroke: paint, width: 1.75, spanGaps: false, points: { show: xs.length < 40, size: 4 } };
+      }),
+    ],
+    hooks: { setCursor: [(u) => tip(node, u, { xs, series, show, daily: step >= 86_400 })] },
+  };
+}
+
+// What is under the pointer, in words.
+function tip(node, u, { xs, series, show, daily }) {
+  let word = node.querySelector(".tip");
+  if (!word) {
+    word = document.createElement("div");
+    word.className = "tip";
+    node.append(word);
+  }
+  const index = u.cursor.idx;
+  word.hidden = index === null || index === undefined || u.cursor.left < 0;
+  if (word.hidden) return;
+  const values = series.filter((each) => each.values[index]).map((each) => `${each.label} ${show(each.values[index])}`);
+  word.textContent = [daily ? day(xs[index]) : clock(xs[index]), ...values].join(" · ");
+}
+
+// Rows of a long table ({key, x, value}) as one series a key, the largest first; the rest is one.
+export function pivoted(rows, keyOf, xOf, valueOf) {
+  const xs = [...new Set(rows.map(xOf))].sort((one, other) => one - other);
+  const places = new Map(xs.map((x, index) => [x, index]));
+  const found = new Map();
+  for (const row of rows) {
+    const key = keyOf(row);
+    if (!found.has(key)) found.set(key, { label: key, values: xs.map(() => 0), sum: 0 });
+    const series = found.get(key);
+    series.values[places.get(xOf(row))] += valueOf(row) ?? 0;
+    series.sum += valueOf(row) ?? 0;
+  }
+  const sorted = [...found.values()].sort((one, other) => other.sum - one.sum);
+  const rest = sorted.splice(COLOURS - 1);
+  if (rest.length === 1) sorted.push(rest[0]);
+  else if (rest.length) {
+    sorted.push({
+      label: `${rest.length} others`,
+      values: xs.map((_, index) => rest.reduce((sum, each) => sum + each.values[index], 0)),
+    });
+  }
+  return { xs, series: sorted };
+}

@@ -1,0 +1,85 @@
+// What is known of the fleet: the last snapshot with the deltas since, and questions about it.
+
+export class Fleet {
+  constructor() {
+    this.known = false;
+    this.fleet = {};
+    this.nodes = new Map();
+    this.queues = new Map();
+    this.timestamp = 0;
+    this.rates = new Map();
+  }
+
+  snapshot(status) {
+    this.known = true;
+    this.fleet = status.fleet ?? {};
+    this.timestamp = status.timestamp ?? Date.now() / 1000;
+    this.nodes = new Map((status.nodes ?? []).map((node) => [node.node_id, node]));
+    this.queues = new Map(Object.entries(status.queues ?? {}));
+  }
+
+  delta({ fleet, nodes, queues, timestamp }) {
+    Object.assign(this.fleet, fleet ?? {});
+    if (timestamp) this.timestamp = timestamp;
+    merge(this.nodes, nodes);
+    merge(this.queues, queues);
+  }
+
+  // Rows of one node, by model; also of models that are in memory and were never asked for.
+  models(node) {
+    const rows = new Map();
+    for (const resident of node.ollama?.models_loaded ?? []) rows.set(resident.name, { resident, row: null });
+    for (const row of this.queues.values()) {
+      if (row.node_id !== node.node_id) continue;
+      rows.set(row.model, { resident: rows.get(row.model)?.resident ?? null, row });
+    }
+    return [...rows].map(([model, { resident, row }]) => ({ model, resident, row }));
+  }
+
+  // Requests that wait, per model, the longest line first.
+  waiting() {
+    const rows = [...this.queues.values()].filter((row) => row.pending > 0);
+    return rows.sort((one, other) => other.pending - one.pending || (one.model < other.model ? -1 : 1));
+  }
+
+  inFlight(node) {
+    return total(this.queues.values(), (row) => (row.node_id === node.node_id ? row.in_flight : 0));
+  }
+
+  get running() {
+    return total(this.queues.values(), (row) => row.in_flight);
+  }
+
+  get waitingCount() {
+    return total(this.queues.values(), (row) => row.pending);
+  }
+
+  get completed() {
+    return total(this.queues.values(), (row) => row.completed);
+  }
+
+  // Which nodes that are online have a model, and how many of its slots are taken.
+  serving(model) {
+    return [...this.nodes.values()]
+      .filter((node) => node.status !== "offline")
+      .filter((node) => (node.ollama?.models_available ?? []).includes(model) || this.has(node, model))
+      .map((node) => ({ node, row: this.queues.get(`${node.node_id}:${model}`) }));
+  }
+
+  has(node, model) {
+    return (node.ollama?.models_loaded ?? []).some((each) => each.name === model);
+  }
+}
+
+export const total = (values, of) => {
+  let sum = 0;
+  for (const value of values) sum += of(value) || 0;
+  return sum;
+};
+
+function merge(known, changes) {
+  for (const [key, row] of Object.entries(changes ?? {})) {
+    if (row === null) known.delete(key);
+    else known.set(key, row);
+  }
+}

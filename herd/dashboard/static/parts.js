@@ -1,0 +1,164 @@
+// Pieces that several views are made of.
+
+import { h, name } from "./dom.js";
+import { clock, count, gib, millis, words } from "./format.js";
+
+export const section = (title, ...children) =>
+  h("section", { key: `section ${title}`, class: "section", "aria-label": title }, h("h2", null, title), children);
+
+// A figure with what it is; `tone` marks it (warn, bad), never by colour alone: `note` says why.
+export const figure = (what, value, note = "", tone = "") =>
+  h(
+    "div",
+    { class: `figure ${tone}` },
+    h("dt", null, what),
+    h("dd", null, h("b", null, value), note ? h("span", { class: "note" }, note) : null),
+  );
+
+export const figures = (...children) => h("dl", { class: "figures" }, children);
+
+// `columns`: [{ title, cell(row), number?, wide? }].
+export function table(caption, columns, rows, props = {}) {
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption, ...props },
+    h(
+      "table",
+      null,
+      h("caption", { class: "unseen" }, caption),
+      h(
+        "thead",
+        null,
+        h("tr", null, columns.map((each) => h("th", { scope: "col", class: each.number ? "number" : null }, each.title))),
+      ),
+      h(
+        "tbody",
+        null,
+        rows.map((row, index) =>
+          h(
+            "tr",
+            { key: row.key ?? `row ${index}` },
+            columns.map((each) => h("td", { class: each.number ? "number" : (each.class ?? null) }, each.cell(row))),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+// What to do where there is nothing yet: a sentence and, often, a command.
+export const empty = (text, ...commands) =>
+  h("div", { class: "empty" }, h("p", null, text), commands.map((each) => h("p", null, h("code", null, each))));
+
+export const failed = (text) => h("p", { class: "failed", role: "alert" }, text);
+
+// Draws what was loaded as `key`; before that a quiet word, after a failure herd's own.
+export function loaded(state, key, draw) {
+  if (state[key] !== undefined) {
+    return [state.errors[key] ? failed(`Not fresh: ${state.errors[key]}`) : null, draw(state[key])];
+  }
+  return state.errors[key] ? failed(state.errors[key]) : h("p", { class: "note" }, "Loading…");
+}
+
+const DOTS = { online: "good", degraded: "warn", offline: "bad" };
+
+export function status(node) {
+  const word = node.draining ? "draining" : node.status;
+  return h("span", { class: `status ${node.draining ? "warn" : (DOTS[node.status] ?? "")}` }, word);
+}
+
+// A slot is a square: filled while a request runs in it. Many slots are one bar.
+export function slots(used, all) {
+  const label = `${count(used)} of ${count(all)} slots in use`;
+  const most = 16;
+  const squares =
+    all <= most
+      ? Array.from({ length: all }, (_, index) => h("i", { class: index < used ? "used" : null }))
+      : h("i", { class: "long", style: { "--share": all ? used / all : 0 } });
+  return h(
+    "span",
+    { class: "slots", role: "img", "aria-label": label, title: label },
+    squares,
+  );
+}
+
+export function meter(label, used, all, text) {
+  const share = all > 0 ? Math.min(1, Math.max(0, used / all)) : 0;
+  return h(
+    "div",
+    { class: "meter" },
+    h("span", { class: "meter-label" }, label),
+    h("span", {
+      class: `meter-bar ${share > 0.92 ? "full" : ""}`,
+      role: "img",
+      "aria-label": `${label}: ${text}`,
+      style: { "--share": share },
+    }),
+    h("span", { class: "meter-text" }, text),
+  );
+}
+
+export function choice(label, options, chosen, pick) {
+  return h(
+    "div",
+    { class: "choice", role: "group", "aria-label": label },
+    options.map(([value, text]) =>
+      h(
+        "button",
+        { type: "button", key: String(value), "aria-pressed": String(value === chosen), onclick: () => pick(value) },
+        text,
+      ),
+    ),
+  );
+}
+
+const OUTCOMES = {
+  completed: "good",
+  failed: "bad",
+  incomplete: "bad",
+  interrupted: "bad",
+  reaped: "bad",
+  rejected: "warn",
+  retried: "warn",
+  client_disconnected: "quiet",
+  cancelled: "quiet",
+  running: "run",
+  waiting: "warn",
+};
+
+export const outcome = (word) => h("span", { class: `status ${OUTCOMES[word] ?? ""}` }, words(word) || "–");
+
+export const link = (id, text) => h("a", { href: `#/request/${encodeURIComponent(id)}` }, text);
+
+export function traces(rows) {
+  return table(
+    "Requests, the newest first",
+    [
+      { title: "Time", cell: (row) => link(row.request_id, clock(row.timestamp)), class: "nowrap" },
+      { title: "Model", cell: (row) => model(row) },
+      { title: "Node", cell: (row) => (row.node_id ? name(row.node_id) : "–") },
+      { title: "App", cell: (row) => app(row) },
+      { title: "Outcome", cell: (row) => ending(row) },
+      { title: "Waited", cell: (row) => (row.queue_ms ? millis(row.queue_ms) : "–"), number: true },
+      { title: "First token", cell: (row) => millis(row.time_to_first_token_ms), number: true },
+      { title: "Took", cell: (row) => millis(row.latency_ms), number: true },
+      { title: "Tokens", cell: (row) => row.completion_tokens === null ? "–" : `${count(row.prompt_tokens)} + ${count(row.completion_tokens)}`, number: true },
+    ],
+    rows.map((row, index) => ({ ...row, key: `${row.request_id} ${row.retry_count ?? 0} ${row.status} ${index}` })),
+  );
+}
+
+const model = (row) => [
+  name(row.model),
+  row.fallback_used ? h("span", { class: "note" }, " instead of ", name(row.original_model)) : null,
+];
+
+const app = (row) => name(row.app || row.tags?.join(", ") || "–");
+
+const ending = (row) => [
+  outcome(row.status),
+  row.retry_count ? h("span", { class: "note" }, ` after ${row.retry_count} ${row.retry_count === 1 ? "retry" : "retries"}`) : null,
+  row.error_message ? h("span", { class: "why" }, name(row.error_message)) : null,
+];
+
+export const sizes = (resident) => (resident ? gib(resident.size_gb) : "–");

@@ -1,0 +1,187 @@
+// Benchmarks: run one against the fleet, see how far it is, compare two.
+
+import { h, name } from "../dom.js";
+import { clock, count, millis, percent, plural, seconds } from "../format.js";
+import { choice, empty, figure, figures, loaded, section, table } from "../parts.js";
+
+const RUNNING = new Set(["pulling", "warming_up", "running"]);
+const MODES = [
+  ["default", "models in memory"],
+  ["smart", "smart"],
+];
+const LENGTHS = [
+  [30, "30 s"],
+  [120, "2 min"],
+  [300, "5 min"],
+];
+
+export const benchmarks = {
+  id: "benchmarks",
+  title: "Benchmarks",
+  hears: ["benchmarks"],
+  paths: () => ({ runs: "/dashboard/api/benchmarks?limit=50", progress: "/dashboard/api/benchmarks/progress" }),
+  loaded(ctx, state) {
+    if (RUNNING.has(state.progress?.status)) follow(ctx, state);
+  },
+  draw(ctx, state) {
+    return [
+      section("Run", state.errors.progress && !state.progress ? loaded(state, "progress") : run(ctx, state)),
+      h("div", { key: "runs" }, loaded(state, "runs", ({ data }) => [compared(state, data), history(ctx, state, data)])),
+    ];
+  },
+};
+
+function follow(ctx, state) {
+  if (state.following) return;
+  state.following = true;
+  ctx.poll(
+    "/dashboard/api/benchmarks/progress",
+    (progress) => {
+      state.progress = progress;
+      state.following = RUNNING.has(progress.status);
+      if (!state.following) ctx.reload();
+    },
+    (progress) => RUNNING.has(progress.status),
+  );
+}
+
+function run(ctx, state) {
+  const progress = state.progress ?? { status: "idle" };
+  if (RUNNING.has(progress.status)) return underWay(ctx, progress);
+  const mode = state.mode ?? "default";
+  const duration = state.duration ?? 30;
+  const set = (key) => (value) => {
+    state[key] = value;
+    ctx.draw();
+  };
+  const start = async () => {
+    try {
+      await ctx.post("/dashboard/api/benchmarks/start", { mode, duration, model_types: ["llm"] });
+      follow(ctx, state);
+    } catch (error) {
+      ctx.toast(error.message);
+    }
+  };
+  return [
+    h(
+      "p",
+      { class: "note" },
+      "Sends real requests to the live fleet for that long; they wait in the same lines as everybody's. ",
+      mode === "smart" ? "Smart asks herd to choose what to measure; it may load other models." : "Only models that are in memory are asked.",
+    ),
+    h(
+      "div",
+      { class: "bar" },
+      choice("Mode", MODES, mode, set("mode")),
+      choice("Length", LENGTHS, duration, set("duration")),
+      h("button", { type: "button", class: "main", onclick: start }, "Start"),
+    ),
+    progress.error ? h("p", { class: "failed" }, name(progress.error)) : null,
+  ];
+}
+
+function underWay(ctx, progress) {
+  const cancel = async () => {
+    try {
+      await ctx.post("/dashboard/api/benchmarks/cancel", {});
+    } catch (error) {
+      ctx.toast(error.message);
+    }
+  };
+  return [
+    h("p", null, name(progress.phase ?? progress.status)),
+    h("progress", { max: progress.duration || 1, value: progress.elapsed || 0, "aria-label": "Benchmark" }),
+    figures(
+      figure("time", `${seconds(progress.elapsed)}`, `of ${seconds(progress.duration)}`),
+      figure("completed", count(progress.requests_completed)),
+      figure("failed", count(progress.requests_failed), "", progress.requests_failed ? "bad" : ""),
+      figure("pace", `${count(progress.tok_per_sec)} tokens/s`),
+    ),
+    h("p", { class: "note" }, (progress.models ?? []).map((model, index) => [index ? ", " : null, name(model)])),
+    h("button", { type: "button", onclick: cancel }, "Cancel"),
+  ];
+}
+
+const rate = (value) => (typeof value === "number" ? value.toFixed(value < 10 ? 2 : 1) : "–");
+const FIGURES = [
+  ["Requests", (row) => count(row.total_requests), null],
+  ["Failed", (row) => count(row.total_failures), null],
+  ["Requests/s", (row) => rate(row.requests_per_sec), (row) => row.requests_per_sec, 1],
+  ["Tokens/s", (row) => rate(row.tokens_per_sec), (row) => row.tokens_per_sec, 1],
+  ["First token p50", (row) => millis(row.ttft_p50_ms), (row) => row.ttft_p50_ms, -1],
+  ["First token p95", (row) => millis(row.ttft_p95_ms), (row) => row.ttft_p95_ms, -1],
+  ["Answer p50", (row) => millis(row.latency_p50_ms), (row) => row.latency_p50_ms, -1],
+  ["Answer p95", (row) => millis(row.latency_p95_ms), (row) => row.latency_p95_ms, -1],
+  ["Answer p99", (row) => millis(row.latency_p99_ms), (row) => row.latency_p99_ms, -1],
+];
+
+function compared(state, runs) {
+  const chosen = (state.chosen ?? []).map((id) => runs.find((row) => row.run_id === id)).filter(Boolean);
+  if (chosen.length !== 2) return null;
+  const [before, after] = chosen.sort((one, other) => one.timestamp - other.timestamp);
+  return section(
+    "Compared",
+    table(
+      "Two benchmarks side by side",
+      [
+        { title: "Figure", cell: (row) => row.label },
+        { title: clock(before.timestamp), number: true, cell: (row) => row.show(before) },
+        { title: clock(after.timestamp), number: true, cell: (row) => row.show(after) },
+        { title: "Change", number: true, cell: (row) => change(row, before, after) },
+      ],
+      FIGURES.map(([label, show, of, good]) => ({ key: label, label, show, of, good })),
+    ),
+  );
+}
+
+function change({ of, good }, before, after) {
+  if (!of || !of(before) || of(after) === null) return "–";
+  const share = (100 * (of(after) - of(before))) / of(before);
+  if (Math.abs(share) < 1) return "the same";
+  const better = share * good > 0;
+  return h("span", { class: better ? "good-text" : "bad-text" }, `${share > 0 ? "+" : "−"}${percent(Math.abs(share))} ${better ? "better" : "worse"}`);
+}
+
+function history(ctx, state, runs) {
+  if (runs.length === 0) return empty("No benchmark yet. The first one is the measure of the next: run it before you change anything.");
+  const chosen = state.chosen ?? [];
+  const pick = (id) => {
+    const before = state.chosen ?? [];
+    state.chosen = before.includes(id) ? before.filter((each) => each !== id) : [...before.slice(-1), id];
+    ctx.draw();
+  };
+  return section(
+    "History",
+    h("p", { class: "note" }, "Choose two to compare them."),
+    table(
+      "Benchmarks, the newest first",
+      [
+        {
+          title: "Choose",
+          cell: (row) =>
+            h("input", { type: "checkbox", "aria-label": `Compare the run of ${clock(row.timestamp)}`, checked: chosen.includes(row.run_id), onchange: () => pick(row.run_id) }),
+        },
+        { title: "When", cell: (row) => clock(row.timestamp), class: "nowrap" },
+        { title: "Length", number: true, cell: (row) => seconds(row.duration_s) },
+        ...FIGURES.slice(0, 8).map(([title, cell]) => ({ title, cell, number: true })),
+        { title: "Models and nodes", cell: parts },
+      ],
+      runs.map((row) => ({ ...row, key: row.run_id })),
+    ),
+  );
+}
+
+const parts = (row) =>
+  h(
+    "details",
+    null,
+    h("summary", null, plural((row.per_model_results ?? []).length, "model")),
+    h("ul", { class: "plain" }, [
+      ...(row.per_model_results ?? []).map((each) =>
+        h("li", { key: `m ${each.model}` }, name(each.model), `: ${count(each.requests)} requests, ${rate(each.tok_s)} tokens/s, first token ${millis(each.avg_ttft_ms)}`),
+      ),
+      ...(row.per_node_results ?? []).map((each) =>
+        h("li", { key: `n ${each.node_id}` }, name(each.node_id), `: ${count(each.requests)} requests (${percent(each.pct)})`),
+      ),
+    ]),
+  );

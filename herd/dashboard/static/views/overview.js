@@ -1,0 +1,230 @@
+// Fleet Overview: is anything wrong, what does each node do, what waits and why, what was decided.
+
+import { h, memo, name } from "../dom.js";
+import { clock, count, gib, gigabytes, millis, percent, plural, seconds } from "../format.js";
+import { empty, figure, figures, link, loaded, meter, section, sizes, slots, status, traces } from "../parts.js";
+
+export const overview = {
+  id: "overview",
+  title: "Fleet Overview",
+  hears: ["requests", "health", "nodes"],
+  paths: () => ({ decisions: "/dashboard/api/decisions?limit=8", traces: "/dashboard/api/traces?limit=20" }),
+  draw(ctx, state) {
+    const { fleet } = ctx;
+    if (!fleet.known) return h("p", { class: "note" }, "Waiting for the first word from herd…");
+    return [
+      verdict(ctx),
+      fleet.nodes.size === 0 ? beginning() : [vitals(ctx), waiting(fleet), nodes(fleet)],
+      section(
+        "Just decided",
+        loaded(state, "decisions", ({ decisions }) => (decisions.length ? memo([decisions], () => decided(decisions)) : first())),
+      ),
+      section(
+        "Just ended",
+        loaded(state, "traces", ({ traces: rows }) =>
+          rows.length ? memo([rows], () => traces(rows)) : h("p", { class: "note" }, "Nothing yet."),
+        ),
+      ),
+    ];
+  },
+};
+
+const first = () =>
+  empty(
+    "No request yet. The first one shows here where it went, and why:",
+    `curl -s http://${location.host}/api/generate -d '{"model":"MODEL","prompt":"hello"}'`,
+  );
+
+const decided = (rows) =>
+  h(
+    "ul",
+    { class: "decisions" },
+    rows.map((row) =>
+      h(
+        "li",
+        { key: row.seq },
+        link(row.request_id, clock(row.at)),
+        h("span", null, name(row.model), h("span", { class: "arrow" }, "→"), h("b", null, name(row.node_id))),
+        h("span", { class: "note" }, name(row.why), row.queue_s >= 0.001 ? ` Waited ${seconds(row.queue_s)}.` : null),
+      ),
+    ),
+  );
+
+const beginning = () =>
+  section(
+    "No node yet",
+    empty("Run this on a machine with Ollama; it finds this balancer by itself:", "herd node"),
+    empty(
+      "Where multicast does not reach, name the address, or name the node when you start the balancer:",
+      `herd node --router-url http://${location.host}`,
+      "herd run --node http://HOST:11434",
+    ),
+  );
+
+// One sentence that says whether anybody has to do anything.
+function verdict({ fleet, shared }) {
+  const troubles = found(fleet, shared.health);
+  const worst = troubles.some((each) => each.severity === "critical") ? "bad" : troubles.length ? "warn" : "good";
+  const online = [...fleet.nodes.values()].filter((node) => node.status !== "offline").length;
+  const said = fleet.nodes.size === 0 ? "No node yet" : troubles.length ? troubles[0].title : shared.health ? "All is well" : "All nodes are online";
+  return h(
+    "section",
+    { key: "verdict", class: `verdict ${fleet.nodes.size === 0 ? "warn" : worst}`, "aria-label": "Is anything wrong?" },
+    h("p", { class: "said" }, name(said)),
+    h(
+      "p",
+      { class: "note" },
+      `${online} of ${plural(fleet.nodes.size, "node")} online, ${count(fleet.running)} running, ${count(fleet.waitingCount)} waiting.`,
+      troubles.length > 1 ? [" ", h("a", { href: "#/health" }, `${plural(troubles.length - 1, "other thing")} to look at`), "."] : null,
+      troubles.length === 1 && troubles[0].check_id ? [" ", h("a", { href: "#/health" }, "What to do"), "."] : null,
+    ),
+  );
+}
+
+// Offline nodes are seen at once, by the feed; everything else is what the health checks say.
+function found(fleet, health) {
+  const dead = [...fleet.nodes.values()]
+    .filter((node) => node.status === "offline" && !node.draining)
+    .map((node) => ({ severity: "critical", title: `${node.node_id} is offline`, node_id: node.node_id }));
+  const gone = new Set(dead.map((each) => each.node_id));
+  const checks = (health?.recommendations ?? [])
+    .filter((each) => each.severity !== "info")
+    .filter((each) => !/^node_(offline|degraded)$/.test(each.check_id) || fleet.nodes.get(each.node_id)?.status === "degraded")
+    .filter((each) => !gone.has(each.node_id) || each.check_id !== "node_offline");
+  if (fleet.fleet.recording === false) {
+    checks.unshift({ severity: "critical", title: "herd serves, but cannot record: is the disk full?" });
+  }
+  return [...dead, ...checks];
+}
+
+function vitals({ fleet, shared }) {
+  const vital = shared.health?.vitals ?? {};
+  const all = [...fleet.queues.values()].filter((row) => row.node_id && row.in_flight >= 0);
+  const slotted = all.reduce((sum, row) => sum + (row.concurrency ?? 0), 0);
+  return figures(
+    figure("running", count(fleet.running), `of ${count(slotted)} slots`),
+    figure("waiting", count(fleet.waitingCount), "", fleet.waitingCount > 0 ? "warn" : ""),
+    figure("requests, 24 h", count(vital.total_requests_24h)),
+    figure("mean first token", millis(vital.avg_ttft_ms)),
+    figure("errors", percent(vital.overall_error_rate_pct, 1), "", vital.overall_error_rate_pct >= 5 ? "bad" : ""),
+    figure("retries, 24 h", count(vital.total_retries_24h)),
+    figure("health", vital.health_score === undefined ? "–" : `${vital.health_score} / 100`),
+  );
+}
+
+function waiting(fleet) {
+  const rows = fleet.waiting();
+  if (rows.length === 0) return null;
+  return section(
+    "Waiting",
+    h(
+      "ul",
+      { class: "lines" },
+      rows.map((row) =>
+        h(
+          "li",
+          { key: row.model },
+          h("b", null, count(row.pending)),
+          h("span", null, name(row.model), h("span", { class: "note" }, ` ${why(fleet, row)}`)),
+          h("span", { class: "note" }, ahead(row)),
+        ),
+      ),
+    ),
+  );
+}
+
+function why(fleet, row) {
+  const serving = fleet.serving(row.model);
+  if (serving.length === 0) return "no node that is online has this model";
+  const busy = serving.filter(({ row: slot }) => slot && slot.in_flight >= slot.concurrency);
+  const names = serving.map(({ node }) => node.node_id).join(", ");
+  if (busy.length === serving.length) return `all ${plural(row.concurrency, "slot")} of ${names} in use`;
+  return `for a slot on ${names}`;
+}
+
+function ahead(row) {
+  if (row.estimated_wait_ms) return `about ${seconds(row.estimated_wait_ms / 1000)}`;
+  return row.oldest_wait_s ? `the first since ${seconds(row.oldest_wait_s)}` : "";
+}
+
+function nodes(fleet) {
+  return section(
+    "Nodes",
+    h(
+      "div",
+      { class: "nodes" },
+      [...fleet.nodes.values()].map((node) => {
+        const rows = fleet.models(node);
+        return memo([node, ...rows.map((each) => each.row)], () => card(node, rows));
+      }),
+    ),
+  );
+}
+
+function card(node, rows) {
+  const resident = new Set(rows.map((row) => row.model));
+  const disk = (node.ollama?.models_available ?? []).filter((model) => !resident.has(model));
+  return h(
+    "article",
+    { key: node.node_id, class: `node ${node.status}`, "aria-label": node.node_id },
+    h("header", null, h("h3", null, name(node.node_id)), status(node)),
+    h("p", { class: "note machine" }, name(machine(node))),
+    memory(node),
+    node.cpu ? meter("CPU", node.cpu.utilization_pct, 100, percent(node.cpu.utilization_pct)) : null,
+    rows.length ? models(rows) : h("p", { class: "note" }, "No model in memory."),
+    disk.length ? onDisk(node, disk) : null,
+  );
+}
+
+function machine(node) {
+  const { chip, cores_physical: cores } = node.hardware ?? {};
+  const parts = [chip, cores ? plural(cores, "core") : "", node.ollama?.version ? `Ollama ${node.ollama.version}` : "", node.ollama_url];
+  return parts.filter(Boolean).join(" · ");
+}
+
+// VRAM where there is any, since that is what models have to fit into; else the machine's memory.
+function memory(node) {
+  const loaded = (node.ollama?.models_loaded ?? []).reduce((sum, each) => sum + (each.size_gb ?? 0), 0);
+  const vram = node.hardware?.vram_total_gb;
+  const { used_gb: used, total_gb: all } = node.memory ?? {};
+  if (vram > 0) return meter("VRAM", loaded, vram, `${gib(loaded)} of ${gib(vram)}`);
+  if (all > 0 && used >= 0) return meter("Memory", used, all, `${gib(used)} of ${gib(all)}`);
+  const total = node.hardware?.memory_total_gb;
+  return total > 0 ? meter("Models", loaded, total, `${gib(loaded)} of ${gib(total)}`) : null;
+}
+
+const models = (rows) =>
+  h(
+    "ul",
+    { class: "models" },
+    rows.map(({ model, resident, row }) =>
+      h(
+        "li",
+        { key: model, class: resident ? null : "cold" },
+        h("span", { class: "model" }, name(model), h("span", { class: "note" }, resident ? ` ${sizes(resident)}` : " not in memory")),
+        row ? slots(row.in_flight, row.concurrency) : null,
+        h(
+          "span",
+          { class: "note number" },
+          row?.completed ? `${count(row.completed)} done, mean ${millis(row.avg_latency_ms)}` : "not asked yet",
+          row?.failed ? h("span", { class: "bad-text" }, `, ${count(row.failed)} failed`) : null,
+        ),
+      ),
+    ),
+  );
+
+const onDisk = (node, disk) =>
+  h(
+    "details",
+    null,
+    h("summary", null, `${plural(disk.length, "more model")} on disk`),
+    h(
+      "p",
+      { class: "note" },
+      disk.map((model, index) => [
+        index ? ", " : null,
+        name(model),
+        ` ${gigabytes(node.ollama.models_available_sizes?.[model])}`,
+      ]),
+    ),
+  );

@@ -1,0 +1,135 @@
+// Models on the disks of the nodes: pull one, delete one. Both ask first.
+
+import { h, name } from "../dom.js";
+import { ago, count, gib, gigabytes } from "../format.js";
+import { empty, meter, table } from "../parts.js";
+
+export function stored(ctx, state, nodes) {
+  if (nodes.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with --node URL.");
+  const pulls = state.pulls ?? [];
+  return [
+    form(ctx, state, nodes),
+    state.asked ? question(ctx, state) : null,
+    pulls.length ? h("ul", { class: "lines" }, pulls.map(progress)) : null,
+    h("div", { class: "stored" }, nodes.map((node) => disk(ctx, state, node))),
+  ];
+}
+
+function form(ctx, state, nodes) {
+  const node = state.node ?? nodes[0].node_id;
+  const ask = (event) => {
+    event.preventDefault();
+    const model = (state.model ?? "").trim();
+    if (model === "") return ctx.toast("Name a model, such as llama3.2:3b.");
+    state.asked = { what: "pull", model, node_id: node };
+    ctx.draw();
+  };
+  return h(
+    "form",
+    { class: "bar", onsubmit: ask },
+    h("label", null, "Model ", h("input", {
+      name: "model",
+      placeholder: "llama3.2:3b",
+      autocomplete: "off",
+      spellcheck: "false",
+      value: state.model ?? "",
+      oninput: (event) => (state.model = event.target.value),
+    })),
+    h("label", null, "onto ", h(
+      "select",
+      { onchange: (event) => (state.node = event.target.value) },
+      nodes.map((each) => h("option", { key: each.node_id, value: each.node_id }, each.node_id)),
+    )),
+    h("button", { type: "submit" }, "Pull…"),
+  );
+}
+
+function question(ctx, state) {
+  const { what, model, node_id, size } = state.asked;
+  const end = () => {
+    state.asked = null;
+    ctx.draw();
+  };
+  const yes = async () => {
+    end();
+    try {
+      await ctx.post(`/dashboard/api/${what}`, { model, node_id });
+      ctx.toast(what === "pull" ? `Pulling ${model} onto ${node_id}.` : `Deleted ${model} on ${node_id}.`);
+      if (what === "pull") follow(ctx, state);
+      ctx.reload();
+    } catch (error) {
+      ctx.toast(error.message);
+    }
+  };
+  return h(
+    "div",
+    { class: "question", role: "alertdialog", "aria-label": `${what} ${model}?` },
+    h(
+      "p",
+      null,
+      what === "pull" ? "Pull " : "Delete ",
+      h("b", null, name(model)),
+      what === "pull" ? " onto " : " from the disk of ",
+      h("b", null, name(node_id)),
+      what === "pull" ? "? It takes disk and network there." : `? ${size ? `That frees ${gigabytes(size, "GiB")}. ` : ""}To have it back it must be pulled again.`,
+    ),
+    h("button", { type: "button", class: what === "delete" ? "danger" : "main", onclick: yes }, what === "pull" ? "Pull" : "Delete"),
+    h("button", { type: "button", onclick: end }, "Leave it"),
+  );
+}
+
+function follow(ctx, state) {
+  ctx.poll(
+    "/dashboard/api/pull",
+    ({ pulls }) => (state.pulls = pulls ?? []),
+    ({ pulls }) => (pulls ?? []).some((pull) => !pull.error && pull.status !== "success" && !pull.done),
+  );
+}
+
+const progress = (pull) =>
+  h(
+    "li",
+    { key: `${pull.node_id} ${pull.model}` },
+    h("span", null, name(pull.model), " onto ", name(pull.node_id)),
+    pull.total_bytes
+      ? meter("pull", pull.completed_bytes, pull.total_bytes, `${gigabytes(pull.completed_bytes / 1e9)} of ${gigabytes(pull.total_bytes / 1e9)}`)
+      : null,
+    h("span", { class: pull.error ? "bad-text" : "note" }, name(pull.error || pull.status || "")),
+  );
+
+function disk(ctx, state, node) {
+  const free = node.disk_available_gb > 0 ? `${gib(node.disk_available_gb)} free of ${gib(node.disk_total_gb)}` : "";
+  return h(
+    "article",
+    { key: node.node_id, class: "node", "aria-label": `Disk of ${node.node_id}` },
+    h("header", null, h("h3", null, name(node.node_id)), h("span", { class: "note" }, `${gib(node.total_size_gb)} of models`)),
+    node.disk_total_gb > 0 ? meter("Disk", node.disk_total_gb - node.disk_available_gb, node.disk_total_gb, free) : null,
+    table(
+      `Models on ${node.node_id}`,
+      [
+        { title: "Model", cell: (row) => [name(row.name), row.loaded_in_vram ? h("span", { class: "tag" }, "in memory") : null] },
+        { title: "Size", number: true, cell: (row) => gib(row.size_gb) },
+        { title: "Last used", cell: (row) => (row.last_used ? ago(row.last_used) : "never"), class: "nowrap" },
+        { title: "Requests", number: true, cell: (row) => count(row.total_requests) },
+        {
+          title: "Delete",
+          cell: (row) =>
+            h(
+              "button",
+              {
+                type: "button",
+                class: "quiet",
+                "aria-label": `Delete ${row.name} on ${node.node_id}`,
+                onclick: () => {
+                  state.asked = { what: "delete", model: row.name, node_id: node.node_id, size: row.size_gb };
+                  ctx.draw();
+                },
+              },
+              "delete…",
+            ),
+        },
+      ],
+      node.models.map((row) => ({ ...row, key: row.name })),
+    ),
+  );
+}

@@ -1,0 +1,144 @@
+"""What a person changes from the page: settings, models on disk; each asks or answers first."""
+
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.conftest import WITHIN_S, OnTab
+from tests.browser.mock import Mock
+from tests.e2e.herds import until
+
+
+def test_a_switch_posts_a_boolean(on_tab: OnTab, mock: Mock) -> None:
+    page = on_tab("settings")
+    page.sees("predictions")
+
+    page.click("#setting-predictions")
+
+    page.sees_in("#toast", "predictions is off now.")
+    assert mock.posted == [("/dashboard/api/settings", {"predictions": False})]
+
+
+def test_a_number_posts_a_number(on_tab: OnTab, mock: Mock) -> None:
+    page = on_tab("settings")
+    page.sees("max queue")
+    field = page.find("#setting-max_queue")
+
+    field.clear()
+    field.send_keys("64", Keys.ENTER)
+
+    assert until(lambda: ("/dashboard/api/settings", {"max_queue": 64}) in mock.posted, WITHIN_S)
+
+
+def test_a_refusal_is_shown_and_the_old_value_comes_back(on_tab: OnTab, mock: Mock) -> None:
+    refused = "predictions is fixed by FLEET_PREDICTIONS: unset it and restart"
+    mock.refusals["/dashboard/api/settings"] = (409, {"error": refused})
+    page = on_tab("settings")
+    page.sees("predictions")
+
+    page.click("#setting-predictions")
+
+    page.sees(refused)
+    assert page.find("#setting-predictions").is_selected()
+
+
+def test_what_the_start_fixed_cannot_be_changed(on_tab: OnTab) -> None:
+    page = on_tab("settings")
+    page.sees("hold timeout")
+
+    assert not page.find("#setting-hold_timeout_s").is_enabled()
+
+
+def test_a_deletion_asks_first(on_tab: OnTab, mock: Mock) -> None:
+    page = on_tab("models")
+    page.sees("delete…")
+
+    page.click('[aria-label="Delete qwen2.5:7b on tower"]')
+    page.sees("from the disk of tower", "frees 4.4 GiB")
+    assert mock.posted == []
+    page.click(".question button:last-child")
+    assert until(lambda: "from the disk of" not in page.text(), WITHIN_S)
+    assert mock.posted == []
+
+    page.click('[aria-label="Delete qwen2.5:7b on tower"]')
+    page.sees("from the disk of tower")
+    page.click(".question .danger")
+    page.sees_in("#toast", "Deleted qwen2.5:7b on tower.")
+    assert mock.posted == [("/dashboard/api/delete", {"model": "qwen2.5:7b", "node_id": "tower"})]
+
+
+def test_a_pull_asks_first_and_shows_how_far_it_is(on_tab: OnTab, mock: Mock) -> None:
+    pull = {"model": "phi4:14b", "node_id": "studio", "status": "pulling"}
+    half = pull | {"completed_bytes": 4_500_000_000, "total_bytes": 9_000_000_000}
+    mock.answers["/dashboard/api/pull"] = {"pulls": [half]}
+    page = on_tab("models")
+    page.sees("Pull…")
+
+    page.find('input[name="model"]').send_keys("phi4:14b", Keys.ENTER)
+    page.sees("Pull phi4:14b onto studio?")
+    assert mock.posted == []
+    page.click(".question .main")
+
+    page.sees("4.5 GB of 9.0 GB")
+    assert mock.posted == [("/dashboard/api/pull", {"model": "phi4:14b", "node_id": "studio"})]
+    mock.answers["/dashboard/api/pull"] = {"pulls": [half | {"status": "success"}]}
+    page.sees("success")
+
+
+def test_a_benchmark_shows_how_far_it_is(on_tab: OnTab, mock: Mock) -> None:
+    page = on_tab("benchmarks")
+    page.sees("Start")
+    mock.answers["/dashboard/api/benchmarks/progress"] = {
+        "status": "running",
+        "phase": "asking qwen2.5:7b",
+        "elapsed": 4.2,
+        "duration": 30,
+        "requests_completed": 76,
+        "requests_failed": 0,
+        "tok_per_sec": 145.6,
+        "models": ["qwen2.5:7b"],
+    }
+
+    page.click(".bar .main")
+
+    page.sees("asking qwen2.5:7b", "76", "146 tokens/s", "Cancel")
+    assert mock.posted[0][0] == "/dashboard/api/benchmarks/start"
+    mock.answers["/dashboard/api/benchmarks/progress"] = {"status": "complete"}
+    page.sees("Start")
+
+
+def test_two_benchmarks_are_compared(on_tab: OnTab) -> None:
+    page = on_tab("benchmarks")
+    page.sees("Choose two")
+
+    for box in range(2):
+        page.script("document.querySelectorAll('tbody input')[arguments[0]].click()", box)
+
+    page.sees("Compared", "worse")
+
+
+def test_from_another_machine_the_admin_token_is_asked_for(on_tab: OnTab, mock: Mock) -> None:
+    closed = "this changes the fleet: send its admin token"
+    mock.refusals["/dashboard/api/settings"] = (401, {"error": closed})
+    mock.admin = "s3cret"
+    page = on_tab("settings")
+    page.sees("predictions")
+
+    page.click("#setting-predictions")
+    page.sees_in("#admin", closed)
+    page.find("#admin-token").send_keys("s3cret", Keys.ENTER)
+    page.sees_in("#toast", "predictions is off now.")
+
+    page.click("#setting-predictions")
+    page.sees_in("#toast", "predictions is on now.")
+
+
+def test_leaving_the_token_out_leaves_the_setting(on_tab: OnTab, mock: Mock) -> None:
+    mock.refusals["/dashboard/api/settings"] = (401, {"error": "send its admin token"})
+    page = on_tab("settings")
+    page.sees("predictions")
+
+    page.click("#setting-predictions")
+    page.sees_in("#admin", "send its admin token")
+    page.click('#admin button[value="leave"]')
+
+    page.sees("send its admin token")
+    assert page.find("#setting-predictions").is_selected()

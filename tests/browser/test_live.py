@@ -1,0 +1,147 @@
+"""The feed: cut, resumed, silent, away; names that want to be more than names; a real herd."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from herd.simulator.fleet import NodeOrder
+from tests.browser.answers import REQUEST, answers
+from tests.browser.conftest import OnTab, Page
+from tests.browser.mock import Mock, mocking
+from tests.browser.test_tabs import SHOWN
+from tests.e2e.herds import Composition, Herd, until
+from tests.e2e.nodes import SMALL, Nodes
+from tests.e2e.wire import ask, chat
+
+AWAY_S = 12.0
+
+
+def test_a_cut_feed_is_resumed_where_it_ended(on_tab: OnTab, mock: Mock) -> None:
+    page = on_tab("overview")
+    page.sees_in("#link", "live")
+    mock.publish("delta", {"fleet": {"recording": True}})
+    mock.publish("delta", {"fleet": {"recording": False}})
+    page.sees("cannot record")
+
+    mock.hang_up()
+
+    assert until(lambda: len(mock.resumed) > 1, AWAY_S)
+    page.sees_in("#link", "live")
+
+
+def test_the_page_comes_back_after_herd_was_away(page: Page) -> None:
+    with mocking(answers()) as first:
+        page.open(first.url)
+        page.sees("studio")
+        port = first.port
+    page.sees_in("#link", "reconnecting", within_s=AWAY_S)
+    assert "studio" in page.text()
+
+    later = answers()
+    later["/fleet/status"]["nodes"][0]["node_id"] = "newcomer"
+    with mocking(later, port):
+        page.sees_in("#link", "live", within_s=AWAY_S)
+        page.sees("newcomer")
+
+
+def test_without_a_feed_the_status_is_asked_for(page: Page, mock: Mock) -> None:
+    mock.feeding = False
+    page.open(mock.url)
+    page.sees_in("#link", "asked every 2 s")
+    page.sees("studio")
+
+    mock.answers["/fleet/status"]["nodes"][0]["node_id"] = "newcomer"
+
+    page.sees("newcomer", within_s=AWAY_S)
+
+
+HOSTILE = "<script>window.pwned=1</script><img src=x onerror=window.pwned=1>"
+TEXTS = {
+    "node_id", "model", "name", "model_name", "tag", "app", "title", "description", "fix", "why",
+    "error_message", "help", "text", "reason", "display_name", "category", "ollama_url", "chip",
+    "route", "policy", "phase", "fleet_summary",
+}  # fmt: skip
+
+
+def _hostile(value: object, key: str = "") -> Any:
+    if isinstance(value, dict):
+        pairs = cast("dict[str, object]", value).items()
+        return {each: _hostile(found, each) for each, found in pairs}
+    if isinstance(value, list):
+        return [_hostile(each, key) for each in cast("list[object]", value)]
+    return value + HOSTILE if isinstance(value, str) and key in TEXTS else value
+
+
+def test_hostile_names_are_text(page: Page) -> None:
+    with mocking(_hostile(answers())) as mock:
+        page.open(mock.url)
+        for tab in SHOWN.keys() - {"trends", "benchmarks"}:  # which show no names
+            page.go(tab)
+            page.sees("<script>window.pwned=1</script>")
+            assert page.script("return window.pwned") is None
+            assert (
+                page.script("return document.querySelectorAll('main script, main img').length") == 0
+            )
+        assert page.complaints() == []
+
+
+def test_a_hostile_address_is_no_markup(page: Page, mock: Mock) -> None:
+    page.open(mock.url, "request/%3Cimg%20src=x%20onerror=window.pwned=1%3E")
+
+    page.sees("nothing at")
+    assert page.script("return window.pwned") is None
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    """Two small nodes, one of which may die."""
+    orders = [
+        NodeOrder(profile="ideal", name=name, step_s=0.005, answer_tokens=8)
+        for name in ("alpha", "beta")
+    ]
+    with Nodes(*orders) as started:
+        yield started
+
+
+def _started(directory: Path, nodes: Nodes) -> Herd:
+    one = Composition("one process", 0, "asyncio")
+    herd = Herd(
+        directory,
+        one,
+        nodes.flags(),
+        FLEET_HEARTBEAT_TIMEOUT="2",
+        FLEET_HEARTBEAT_OFFLINE="4",
+    )
+    herd.comes_up()
+    herd.until_online("alpha", "beta")
+    return herd
+
+
+def test_a_real_herd_is_seen_at_work(page: Page, nodes: Nodes, tmp_path: Path) -> None:
+    herd = _started(tmp_path, nodes)
+    try:
+        page.open(f"{herd.url}/dashboard")
+        page.sees("2 of 2 nodes online", "No request yet", within_s=AWAY_S)
+
+        answer = ask(herd.url, "/api/chat", chat(SMALL))
+
+        page.sees("1 done", f"{SMALL}→{answer.node}", within_s=AWAY_S)
+        page.click(f'a[href="#/request/{answer.request_id}"]')
+        page.sees("Why this node", "Step by step", f"sent to {answer.node}", "completed: 8 tokens")
+
+        page.go("overview")
+        nodes.kill("beta")
+        page.sees("beta is offline", "1 of 2 nodes online", within_s=AWAY_S)
+    finally:
+        herd.clear()
+
+
+def test_the_id_of_no_request_says_so(page: Page, nodes: Nodes, tmp_path: Path) -> None:
+    herd = _started(tmp_path, nodes)
+    try:
+        page.open(f"{herd.url}/dashboard", f"request/{REQUEST}")
+        page.sees("the log has no such request", within_s=AWAY_S)
+    finally:
+        herd.clear()
