@@ -18,7 +18,7 @@ from herd.http.endpoints import catalogue, fleet
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.show import Show
 from herd.http.exchange import Exchange
-from herd.http.guard import from_here
+from herd.http.guard import Guard
 from herd.http.problems import JSON, JSON_UTF8, TEXT
 from herd.http.routes import MODEL_PREFIX, Handler, Routes
 from herd.ids import RequestIds
@@ -43,9 +43,11 @@ class Front:
         *,
         waits: Waits | None = None,
         ids: RequestIds | None = None,
+        guard: Guard | None = None,
     ) -> None:
         """Start the sweep; must be made on the loop that it will live on."""
         self._control = control
+        self._guard = guard or Guard()
         self._loop = asyncio.get_running_loop()
         self._version = version()
         self.waits = waits or Waits()
@@ -104,7 +106,7 @@ class Front:
         by_path["/v1/models"] = {b"GET": self._from_view("models", catalogue.models)}
         by_path["/fleet/status"] = {b"GET": self._status}
         by_path["/fleet/queue"] = {b"GET": self._queue}
-        by_path["/fleet/drain"] = {b"POST": self._drain}
+        by_path["/fleet/drain"] = {b"POST": self._guard.admin(self._drain)}
         by_path["/heartbeat"] = {b"POST": self._heartbeat}
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
@@ -162,10 +164,6 @@ class Front:
         self._tell(exchange, fact, {"status": "ok", "node_status": status})
 
     def _drain(self, exchange: Exchange) -> None:
-        if not from_here(exchange):
-            text = "a node is drained from the balancer's own machine, or by its agent (SIGTERM)"
-            _say(exchange, 403, {"error": text})
-            return
         try:
             asked = msgspec.json.decode(exchange.request.body, type=_Drain)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

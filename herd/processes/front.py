@@ -8,10 +8,11 @@ from multiprocessing.connection import Connection
 from socket import socket
 
 from events import Source
-from herd import platform
+from herd import admin_token, platform
 from herd.config import Settings
 from herd.http.endpoints.inference import Waits
 from herd.http.front import Front as FrontApp
+from herd.http.guard import Guard
 from herd.http.server import Listener, listen
 from herd.link.client import LinkClient
 from herd.link.messages import Cancel, Refuse
@@ -62,7 +63,8 @@ class Front:
         self._settings = settings
         self.link = LinkClient(Source(f"f{number}-{secrets.token_hex(3)}"), number)
         waits = Waits(settings.hold_timeout_s, settings.queue_timeout_s)
-        self.app = FrontApp(self.link, waits=waits)
+        guard = Guard(admin_token.read(settings.directory))
+        self.app = FrontApp(self.link, waits=waits, guard=guard)
 
     async def listen(self, inherited: socket | None) -> Listener:
         """Take clients."""
