@@ -1,4 +1,4 @@
-"""Who may ask for what. So far: what changes the fleet is asked from this machine, or with the token.
+"""Who may ask for what. So far: what changes the fleet is asked from here, or with the admin token.
 
 A peer on loopback counts as this machine only if it asked for this machine by name and nobody
 forwarded it: a reverse proxy beside herd must not open these routes to its own clients, nor a page
