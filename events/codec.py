@@ -10,6 +10,15 @@ from typing import TypeAlias, Union, cast, get_args
 import msgspec
 
 from events.base import CONTROL, Event, Recorded, Source
+from events.models import (
+    ModelCopied,
+    ModelCreated,
+    ModelDeleted,
+    ModelPushed,
+    PullEnded,
+    PullProgressed,
+    PullStarted,
+)
 from events.nodes import (
     CircuitClosed,
     CircuitHalfOpened,
@@ -76,6 +85,10 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     HeartbeatReceived,
     LeaseAdopted,
     LeaseVoided,
+    ModelCopied,
+    ModelCreated,
+    ModelDeleted,
+    ModelPushed,
     NodeBecameHealthy,
     NodeConfigured,
     NodeDegraded,
@@ -87,6 +100,9 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     NodeSilent,
     NodeUndrained,
     NodeWentOffline,
+    PullEnded,
+    PullProgressed,
+    PullStarted,
     RecordingResumed,
     RecoveryEnded,
     RequestCancelled,

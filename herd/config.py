@@ -98,6 +98,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether waits and answers are predicted, and hopeless deadlines refused at once."""
     policy: PolicyName = "resident-first"
     """How a node is chosen; the others are there to compare with."""
+    auto_pull: bool = False
+    """Whether a model that no node of the fleet has is pulled when somebody asks for it."""
+    auto_pull_timeout_s: Wait = 300.0
+    """How long such a request is held; the pull goes on after that."""
+    auto_pull_max_bytes: Annotated[int, msgspec.Meta(gt=0)] = 20_000_000_000
+    """The largest model that is pulled so; what turns out to be larger is ended."""
     fixed: dict[str, str] = {}
     """What decided a field, where that was a variable or a flag: `{"port": "--port"}`."""
 
@@ -137,6 +143,9 @@ CHANGEABLE = frozenset(
         "fair_shares",
         "predictions",
         "policy",
+        "auto_pull",
+        "auto_pull_timeout_s",
+        "auto_pull_max_bytes",
     }
 )
 """Fields that can change while herd runs; a change is recorded, and holds after a restart."""

@@ -18,6 +18,7 @@ from events import (
     DrainRequested,
     Event,
     HeartbeatReceived,
+    ModelDeleted,
     ModelFacts,
     NodeBecameHealthy,
     NodeDegraded,
@@ -26,6 +27,7 @@ from events import (
     NodeSilent,
     NodeUndrained,
     NodeWentOffline,
+    PullEnded,
     Recorded,
     RequestCompleted,
     RequestFailed,
@@ -51,6 +53,8 @@ HEARS: tuple[type[Event], ...] = (
     CircuitOpened,
     CircuitHalfOpened,
     CircuitClosed,
+    ModelDeleted,
+    PullEnded,
     TimerFired,
 )
 
@@ -79,6 +83,8 @@ def evolve(state: State, record: Recorded) -> None:
                 _changed(node, record.event)
         case CircuitOpened() | CircuitHalfOpened() | CircuitClosed():
             _circuit(state, record.event, record.recorded_at)
+        case ModelDeleted() | PullEnded(outcome="done"):
+            _stocked(state, record.event, record.seq)
         case _:
             pass
 
@@ -175,6 +181,20 @@ def _told(state: State, event: HeartbeatReceived | NodeProbed, seq: int) -> None
         node.models = models
     for model in (*node.models, *node.resident):
         state.catalogue.setdefault(model, seq)
+
+
+def _stocked(state: State, event: ModelDeleted | PullEnded, seq: int) -> None:
+    """Know at once what has come or gone; the node's next word tells the rest."""
+    node = state.nodes.get(event.node_id)
+    if node is None:
+        return
+    name = _spellings(state).get(_key(event.model), event.model)
+    if isinstance(event, ModelDeleted):
+        node.models.pop(name, None)
+        node.resident.pop(name, None)
+    else:
+        node.models.setdefault(name, ModelFacts(name=name, size_bytes=event.total_bytes))
+        state.catalogue.setdefault(name, seq)
 
 
 def told_models(

@@ -11,7 +11,7 @@
 
 from typing import Literal
 
-from actors.core import ranking
+from actors.core import pulling, ranking
 from actors.core.commands import Command, Refuse, Send
 from actors.core.state import US, Line, Node, Request, State
 from events import (
@@ -20,6 +20,7 @@ from events import (
     HeartbeatReceived,
     LeaseAdopted,
     LeaseVoided,
+    ModelDeleted,
     NodeBecameHealthy,
     NodeDegraded,
     NodeDrained,
@@ -29,6 +30,7 @@ from events import (
     NodeUndrained,
     NodeWentOffline,
     Phase,
+    PullEnded,
     Recorded,
     Rejection,
     RequestCancelled,
@@ -77,11 +79,13 @@ OF_ALL: tuple[type[Event], ...] = (
     NodeDrained,
     NodeUndrained,
     NodeForgotten,
+    ModelDeleted,
+    PullEnded,
     TimerFired,
 )
 """Heard by every queue: what a model can hope for may have changed, or time has passed."""
 
-Overdue = Literal["hold_timeout", "queue_timeout", "deadline"]
+Overdue = Literal["hold_timeout", "queue_timeout", "deadline", "still_pulling"]
 
 
 def key(state: State, model: str) -> str:
@@ -138,6 +142,8 @@ def decide(state: State, queue: str, record: Recorded) -> list[Command]:
                 for model in _models(state, queue)
                 for command in _ends(state, model, record.recorded_at)
             ]
+        case PullEnded():
+            return _in_vain(state, queue, record.event)
         case _:
             pass
     return []
@@ -156,6 +162,8 @@ def overdue(state: State, model: str, now_us: int) -> list[tuple[Request, Overdu
     """Return the requests of one line that have waited too long, and for what."""
     line = state.lines[model]
     settings = state.settings
+    pulled = pulling.awaited(state, model)
+    hold_s = settings.auto_pull_timeout_s if pulled else settings.hold_timeout_s
     ended: list[tuple[Request, Overdue]] = []
     for request_id in line.waiting:
         request = state.requests[request_id]
@@ -166,8 +174,8 @@ def overdue(state: State, model: str, now_us: int) -> list[tuple[Request, Overdu
             ended.append((request, "deadline"))
         elif now_us - waits_since_us >= settings.queue_timeout_s * US:
             ended.append((request, "queue_timeout"))
-        elif since_us and held_us >= settings.hold_timeout_s * US:
-            ended.append((request, "hold_timeout"))
+        elif since_us and held_us >= hold_s * US:
+            ended.append((request, "still_pulling" if pulled else "hold_timeout"))
     return ended
 
 
@@ -250,13 +258,33 @@ def _admission(state: State, request: Request) -> list[Command]:
     nodes = state.nodes.values()
     if not any(node.serves(model, v1=request.v1) for node in nodes) and state.settled():
         known = any(node.has(model) for node in nodes)
-        return reject(state, request, UNKNOWN, "only_v1" if known else "unknown_model")
+        if known or not state.settings.auto_pull:
+            return reject(state, request, UNKNOWN, "only_v1" if known else "unknown_model")
+        pull = pulling.begin(state, model)
+        return reject(state, request, UNKNOWN, "pull_failed") if pull is None else pull
     settings = state.settings
     if len(state.lines[model].waiting) > settings.max_queue or (
         state.waiting > settings.max_queue_total
     ):
         return reject(state, request, 429, "queue_full")
     return []
+
+
+def _in_vain(state: State, queue: str, event: PullEnded) -> list[Command]:
+    """Reject those who waited for a pull that has brought nothing."""
+    wanted = pulling.key(event.model)
+    if event.outcome == "done" or not state.settings.auto_pull:
+        return []
+    others = [pull for pull in state.pulls.values() if pull.pull_id != event.pull_id]
+    if any(pulling.key(pull.model) == wanted for pull in others):
+        return []
+    return [
+        command
+        for model in _models(state, queue)
+        if pulling.key(model) == wanted and not any(n.has(model) for n in state.nodes.values())
+        for request_id in state.lines[model].waiting
+        for command in reject(state, state.requests[request_id], UNKNOWN, "pull_failed")
+    ]
 
 
 def _next_attempt(state: State, request: Request, event: AttemptFailed) -> list[Command]:

@@ -8,7 +8,7 @@ considered. Lines are served by the rank of their heads.
 from math import ceil
 from typing import Literal
 
-from actors.core import observing, predicting, promising, queueing, recovery
+from actors.core import observing, predicting, promising, pulling, queueing, recovery
 from actors.core.binding import bind, slots_changed
 from actors.core.commands import Command, Grant, Send
 from actors.core.placement import Policy, slots_of
@@ -35,6 +35,7 @@ from events import (
     NodeDiscovered,
     NodeId,
     NodeProbed,
+    PullProgressed,
     Recorded,
     RequestCancelled,
     RequestCompleted,
@@ -82,6 +83,7 @@ def evolve(state: State, record: Recorded) -> None:
             _renew(state, event, now_us)
         case _:
             recovery.evolve(state, record)
+            pulling.evolve(state, record)
 
 
 def decide(state: State, record: Recorded, policy: Policy = place) -> list[Command]:
@@ -135,6 +137,8 @@ def _answer(state: State, record: Recorded) -> list[Command]:
             return [] if node is None else told_slots(node)
         case TimerFired():
             return _promises(state, record.recorded_at) + proposals(state, record.recorded_at)
+        case PullProgressed():
+            return pulling.decide(state, record)
         case _:
             return recovery.decide(state, record)
 

@@ -5,7 +5,7 @@ One state, five actors: each writes only its own part and reads the rest (decisi
 * Discovery: which nodes there are (`Node.url`, `origin`, `told_slots`, `announced`).
 * NodeMonitor: what they are able to do now (health, draining, facts, models, circuits).
 * Queue: who waits (`State.lines`, and a `Request` from its admission on).
-* Scheduler: who runs where (the lease of a `Request`, slots, statistics, fronts, epoch).
+* Scheduler: who runs where (the lease of a `Request`, slots, statistics, fronts, epoch), pulls.
 * Reaper: when a running request last made progress.
 
 Values are changed in place, by `evolve` only. Instants are integer microseconds of control's
@@ -28,7 +28,7 @@ from events import (
     Source,
 )
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of this state as stored; raise it when a fold gives more, or other, than it did before.
 
 An older one still decodes (fields only get added), but is not compared with what is folded now."""
@@ -57,6 +57,9 @@ class Settings(msgspec.Struct):
     fair_shares: bool = False
     predictions: bool = False
     policy: str = "resident-first"
+    auto_pull: bool = False
+    auto_pull_timeout_s: float = 300.0
+    auto_pull_max_bytes: int = 20_000_000_000
 
 
 class Circuit(msgspec.Struct):
@@ -203,6 +206,21 @@ class Line(msgspec.Struct):
     """The same for requests by Ollama's own routes, which only an Ollama serves."""
 
 
+class Pull(msgspec.Struct):
+    """A model on its way to a node's disk."""
+
+    pull_id: str
+    model: str
+    node_id: NodeId
+    src: Source
+    """Who watches it: a front; control, if it is automatic."""
+    automatic: bool
+    started_us: int
+    completed_bytes: int = 0
+    total_bytes: int = 0
+    """0 until the node has learned it."""
+
+
 class Front(msgspec.Struct):
     """A process that holds clients."""
 
@@ -235,6 +253,9 @@ class State(msgspec.Struct):
     """Room that is kept for models which would starve."""
     demands: dict[str, Demand] = {}
     """What is asked of each model of the catalogue."""
+    pulls: dict[str, Pull] = {}
+    unpullable: dict[str, int] = {}
+    """When a model could not be had, by its key: the latest of those that nobody has."""
     waiting: int = 0
     """Requests without a lease."""
     in_flight: int = 0

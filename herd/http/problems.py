@@ -56,6 +56,10 @@ REFUSALS: Final[dict[str, str]] = {
     "queue_timeout": "no slot for model '{model}' became free in time: see /fleet/status, and try "
     "again later",
     "deadline": "no slot for model '{model}' became free within the deadline of this request",
+    "still_pulling": "model '{model}' is still being pulled: try again later; `herd log --model "
+    "{model}` shows how far it is",
+    "pull_failed": "model '{model}' not found: no node has it, and none could pull it; see `herd "
+    "log --kind pull_ended`",
     "node_failed": "node failed: {detail}",
     "internal_error": "herd made a mistake with this request; the log has it",
     "control_away": "the control process of herd does not answer; it should be back in a moment",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from actors.core.estimates import demand, service_s
 from actors.core.placement import Policy
 from actors.core.policies import place
-from actors.core.state import State
+from actors.core.state import Settings, State
 from events import (
     Candidate,
     CircuitHalfOpened,
@@ -224,3 +224,14 @@ def rejected(event: RequestRejected, state: State, ahead: int) -> str:
             )
         case "deadline":
             return f"its client would wait no longer; it had waited {event.waited_s:.1f} s"
+        case "still_pulling" | "pull_failed":
+            return _pulled(event, settings)
+
+
+def _pulled(event: RequestRejected, settings: Settings) -> str:
+    if event.reason == "pull_failed":
+        return f"no node has {event.model}, and none could pull it"
+    return (
+        f"the model was still being pulled after {event.waited_s:.1f} s "
+        f"(auto_pull_timeout_s is {settings.auto_pull_timeout_s:g})"
+    )
