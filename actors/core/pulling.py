@@ -119,16 +119,13 @@ def evolve(state: State, record: Recorded) -> None:
             pass
 
 
-def decide(state: State, record: Recorded) -> list[Command]:
+def decide(state: State, event: PullProgressed, now_us: int) -> list[Command]:
     """End an automatic pull that turns out to be too large."""
-    event = record.event
-    if not isinstance(event, PullProgressed):
-        return []
     pull = state.pulls.get(event.pull_id)
     if pull is None or not pull.automatic:
         return []
     reason = _too_large(state, pull)
-    return [_ended(pull, "too_large", reason, record.recorded_at)] if reason else []
+    return [_ended(pull, "too_large", reason, now_us)] if reason else []
 
 
 def lost(state: State, src: Source, now_us: int) -> list[Command]:

@@ -138,7 +138,7 @@ def _answer(state: State, record: Recorded) -> list[Command]:
         case TimerFired():
             return _promises(state, record.recorded_at) + proposals(state, record.recorded_at)
         case PullProgressed():
-            return pulling.decide(state, record)
+            return pulling.decide(state, record.event, record.recorded_at)
         case _:
             return recovery.decide(state, record)
 

@@ -14,12 +14,16 @@ from events import (
     Event,
     FrontConnected,
     HeartbeatReceived,
+    ModelCopied,
+    ModelCreated,
+    ModelDeleted,
     NodeConfigured,
     NodeDegraded,
     NodeDiscovered,
     NodeForgotten,
     NodeId,
     NodeMoved,
+    PullEnded,
     Recorded,
     RecoveryEnded,
     RequestDispatched,
@@ -164,6 +168,13 @@ class Control:
                 self._prober.forget(node_id)
             case NodeDegraded(node_id=node_id):
                 self._prober.refresh(node_id)
+            case (
+                PullEnded(node_id=node_id)
+                | ModelCreated(node_id=node_id)
+                | ModelCopied(node_id=node_id)
+                | ModelDeleted(node_id=node_id)
+            ):
+                self._prober.look_at_disk(node_id)
             case FrontConnected():
                 self._greeted = record.seq
                 if 0 < self._expected <= self._connected():

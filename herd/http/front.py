@@ -5,7 +5,7 @@ control pushes, so it is answered while control is away too.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -16,6 +16,7 @@ from herd.clock import wall_s
 from herd.http import problems
 from herd.http.endpoints import catalogue, fleet
 from herd.http.endpoints.inference import Inference, Waits
+from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.show import Show
 from herd.http.exchange import Exchange
 from herd.http.guard import Guard
@@ -51,8 +52,10 @@ class Front:
         self._loop = asyncio.get_running_loop()
         self._version = version()
         self.waits = waits or Waits()
-        self.inference = Inference(control, self._loop, ids or RequestIds(), self.waits)
+        self._ids = ids or RequestIds()
+        self.inference = Inference(control, self._loop, self._ids, self.waits)
         self._show = Show(lambda: control.view)
+        self._models = Models(control, self.inference.pool, self._ids.next)
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
@@ -110,7 +113,13 @@ class Front:
         by_path["/heartbeat"] = {b"POST": self._heartbeat}
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
-        return Routes(by_path, {b"GET": self._model})
+        for path, methods in self._models.handlers().items():
+            by_path[path] = self._admin(methods)
+        below = {MODEL_PREFIX: {b"GET": self._model}, BLOBS: self._admin(self._models.blobs())}
+        return Routes(by_path, below)
+
+    def _admin(self, methods: Mapping[bytes, Handler]) -> dict[bytes, Handler]:
+        return {method: self._guard.admin(handler) for method, handler in methods.items()}
 
     @staticmethod
     def _get(handler: Handler) -> dict[bytes, Handler]:
