@@ -10,6 +10,15 @@ from typing import TypeAlias, Union, cast, get_args
 import msgspec
 
 from events.base import CONTROL, Event, Recorded, Source
+from events.models import (
+    ModelCopied,
+    ModelCreated,
+    ModelDeleted,
+    ModelPushed,
+    PullEnded,
+    PullProgressed,
+    PullStarted,
+)
 from events.nodes import (
     CircuitClosed,
     CircuitHalfOpened,
@@ -83,6 +92,10 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     LoadFinished,
     LoadPlanned,
     ModelSubstituted,
+    ModelCopied,
+    ModelCreated,
+    ModelDeleted,
+    ModelPushed,
     NodeBecameHealthy,
     NodeConfigured,
     NodeDegraded,
@@ -94,6 +107,9 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     NodeSilent,
     NodeUndrained,
     NodeWentOffline,
+    PullEnded,
+    PullProgressed,
+    PullStarted,
     RecordingResumed,
     RecoveryEnded,
     RequestCancelled,

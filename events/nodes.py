@@ -59,6 +59,10 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     arch: str = ""
     chip: str = ""
     bandwidth_bytes_per_s: int = 0
+    disk_bytes: int = 0
+    """Of the disk that its models lie on; 0 if unknown."""
+    disk_free_bytes: int = 0
+    """The same, in whole GB; small changes of it are not news."""
 
 
 class NodeConfigured(Event, frozen=True, tag="node_configured"):

@@ -109,9 +109,12 @@ Rejection = Literal[
     "hold_timeout",
     "queue_timeout",
     "deadline",
+    "still_pulling",
+    "pull_failed",
 ]
 """`only_v1`: the model is on nodes that do not have Ollama's own routes. `too_late`: the wait is
-predicted to last beyond the client's deadline."""
+predicted to last beyond the client's deadline. `still_pulling`, `pull_failed`: no node has the
+model, and herd is, or was, about to get it (`auto_pull`)."""
 
 
 class RequestRejected(Event, frozen=True, tag="request_rejected"):

@@ -127,6 +127,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Names that stand for models: `gpt-4*=llama3.3:70b,tiny=llama3.2:1b`."""
     policy: PolicyName = "soonest"
     """How a node is chosen; the others are there to compare with."""
+    auto_pull: bool = False
+    """Whether a model that no node of the fleet has is pulled when somebody asks for it."""
+    auto_pull_timeout_s: Wait = 300.0
+    """How long such a request is held; the pull goes on after that."""
+    auto_pull_max_bytes: Annotated[int, msgspec.Meta(gt=0)] = 20_000_000_000
+    """The largest model that is pulled so; what turns out to be larger is ended."""
     trusted_networks: str = ""
     """Networks that may use this herd beside private ones and its own, like `203.0.113.0/24`."""
     allowed_hosts: str = ""
@@ -183,6 +189,9 @@ CHANGEABLE = frozenset(
         "prefix_affinity",
         "planner",
         "policy",
+        "auto_pull",
+        "auto_pull_timeout_s",
+        "auto_pull_max_bytes",
     }
 )
 """Fields that can change while herd runs; a change is recorded, and holds after a restart."""

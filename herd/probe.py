@@ -83,6 +83,16 @@ class Prober:
         if isinstance(known := self._watched.get(node_id), _Asked):
             known.refresh()
 
+    def look_at_disk(self, node_id: NodeId) -> None:
+        """Ask a node now what is on its disk, also one whose agent speaks for it."""
+        match self._watched.get(node_id):
+            case _Asked() as known:
+                known.refresh()
+            case _Heard() as known:
+                known.look()
+            case None:
+                pass
+
     async def close(self) -> None:
         """Stop asking; returns when nothing is under way any more."""
         tasks = [known.task for known in self._watched.values() if isinstance(known, _Asked)]
@@ -179,11 +189,22 @@ class _Heard:
         self._heard_at = self._loop.time()
         self._timer = self._loop.call_later(pace.silent_after_s, self._listen)
 
-    def is_for(self, _url: str, *, agentless: bool) -> bool:
-        return not agentless  # nothing is asked, so the address does not matter
+    def is_for(self, url: str, *, agentless: bool) -> bool:
+        return not agentless and url == self._url
 
     def stop(self) -> None:
         self._timer.cancel()
+
+    def look(self) -> None:
+        """Tell what is on its disk before its agent does; of its health the agent tells."""
+        spawn(self._look(), name=f"look at {self._node_id}")
+
+    async def _look(self) -> None:
+        found = await survey(
+            self._url, want_models=True, kind="ollama", timeout_s=self._pace.timeout_s
+        )
+        if found.models is not None:
+            self._report(NodeProbed(node_id=self._node_id, reachable=True, models=found.models))
 
     def heard(self) -> None:
         self._heard_at = self._loop.time()  # the timer finds out when it fires

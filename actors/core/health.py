@@ -21,14 +21,17 @@ from events import (
     Event,
     HeartbeatReceived,
     LoadPlanned,
+    ModelDeleted,
     ModelFacts,
     NodeBecameHealthy,
     NodeDegraded,
     NodeDrained,
+    NodeId,
     NodeProbed,
     NodeSilent,
     NodeUndrained,
     NodeWentOffline,
+    PullEnded,
     Recorded,
     RequestCompleted,
     RequestFailed,
@@ -57,6 +60,8 @@ HEARS: tuple[type[Event], ...] = (
     CircuitHalfOpened,
     CircuitClosed,
     LoadPlanned,
+    ModelDeleted,
+    PullEnded,
     TimerFired,
 )
 
@@ -91,11 +96,18 @@ def evolve(state: State, record: Recorded) -> None:
         case CircuitOpened() | CircuitHalfOpened() | CircuitClosed():
             _circuit(state, record.event, record.recorded_at)
         case LoadPlanned(node_id=node_id, leaving=leaving):
-            if (node := state.nodes.get(node_id)) is not None:
-                for model in leaving:  # until the node says that it is still there
-                    node.resident.pop(model, None)
+            _left(state, node_id, leaving)
+        case ModelDeleted() | PullEnded(outcome="done"):
+            _stocked(state, record.event, record.seq)
         case _:
             pass
+
+
+def _left(state: State, node_id: NodeId, leaving: tuple[str, ...]) -> None:
+    """Count on models being gone, until the node says that they are still there."""
+    if (node := state.nodes.get(node_id)) is not None:
+        for model in leaving:
+            node.resident.pop(model, None)
 
 
 def decide(state: State, record: Recorded) -> list[Command]:
@@ -190,6 +202,20 @@ def _told(state: State, event: HeartbeatReceived | NodeProbed, seq: int) -> None
         node.models = models
     for model in (*node.models, *node.resident):
         state.catalogue.setdefault(model, seq)
+
+
+def _stocked(state: State, event: ModelDeleted | PullEnded, seq: int) -> None:
+    """Know at once what has come or gone; the node's next word tells the rest."""
+    node = state.nodes.get(event.node_id)
+    if node is None:
+        return
+    name = _spellings(state).get(_key(event.model), event.model)
+    if isinstance(event, ModelDeleted):
+        node.models.pop(name, None)
+        node.resident.pop(name, None)
+    else:
+        node.models.setdefault(name, ModelFacts(name=name, size_bytes=event.total_bytes))
+        state.catalogue.setdefault(name, seq)
 
 
 def told_models(

@@ -11,8 +11,9 @@
 
 from typing import Literal
 
-from actors.core import ranking, substituting
-from actors.core.commands import Command, Refuse, Send
+from actors.core import pulling, ranking, substituting
+from actors.core.commands import Command
+from actors.core.refusing import UNKNOWN, fail, reject
 from actors.core.state import US, Line, Node, Request, State
 from events import (
     AttemptFailed,
@@ -20,18 +21,17 @@ from events import (
     HeartbeatReceived,
     LeaseAdopted,
     LeaseVoided,
+    ModelDeleted,
     ModelSubstituted,
     NodeBecameHealthy,
     NodeDegraded,
     NodeDrained,
     NodeForgotten,
-    NodeId,
     NodeProbed,
     NodeUndrained,
     NodeWentOffline,
-    Phase,
+    PullEnded,
     Recorded,
-    Rejection,
     RequestCancelled,
     RequestDispatched,
     RequestFailed,
@@ -46,15 +46,6 @@ NAME = "queue"
 
 HOLD = ""
 """The queue of requests whose model no node of the fleet was ever seen to have."""
-
-BUSY = 503
-"""A node's word that it has no room; passed on, since another try may find some."""
-
-BAD_GATEWAY = 502
-"""What any other failure of the last node becomes."""
-
-UNKNOWN = 404
-"""Waiting would not help."""
 
 OF_ONE_MODEL: tuple[type[Event], ...] = (
     RequestReceived,
@@ -79,12 +70,14 @@ OF_ALL: tuple[type[Event], ...] = (
     NodeDrained,
     NodeUndrained,
     NodeForgotten,
+    ModelDeleted,
+    PullEnded,
     TimerFired,
 )
 """Heard by every queue: what a model can hope for may have changed, or time has passed."""
 
 
-Overdue = Literal["hold_timeout", "queue_timeout", "deadline"]
+Overdue = Literal["hold_timeout", "queue_timeout", "deadline", "still_pulling"]
 
 
 def key(state: State, model: str) -> str:
@@ -158,6 +151,8 @@ def decide(state: State, queue: str, record: Recorded) -> list[Command]:
                 for model in _models(state, queue)
                 for command in _ends(state, model, record.recorded_at)
             ]
+        case PullEnded():
+            return _in_vain(state, queue, record.event)
         case _:
             pass
     return []
@@ -176,6 +171,8 @@ def overdue(state: State, model: str, now_us: int) -> list[tuple[Request, Overdu
     """Return the requests of one line that have waited too long, and for what."""
     line = state.lines[model]
     settings = state.settings
+    pulled = pulling.awaited(state, model)
+    hold_s = settings.auto_pull_timeout_s if pulled else settings.hold_timeout_s
     ended: list[tuple[Request, Overdue]] = []
     for request_id in line.waiting:
         request = state.requests[request_id]
@@ -186,27 +183,9 @@ def overdue(state: State, model: str, now_us: int) -> list[tuple[Request, Overdu
             ended.append((request, "deadline"))
         elif now_us - waits_since_us >= settings.queue_timeout_s * US:
             ended.append((request, "queue_timeout"))
-        elif since_us and held_us >= settings.hold_timeout_s * US:
-            ended.append((request, "hold_timeout"))
+        elif since_us and held_us >= hold_s * US:
+            ended.append((request, "still_pulling" if pulled else "hold_timeout"))
     return ended
-
-
-def retry_after_s(state: State, model: str) -> int:
-    """Return when it is worth asking again, in whole seconds: the line's length over its pace."""
-    slots = 0
-    completed = 0
-    service_s = 0.0
-    for node in state.nodes.values():
-        if node.online and model in node.slots:
-            slots += node.slots[model].limit
-        if (tally := node.tallies.get(model)) is not None:
-            completed += tally.completed
-            service_s += tally.service_s
-    if not slots or not completed:
-        return int(state.settings.hold_timeout_s)
-    line = state.lines.get(model)
-    ahead = 1 if line is None else len(line.waiting) + 1
-    return max(1, min(600, round(ahead * service_s / completed / slots)))
 
 
 def _models(state: State, queue: str) -> list[str]:
@@ -312,7 +291,10 @@ def _admission(state: State, request: Request) -> list[Command]:
     known = any(node.serves(each, v1=request.v1) for each in models for node in nodes)
     if not known and state.settled():
         known = any(node.has(model) for node in nodes)
-        return reject(state, request, UNKNOWN, "only_v1" if known else "unknown_model")
+        if known or not state.settings.auto_pull:
+            return reject(state, request, UNKNOWN, "only_v1" if known else "unknown_model")
+        pull = pulling.begin(state, model)
+        return reject(state, request, UNKNOWN, "pull_failed") if pull is None else pull
     settings = state.settings
     if len(state.lines[model].waiting) > settings.max_queue:
         return reject(state, _last(state, request), 429, "queue_full")
@@ -329,11 +311,28 @@ def _last(state: State, newest: Request) -> Request:
     return newest if last.attempt else last
 
 
+def _in_vain(state: State, queue: str, event: PullEnded) -> list[Command]:
+    """Reject those who waited for a pull that has brought nothing."""
+    wanted = pulling.key(event.model)
+    if event.outcome == "done" or not state.settings.auto_pull:
+        return []
+    others = [pull for pull in state.pulls.values() if pull.pull_id != event.pull_id]
+    if any(pulling.key(pull.model) == wanted for pull in others):
+        return []
+    return [
+        command
+        for model in _models(state, queue)
+        if pulling.key(model) == wanted and not any(n.has(model) for n in state.nodes.values())
+        for request_id in state.lines[model].waiting
+        for command in reject(state, state.requests[request_id], UNKNOWN, "pull_failed")
+    ]
+
+
 def _next_attempt(state: State, request: Request, event: AttemptFailed) -> list[Command]:
     others = [node for node in _others(state, request) if node.node_id != event.node_id]
     if request.attempt <= state.settings.max_retries and others:
         return []
-    return _fail(state, request, event.phase, event.node_id, (event.status, event.error))
+    return fail(state, request, event.phase, event.node_id, (event.status, event.error))
 
 
 def _others(state: State, request: Request) -> list[Node]:
@@ -350,47 +349,8 @@ def _ends(state: State, model: str, now_us: int) -> list[Command]:
     left = stranded(state, model)
     for request in left:
         said = (request.last_status, request.last_error)
-        ended += _fail(state, request, "queue", request.excluded[-1], said)
+        ended += fail(state, request, "queue", request.excluded[-1], said)
     for request, reason in overdue(state, model, now_us):
         if request not in left:
             ended += reject(state, request, 503, reason)
     return ended
-
-
-def _fail(
-    state: State, request: Request, phase: Phase, node_id: NodeId, said: tuple[int, str]
-) -> list[Command]:
-    """End a request with what its last node said: a status, or 0, and an error."""
-    code, error = said
-    status = BUSY if code == BUSY else BAD_GATEWAY
-    wait_s = retry_after_s(state, request.model) if code == BUSY else 0
-    return [
-        RequestFailed(
-            request_id=request.request_id,
-            model=request.model,
-            phase=phase,
-            fault="node",
-            status=status,
-            node_id=node_id,
-            error=error,
-        ),
-        Send(request.src, Refuse(request.request_id, status, "node_failed", wait_s, error)),
-    ]
-
-
-def reject(
-    state: State, request: Request, status: int, reason: Rejection, again_s: int = 0
-) -> list[Command]:
-    """End a request that gets no node; its client may ask again then, or when its line is done."""
-    wait_s = again_s or (0 if status == UNKNOWN else retry_after_s(state, request.model))
-    return [
-        RequestRejected(
-            request_id=request.request_id,
-            model=request.model,
-            status=status,
-            reason=reason,
-            retry_after_s=wait_s,
-            waited_s=(state.recorded_at - request.received_us) / US,
-        ),
-        Send(request.src, Refuse(request.request_id, status, reason, wait_s)),
-    ]

@@ -8,9 +8,11 @@ that an actor failed on is given up, whatever became of it.
 
 import msgspec
 
+from actors.core import pulling
 from actors.core.commands import Cancel, Command, Refuse, Send
 from actors.core.state import Front, Request, Settings, State
 from events import (
+    CONTROL,
     ActorFailed,
     ConfigurationLoaded,
     ControlStarted,
@@ -67,13 +69,17 @@ def decide(state: State, record: Recorded) -> list[Command]:
         case ActorFailed():
             return _give_up(state, record.event)
         case FrontLost(front_src=src):
-            return [_lost(request) for request in state.requests.values() if request.src == src]
+            lost = [_lost(request) for request in state.requests.values() if request.src == src]
+            return [*lost, *pulling.lost(state, src, record.recorded_at)]
+        case ControlStarted():
+            return pulling.lost(state, CONTROL, record.recorded_at)
         case RecoveryEnded():
-            return [
+            lost = [
                 _lost(request)
                 for request in state.requests.values()
                 if not (front := state.fronts.get(request.src)) or not front.connected
             ]
+            return [*lost, *pulling.lost_with_fronts(state, record.recorded_at)]
         case _:
             return []
 

@@ -7,6 +7,8 @@ state is always the fold of the log, and an idle fleet writes nothing.
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from actors.core import (
     health,
     planning,
@@ -21,6 +23,7 @@ from events import (
     Event,
     HeartbeatReceived,
     NodeConfigured,
+    NodeFacts,
     NodeProbed,
     NodeSilent,
     ResidentModel,
@@ -73,13 +76,22 @@ def _news(state: State, node: Node, fact: HeartbeatReceived | NodeProbed) -> boo
         return True
     if not fact.reachable:
         return False
-    if fact.facts is not None and fact.facts != node.facts:
+    if fact.facts is not None and _differ(fact.facts, node.facts):
         return True
     resident = health.told_resident(state, fact)
     if resident is not None and _looks(resident.values()) != _looks(node.resident.values()):
         return True
     models = health.told_models(state, node, fact)
     return models is not None and models != node.models
+
+
+def _differ(told: NodeFacts, known: NodeFacts) -> bool:
+    """Whether facts differ: of the free disk, by more than a sixteenth."""
+    if told == known:
+        return False
+    apart_bytes = abs(told.disk_free_bytes - known.disk_free_bytes)
+    same_disk = replace(told, disk_free_bytes=known.disk_free_bytes)
+    return same_disk != known or apart_bytes * 16 > known.disk_free_bytes
 
 
 def _looks(models: Iterable[ResidentModel]) -> dict[str, tuple[int, int, int, str]]:

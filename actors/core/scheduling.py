@@ -12,7 +12,7 @@ from actors.core import (
     planning,
     predicting,
     promising,
-    queueing,
+    pulling,
     recovery,
     substituting,
 )
@@ -20,6 +20,7 @@ from actors.core.binding import bind, slots_changed
 from actors.core.commands import Command, Grant, Send
 from actors.core.placement import Policy
 from actors.core.policies import place
+from actors.core.refusing import reject
 from actors.core.slots import (
     START,
     proposal,
@@ -30,6 +31,7 @@ from events import (
     ModelSubstituted,
     NodeConfigured,
     NodeProbed,
+    PullProgressed,
     Recorded,
     RequestCompleted,
     RequestDispatched,
@@ -109,6 +111,8 @@ def _answer(state: State, record: Recorded) -> list[Command]:
                 *proposals(state, record.recorded_at),
                 *planning.due(state, record.recorded_at),
             ]
+        case PullProgressed():
+            return pulling.decide(state, record.event, record.recorded_at)
         case _:
             return recovery.decide(state, record)
 
@@ -141,7 +145,7 @@ def _queued(state: State, request: Request, deadline_s: float) -> list[Command]:
     if reason == "slots" and state.settings.predictions:
         wait_s = predicting.wait_s(state, request)
     if 0 < deadline_s < wait_s:
-        return queueing.reject(state, request, 429, "too_late", ceil(wait_s - deadline_s))
+        return reject(state, request, 429, "too_late", ceil(wait_s - deadline_s))
     return [
         RequestQueued(
             request_id=request.request_id,

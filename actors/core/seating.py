@@ -7,6 +7,7 @@ from actors.core import (
     observing,
     planning,
     predicting,
+    pulling,
     recovery,
 )
 from actors.core.placement import slots_of
@@ -88,6 +89,7 @@ def evolve(state: State, record: Recorded) -> None:
             _renew(state, event, now_us)
         case _:
             recovery.evolve(state, record)
+            pulling.evolve(state, record)
 
 
 def _dispatch(state: State, event: RequestDispatched, now_us: int) -> None:

@@ -5,7 +5,7 @@ One state, five actors: each writes only its own part and reads the rest (decisi
 * Discovery: which nodes there are (`Node.url`, `origin`, `told_slots`, `announced`).
 * NodeMonitor: what they are able to do now (health, draining, facts, models, circuits).
 * Queue: who waits (`State.lines`, and a `Request` from its admission on).
-* Scheduler: who runs where (the lease of a `Request`, slots, statistics, fronts, epoch).
+* Scheduler: who runs where (the lease of a `Request`, slots, statistics, fronts, epoch), pulls.
 * Reaper: when a running request last made progress.
 
 Values are changed in place, by `evolve` only. Instants are integer microseconds of control's
@@ -69,6 +69,9 @@ class Settings(msgspec.Struct):
     prefix_affinity: bool = False
     planner: bool = False
     policy: str = "resident-first"
+    auto_pull: bool = False
+    auto_pull_timeout_s: float = 300.0
+    auto_pull_max_bytes: int = 20_000_000_000
 
 
 class Circuit(msgspec.Struct):
@@ -255,6 +258,21 @@ class Line(msgspec.Struct):
     """The same for requests by Ollama's own routes, which only an Ollama serves."""
 
 
+class Pull(msgspec.Struct):
+    """A model on its way to a node's disk."""
+
+    pull_id: str
+    model: str
+    node_id: NodeId
+    src: Source
+    """Who watches it: a front; control, if it is automatic."""
+    automatic: bool
+    started_us: int
+    completed_bytes: int = 0
+    total_bytes: int = 0
+    """0 until the node has learned it."""
+
+
 class Front(msgspec.Struct):
     """A process that holds clients."""
 
@@ -287,6 +305,9 @@ class State(msgspec.Struct):
     """Room that is kept for models which would starve."""
     demands: dict[str, Demand] = {}
     """What is asked of each model of the catalogue."""
+    pulls: dict[str, Pull] = {}
+    unpullable: dict[str, int] = {}
+    """When a model could not be had, by its key: the latest of those that nobody has."""
     waiting: int = 0
     """Requests without a lease."""
     in_flight: int = 0

@@ -1,9 +1,9 @@
 """The agent's life: find a balancer, tell it every 5 s what this node can do, drain at the end.
 
 A heartbeat goes out every 5 s counted from the start of the last, whether Ollama answers or not:
-a dead Ollama under a live agent is news. What is in memory is asked each time, what is on disk
-once a minute, or when something unknown is in memory. One line is said for each change, and none
-for a heartbeat.
+a dead Ollama under a live agent is news. What is in memory and on disk is asked each time, so that
+no heartbeat takes back what the balancer has seen come or go. One line is said for each change, and
+none for a heartbeat.
 """
 
 import asyncio
@@ -35,8 +35,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 4.0
     """For the balancer's answer to a heartbeat."""
     ollama_timeout_s: float = 2.0
-    models_s: float = 60.0
-    """Between two looks at the disk."""
+    models_s: float = 4.0
+    """Between two looks at the disk: as good as each time, as models come and go through herd."""
     browse_s: float = 10.0
     lost_after: int = 2
     """Heartbeats in a row without an answer until the balancer counts as lost."""

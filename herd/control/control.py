@@ -15,12 +15,16 @@ from events import (
     FrontConnected,
     HeartbeatReceived,
     LoadPlanned,
+    ModelCopied,
+    ModelCreated,
+    ModelDeleted,
     NodeConfigured,
     NodeDegraded,
     NodeDiscovered,
     NodeForgotten,
     NodeId,
     NodeMoved,
+    PullEnded,
     Recorded,
     RecoveryEnded,
     RequestDispatched,
@@ -160,14 +164,19 @@ class Control:
         match record.event:
             case NodeDiscovered(node_id=node_id, url=url, origin=origin):
                 self._watch(node_id, url, agentless=origin != "agent")
-            case NodeMoved(node_id=node_id, url=url):
-                node = self._engine.state.nodes.get(node_id)  # it may be forgotten already
-                if node is not None:
-                    self._watch(node_id, url, agentless=node.origin != "agent")
+            case NodeMoved():
+                self._moved(record.event)
             case NodeForgotten(node_id=node_id):
                 self._prober.forget(node_id)
             case NodeDegraded(node_id=node_id):
                 self._prober.refresh(node_id)
+            case (
+                PullEnded(node_id=node_id)
+                | ModelCreated(node_id=node_id)
+                | ModelCopied(node_id=node_id)
+                | ModelDeleted(node_id=node_id)
+            ):
+                self._prober.look_at_disk(node_id)
             case FrontConnected():
                 self._greeted = record.seq
                 if 0 < self._expected <= self._connected():
@@ -178,6 +187,11 @@ class Control:
                 self._prober.expect_load(node_id)
             case _:
                 pass
+
+    def _moved(self, event: NodeMoved) -> None:
+        node = self._engine.state.nodes.get(event.node_id)  # it may be forgotten already
+        if node is not None:
+            self._watch(event.node_id, event.url, agentless=node.origin != "agent")
 
     def _planned(self, record: Recorded) -> None:
         """Begin a load that was decided."""

@@ -2,8 +2,8 @@
 
 from actors.core.placement import slots_of
 from actors.core.predicting import line_s
-from actors.core.state import Node, State, Tally
-from herd.link.messages import NodeView, SlotView, View
+from actors.core.state import US, Node, State, Tally
+from herd.link.messages import NodeView, PullView, SlotView, View
 
 _ONLINE = {"healthy": "online", "degraded": "degraded", "offline": "offline", "new": "offline"}
 
@@ -11,7 +11,7 @@ _ONLINE = {"healthy": "online", "degraded": "degraded", "offline": "offline", "n
 def view_of(state: State, *, recording: bool) -> View:
     """Return what fronts answer `/api/tags`, `/api/ps`, `/v1/models`, `/fleet/status` from."""
     return View(
-        nodes=tuple(_node(node) for node in state.nodes.values()),
+        nodes=tuple(_node(state, node) for node in state.nodes.values()),
         waiting={model: len(line.waiting) for model, line in state.lines.items() if line.waiting},
         settled=state.settled(),
         recording=recording,
@@ -23,7 +23,7 @@ def view_of(state: State, *, recording: bool) -> View:
     )
 
 
-def _node(node: Node) -> NodeView:
+def _node(state: State, node: Node) -> NodeView:
     models = dict.fromkeys((*node.slots, *node.resident))
     return NodeView(
         node_id=node.node_id,
@@ -35,6 +35,11 @@ def _node(node: Node) -> NodeView:
         resident=tuple(node.resident.values()),
         models=tuple(node.models.values()),
         slots={model: _slot(node, model) for model in models},
+        pulls=tuple(
+            PullView(pull.model, pull.completed_bytes, pull.total_bytes, pull.automatic)
+            for pull in state.pulls.values()
+            if pull.node_id == node.node_id
+        ),
     )
 
 
@@ -42,6 +47,7 @@ def _slot(node: Node, model: str) -> SlotView:
     slots = slots_of(node, model)
     tally = node.tallies.get(model) or Tally()
     completed = max(1, tally.completed)
+    speed = node.speeds.get(model)
     return SlotView(
         slots=slots.limit,
         in_flight=slots.in_flight,
@@ -50,4 +56,5 @@ def _slot(node: Node, model: str) -> SlotView:
         service_s=tally.service_s / completed,
         prompt_tokens=tally.prompt_tokens / completed,
         completion_tokens=tally.completion_tokens / completed,
+        used_s=0.0 if speed is None else speed.used_us / US,
     )

@@ -109,7 +109,7 @@ def read(body: bytes, *, streams: bool, kind: str) -> Asked:
         streams if found.stream is None else found.stream,
         found.user or "",
         0 if options is None else _context(options.num_ctx),
-        _prefixes(found) if found.messages and len(body) >= LEAST_BYTES else (),
+        prefixes=_prefixes(found) if found.messages and len(body) >= LEAST_BYTES else (),
     )
     if found.fallback_models is None and found.metadata is None:
         return asked

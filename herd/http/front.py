@@ -5,7 +5,7 @@ control pushes, so it is answered while control is away too.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +18,11 @@ from herd.config import Settings
 from herd.http import problems
 from herd.http.endpoints import assets, catalogue, fleet, request_page
 from herd.http.endpoints.inference import Inference, Waits
+from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.show import Show
 from herd.http.exchange import Exchange
 from herd.http.gate import Gate
-from herd.http.guard import from_here
+from herd.http.guard import Guard
 from herd.http.problems import JSON, JSON_UTF8, TEXT
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.ids import RequestIds
@@ -40,7 +41,7 @@ class _Drain(msgspec.Struct):
 class Front:
     """The app of one front; control's messages come to it by the link (`Answers`)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a front is made of)
         self,
         control: Control,
         *,
@@ -48,6 +49,7 @@ class Front:
         waits: Waits | None = None,
         ids: RequestIds | None = None,
         logd: Path | None = None,
+        guard: Guard | None = None,
     ) -> None:
         """Start the sweep; must be made on the loop that it will live on.
 
@@ -55,12 +57,15 @@ class Front:
         """
         self._control = control
         self._gate = gate or Gate(Settings())
+        self._guard = guard or Guard()
         self._loop = asyncio.get_running_loop()
         self._version = version()
         self.waits = waits or Waits()
-        self.inference = Inference(control, self._loop, ids or RequestIds(), self.waits)
+        self._ids = ids or RequestIds()
+        self.inference = Inference(control, self._loop, self._ids, self.waits)
         self._show = Show(lambda: control.view)
         self._request_page = request_page.RequestPage(logd)
+        self._models = Models(control, self.inference.pool, self._ids.next)
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
@@ -116,15 +121,21 @@ class Front:
         by_path["/v1/models"] = {b"GET": self._from_view("models", catalogue.models)}
         by_path["/fleet/status"] = {b"GET": self._status}
         by_path["/fleet/queue"] = {b"GET": self._queue}
-        by_path["/fleet/drain"] = {b"POST": self._drain}
+        by_path["/fleet/drain"] = {b"POST": self._guard.admin(self._drain)}
         by_path["/heartbeat"] = {b"POST": self._heartbeat}
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
-        by_prefix: dict[str, Methods] = {
+        for path, methods in self._models.handlers().items():
+            by_path[path] = self._admin(methods)
+        below: dict[str, Methods] = {
             MODEL_PREFIX: {b"GET": self._model},
             request_page.PREFIX: {b"GET": self._request_page.request},
+            BLOBS: self._admin(self._models.blobs()),
         }
-        return Routes(by_path, by_prefix)
+        return Routes(by_path, below)
+
+    def _admin(self, methods: Mapping[bytes, Handler]) -> dict[bytes, Handler]:
+        return {method: self._guard.admin(handler) for method, handler in methods.items()}
 
     @staticmethod
     def _get(handler: Handler) -> dict[bytes, Handler]:
@@ -178,10 +189,6 @@ class Front:
         self._tell(exchange, fact, {"status": "ok", "node_status": status})
 
     def _drain(self, exchange: Exchange) -> None:
-        if not from_here(exchange):
-            text = "a node is drained from the balancer's own machine, or by its agent (SIGTERM)"
-            _say(exchange, 403, {"error": text})
-            return
         try:
             asked = msgspec.json.decode(exchange.request.body, type=_Drain)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -1,31 +1,89 @@
-"""Who may ask for what. So far: what changes the fleet may be asked from this machine only.
+"""Who may ask for what. So far: what changes the fleet is asked from here, or with the admin token.
 
 A peer on loopback counts as this machine only if it asked for this machine by name and nobody
 forwarded it: a reverse proxy beside herd must not open these routes to its own clients, nor a page
-in a browser that was led here by a rebound name.
+in a browser that was led here by a rebound name. A page that herd itself has sent may ask.
 """
 
+import hmac
 from ipaddress import ip_address
 from typing import Final
 
-from herd.http.exchange import Exchange
+from herd.http import problems
+from herd.http.exchange import Exchange, Request
+from herd.http.routes import Handler
+
+TOKEN_HEADER: Final = b"x-herd-admin-token"
 
 _FORWARDED: Final = (b"forwarded", b"x-forwarded-", b"x-real-ip", b"cf-", b"tailscale-")
 _HERE: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_BEARER: Final = b"bearer "
+
+_CLOSED: Final = (
+    "this changes the fleet: ask from the balancer's own machine, or send its admin token "
+    "(`Authorization: Bearer TOKEN` or `X-Herd-Admin-Token: TOKEN`); `herd where` names the file "
+    "that holds it"
+)
+_WRONG: Final = (
+    "this is not the admin token of this balancer: `herd where` names the file that holds it"
+)
+
+
+class Guard:
+    """Lets those through who may change the fleet."""
+
+    def __init__(self, token: str = "") -> None:
+        """Know the admin token; without one only this machine may."""
+        self._token = token.encode()
+
+    def admin(self, handler: Handler) -> Handler:
+        """Return a handler that refuses everybody else, in the shape of the family asked."""
+
+        def guarded(exchange: Exchange) -> None:
+            if from_here(exchange):
+                handler(exchange)
+                return
+            shown = _shown(exchange.request)
+            if not shown:
+                _refuse(exchange, 401, _CLOSED)
+            elif self._token and hmac.compare_digest(shown, self._token):
+                handler(exchange)
+            else:
+                _refuse(exchange, 403, _WRONG)
+
+        return guarded
 
 
 def from_here(exchange: Exchange) -> bool:
     """Whether a request comes from this machine itself."""
     if not _loopback(exchange.peer):
         return False
-    host = ""
+    host, origin = "", ""
     for name, value in exchange.request.headers:
         lowered = name.lower()
-        if lowered.startswith(_FORWARDED) or lowered == b"origin":
+        if lowered.startswith(_FORWARDED):
             return False
         if lowered == b"host":
             host = value.decode("latin-1").strip().lower()
-    return _without_port(host) in _HERE
+        elif lowered == b"origin":
+            origin = value.decode("latin-1").strip().lower()
+    return _without_port(host) in _HERE and origin in {"", f"http://{host}"}
+
+
+def _shown(request: Request) -> bytes:
+    """Return the token that a request shows, or nothing."""
+    if token := request.header(TOKEN_HEADER).strip():
+        return token
+    given = request.header(b"authorization").strip()
+    return given[len(_BEARER) :].strip() if given[: len(_BEARER)].lower() == _BEARER else b""
+
+
+def _refuse(exchange: Exchange, status: int, text: str) -> None:
+    family = problems.family_of(exchange.request.target)
+    headers = [problems.content_type(family)]
+    if status == 401:  # noqa: PLR2004 (it may come again with a token)
+        headers.append((b"WWW-Authenticate", b"Bearer"))
+    exchange.respond(status, headers, problems.body(family, status, text))
 
 
 def _loopback(peer: str) -> bool:

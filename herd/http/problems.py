@@ -26,6 +26,8 @@ TEXT: Final[Header] = (b"Content-Type", b"text/plain")
 _OPENAI_TYPES: Final[dict[int, str]] = {400: "invalid_request_error", 404: "not_found_error"}
 _ANTHROPIC_TYPES: Final[dict[int, str]] = {
     **_OPENAI_TYPES,
+    401: "authentication_error",
+    403: "permission_error",
     413: "request_too_large",
     429: "rate_limit_error",
     503: "overloaded_error",
@@ -54,6 +56,10 @@ REFUSALS: Final[dict[str, str]] = {
     "queue_timeout": "no slot for model '{model}' became free in time: see /fleet/status, and try "
     "again later",
     "deadline": "no slot for model '{model}' became free within the deadline of this request",
+    "still_pulling": "model '{model}' is still being pulled: try again later; `herd log --model "
+    "{model}` shows how far it is",
+    "pull_failed": "model '{model}' not found: no node has it, and none could pull it; see `herd "
+    "log --kind pull_ended`",
     "node_failed": "node failed: {detail}",
     "internal_error": "herd made a mistake with this request; the log has it",
     "control_away": "the control process of herd does not answer; it should be back in a moment",

@@ -15,18 +15,19 @@ Handler: TypeAlias = Callable[[Exchange], None]
 Methods: TypeAlias = Mapping[bytes, Handler]
 
 MODEL_PREFIX: Final = "/v1/models/"
+"""Before a model's id, which may hold slashes."""
 
 
 class Routes:
     """The routing table."""
 
-    __slots__ = ("_by_path", "_by_prefix", "_by_target")
+    __slots__ = ("_below", "_by_path", "_by_target")
 
-    def __init__(self, by_path: Mapping[str, Methods], by_prefix: Mapping[str, Methods]) -> None:
-        """Know every path, and what answers those that are not known one by one."""
+    def __init__(self, by_path: Mapping[str, Methods], below: Mapping[str, Methods]) -> None:
+        """Know every path; and, by their beginnings, those whose rest is a name."""
         self._by_path = dict(by_path)
         self._by_target = {path.encode("ascii"): methods for path, methods in by_path.items()}
-        self._by_prefix = dict(by_prefix)
+        self._below = dict(below)
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request, or say that nobody can."""
@@ -36,10 +37,10 @@ class Routes:
             path = request.path
             methods = self._by_path.get(path)
             if methods is None:
-                methods = self._prefixed(path)
-                if methods is None:
-                    exchange.respond(404, (TEXT,), b"404 page not found")
-                    return
+                methods = self._named(path)
+            if methods is None:
+                exchange.respond(404, (TEXT,), b"404 page not found")
+                return
         handler = methods.get(request.method)
         if handler is None:
             allowed = (b"Allow", b", ".join(sorted(methods)))
@@ -47,8 +48,9 @@ class Routes:
             return
         handler(exchange)
 
-    def _prefixed(self, path: str) -> Methods | None:
-        for prefix, methods in self._by_prefix.items():
-            if path.startswith(prefix) and path != prefix:
+    def _named(self, path: str) -> Methods | None:
+        """Return what serves a path whose rest is a name."""
+        for beginning, methods in self._below.items():
+            if path.startswith(beginning) and path != beginning:
                 return methods
         return None

@@ -22,6 +22,7 @@ __all__ = [
     "Grant",
     "Hello",
     "NodeView",
+    "PullView",
     "Refuse",
     "SlotView",
     "View",
@@ -70,6 +71,17 @@ class SlotView(msgspec.Struct, frozen=True, gc=False):
     """Mean seconds of a completed request; 0 if none."""
     prompt_tokens: float = 0.0
     completion_tokens: float = 0.0
+    used_s: float = 0.0
+    """When it was last at work here, in seconds since the epoch; 0 if never."""
+
+
+class PullView(msgspec.Struct, frozen=True, gc=False):
+    """A model on its way to a node."""
+
+    model: str
+    completed_bytes: int = 0
+    total_bytes: int = 0
+    automatic: bool = False
 
 
 class NodeView(msgspec.Struct, frozen=True, gc=False):
@@ -85,6 +97,7 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     resident: tuple[ResidentModel, ...]
     models: tuple[ModelFacts, ...]
     slots: dict[str, SlotView]
+    pulls: tuple[PullView, ...] = ()
 
 
 class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):

@@ -8,11 +8,12 @@ from multiprocessing.connection import Connection
 from socket import socket
 
 from events import Source
-from herd import platform
+from herd import admin_token, platform
 from herd.config import Settings
 from herd.http.endpoints.inference import Waits
 from herd.http.front import Front as FrontApp
 from herd.http.gate import Gate
+from herd.http.guard import Guard
 from herd.http.server import Listener, listen
 from herd.link.client import LinkClient
 from herd.link.messages import Cancel, Refuse
@@ -64,7 +65,11 @@ class Front:
         self.link = LinkClient(Source(f"f{number}-{secrets.token_hex(3)}"), number)
         waits = Waits(settings.hold_timeout_s, settings.queue_timeout_s)
         self.app = FrontApp(
-            self.link, gate=Gate(settings), waits=waits, logd=settings.directory.logd_socket
+            self.link,
+            gate=Gate(settings),
+            guard=Guard(admin_token.read(settings.directory)),
+            waits=waits,
+            logd=settings.directory.logd_socket,
         )
 
     async def listen(self, inherited: socket | None) -> Listener:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from actors.core.estimates import demand, service_s
 from actors.core.placement import Policy
 from actors.core.policies import place
-from actors.core.state import State
+from actors.core.state import Settings, State
 from events import (
     Candidate,
     CircuitHalfOpened,
@@ -203,15 +203,8 @@ def rejected(event: RequestRejected, state: State, ahead: int) -> str:
             return f"no node has {event.model}, and every named node was heard of"
         case "only_v1":
             return f"{event.model} is only on nodes that serve no other routes than /v1"
-        case "queue_full" if ahead >= settings.max_queue and event.waited_s:
-            return f"the line of {event.model} was full, and this was the last in it by its rank"
-        case "queue_full" if ahead >= settings.max_queue:
-            return f"the line of {event.model} was full: {ahead} waited, {settings.max_queue} may"
         case "queue_full":
-            return (
-                f"all lines together were full: {state.waiting - 1} waited, "
-                f"{settings.max_queue_total} may"
-            )
+            return _full(event, state, ahead)
         case "too_late":
             return f"{ahead} waited before it: more than its deadline allowed for"
         case "hold_timeout":
@@ -226,3 +219,24 @@ def rejected(event: RequestRejected, state: State, ahead: int) -> str:
             )
         case "deadline":
             return f"its client would wait no longer; it had waited {event.waited_s:.1f} s"
+        case "still_pulling" | "pull_failed":
+            return _pulled(event, settings)
+
+
+def _full(event: RequestRejected, state: State, ahead: int) -> str:
+    settings = state.settings
+    if ahead < settings.max_queue:
+        waited, may = state.waiting - 1, settings.max_queue_total
+        return f"all lines together were full: {waited} waited, {may} may"
+    if event.waited_s:
+        return f"the line of {event.model} was full, and this was the last in it by its rank"
+    return f"the line of {event.model} was full: {ahead} waited, {settings.max_queue} may"
+
+
+def _pulled(event: RequestRejected, settings: Settings) -> str:
+    if event.reason == "pull_failed":
+        return f"no node has {event.model}, and none could pull it"
+    return (
+        f"the model was still being pulled after {event.waited_s:.1f} s "
+        f"(auto_pull_timeout_s is {settings.auto_pull_timeout_s:g})"
+    )

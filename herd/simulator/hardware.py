@@ -87,6 +87,10 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The part of `facts.bandwidth_bytes_per_s` that decoding really reaches."""
     step_overhead_s: float = 0.001
     disk_bytes_per_s: float = 3e9
+    pull_bytes_per_s: float = 100e6
+    """How fast models come from the registry."""
+    disk_free_bytes: int = 0
+    """Room for further models; 0: for all of them."""
     load_fixed_s: float = 0.8
     """What a load takes beside reading: starting the runner, allocating, warming up."""
     offload_bytes: int = 0

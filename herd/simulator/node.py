@@ -20,6 +20,7 @@ from herd.simulator.hardware import NodeSpec
 from herd.simulator.inference import ERRORS, JSON_TYPES, ROUTES, Planner, find
 from herd.simulator.physics import Timings
 from herd.simulator.reply import End, Plan, Reply
+from herd.simulator.shelf import BLOBS, Shelf
 
 _JSON = ((b"Content-Type", ollama_bodies.Chat.whole_type),)
 _TEXT = ((b"Content-Type", b"text/plain; charset=utf-8"),)
@@ -45,6 +46,7 @@ class SimulatedNode:
         self._gate = Gate(self._serve, host, port)
         self._time_scale = time_scale
         self._planner = Planner(spec)
+        self._shelf = Shelf(self._planner, lambda: self.engine)
         self._stats = Stats(name=spec.name)
         self._replies: dict[int, Reply] = {}
         self._held: dict[Exchange, None] = {}
@@ -57,6 +59,11 @@ class SimulatedNode:
             "/api/tags": (_GET_HEAD, self._tags),
             "/api/ps": (_GET, self._ps),
             "/api/show": (_POST, self._show),
+            "/api/pull": (_POST, self._kept(lambda asked: self._shelf.pull(asked, self.rate))),
+            "/api/push": (_POST, self._kept(self._shelf.push)),
+            "/api/create": (_POST, self._kept(self._shelf.create)),
+            "/api/copy": (_POST, self._kept(self._shelf.copy)),
+            "/api/delete": ((b"DELETE",), self._kept(self._shelf.delete)),
             "/v1/models": (_GET, self._models),
             "/sim/stats": (_GET, self._tell_stats),
             "/sim/fault": (_POST, self._take_fault),
@@ -86,6 +93,7 @@ class SimulatedNode:
         """End everything at once: what is under way is cut off."""
         if self._healing is not None:
             self._healing.cancel()
+        self._shelf.close()
         self.engine.close()
         await self._gate.end()
 
@@ -177,6 +185,8 @@ class SimulatedNode:
         found = self._routes.get(path)
         if found is None and path.startswith("/v1/models/"):
             found = (_GET, self._one_model)
+        if found is None and path.startswith(BLOBS):
+            found = ((b"HEAD", b"POST"), self._kept(self._shelf.blob))
         if found is None:
             exchange.respond(404, _TEXT, b"404 page not found")
         elif exchange.request.method not in found[0]:
@@ -227,6 +237,17 @@ class SimulatedNode:
         headers = ((b"Content-Type", JSON_TYPES[family]),)
         exchange.respond(error.status, headers, ERRORS[family](error.status, error.text))
 
+    def _kept(self, answer: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
+        """Return what answers a route of the shelf, refusals included."""
+
+        def answered(exchange: Exchange) -> None:
+            try:
+                answer(exchange)
+            except AskError as error:
+                self._refuse(exchange, "ollama", error)
+
+        return answered
+
     # The other routes.
 
     def _root(self, exchange: Exchange) -> None:
@@ -237,7 +258,7 @@ class SimulatedNode:
         exchange.respond(200, _JSON, body)
 
     def _tags(self, exchange: Exchange) -> None:
-        exchange.respond(200, _JSON, ollama_bodies.tags(self.spec.models))
+        exchange.respond(200, _JSON, ollama_bodies.tags(self._shelf.models))
 
     def _ps(self, exchange: Exchange) -> None:
         resident = self.engine.up_to_date().resident()
@@ -253,7 +274,7 @@ class SimulatedNode:
             exchange.respond(200, _JSON, ollama_bodies.show(model))
 
     def _models(self, exchange: Exchange) -> None:
-        exchange.respond(200, _JSON, openai_bodies.models(self.spec.models))
+        exchange.respond(200, _JSON, openai_bodies.models(self._shelf.models))
 
     def _one_model(self, exchange: Exchange) -> None:
         try:

@@ -100,6 +100,10 @@ class Machine:
         self._pumping = False
         self._out: list[Output] = []
 
+    def stock(self, model: SimulatedModel) -> None:
+        """Know one more model."""
+        self._models[model.facts.name] = model
+
     # What is known.
 
     def next_event_at(self) -> float:

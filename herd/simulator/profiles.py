@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 
 from events import ModelFacts, NodeFacts
+from herd.dialects import names
 from herd.simulator.hardware import UNBOUNDED, NodeSpec, SimulatedModel
 
 _GIB = 1024**3
@@ -92,6 +93,30 @@ NOMIC = _model(
     capabilities=("embedding",),
 )
 ALL_MODELS = (LLAMA_70B, LLAMA_3B, QWEN_7B, NOMIC)
+SMOLLM = _model(
+    "smollm2:135m",
+    270_898_672,
+    134_515_008,
+    architecture="llama",
+    parameter_size="134.52M",
+    quantization="F16",
+    context_tokens=8192,
+    kv_bytes_per_token=30 * 3 * 64 * 4,
+    embedding_length=576,
+)
+LLAMA_1B = _model(
+    "llama3.2:1b",
+    1_321_098_329,
+    1_235_814_432,
+    architecture="llama",
+    parameter_size="1.2B",
+    quantization="Q8_0",
+    context_tokens=131_072,
+    kv_bytes_per_token=16 * 8 * 64 * 4,
+    embedding_length=2048,
+)
+REGISTRY = {names.key(m.facts.name): m for m in (*ALL_MODELS, SMOLLM, LLAMA_1B)}
+"""What can be pulled, by the keys of the names."""
 
 
 def studio() -> NodeSpec:

@@ -206,6 +206,6 @@ def test_a_node_can_be_drained(run: Run) -> None:
             post(one, "/fleet/drain", b"[]")
             assert (await one.answer())[0].startswith(b"HTTP/1.1 400 ")
             post(one, "/fleet/drain", b'{"node_id":"studio"}', b"X-Forwarded-For: 8.8.8.8")
-            assert (await one.answer())[0].startswith(b"HTTP/1.1 403 ")
+            assert (await one.answer())[0].startswith(b"HTTP/1.1 401 ")
 
     run(main())

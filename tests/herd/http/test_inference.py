@@ -129,6 +129,8 @@ REFUSALS = [
     ("hold_timeout", 503, 3, "no node online: run `herd node`", "api_error"),
     ("queue_timeout", 503, 2, "see /fleet/status", "api_error"),
     ("deadline", 503, 0, "within the deadline", "api_error"),
+    ("still_pulling", 503, 30, "is still being pulled", "api_error"),
+    ("pull_failed", 404, 0, "none could pull it", "not_found_error"),
     ("node_failed", 503, 4, "node failed: answered 503: server busy", "api_error"),
     ("internal_error", 500, 0, "herd made a mistake", "api_error"),
     ("something_new", 503, 0, "this request was ended: something new", "api_error"),

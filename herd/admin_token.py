@@ -1,0 +1,39 @@
+"""The admin token: made at the first start, kept in the data directory, readable by its owner only.
+
+Who knows it may change the fleet from another machine: `herd.http.guard` compares it.
+"""
+
+import os
+import secrets
+
+from herd.errors import HerdError
+from herd.paths import DataDir
+
+TOKEN_BYTES = 32
+LONGEST_CHARACTERS = 1_024
+_MODE = 0o600
+
+
+def ensure(directory: DataDir) -> None:
+    """Make the token if there is none; one that somebody wrote there himself is left alone."""
+    path = directory.admin_token
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise HerdError(
+            f"the admin token {path} cannot be written: {error.strerror}",
+            "choose another data directory with --data-dir or FLEET_DATA_DIR",
+        ) from error
+    with os.fdopen(file, "w", encoding="ascii") as opened:
+        opened.write(secrets.token_urlsafe(TOKEN_BYTES) + "\n")
+
+
+def read(directory: DataDir) -> str:
+    """Return the token; nothing where there is none, or none that we may read."""
+    try:
+        with directory.admin_token.open(encoding="ascii") as opened:
+            return opened.read(LONGEST_CHARACTERS).strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,145 @@
+"""An answer passed on as it comes, for orders that are no inference: progress, line by line.
+
+Rules
+1. One node, one try: what pulls or makes a model is not sent twice.
+2. The slower side sets the pace, and a client that leaves ends it at the node.
+3. An answer that breaks off ends with an error line, and never cleanly.
+4. Exactly one word to `ended`: nothing for a whole answer, else who ended it, or why it broke off.
+"""
+
+import asyncio
+from typing import Final, Protocol
+
+import msgspec
+
+from herd.http import problems
+from herd.http.exchange import Exchange
+from herd.http.upstream import Connection, Pool
+
+LEFT: Final = "the client left"
+SILENT_S: Final = 3_600.0
+"""How long a node may say nothing: without a stream it says nothing until it is done."""
+
+
+class Watcher(Protocol):
+    """Who wants to know how it goes."""
+
+    def heard(self, status: int, body: bytes) -> None:
+        """Look at a piece of the answer."""
+        ...
+
+    def ended(self, error: str) -> None:
+        """Know that it is over; `error` is empty where the whole answer was passed on."""
+        ...
+
+
+class Passing:
+    """A request on its way to one node and back."""
+
+    __slots__ = (
+        "_connection",
+        "_dialing",
+        "_exchange",
+        "_lines",
+        "_loop",
+        "_over",
+        "_silence",
+        "_touched_s",
+        "_watcher",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        watcher: Watcher,
+        pool: Pool,
+        asked: tuple[bytes, bytes],
+        node: bytes,
+    ) -> None:
+        """Send the request: head and body; `node` is what the answer's headers call the node."""
+        self._exchange = exchange
+        self._watcher = watcher
+        self._lines = b"X-Fleet-Node: %b\r\n" % node
+        self._over = False
+        self._connection: Connection | None = None
+        self._loop = asyncio.get_running_loop()
+        self._touched_s = self._loop.time()
+        self._silence = self._loop.call_later(SILENT_S, self._listen)
+        exchange.on_gone = self._gone
+        self._dialing = pool.dial(*asked, self)
+
+    # What the pool and the connection tell
+
+    def connected(self, connection: Connection) -> None:
+        """Wait for the answer."""
+        if self._over:
+            connection.abort()
+            return
+        self._connection = connection
+
+    def unreachable(self, error: str) -> None:
+        """Say that the node is not there."""
+        if not self._over:
+            self._refuse(error)
+
+    def heard(self, body: bytes, *, ended: bool) -> None:
+        """Pass a piece on."""
+        connection, exchange = self._connection, self._exchange
+        if self._over or connection is None:
+            return
+        self._touched_s = self._loop.time()
+        self._watcher.heard(connection.status, body)
+        if not exchange.started:
+            exchange.on_blocked, exchange.on_writable = connection.pause, connection.resume
+            lines = connection.lines() + self._lines
+            exchange.start(connection.status, (), connection.length, body, lines)
+            if exchange.blocked:
+                connection.pause()
+        else:
+            exchange.write(body)
+        if ended:
+            self._end("")
+            exchange.finish()
+
+    def lost(self, error: str) -> None:
+        """Tell the client that nothing more comes."""
+        if self._over:
+            return
+        if not self._exchange.started:
+            self._refuse(error)
+            return
+        self._end(error)
+        self._exchange.cut(msgspec.json.encode({"error": f"node failed: {error}"}) + b"\n")
+
+    # Inside
+
+    def _listen(self) -> None:
+        silent_s = self._loop.time() - self._touched_s
+        if silent_s < SILENT_S:
+            self._silence = self._loop.call_later(SILENT_S - silent_s, self._listen)
+            return
+        connection = self._connection
+        self.lost(f"it said nothing for {SILENT_S:g} s")
+        if connection is not None:
+            connection.abort()
+
+    def _gone(self) -> None:
+        connection = self._connection
+        self._end(LEFT)
+        if connection is None:
+            self._dialing.cancel()
+        else:
+            connection.abort()
+
+    def _refuse(self, error: str) -> None:
+        self._end(error)
+        body = problems.body("ollama", 502, f"node failed: {error}")
+        self._exchange.respond(502, (problems.JSON_UTF8,), body, self._lines)
+
+    def _end(self, error: str) -> None:
+        self._over = True
+        self._connection = None
+        self._silence.cancel()
+        exchange = self._exchange
+        exchange.on_gone = exchange.on_blocked = exchange.on_writable = None
+        self._watcher.ended(error)
