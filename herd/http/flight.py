@@ -25,11 +25,13 @@ from events import (
 from herd.http import problems, wire
 from herd.http.asked import Asked
 from herd.http.client import FetchError
+from herd.http.crossing import Crossing, Translation
 from herd.http.exchange import Exchange
 from herd.http.problems import Family
 from herd.http.relay import Attempt
 from herd.http.upstream import Pool
 from herd.http.usage import Usage
+from herd.http.ways import Way
 from herd.http.wire import Header
 from herd.link.messages import Cancel, Grant, Refuse
 
@@ -53,7 +55,6 @@ _PREDICTED_LINES: Final = (
 )
 """Of the wait as it was admitted; of the answer in seconds from its dispatch."""
 _SAY_AGAIN: Final = (429, 503)
-_VALUES_KEPT: Final = 4_096
 
 
 class Tower(Protocol):
@@ -93,6 +94,7 @@ class Flight:
         "_told_start",
         "_told_tokens",
         "_tower",
+        "_translation",
         "_waits_since_s",
         "asked",
         "attempt",
@@ -115,10 +117,13 @@ class Flight:
         asked: Asked,
         model: str,
         deadline_s: float,
+        translation: Translation | None = None,
     ) -> None:
         """Wait for a grant."""
         self._tower = tower
         self._exchange = exchange
+        self._translation = translation
+        """For nodes that lack the route."""
         self._family: Family = family
         self._received_s = tower.now_s()
         self._waits_since_s = self._received_s
@@ -174,7 +179,11 @@ class Flight:
         asked = self._exchange.request
         target, hops = pool.prefix + self.path, wire.hops(asked.connection)
         head = wire.request_head(target, pool.host, asked.headers, hops, len(asked.body))
-        self.attempt = Attempt(self._exchange, self, pool, head, asked.body)
+        way: Way = pool
+        if (other := self._translation) is not None:
+            model, now_s = self.asked.model, self._tower.now_s
+            way = Crossing(pool, self.path, other, asked, model, now_s).way()
+        self.attempt = Attempt(self._exchange, self, way, head, asked.body)
 
     def refuse(self, refuse: Refuse) -> None:
         """Tell the client that it gets no node (any more)."""
@@ -239,9 +248,9 @@ class Flight:
         """Return what herd says of this answer as of now: headers, in whole lines."""
         grant = self.grant
         lines = _FLEET_LINES % (
-            b"" if grant is None else _VALUES[grant.node_id],
-            _VALUES[self.asked.model],
-            b"" if grant is None else _VALUES[self.model],
+            b"" if grant is None else wire.VALUES[grant.node_id],
+            wire.VALUES[self.asked.model],
+            b"" if grant is None else wire.VALUES[self.model],
             max(0, self.tries - 1),
             0.0 if grant is None else grant.score,
             self.request_id.encode("ascii"),
@@ -382,16 +391,3 @@ class Flight:
 
     def _since(self, then_s: float) -> float:
         return round(self._tower.now_s() - then_s, 6)
-
-
-class _Values(dict[str, bytes]):
-    """Names as headers' values: the same few come again and again."""
-
-    def __missing__(self, text: str) -> bytes:
-        value = wire.header_value(text)
-        if len(self) < _VALUES_KEPT:
-            self[text] = value
-        return value
-
-
-_VALUES: Final = _Values()

@@ -14,7 +14,7 @@ from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId
 from herd.agent.payload import parse_heartbeat
 from herd.clock import wall_s
 from herd.http import problems
-from herd.http.endpoints import catalogue, fleet
+from herd.http.endpoints import catalogue, counting, fleet
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.show import Show
 from herd.http.exchange import Exchange
@@ -102,6 +102,9 @@ class Front:
             self._from_view("version", lambda view: catalogue.version(view, self._version))
         )
         by_path["/v1/models"] = {b"GET": self._from_view("models", catalogue.models)}
+        by_path[counting.PATH] = {
+            b"POST": lambda exchange: counting.answer(exchange, self._control.view)
+        }
         by_path["/fleet/status"] = {b"GET": self._status}
         by_path["/fleet/queue"] = {b"GET": self._queue}
         by_path["/fleet/drain"] = {b"POST": self._drain}

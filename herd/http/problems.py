@@ -26,6 +26,8 @@ TEXT: Final[Header] = (b"Content-Type", b"text/plain")
 _OPENAI_TYPES: Final[dict[int, str]] = {400: "invalid_request_error", 404: "not_found_error"}
 _ANTHROPIC_TYPES: Final[dict[int, str]] = {
     **_OPENAI_TYPES,
+    401: "authentication_error",
+    403: "permission_error",
     413: "request_too_large",
     429: "rate_limit_error",
     503: "overloaded_error",

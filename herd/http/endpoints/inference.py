@@ -1,7 +1,8 @@
 """Requests for a model: read, admitted, and kept until each has come to its end.
 
 Rules
-1. The body goes to the node's own route of the same name, byte for byte.
+1. The body goes to the node's own route of the same name, byte for byte; to a node that lacks the
+   route, translated (`crossing.py`).
 2. Whoever is refused here was never admitted: no fact is told of a body that cannot be read.
 3. While control is away, requests wait for it; this front keeps the hold time and the deadlines.
 """
@@ -30,6 +31,7 @@ from events import (
 from herd.dialects.names import key, normalise
 from herd.http import problems
 from herd.http.asked import read
+from herd.http.crossing import TRANSLATIONS
 from herd.http.exchange import Exchange, Request
 from herd.http.flight import Flight
 from herd.http.problems import BadRequestError, Family
@@ -172,6 +174,7 @@ class Inference:
             asked=asked,
             model=model,
             deadline_s=noted.deadline_s,
+            translation=TRANSLATIONS.get(route.path),
         )
         self._admit(flight, exchange, route, noted)
 
