@@ -254,7 +254,8 @@ class Crossing:
                 asyncio.get_running_loop().call_soon(self._refuse)
                 return None
             target = self._pool.prefix + self._translation.target
-            head = wire.request_head(target, self._pool.host, self._headers, self._hops, len(body))
+            headers, hops = self._request.headers, wire.hops(self._request.connection)
+            head = wire.request_head(target, self._pool.host, headers, hops, len(body))
         self._dialing = send(head, body, self)
         return self._dialing
 
