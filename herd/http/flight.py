@@ -25,12 +25,14 @@ from events import (
 from herd.http import problems, wire
 from herd.http.asked import Asked
 from herd.http.client import FetchError
+from herd.http.crossing import Crossing, Translation
 from herd.http.exchange import Exchange
 from herd.http.granted import body_for, lines_before, lines_of
 from herd.http.problems import Family
 from herd.http.relay import Attempt
 from herd.http.upstream import Pool
 from herd.http.usage import Usage
+from herd.http.ways import Way
 from herd.http.wire import Header
 from herd.link.messages import Cancel, Grant, Refuse
 
@@ -77,6 +79,7 @@ class Flight:
         "_told_start",
         "_told_tokens",
         "_tower",
+        "_translation",
         "_waits_since_s",
         "asked",
         "attempt",
@@ -99,10 +102,13 @@ class Flight:
         asked: Asked,
         model: str,
         deadline_s: float,
+        translation: Translation | None = None,
     ) -> None:
         """Wait for a grant."""
         self._tower = tower
         self._exchange = exchange
+        self._translation = translation
+        """For nodes that lack the route."""
         self._family: Family = family
         self._received_s = tower.now_s()
         self._waits_since_s = self._received_s
@@ -159,7 +165,11 @@ class Flight:
         target, hops = pool.prefix + self.path, wire.hops(asked.connection)
         body = body_for(grant, asked.body, self.asked.num_ctx)
         head = wire.request_head(target, pool.host, asked.headers, hops, len(body))
-        self.attempt = Attempt(self._exchange, self, pool, head, body)
+        way: Way = pool
+        if (other := self._translation) is not None:
+            model, now_s = self.asked.model, self._tower.now_s
+            way = Crossing(pool, self.path, other, asked, model, now_s).way()
+        self.attempt = Attempt(self._exchange, self, way, head, body)
 
     def refuse(self, refuse: Refuse) -> None:
         """Tell the client that it gets no node (any more)."""

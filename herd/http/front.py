@@ -16,7 +16,7 @@ from herd.agent.payload import parse_heartbeat
 from herd.clock import wall_s
 from herd.config import Settings
 from herd.http import problems
-from herd.http.endpoints import assets, catalogue, fleet, request_page
+from herd.http.endpoints import assets, catalogue, counting, fleet, request_page
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.show import Show
@@ -119,6 +119,9 @@ class Front:
             self._from_view("version", lambda view: catalogue.version(view, self._version))
         )
         by_path["/v1/models"] = {b"GET": self._from_view("models", catalogue.models)}
+        by_path[counting.PATH] = {
+            b"POST": lambda exchange: counting.answer(exchange, self._control.view)
+        }
         by_path["/fleet/status"] = {b"GET": self._status}
         by_path["/fleet/queue"] = {b"GET": self._queue}
         by_path["/fleet/drain"] = {b"POST": self._guard.admin(self._drain)}

@@ -26,7 +26,6 @@ _PREDICTED_LINES: Final = (
     b"X-Herd-Predicted-Finish-Range-S: %.3f-%.3f\r\n"
 )
 """Of the wait as it was admitted; of the answer in seconds from its dispatch."""
-_VALUES_KEPT: Final = 4_096
 
 _log = logging.getLogger("herd.http.granted")
 
@@ -43,26 +42,34 @@ def body_for(grant: Grant, body: bytes, num_ctx: int) -> bytes:
 
 def lines_before(asked: str, request_id: RequestId) -> bytes:
     """Return the headers of an answer that no node gave."""
-    return _FLEET_LINES % (b"", _VALUES[asked], b"", b"false", 0, 0.0, request_id.encode("ascii"))
+    return _FLEET_LINES % (
+        b"",
+        wire.VALUES[asked],
+        b"",
+        b"false",
+        0,
+        0.0,
+        request_id.encode("ascii"),
+    )
 
 
 def lines_of(grant: Grant, asked: str, num_ctx: int, served: str, tries: int) -> bytes:
     """Return what herd says of an answer: headers, in whole lines."""
     other = grant.reason not in {"", "alias"}
     lines = _FLEET_LINES % (
-        _VALUES[grant.node_id],
-        _VALUES[asked],
-        _VALUES[served],
+        wire.VALUES[grant.node_id],
+        wire.VALUES[asked],
+        wire.VALUES[served],
         b"true" if other else b"false",
         max(0, tries - 1),
         grant.score,
         grant.request_id.encode("ascii"),
     )
     if other:
-        lines += _REASON_LINE % _VALUES[grant.reason]
+        lines += _REASON_LINE % wire.VALUES[grant.reason]
     action, _, loaded = grant.context
     if action:
-        lines += _CONTEXT_LINE % (_VALUES[action], num_ctx, loaded)
+        lines += _CONTEXT_LINE % (wire.VALUES[action], num_ctx, loaded)
     if not grant.predicted_s:
         return lines
     return lines + _PREDICTED_LINES % (
@@ -84,16 +91,3 @@ def _tell(grant: Grant, num_ctx: int, loaded: int) -> None:
             "Context protection: request %s asks for num_ctx %d; forwarded, though %s has %d loaded"
         )
         _log.warning(text, *named)
-
-
-class _Values(dict[str, bytes]):
-    """Names as headers' values: the same few come again and again."""
-
-    def __missing__(self, text: str) -> bytes:
-        value = wire.header_value(text)
-        if len(self) < _VALUES_KEPT:
-            self[text] = value
-        return value
-
-
-_VALUES: Final = _Values()

@@ -15,8 +15,8 @@ from typing import Final, Protocol
 from events import Phase
 from herd.http.exchange import Exchange
 from herd.http.problems import short_error, whole_error
-from herd.http.upstream import Connection, Pool
 from herd.http.usage import Reading, Usage, reading_of, usage_of
+from herd.http.ways import Carrier, Way
 
 ERROR_BYTES: Final = 64 * 1024
 _OK: Final = 200
@@ -58,21 +58,21 @@ class Attempt:
         "_fresh",
         "_head",
         "_outcome",
-        "_pool",
         "_said",
         "_started",
         "_status",
         "_stopped",
+        "_way",
         "reading",
     )
 
     def __init__(
-        self, exchange: Exchange, outcome: Outcome, pool: Pool, head: bytes, body: bytes
+        self, exchange: Exchange, outcome: Outcome, way: Way, head: bytes, body: bytes
     ) -> None:
         """Send the request."""
         self._exchange = exchange
         self._outcome = outcome
-        self._pool = pool
+        self._way = way
         self._head = head
         self._body = body
         self._said = b""
@@ -80,10 +80,10 @@ class Attempt:
         self._fresh = False
         self._started = False
         self._stopped = False
-        self._connection: Connection | None = None
+        self._connection: Carrier | None = None
         self.reading: Reading | None = None
         """What the answer says of itself, once it has begun."""
-        self._dialing = pool.ask(head, body, self)
+        self._dialing = way.ask(head, body, self)
 
     @property
     def phase(self) -> Phase:
@@ -108,7 +108,7 @@ class Attempt:
 
     # What the pool and the connection tell
 
-    def connected(self, connection: Connection) -> None:
+    def connected(self, connection: Carrier) -> None:
         """Wait for the answer."""
         if self._stopped:
             connection.abort()
@@ -144,7 +144,7 @@ class Attempt:
             self._break(error)
         elif connection is not None and connection.reused and connection.silent and not self._fresh:
             self._fresh = True
-            self._dialing = self._pool.dial(self._head, self._body, self)
+            self._dialing = self._way.dial(self._head, self._body, self)
         else:
             status = 0 if connection is None else connection.status
             refused = status >= _NODE_ERROR
@@ -226,7 +226,7 @@ class Attempt:
         said = error or whole_error(status, self._said)
         self._outcome.attempt_failed("first_byte", status, short, said)
 
-    def _detach(self) -> Connection | None:
+    def _detach(self) -> Carrier | None:
         connection, self._connection = self._connection, None
         self._exchange.on_blocked = None
         self._exchange.on_writable = None

@@ -12,12 +12,13 @@ Rules
 import asyncio
 import ssl
 from functools import cache
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import httptools
 
 from herd.http import wire
 from herd.http.client import Target, reason
+from herd.http.ways import Receiver
 from herd.http.wire import Header
 from herd.tasks import spawn
 
@@ -26,26 +27,6 @@ IDLE_S: Final = 60.0
 MOST_IDLE: Final = 256
 HEAD_BYTES: Final = 64 * 1024
 WRITE_APART_BYTES: Final = 16 * 1024
-
-
-class Receiver(Protocol):
-    """Who asked, and hears the answer."""
-
-    def connected(self, connection: "Connection") -> None:
-        """Know the connection that carries the request."""
-        ...
-
-    def unreachable(self, error: str) -> None:
-        """Know that no connection could be made."""
-        ...
-
-    def heard(self, body: bytes, *, ended: bool) -> None:
-        """Take a piece of the body; the connection holds the head."""
-        ...
-
-    def lost(self, error: str) -> None:
-        """Know that the answer will not come to its end."""
-        ...
 
 
 class Connection(asyncio.Protocol):
@@ -265,7 +246,7 @@ class Connection(asyncio.Protocol):
 class Pool:
     """The connections to one address."""
 
-    __slots__ = ("_closed", "_idle", "_loop", "_target", "host", "prefix")
+    __slots__ = ("_closed", "_idle", "_loop", "_target", "host", "prefix", "routes")
 
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to the node at that URL, which may have a path of its own."""
@@ -276,6 +257,8 @@ class Pool:
         self.host = self._target.authority.encode("ascii")
         """What the node calls itself: an Ollama refuses other Hosts."""
         self.prefix = self._target.path.rstrip("/").encode("ascii")
+        self.routes: dict[bytes, tuple[bool, float]] = {}
+        """Whether the node has a route, and until when that is taken for true (the loop's time)."""
 
     def ask(self, head: bytes, body: bytes, receiver: Receiver) -> asyncio.Task[None] | None:
         """Send a request on a pooled connection, or on a new one: then return its task."""

@@ -52,6 +52,7 @@ _KINDS: Final[dict[bytes, int]] = {
 }
 _OWN_PREFIXES: Final = (b"x-fleet-", b"x-herd-")
 _SPELLINGS_KEPT: Final = 2_048
+_VALUES_KEPT: Final = 4_096
 _VISIBLE: Final = range(0x20, 0x7F)
 
 REASONS: Final[dict[int, bytes]] = {s.value: s.phrase.encode() for s in http.HTTPStatus}
@@ -107,6 +108,20 @@ def header_value(text: str) -> bytes:
         b"%c" % byte if byte in _VISIBLE else b"%%%02X" % byte
         for byte in text.encode("utf-8", "surrogateescape")
     )
+
+
+class Values(dict[str, bytes]):
+    """Names as headers' values: the same few come again and again."""
+
+    def __missing__(self, text: str) -> bytes:
+        """Make the value of a text not seen before."""
+        value = header_value(text)
+        if len(self) < _VALUES_KEPT:
+            self[text] = value
+        return value
+
+
+VALUES: Final = Values()
 
 
 def hops(connection: bytes) -> frozenset[bytes]:

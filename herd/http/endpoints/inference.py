@@ -2,7 +2,7 @@
 
 Rules
 1. The body goes to the node's own route of the same name, byte for byte, but for what `rewriting`
-   takes out, or puts in.
+   takes out, or puts in; to a node that lacks the route, translated (`crossing`).
 2. Whoever is refused here was never admitted: no fact is told of a body that cannot be read.
 3. While control is away, requests wait for it; this front keeps the hold time and the deadlines.
 """
@@ -29,6 +29,7 @@ from events import (
 from herd.dialects.names import key, normalise
 from herd.http import problems
 from herd.http.asked import read
+from herd.http.crossing import TRANSLATIONS
 from herd.http.exchange import Exchange
 from herd.http.flight import Flight
 from herd.http.needs import needs_of
@@ -172,6 +173,7 @@ class Inference:
             asked=asked,
             model=model,
             deadline_s=noted.deadline_s,
+            translation=TRANSLATIONS.get(route.path),
         )
         self._admit(flight, exchange, route, noted)
 

@@ -1,0 +1,114 @@
+"""Chat completions as nodes answer them: `/v1/chat/completions`, whole and in chunks.
+
+Keys beyond OpenAI's own are those of Ollama, llama.cpp and vLLM. `null` is as good as absent; what
+nobody reads is skipped.
+"""
+
+from typing import Final
+
+import msgspec
+
+from herd.dialects.errors import GarbledError
+
+
+class Function(msgspec.Struct, gc=False):
+    """A call, or the next piece of one."""
+
+    name: str | None = None
+    arguments: str | None = None
+    """JSON, as a text."""
+
+
+class ToolCall(msgspec.Struct, gc=False):
+    """A call of a tool, or the next piece of one."""
+
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+
+
+class Message(msgspec.Struct, gc=False):
+    """A message, or the next piece of one."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    """llama.cpp, vLLM."""
+    reasoning: str | None = None
+    """Ollama."""
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+    @property
+    def thought(self) -> str:
+        """What the model thought."""
+        return self.reasoning_content or self.reasoning or ""
+
+
+class Choice(msgspec.Struct, gc=False):
+    """One answer of those that were asked for; herd asks for one."""
+
+    message: Message | None = None
+    delta: Message | None = None
+    finish_reason: str | None = None
+
+
+class Tokens(msgspec.Struct, gc=False):
+    """How many tokens went in and came out."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Completion(msgspec.Struct, gc=False):
+    """An answer, or a chunk of one."""
+
+    id: str | None = None
+    choices: list[Choice] | None = None
+    usage: Tokens | None = None
+    error: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Error(msgspec.Struct, gc=False):
+    message: str = ""
+
+
+class _Said(msgspec.Struct, gc=False):
+    error: str | _Error = ""
+    message: str | None = None
+    detail: msgspec.Raw = msgspec.Raw(b"")
+
+
+DONE: Final = b"[DONE]"
+_decode = msgspec.json.Decoder(Completion).decode
+_decode_error = msgspec.json.Decoder(str | _Error).decode
+_decode_said = msgspec.json.Decoder(_Said).decode
+_MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def read(text: bytes) -> Completion:
+    """Read an answer or a chunk; `GarbledError` if it is none."""
+    try:
+        return _decode(text)
+    except _MALFORMED as error:
+        raise GarbledError("an answer that is no chat completion") from error
+
+
+def error_text(raw: msgspec.Raw) -> str:
+    """Return what the `error` of an answer says; nothing where there is none."""
+    if not raw or bytes(raw) == b"null":
+        return ""
+    try:
+        error = _decode_error(raw)
+    except _MALFORMED:
+        return "the node ended it with an error"
+    return (error if isinstance(error, str) else error.message) or "the node ended it with an error"
+
+
+def refusal_text(body: bytes, status: int) -> str:
+    """Return what a node says in an answer that is an error."""
+    try:
+        said = _decode_said(body)
+    except _MALFORMED:
+        return f"the node answered {status}"
+    error = said.error if isinstance(said.error, str) else said.error.message
+    return error or said.message or bytes(said.detail).decode() or f"the node answered {status}"

@@ -1,0 +1,222 @@
+"""A chat completion as an answer of Anthropic's `/v1/messages`, whole or as a stream. Pure.
+
+Rules
+1. Events come in Anthropic's order: `message_start`, `ping`, the blocks one after another, each
+   with its start, deltas and stop, `message_delta`, `message_stop`.
+2. A stream is whole only if the node's was: without `[DONE]` there is no `message_stop`.
+3. Thoughts become a `thinking` block where the node tells them apart, with no signature.
+4. Tokens are those the node counted; without a count, its chunks with content are counted.
+"""
+
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from herd.dialects import completions
+from herd.dialects.completions import Completion, Message, Tokens, ToolCall
+from herd.dialects.errors import GarbledError
+from herd.dialects.numbers import count
+from herd.dialects.sse import Events, event
+
+Json: TypeAlias = dict[str, Any]
+
+_REASONS: Final = {
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+
+
+def error(status: int, body: bytes) -> str:
+    """Return what a node's refusal says."""
+    return completions.refusal_text(body, status)
+
+
+def whole(body: bytes, model: str) -> bytes:
+    """Return the message; `GarbledError` if the body is no chat completion."""
+    answer = completions.read(body)
+    if text := completions.error_text(answer.error):
+        raise GarbledError(text)
+    if not answer.choices or answer.choices[0].message is None:
+        raise GarbledError("an answer that is no chat completion")
+    message, reason = answer.choices[0].message, answer.choices[0].finish_reason
+    content: list[Json] = []
+    if message.thought:
+        content.append({"type": "thinking", "thinking": message.thought, "signature": ""})
+    if text := message.content or message.refusal or "":
+        content.append({"type": "text", "text": text})
+    calls = message.tool_calls or []
+    for position, call in enumerate(calls):
+        content.append(_call(call, position) | {"input": _arguments(call)})
+    told = _message(answer, model)
+    told["content"] = content
+    told["stop_reason"] = _reason(reason, called=bool(calls))
+    told["usage"] = _usage(answer.usage or Tokens())
+    return msgspec.json.encode(told)
+
+
+class Stream:
+    """The translator of one stream."""
+
+    __slots__ = (
+        "_begun",
+        "_block",
+        "_blocks",
+        "_called",
+        "_chunks",
+        "_ended",
+        "_events",
+        "_model",
+        "_reason",
+        "_tool",
+        "_usage",
+    )
+
+    def __init__(self, model: str) -> None:
+        """Name the model as the client does."""
+        self._model = model
+        self._events = Events()
+        self._begun = False
+        self._ended = False
+        self._block = ""
+        """The kind of the block that is open."""
+        self._blocks = 0
+        """Blocks so far, the open one among them."""
+        self._tool: tuple[int, str] = (-1, "")
+        """Index and id of the call that is open."""
+        self._called = False
+        self._chunks = 0
+        self._reason: str | None = None
+        self._usage: Tokens | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the events that follow; `GarbledError` if it is no stream of chat completions."""
+        return b"".join([self._take(found) for found in self._events.feed(data)])
+
+    def _take(self, data: bytes) -> bytes:
+        if self._ended:
+            return b""
+        if data == completions.DONE:
+            return self._end()
+        chunk = completions.read(data)
+        if text := completions.error_text(chunk.error):
+            self._ended = True
+            told = {"type": "api_error", "message": text}
+            return event("error", {"type": "error", "error": told})
+        out = b"" if self._begun else self._start(chunk)
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if chunk.choices:
+            choice = chunk.choices[0]
+            if choice.delta is not None:
+                out += self._delta(choice.delta)
+            self._reason = choice.finish_reason or self._reason
+        return out
+
+    def _start(self, chunk: Completion) -> bytes:
+        self._begun = True
+        told = _message(chunk, self._model)
+        told["usage"] = _usage(Tokens(completion_tokens=0))
+        start = event("message_start", {"type": "message_start", "message": told})
+        return start + event("ping", {"type": "ping"})
+
+    def _delta(self, delta: Message) -> bytes:
+        out = b""
+        if thought := delta.thought:
+            out += self._open("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+            out += self._piece({"type": "thinking_delta", "thinking": thought})
+        if text := delta.content or delta.refusal:
+            out += self._open("text", {"type": "text", "text": ""})
+            out += self._piece({"type": "text_delta", "text": text})
+        for position, call in enumerate(delta.tool_calls or ()):
+            out += self._call(call, position)
+        return out
+
+    def _call(self, call: ToolCall, position: int) -> bytes:
+        index, ident = self._tool
+        asked = position if call.index is None else call.index
+        if self._block != "tool_use" or asked != index or (call.id or ident) != ident:
+            block = _call(call, self._blocks)
+            self._tool, self._called = (asked, call.id or block["id"]), True
+            out = self._open("tool_use", block, anew=True)
+        else:
+            out = b""
+        if call.function is not None and call.function.arguments:
+            arguments = call.function.arguments
+            out += self._piece({"type": "input_json_delta", "partial_json": arguments})
+        return out
+
+    def _open(self, kind: str, block: Json, *, anew: bool = False) -> bytes:
+        if self._block == kind and not anew:
+            return b""
+        out = self._close()
+        self._block = kind
+        self._blocks += 1
+        index = self._blocks - 1
+        told = {"type": "content_block_start", "index": index, "content_block": block}
+        return out + event("content_block_start", told)
+
+    def _piece(self, delta: Json) -> bytes:
+        self._chunks += 1
+        told = {"type": "content_block_delta", "index": self._blocks - 1, "delta": delta}
+        return event("content_block_delta", told)
+
+    def _close(self) -> bytes:
+        if not self._block:
+            return b""
+        self._block = ""
+        told = {"type": "content_block_stop", "index": self._blocks - 1}
+        return event("content_block_stop", told)
+
+    def _end(self) -> bytes:
+        """End well, if the node said why it ended."""
+        self._ended = True
+        if not self._begun or self._reason is None:
+            raise GarbledError("a stream without a reason for its end")
+        usage = self._usage or Tokens(completion_tokens=self._chunks)
+        reason = _reason(self._reason, called=self._called)
+        delta = {"stop_reason": reason, "stop_sequence": None}
+        told = {"type": "message_delta", "delta": delta, "usage": _usage(usage)}
+        out = self._close() + event("message_delta", told)
+        return out + event("message_stop", {"type": "message_stop"})
+
+
+def _message(answer: Completion, model: str) -> Json:
+    return {
+        "id": f"msg_{(answer.id or 'unnamed').removeprefix('chatcmpl-')}",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+    }
+
+
+def _usage(tokens: Tokens) -> Json:
+    return {
+        "input_tokens": count(tokens.prompt_tokens),
+        "output_tokens": count(tokens.completion_tokens),
+    }
+
+
+def _reason(reason: str | None, *, called: bool) -> str:
+    if called and reason in {None, "stop"}:  # as some nodes end a call
+        return "tool_use"
+    return _REASONS.get(reason or "", "end_turn")
+
+
+def _call(call: ToolCall, position: int) -> Json:
+    if call.function is None or not call.function.name:
+        raise GarbledError("a call of a tool without a name")
+    ident = call.id or f"toolu_{position}"
+    return {"type": "tool_use", "id": ident, "name": call.function.name, "input": {}}
+
+
+def _arguments(call: ToolCall) -> Json:
+    text = "" if call.function is None else call.function.arguments
+    try:
+        return msgspec.json.decode(text or "{}", type=Json)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise GarbledError("a call of a tool whose arguments are no JSON object") from error

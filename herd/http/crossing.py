@@ -1,0 +1,329 @@
+"""A request to a node that lacks its route, by way of a route that the node has.
+
+Rules
+1. A node is asked on the route of the same name first, byte for byte. If it says that it knows no
+   such route, the same request goes to it translated; what was found out is kept for `KNOWN_S`.
+2. A node that has the route is asked as any other: its answer does not come through here.
+3. For the attempt this is a connection like any other, that gives the answer in the words of the
+   client's API: so the relay's rules hold for translated answers too.
+4. A stream is translated as it comes. An answer in one piece is kept until it is whole, up to
+   `WHOLE_BYTES`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from herd.dialects import messages_asked, messages_told
+from herd.dialects.errors import GarbledError, UntranslatableError
+from herd.http import problems, wire
+from herd.http.exchange import Request
+from herd.http.problems import Family
+from herd.http.upstream import Pool
+from herd.http.ways import Carrier, Receiver, Way
+
+KNOWN_S: Final = 600.0
+"""A node may be updated meanwhile."""
+WHOLE_BYTES: Final = 32 * 1024 * 1024
+REFUSAL_BYTES: Final = 64 * 1024
+_OK: Final = 200
+_NO_ROUTE: Final = (404, 405)
+_NODE_ERROR: Final = 500
+_BAD_REQUEST: Final = 400
+_JSON_LINE: Final = b"Content-Type: application/json\r\n"
+_SSE: Final = b"text/event-stream"
+
+
+class Stream(Protocol):
+    """What translates a stream."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what follows from the next bytes, which come in any pieces."""
+        ...
+
+
+class Translation(msgspec.Struct, frozen=True):
+    """How the requests of one route, and their answers, are said on another."""
+
+    target: bytes
+    """The other route."""
+    family: Family
+    asked: Callable[[bytes], bytes]
+    whole: Callable[[bytes, str], bytes]
+    """An answer in one piece, and the name of its model."""
+    stream: Callable[[str], Stream]
+    error: Callable[[int, bytes], str]
+
+
+TRANSLATIONS: Final = {
+    "/v1/messages": Translation(
+        target=b"/v1/chat/completions",
+        family="anthropic",
+        asked=messages_asked.translate,
+        whole=messages_told.whole,
+        stream=messages_told.Stream,
+        error=messages_told.error,
+    )
+}
+"""By the route that clients ask."""
+
+
+class Crossing:
+    """The way of one attempt: what asks for it, what hears the node, what the attempt reads."""
+
+    __slots__ = (
+        "_body",
+        "_connection",
+        "_dialing",
+        "_kept",
+        "_model",
+        "_now_s",
+        "_path",
+        "_plain",
+        "_pool",
+        "_receiver",
+        "_refusal",
+        "_request",
+        "_size_bytes",
+        "_stream",
+        "_translation",
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 (whom, what, in which words)
+        self,
+        pool: Pool,
+        path: bytes,
+        translation: Translation,
+        request: Request,
+        model: str,
+        now_s: Callable[[], float],
+    ) -> None:
+        """Know the node, and what is asked of it; `model` is the name as the client spells it."""
+        self._pool = pool
+        self._path = path.partition(b"?")[0]
+        self._translation = translation
+        self._request = request
+        self._model = model
+        self._now_s = now_s
+        self._plain = self._known() is not False
+        """Whether it is asked byte for byte."""
+        self._body = b""
+        self._kept: list[bytes] = []
+        self._size_bytes = 0
+        self._stream: Stream | None = None
+        self._refusal = ""
+        """Why the request cannot be said in the node's words."""
+        self._receiver: Receiver | None = None
+        self._connection: Carrier | None = None
+        self._dialing: asyncio.Task[None] | None = None
+
+    def way(self) -> Way:
+        """Return how to ask: by the node's connections alone, if it has the route."""
+        return self if self._known() is not True else self._pool
+
+    # What the attempt asks for
+
+    def ask(self, head: bytes, body: bytes, receiver: Receiver) -> asyncio.Task[None] | None:
+        """Send the request, in whichever words."""
+        return self._send(head, body, receiver, self._pool.ask)
+
+    def dial(self, head: bytes, body: bytes, receiver: Receiver) -> asyncio.Task[None] | None:
+        """Send it on a new connection."""
+        return self._send(head, body, receiver, self._pool.dial)
+
+    # What the attempt reads
+
+    @property
+    def status(self) -> int:
+        """The node's status; 400 for what cannot be translated."""
+        if self._refusal:
+            return _BAD_REQUEST
+        return 0 if self._connection is None else self._connection.status
+
+    @property
+    def content_type(self) -> bytes:
+        """The type of what the client gets: streams stay streams, the rest is JSON."""
+        connection = self._connection
+        if connection is None or not (self._plain or self._stream is not None):
+            return b"application/json"
+        return connection.content_type
+
+    @property
+    def length(self) -> int | None:
+        """As announced; nobody knows it of what is translated."""
+        return self._connection.length if self._plain and self._connection is not None else None
+
+    @property
+    def reused(self) -> bool:
+        """The connection carried a request before."""
+        return self._connection is not None and self._connection.reused
+
+    @property
+    def silent(self) -> bool:
+        """No byte of the answer has come."""
+        return self._connection is None or self._connection.silent
+
+    def lines(self) -> bytes:
+        """Return the headers that travel on, in whole lines."""
+        lines = b"" if self._connection is None else self._connection.lines()
+        if self._plain or self._stream is not None:
+            return lines
+        kept = [
+            line
+            for line in lines.splitlines(keepends=True)
+            if not line.lower().startswith(b"content-type:")
+        ]
+        return b"".join((*kept, _JSON_LINE))
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._connection is not None:
+            self._connection.resume()
+
+    def abort(self) -> None:
+        """Give up at once."""
+        self._receiver = None
+        if self._dialing is not None:
+            self._dialing.cancel()
+        if self._connection is not None:
+            self._connection.abort()
+
+    # What the node's connection tells
+
+    def connected(self, connection: Carrier) -> None:
+        """Wait for the answer."""
+        self._dialing = None
+        self._connection = connection
+        if self._receiver is None:
+            connection.abort()
+        else:
+            self._receiver.connected(self)
+
+    def unreachable(self, error: str) -> None:
+        """Pass it on."""
+        self._dialing = None
+        if self._receiver is not None:
+            self._receiver.unreachable(error)
+
+    def heard(self, body: bytes, *, ended: bool) -> None:
+        """Say it in the client's words, or ask again in the node's."""
+        receiver, status = self._receiver, self.status
+        if receiver is None:
+            return
+        if status >= _NODE_ERROR:
+            receiver.heard(body, ended=ended)
+        elif not self._plain:
+            self._translate(receiver, body, ended=ended)
+        elif status in _NO_ROUTE:
+            self._sound(receiver, body, ended=ended)
+        else:
+            if status == _OK:
+                self._note(has=True)
+            receiver.heard(body, ended=ended)
+
+    def lost(self, error: str) -> None:
+        """Pass it on."""
+        if self._receiver is not None:
+            self._receiver.lost(error)
+
+    # Inside
+
+    def _send(
+        self,
+        head: bytes,
+        body: bytes,
+        receiver: Receiver,
+        send: Callable[[bytes, bytes, Receiver], asyncio.Task[None] | None],
+    ) -> asyncio.Task[None] | None:
+        self._receiver = receiver
+        self._kept, self._size_bytes = [], 0
+        self._stream = None
+        self._body = body
+        if not self._plain:
+            try:
+                body = self._translation.asked(body)
+            except UntranslatableError as error:
+                self._refusal = error.what
+                asyncio.get_running_loop().call_soon(self._refuse)
+                return None
+            target = self._pool.prefix + self._translation.target
+            headers, hops = self._request.headers, wire.hops(self._request.connection)
+            head = wire.request_head(target, self._pool.host, headers, hops, len(body))
+        self._dialing = send(head, body, self)
+        return self._dialing
+
+    def _known(self) -> bool | None:
+        """Return whether the node has the route; None while nobody knows."""
+        has, until_s = self._pool.routes.get(self._path, (False, 0.0))
+        return has if self._now_s() < until_s else None
+
+    def _note(self, *, has: bool) -> None:
+        self._pool.routes[self._path] = (has, self._now_s() + KNOWN_S)
+
+    def _refuse(self) -> None:
+        """Tell the client, without a word to the node."""
+        if (receiver := self._receiver) is not None:
+            receiver.connected(self)
+            text = f"this node has no {self._path.decode()}, and herd cannot translate: "
+            body = problems.body(self._translation.family, _BAD_REQUEST, text + self._refusal)
+            receiver.heard(body, ended=True)
+
+    def _sound(self, receiver: Receiver, body: bytes, *, ended: bool) -> None:
+        """Find out whether it is the route that the node does not know, or the model."""
+        if not self._keep(receiver, body, REFUSAL_BYTES) or not ended:
+            return
+        said = b"".join(self._kept)
+        if b"model" in said.lower():
+            receiver.heard(said, ended=True)
+            return
+        self._note(has=False)
+        self._plain = False
+        self._connection = None
+        self._send(b"", self._body, receiver, self._pool.ask)
+
+    def _translate(self, receiver: Receiver, body: bytes, *, ended: bool) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            if connection.status == _OK and connection.content_type.lower().startswith(_SSE):
+                if self._stream is None:
+                    self._stream = self._translation.stream(self._model)
+                told = self._stream.feed(body)
+            elif self._keep(receiver, body, WHOLE_BYTES) and ended:
+                told = self._whole(connection.status, b"".join(self._kept))
+            else:
+                return
+        except GarbledError as error:
+            self._fail(receiver, error.what, ended=ended)
+        else:
+            if told or ended:
+                receiver.heard(told, ended=ended)
+
+    def _whole(self, status: int, body: bytes) -> bytes:
+        if status == _OK:
+            return self._translation.whole(body, self._model)
+        text = self._translation.error(status, body)
+        return problems.body(self._translation.family, status, text)
+
+    def _keep(self, receiver: Receiver, body: bytes, limit_bytes: int) -> bool:
+        self._kept.append(body)
+        self._size_bytes += len(body)
+        if self._size_bytes <= limit_bytes:
+            return True
+        self._fail(receiver, "an answer that is too large to translate", ended=False)
+        return False
+
+    def _fail(self, receiver: Receiver, error: str, *, ended: bool) -> None:
+        """End it; a connection whose answer has ended is back in its pool, and no longer ours."""
+        if not ended:
+            self.abort()
+        self._receiver = None
+        receiver.lost(error)

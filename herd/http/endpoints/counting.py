@@ -1,0 +1,35 @@
+"""`POST /v1/messages/count_tokens`: about how many tokens a conversation is, told at once.
+
+No node is asked, so nothing waits and nothing is recorded. `X-Herd-Token-Count: estimated` says
+what the number is worth.
+"""
+
+from typing import Final
+
+from herd.dialects.errors import UntranslatableError
+from herd.dialects.messages_asked import estimate_tokens
+from herd.dialects.names import key
+from herd.http import problems
+from herd.http.exchange import Exchange
+from herd.link.messages import View
+
+PATH: Final = "/v1/messages/count_tokens"
+
+
+def answer(exchange: Exchange, view: View) -> None:
+    """Answer with the estimate; 404 for a model that no node has."""
+    try:
+        model, tokens = estimate_tokens(exchange.request.body)
+    except UntranslatableError as error:
+        _refuse(exchange, 400, error.what)
+        return
+    asked = key(model)
+    if not any(key(each.name) == asked for node in view.nodes for each in node.models):
+        _refuse(exchange, 404, f"model '{model}' not found")
+        return
+    headers = (problems.JSON, (b"X-Herd-Token-Count", b"estimated"))
+    exchange.respond(200, headers, b'{"input_tokens":%d}' % tokens)
+
+
+def _refuse(exchange: Exchange, status: int, text: str) -> None:
+    exchange.respond(status, (problems.JSON,), problems.body("anthropic", status, text))

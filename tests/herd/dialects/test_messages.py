@@ -1,0 +1,157 @@
+"""`/v1/messages` said as chat completions, and their answers said back."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from herd.dialects import messages_asked, messages_told
+from herd.dialects.errors import GarbledError, UntranslatableError
+
+MESSAGE = {"role": "user", "content": "Hi"}
+STREAM = (
+    b'data: {"id":"chatcmpl-7","choices":[{"delta":{"role":"assistant","content":null}}]}\r\n\r\n'
+    b': a comment\n\ndata: {"choices":[{"delta":{"reasoning_content":"Hm"}}]}\n\n'
+    b'data: {"choices":[{"delta":{"content":"Gr\xc3\xbc\xc3\x9fe"}}]}\n\n'
+    b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":""}}]}}]}\n\n'  # noqa: E501 (one line on the wire)
+    b'data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\\"x\\":1}"}}]}}]}\n\n'  # noqa: E501 (one line on the wire)
+    b'data: {"choices":[{"delta":{"tool_calls":[{"index":1,"id":"b","function":{"name":"g","arguments":"{}"}}]}}]}\n\n'  # noqa: E501 (one line on the wire)
+    b'data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]}\n\n'
+    b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}\n\ndata: [DONE]\n\n'
+)
+KINDS = [
+    "message_start",
+    "ping",
+    *["content_block_start", "content_block_delta", "content_block_stop"] * 4,
+    "message_delta",
+    "message_stop",
+]
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    body = {"model": "m", "max_tokens": 8, "messages": [MESSAGE], **more}
+    told: dict[str, Any] = msgspec.json.decode(messages_asked.translate(msgspec.json.encode(body)))
+    return told
+
+
+def events(out: bytes) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(each.partition(b"data: ")[2]) for each in out.split(b"\n\n")[:-1]]
+
+
+def test_a_plain_request_keeps_its_options() -> None:
+    told = asked(system="Be short.", stream=True, stop_sequences=["X"], temperature=0, top_k=3)
+    assert told == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "Be short."}, MESSAGE],
+        "max_tokens": 8,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "temperature": 0,
+        "top_k": 3,
+        "stop": ["X"],
+    }
+
+
+def test_tools_their_calls_and_results_are_kept() -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": "AA=="}
+    image = {"type": "image", "source": source}
+    use = {"type": "tool_use", "id": "a", "name": "f", "input": {"x": 1}}
+    result = {"type": "tool_result", "tool_use_id": "a", "content": "no", "is_error": True}
+    turns = [
+        {"role": "user", "content": [{"type": "text", "text": "See"}, image]},
+        {"role": "assistant", "content": [{"type": "thinking", "thinking": "", "x": 1}, use]},
+        {"role": "user", "content": [{"type": "text", "text": "so?"}, result]},
+    ]
+    tool = {"name": "f", "description": "d", "input_schema": {"type": "object"}}
+    told = asked(messages=turns, tools=[tool], tool_choice={"type": "tool", "name": "f"})
+    shown = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    function = {"name": "f", "arguments": '{"x":1}'}
+    assert told["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "See"}, shown]},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "a", "type": "function", "function": function}],
+        },
+        {"role": "tool", "tool_call_id": "a", "content": "Error: no"},
+        {"role": "user", "content": "so?"},
+    ]
+    assert told["tools"][0]["function"]["parameters"] == {"type": "object"}
+    assert told["tool_choice"] == {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"max_tokens": 0},
+        {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+        {"messages": [{"role": "user", "content": [{"type": "document"}]}]},
+        {"messages": [{"role": "robot", "content": ""}]},
+    ],
+)
+def test_what_a_node_could_not_do_is_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(UntranslatableError):
+        asked(**more)
+
+
+def test_a_stream_has_its_events_in_order() -> None:
+    told = events(messages_told.Stream("m").feed(STREAM))
+    assert [each["type"] for each in told] == KINDS
+    assert [each["delta"] for each in told if each["type"] == "content_block_delta"] == [
+        {"type": "thinking_delta", "thinking": "Hm"},
+        {"type": "text_delta", "text": "Grüße"},
+        {"type": "input_json_delta", "partial_json": '{"x":1}'},
+        {"type": "input_json_delta", "partial_json": "{}"},
+    ]
+    assert told[-2]["delta"]["stop_reason"] == "tool_use"
+    assert told[-2]["usage"] == {"input_tokens": 9, "output_tokens": 4}
+
+
+@given(st.lists(st.integers(0, len(STREAM))))
+def test_any_pieces_give_the_same(cuts: list[int]) -> None:
+    stream, at, out = messages_told.Stream("m"), 0, b""
+    for cut in (*sorted(cuts), len(STREAM)):
+        out += stream.feed(STREAM[at:cut])
+        at = cut
+    assert out == messages_told.Stream("m").feed(STREAM)
+
+
+def test_an_error_in_a_stream_is_an_error() -> None:
+    stream = messages_told.Stream("m")
+    stream.feed(STREAM[: STREAM.index(b"data: ", 9)])
+    told = events(stream.feed(b'data: {"error":{"message":"boom"}}\n\ndata: [DONE]\n\n'))
+    error = {"type": "api_error", "message": "boom"}
+    assert told[-1] == {"type": "error", "error": error}
+
+
+def test_an_end_without_a_reason_is_no_end() -> None:
+    with pytest.raises(GarbledError):
+        messages_told.Stream("m").feed(b'data: {"choices":[]}\n\ndata: [DONE]\n\n')
+
+
+def test_an_answer_in_one_piece() -> None:
+    body = (
+        b'{"id":"chatcmpl-1","choices":[{"message":{"content":"Hi"},"finish_reason":"length"}],'
+        b'"usage":{"prompt_tokens":2,"completion_tokens":3}}'
+    )
+    told = msgspec.json.decode(messages_told.whole(body, "M"))
+    assert told["content"] == [{"type": "text", "text": "Hi"}]
+    assert (told["model"], told["stop_reason"]) == ("M", "max_tokens")
+    assert told["usage"] == {"input_tokens": 2, "output_tokens": 3}
+
+
+@given(st.binary(max_size=200))
+def test_garbage_raises_the_own_errors_only(data: bytes) -> None:
+    for told in (
+        lambda: messages_told.Stream("m").feed(b"data: " + data + b"\n\n"),
+        lambda: messages_told.whole(data, "m"),
+        lambda: messages_asked.translate(data),
+        lambda: messages_asked.estimate_tokens(data),
+        lambda: messages_told.error(400, data),
+    ):
+        try:
+            told()
+        except (GarbledError, UntranslatableError):
+            continue

@@ -1,0 +1,110 @@
+"""A node without `/v1/messages` is asked on the route that it has; another, byte for byte."""
+
+import msgspec
+
+from events import RequestCompleted, RequestFailed
+from tests.herd.http.conftest import Run
+from tests.herd.http.fleet import SSE, Ask, Control, fronting, node, post
+from tests.herd.http.sockets import client
+
+PATH = "/v1/messages"
+BODY = b'{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"Hi"}],"stream":%b}'
+WHOLE = b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":5}}'  # noqa: E501 (one line on the wire)
+
+
+async def old(ask: Ask) -> None:
+    """Know chat completions only."""
+    if b"/v1/chat/completions" not in ask.head:
+        ask.answer(b"404 page not found", 404, b"text/plain")
+    elif b'"stream":true' in ask.body:
+        ask.begin(b"text/event-stream")
+        for event in SSE:
+            ask.chunk(event)
+        ask.end()
+    else:
+        ask.answer(WHOLE)
+
+
+def test_the_route_is_missed_once_and_then_known(run: Run) -> None:
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(here.url, here.url)
+            async with fronting(control) as listener, client(listener.port) as one:
+                for _ in range(2):
+                    post(one, PATH + "?beta=true", BODY % b"false")
+                    _, answer = await one.answer()
+                    told = msgspec.json.decode(answer)
+                    assert told["content"] == [{"type": "text", "text": "Hi"}]
+                    assert told["stop_reason"] == "end_turn"
+            targets = [ask.head.split(b" ")[1] for ask in here.asks]
+            assert targets == [b"/v1/messages?beta=true", *[b"/v1/chat/completions"] * 2]
+            done = await control.heard(RequestCompleted, 2)
+            assert (done.prompt_tokens, done.completion_tokens) == (3, 5)
+
+    run(main())
+
+
+def test_a_stream_is_translated_as_it_comes(run: Run) -> None:
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(here.url)
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, PATH, BODY % b"true")
+                told = await one.until(b"event: message_stop")
+            assert b"text/event-stream" in told
+            assert told.index(b"message_start") < told.index(b"text_delta")
+            await control.heard(RequestCompleted)
+
+    run(main())
+
+
+def test_a_cut_is_an_error_and_never_an_end(run: Run) -> None:
+    async def cut(ask: Ask) -> None:
+        if b"/v1/chat" not in ask.head:
+            await old(ask)
+            return
+        ask.begin(b"text/event-stream")
+        ask.chunk(SSE[0])
+        await ask.writer.drain()
+        ask.close()
+
+    async def main() -> None:
+        async with node(cut) as here:
+            control = Control(here.url)
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, PATH, BODY % b"true")
+                told = await one.until(b"event: error")
+                assert b"message_stop" not in told
+                await control.heard(RequestFailed)
+
+    run(main())
+
+
+def test_what_cannot_be_translated_is_a_400(run: Run) -> None:
+    async def main() -> None:
+        async with node(old) as here:
+            async with fronting(Control(here.url)) as listener, client(listener.port) as one:
+                post(one, PATH, b'{"model":"m","messages":[]}')
+                head, answer = await one.answer()
+            assert head.startswith(b"HTTP/1.1 400")
+            assert msgspec.json.decode(answer)["error"]["type"] == "invalid_request_error"
+            assert len(here.asks) == 1
+
+    run(main())
+
+
+def test_a_missing_model_is_no_missing_route(run: Run) -> None:
+    said = b'{"type":"error","error":{"type":"not_found_error","message":"model \'m\' not found"}}'
+
+    async def script(ask: Ask) -> None:
+        ask.answer(said, 404)
+
+    async def main() -> None:
+        async with node(script) as here:
+            async with fronting(Control(here.url)) as listener, client(listener.port) as one:
+                post(one, PATH, BODY % b"false")
+                _, answer = await one.answer()
+            assert answer == said
+            assert len(here.asks) == 1
+
+    run(main())
