@@ -71,7 +71,9 @@ class Loader:
 
 async def _ask(url: str, model: str, timeout_s: float, *, embeds: bool, **more: int) -> _Answer:
     path = "/api/embed" if embeds else "/api/generate"
-    asked = {"model": model, **({"input": []} if embeds else {}), **more}
+    asked: dict[str, object] = {"model": model, **more}
+    if embeds:
+        asked["input"] = []
     answer = await fetch(
         "POST", url + path, headers=_JSON, body=msgspec.json.encode(asked), timeout_s=timeout_s
     )

@@ -14,7 +14,8 @@ import msgspec
 
 from herd.http import problems
 from herd.http.exchange import Exchange
-from herd.http.upstream import Connection, Pool
+from herd.http.upstream import Pool
+from herd.http.ways import Carrier
 
 LEFT: Final = "the client left"
 SILENT_S: Final = 3_600.0
@@ -61,7 +62,7 @@ class Passing:
         self._watcher = watcher
         self._lines = b"X-Fleet-Node: %b\r\n" % node
         self._over = False
-        self._connection: Connection | None = None
+        self._connection: Carrier | None = None
         self._loop = asyncio.get_running_loop()
         self._touched_s = self._loop.time()
         self._silence = self._loop.call_later(SILENT_S, self._listen)
@@ -70,7 +71,7 @@ class Passing:
 
     # What the pool and the connection tell
 
-    def connected(self, connection: Connection) -> None:
+    def connected(self, connection: Carrier) -> None:
         """Wait for the answer."""
         if self._over:
             connection.abort()

@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 import events.base
+import events.models
 import events.nodes
 import events.requests
 import events.system
@@ -29,6 +30,7 @@ REQUESTS: Final = events.requests.__name__
 ROOMS: Final = {
     REQUESTS: "Requests",
     events.nodes.__name__: "Nodes",
+    events.models.__name__: "Models",
     events.system.__name__: "herd itself",
 }
 

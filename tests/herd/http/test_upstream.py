@@ -7,7 +7,8 @@ import pytest
 from events import RequestCompleted
 from herd.http import upstream
 from herd.http.client import FetchError
-from herd.http.upstream import Connection, Pool
+from herd.http.upstream import Pool
+from herd.http.ways import Carrier
 from herd.link.messages import View
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import QUIET, Ask, Control, fronting, node, post
@@ -20,12 +21,12 @@ class Heard:
     """A receiver that keeps what it is told."""
 
     def __init__(self) -> None:
-        self.connection: Connection | None = None
+        self.connection: Carrier | None = None
         self.body = b""
         self.error = ""
         self.over = asyncio.Event()
 
-    def connected(self, connection: Connection) -> None:
+    def connected(self, connection: Carrier) -> None:
         self.connection = connection
 
     def unreachable(self, error: str) -> None:
