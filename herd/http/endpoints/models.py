@@ -186,7 +186,7 @@ class Models:
                 wrong.append(f"{node.node_id} {said}")
             elif isinstance(answer, BadRequestError):
                 wrong.append(answer.what)
-            elif isinstance(answer, BaseException):
+            else:
                 raise answer
         whole = [answer for answer in answers if isinstance(answer, Response)]
         if len(nodes) == 1 and whole:
