@@ -29,7 +29,7 @@ class Span(msgspec.Struct, frozen=True):
     """A stretch of the request's life, for the time line."""
 
     what: str
-    """waiting, loading, prompt, answer, whole (prompt and answer: it came in one piece) or failed."""
+    """waiting, loading, prompt, answer, failed; or whole, where an answer came in one piece."""
     from_s: float
     to_s: float | None
     """None if it lasts."""
