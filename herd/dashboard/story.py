@@ -54,6 +54,7 @@ def placed(record: Recorded) -> dict[str, object]:
         "attempt": event.attempt,
         "cold": event.cold,
         "queue_s": event.queue_s,
+        "runner_up": next((msgspec.structs.asdict(each) for each in event.terms[1:2]), None),
         "why": why(event, list(event.terms), None).removeprefix(f"{event.node_id}, "),
     }
 

@@ -152,3 +152,4 @@ def test_the_page_has_the_words_of_explain() -> None:
     placed = story.placed(records[1])
     assert placed["why"] == "the highest score by resident-first/1: 90.0, tower 40.0."
     assert placed["queue_s"] == 0.25
+    assert cast("dict[str, Any]", placed["runner_up"])["node_id"] == "tower"

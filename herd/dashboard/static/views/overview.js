@@ -36,6 +36,12 @@ const first = () =>
     `curl -s http://${location.host}/api/generate -d '{"model":"MODEL","prompt":"hello"}'`,
   );
 
+// How the next best node stood: facts, for the reader to judge.
+const second = (other) =>
+  other
+    ? [" ", name(other.node_id), `: ${other.resident ? "in memory" : "not in memory"}, ${other.in_flight} of ${other.slots} in use, wait ${seconds(other.wait_s)}.`]
+    : null;
+
 const decided = (rows) =>
   h(
     "ul",
@@ -46,7 +52,7 @@ const decided = (rows) =>
         { key: row.seq },
         link(row.request_id, clock(row.at)),
         h("span", null, name(row.model), h("span", { class: "arrow" }, "→"), h("b", null, name(row.node_id))),
-        h("span", { class: "note" }, name(row.why), row.queue_s >= 0.001 ? ` Waited ${seconds(row.queue_s)}.` : null),
+        h("span", { class: "note" }, name(row.why), second(row.runner_up), row.queue_s >= 0.001 ? ` It waited ${seconds(row.queue_s)}.` : null),
       ),
     ),
   );
