@@ -39,7 +39,7 @@ const first = () =>
 // How the next best node stood: facts, for the reader to judge.
 const second = (other) =>
   other
-    ? [" ", name(other.node_id), `: ${other.resident ? "in memory" : "not in memory"}, ${other.in_flight} of ${other.slots} in use, wait ${seconds(other.wait_s)}.`]
+    ? [" Next was ", name(other.node_id), `: ${other.resident ? "in memory" : "not in memory"}, ${other.in_flight} of ${other.slots} in use, wait ${seconds(other.wait_s)}.`]
     : null;
 
 const decided = (rows) =>
