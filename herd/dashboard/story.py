@@ -29,7 +29,7 @@ class Span(msgspec.Struct, frozen=True):
     """A stretch of the request's life, for the time line."""
 
     what: str
-    """waiting, loading, prompt, answer or failed."""
+    """waiting, loading, prompt, answer, failed; or whole, where an answer came in one piece."""
     from_s: float
     to_s: float | None
     """None if it lasts."""
@@ -54,6 +54,7 @@ def placed(record: Recorded) -> dict[str, object]:
         "attempt": event.attempt,
         "cold": event.cold,
         "queue_s": event.queue_s,
+        "runner_up": next((msgspec.structs.asdict(each) for each in event.terms[1:2]), None),
         "why": why(event, list(event.terms), None).removeprefix(f"{event.node_id}, "),
     }
 
@@ -99,7 +100,7 @@ def spans(life: Sequence[Recorded]) -> list[Span]:
             what, node_id, from_s = "waiting", "", at_s
         elif isinstance(event, ENDS):
             found += _ending(record, Span(what, from_s, at_s, node_id), begun_s)
-            return _lasting(found)
+            return _lasting(found if getattr(first.event, "stream", True) else _in_one(found))
     found += _running(Span(what, from_s, None, node_id), begun_s)
     return _lasting(found)
 
@@ -129,6 +130,17 @@ def _running(last: Span, begun_s: float | None) -> list[Span]:
         Span("prompt", last.from_s, begun_s, last.node_id),
         Span("answer", begun_s, last.to_s, last.node_id),
     ]
+
+
+def _in_one(found: list[Span]) -> list[Span]:
+    """Make one of prompt and answer: an answer that is not streamed does not tell them apart."""
+    made: list[Span] = []
+    for each in found:
+        if each.what == "answer" and made and made[-1].what == "prompt":
+            made[-1] = msgspec.structs.replace(made[-1], what="whole", to_s=each.to_s)
+        else:
+            made.append(each)
+    return made
 
 
 def _lasting(found: list[Span]) -> list[Span]:

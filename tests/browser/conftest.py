@@ -86,19 +86,26 @@ class Page:
         return [str(line["message"]) for line in lines if line["level"] in {"SEVERE", "WARNING"}]
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Driver]:
-    """Start Chromium once."""
+def start() -> Driver | None:
+    """Start Chromium, if it is here with its driver."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
-        pytest.skip("no chromium here (Debian: apt install chromium chromium-driver)")
+        return None
     options = webdriver.ChromeOptions()
     options.binary_location = browser
     for argument in ARGUMENTS:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    started = cast("Driver", chrome)
+    return cast("Driver", chrome)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Driver]:
+    """Start Chromium once."""
+    started = start()
+    if started is None:
+        pytest.skip("no chromium here (Debian: apt install chromium chromium-driver)")
     try:
         yield started
     finally:

@@ -77,6 +77,16 @@ def test_a_request_that_waits_loads_reads_and_answers() -> None:
     ]
 
 
+def test_an_answer_in_one_piece_does_not_tell_prompt_and_answer_apart() -> None:
+    told = life(
+        (0.0, RequestReceived(request_id=ID, model=MODEL, stream=False)),
+        (0.0, sent("mini")),
+        (4.0, done(ttft_s=3.5, service_s=4.0, load_s=1.0)),
+    )
+
+    assert story.spans(told) == [Span("loading", 0.0, 1.0, "mini"), Span("whole", 1.0, 4.0, "mini")]
+
+
 def test_an_attempt_that_failed_is_seen_and_the_wait_after_it() -> None:
     failed = AttemptFailed(
         request_id=ID, model=MODEL, node_id=NodeId("tower"), lease=Lease("1.1"), phase="connect"
@@ -142,3 +152,4 @@ def test_the_page_has_the_words_of_explain() -> None:
     placed = story.placed(records[1])
     assert placed["why"] == "the highest score by resident-first/1: 90.0, tower 40.0."
     assert placed["queue_s"] == 0.25
+    assert cast("dict[str, Any]", placed["runner_up"])["node_id"] == "tower"

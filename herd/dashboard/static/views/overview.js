@@ -1,6 +1,7 @@
 // Fleet Overview: is anything wrong, what does each node do, what waits and why, what was decided.
 
 import { h, memo, name } from "../dom.js";
+import { total } from "../fleet.js";
 import { clock, count, gib, gigabytes, millis, percent, plural, seconds } from "../format.js";
 import { empty, figure, figures, link, loaded, meter, section, sizes, slots, status, traces } from "../parts.js";
 
@@ -35,6 +36,12 @@ const first = () =>
     `curl -s http://${location.host}/api/generate -d '{"model":"MODEL","prompt":"hello"}'`,
   );
 
+// How the next best node stood: facts, for the reader to judge.
+const second = (other) =>
+  other
+    ? [" Next was ", name(other.node_id), `: ${other.resident ? "in memory" : "not in memory"}, ${other.in_flight} of ${other.slots} in use, wait ${seconds(other.wait_s)}.`]
+    : null;
+
 const decided = (rows) =>
   h(
     "ul",
@@ -45,7 +52,7 @@ const decided = (rows) =>
         { key: row.seq },
         link(row.request_id, clock(row.at)),
         h("span", null, name(row.model), h("span", { class: "arrow" }, "→"), h("b", null, name(row.node_id))),
-        h("span", { class: "note" }, name(row.why), row.queue_s >= 0.001 ? ` Waited ${seconds(row.queue_s)}.` : null),
+        h("span", { class: "note" }, name(row.why), second(row.runner_up), row.queue_s >= 0.001 ? ` It waited ${seconds(row.queue_s)}.` : null),
       ),
     ),
   );
@@ -98,17 +105,23 @@ function found(fleet, health) {
 }
 
 function vitals({ fleet, shared }) {
-  const vital = shared.health?.vitals ?? {};
-  const all = [...fleet.queues.values()].filter((row) => row.node_id && row.in_flight >= 0);
-  const slotted = all.reduce((sum, row) => sum + (row.concurrency ?? 0), 0);
+  const rows = [...fleet.queues.values()].filter((row) => row.node_id);
+  const slotted = total(rows, (row) => row.concurrency);
+  const failed = total(rows, (row) => row.failed);
+  const vital = shared.health?.vitals;
   return figures(
     figure("running", count(fleet.running), `of ${count(slotted)} slots`),
     figure("waiting", count(fleet.waitingCount), "", fleet.waitingCount > 0 ? "warn" : ""),
-    figure("requests, 24 h", count(vital.total_requests_24h)),
-    figure("mean first token", millis(vital.avg_ttft_ms)),
-    figure("errors", percent(vital.overall_error_rate_pct, 1), "", vital.overall_error_rate_pct >= 5 ? "bad" : ""),
-    figure("retries, 24 h", count(vital.total_retries_24h)),
-    figure("health", vital.health_score === undefined ? "–" : `${vital.health_score} / 100`),
+    figure("completed", count(fleet.completed)),
+    figure("attempts that failed", count(failed), "", failed > 0 ? "warn" : ""),
+    vital
+      ? [
+          figure("requests, 24 h", count(vital.total_requests_24h)),
+          figure("errors, 24 h", percent(vital.overall_error_rate_pct, 1), "", vital.overall_error_rate_pct >= 5 ? "bad" : ""),
+          figure("mean first token", millis(vital.avg_ttft_ms)),
+          figure("health", vital.health_score === undefined ? "–" : `${vital.health_score} / 100`),
+        ]
+      : null,
   );
 }
 

@@ -9,6 +9,7 @@ const WORDS = {
   loading: "loads the model",
   prompt: "reads the prompt",
   answer: "answers",
+  whole: "reads the prompt and answers",
   failed: "fails",
 };
 const LEAST = 0.4; // percent of the line, so that the shortest stretch is seen
