@@ -1,7 +1,8 @@
 """Redaction: who asked, and where herd lives on the disk, taken out of the lines of a log.
 
 * A client's address is `client-1`, `client-2`, ... in the order of their first appearance; the same
-  address is the same name in the whole file. So is what an application calls itself: `app-1`.
+  address is the same name in the whole file. So is what an application calls itself: `app-1`, and
+  the hash of a prompt's beginning: who has the text could tell by it that it was sent.
 * Text in the settings goes, except what a decision may rest on.
 * Nothing that a decision rests on changes: whoever writes redacted lines checks that.
 
@@ -19,13 +20,16 @@ from actors.core.state import Settings
 CLIENTS = ("client", "app", "tags", "by", "drained_by")
 """Fields that say who asked, in events and in the stored state; `tags` is a list."""
 
+HASHES = ("prefixes", "caches")
+"""Fields that hold hashes of prompts: in lists of pairs with a size, in lists by model."""
+
 GONE = "redacted"
 
-_PREFIXES = {"app": "app", "tags": "app"}
+_PREFIXES = {"app": "app", "tags": "app", "prefixes": "prompt"}
 _TEXT_THAT_STAYS = frozenset({*Settings.__struct_fields__, "nodes", "log_level"})
 """Settings that decisions rest on, the fleet, and a plain word."""
 
-_WHO = r'"(?:client|app|by|drained_by)":"[^"]|"tags":\["'
+_WHO = r'"(?:client|app|by|drained_by)":"[^"]|"tags":\["|"prefixes":\[\[|"caches":\{"'
 _WHERE = r'"k":"(?:configuration_loaded|settings_changed|recording_resumed)"'
 _CLIENTS_AND_PATHS = re.compile(f"{_WHO}|{_WHERE}".encode())
 _PATHS = re.compile(_WHERE.encode())
@@ -44,7 +48,7 @@ class Redaction:
     @property
     def fields(self) -> tuple[str, ...]:
         """What is taken out, for people."""
-        return ("settings",) if self._keep_clients else (*CLIENTS[:-1], "settings")
+        return ("settings",) if self._keep_clients else (*CLIENTS[:-1], HASHES[0], "settings")
 
     def line(self, line: bytes) -> bytes:
         """Return a line of the log without what has to go."""
@@ -75,11 +79,21 @@ class Redaction:
                 elif key in CLIENTS and isinstance(inner, list):
                     names = cast("list[str]", inner)
                     fields[key] = [self._name(key, name) for name in names]
+                elif key in HASHES:
+                    fields[key] = self._hashes(inner)
                 else:
                     self._rename(inner)
         elif isinstance(value, list):
             for inner in cast("list[object]", value):
                 self._rename(inner)
+
+    def _hashes(self, value: object) -> object:
+        if isinstance(value, dict):
+            by_model = cast("dict[str, object]", value)
+            return {model: self._hashes(inner) for model, inner in by_model.items()}
+        if isinstance(value, list):
+            return [self._hashes(inner) for inner in cast("list[object]", value)]
+        return self._name(HASHES[0], value) if isinstance(value, str) else value
 
     def _name(self, key: str, value: str) -> str:
         if value in {"", AGENT}:

@@ -1,0 +1,34 @@
+"""What an incident file does not tell: by which hash one could know a prompt again."""
+
+import msgspec
+
+from herd.replay.redaction import Redaction
+
+RECEIVED = {"k": "request_received", "app": "", "prefixes": [["3f2a", 120], ["99be", 480]]}
+SNAPSHOT = {
+    "k": "state_snapshotted",
+    "state": {"nodes": {"a": {"caches": {"m": [["3f2a", "99be"]]}}}},
+}
+    "k": "state_snapshotted",
+    "state": {"nodes": {"a": {"caches": {"m": [["3f2a", "99be"]]}}}},
+}
+
+
+def redacted(redaction: Redaction, event: dict[str, object]) -> object:
+    return msgspec.json.decode(redaction.line(msgspec.json.encode(event)))
+
+
+def test_hashes_of_prompts_get_names_that_are_the_same_everywhere() -> None:
+    redaction = Redaction()
+    assert redacted(redaction, dict(RECEIVED)) == {
+        **RECEIVED,
+        "prefixes": [["prompt-1", 120], ["prompt-2", 480]],
+    }
+    assert redacted(redaction, dict(SNAPSHOT)) == {
+        "k": "state_snapshotted",
+        "state": {"nodes": {"a": {"caches": {"m": [["prompt-1", "prompt-2"]]}}}},
+    }
+
+
+def test_who_keeps_clients_keeps_them() -> None:
+    assert redacted(Redaction(keep_clients=True), dict(RECEIVED)) == RECEIVED
