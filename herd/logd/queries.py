@@ -4,6 +4,7 @@ import contextlib
 import logging
 import socket
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -14,6 +15,7 @@ from herd.logd.wire import (
     LARGEST_QUESTION_BYTES,
     LENGTH,
     Answer,
+    Parameter,
     Question,
     frame,
     question_decoder,
@@ -21,6 +23,8 @@ from herd.logd.wire import (
 from herd.platform import bind_unix
 
 AT_ONCE = 4
+ROOM_WITHIN_S = 0.4
+"""How long a question waits for one of the others to end, before it is told that all are busy."""
 _log = logging.getLogger(__name__)
 
 QUERIES: dict[str, str] = {
@@ -73,13 +77,13 @@ class QueryServer:
             except OSError:
                 return
             connection.settimeout(ANSWER_WITHIN_S)
-            room = self._free.acquire(blocking=False)
             threading.Thread(
-                target=self._converse, args=(connection, room), name="logd-query", daemon=True
+                target=self._converse, args=(connection,), name="logd-query", daemon=True
             ).start()
 
-    def _converse(self, connection: socket.socket, room: bool) -> None:  # noqa: FBT001 (a thread's)
+    def _converse(self, connection: socket.socket) -> None:
         """Hear the question in any case: an end with bytes unread would take the answer back."""
+        room = self._free.acquire(timeout=ROOM_WITHIN_S)
         try:
             try:
                 question = question_decoder.decode(_receive(connection))
@@ -103,7 +107,7 @@ class QueryServer:
         timer = threading.Timer(ANSWER_WITHIN_S, cursor.interrupt)
         timer.start()
         try:
-            cursor.execute(query, dict(question.parameters))
+            cursor.execute(*_bound(query, question.parameters))
             rows = [list(row) for row in cursor.fetchall()]
             columns = [str(column[0]) for column in cursor.description or ()]
         except duckdb.FatalException as error:
@@ -117,6 +121,19 @@ class QueryServer:
             timer.cancel()
             cursor.close()
         return Answer(columns, rows)
+
+
+def _bound(query: str, parameters: Mapping[str, Parameter]) -> tuple[str, dict[str, object]]:
+    """Return the query with a parameter for each item of a list, which then prunes as one does."""
+    values: dict[str, object] = {}
+    for name, value in parameters.items():
+        items = (
+            {f"{name}_{n}": item for n, item in enumerate(value)} if isinstance(value, list) else {}
+        )
+        values |= items or {name: value}
+        if items:
+            query = query.replace(f"(${name})", f"({', '.join(f'${item}' for item in items)})")
+    return query, values
 
 
 def _receive(connection: socket.socket) -> bytes:
