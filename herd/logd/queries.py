@@ -10,6 +10,8 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from herd.logd.rollup import aim
+from herd.logd.sql import text
 from herd.logd.wire import (
     ANSWER_WITHIN_S,
     LARGEST_QUESTION_BYTES,
@@ -27,7 +29,22 @@ ROOM_WITHIN_S = 0.4
 """How long a question waits for one of the others to end, before it is told that all are busy."""
 _log = logging.getLogger(__name__)
 
-QUERIES: dict[str, str] = {
+_PAGES = (
+    "apps",
+    "apps_daily",
+    "context_usage",
+    "log_span",
+    "models",
+    "models_daily",
+    "overview",
+    "trace_page",
+    "traces",
+    "trends",
+    "usage",
+)
+"""Each in a file of its name in `named/`."""
+
+QUERIES: dict[str, str] = {name: text(f"named/{name}.sql") for name in _PAGES} | {
     "counts": "SELECT kind, count(*) AS events FROM events GROUP BY kind ORDER BY kind",
     "recent_requests": (
         "SELECT * REPLACE (epoch(received_at) AS received_at, epoch(ended_at) AS ended_at)"
@@ -107,6 +124,8 @@ class QueryServer:
         timer = threading.Timer(ANSWER_WITHIN_S, cursor.interrupt)
         timer.start()
         try:
+            if question.name in _PAGES:
+                aim(cursor)
             cursor.execute(*_bound(query, question.parameters))
             rows = [list(row) for row in cursor.fetchall()]
             columns = [str(column[0]) for column in cursor.description or ()]
@@ -127,12 +146,12 @@ def _bound(query: str, parameters: Mapping[str, Parameter]) -> tuple[str, dict[s
     """Return the query with a parameter for each item of a list, which then prunes as one does."""
     values: dict[str, object] = {}
     for name, value in parameters.items():
-        items = (
-            {f"{name}_{n}": item for n, item in enumerate(value)} if isinstance(value, list) else {}
-        )
-        values |= items or {name: value}
-        if items:
+        if isinstance(value, list):
+            items = {f"{name}_{n}": item for n, item in enumerate(value)}
             query = query.replace(f"(${name})", f"({', '.join(f'${item}' for item in items)})")
+            values.update(items)
+        else:
+            values[name] = value
     return query, values
 
 
