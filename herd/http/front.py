@@ -6,6 +6,7 @@ control pushes, so it is answered while control is away too.
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -17,12 +18,14 @@ from herd.config import Settings
 from herd.http import problems
 from herd.http.endpoints import catalogue, fleet
 from herd.http.endpoints.inference import Inference, Waits
+from herd.http.endpoints.pages import Pages
 from herd.http.endpoints.show import Show
 from herd.http.exchange import Exchange
 from herd.http.gate import Gate
 from herd.http.guard import from_here
+from herd.http.history import History
 from herd.http.problems import JSON, JSON_UTF8, TEXT
-from herd.http.routes import MODEL_PREFIX, Handler, Routes
+from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.ids import RequestIds
 from herd.link.client import Control, LinkFullError
 from herd.link.messages import Cancel, Grant, Refuse, View
@@ -46,8 +49,12 @@ class Front:
         gate: Gate | None = None,
         waits: Waits | None = None,
         ids: RequestIds | None = None,
+        logd: Path | None = None,
     ) -> None:
-        """Start the sweep; must be made on the loop that it will live on."""
+        """Start the sweep; must be made on the loop that it will live on.
+
+        `logd` is the socket on which the log is asked.
+        """
         self._control = control
         self._gate = gate or Gate(Settings())
         self._loop = asyncio.get_running_loop()
@@ -55,6 +62,8 @@ class Front:
         self.waits = waits or Waits()
         self.inference = Inference(control, self._loop, ids or RequestIds(), self.waits)
         self._show = Show(lambda: control.view)
+        self.history = History(logd)
+        self._pages = Pages(control, self.history)
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
@@ -96,7 +105,7 @@ class Front:
 
     def _table(self) -> Routes:
         root = self._get(lambda exchange: exchange.respond(200, (TEXT,), b"Ollama is running"))
-        by_path: dict[str, dict[bytes, Handler]] = {
+        by_path: dict[str, Methods] = {
             path: {b"POST": handler} for path, handler in self.inference.handlers().items()
         }
         by_path["/"] = root
@@ -109,10 +118,12 @@ class Front:
         by_path["/v1/models"] = {b"GET": self._from_view("models", catalogue.models)}
         by_path["/fleet/status"] = {b"GET": self._status}
         by_path["/fleet/queue"] = {b"GET": self._queue}
+        by_path["/fleet/limits"] = {b"GET": self._limits}
         by_path["/fleet/drain"] = {b"POST": self._drain}
         by_path["/heartbeat"] = {b"POST": self._heartbeat}
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
+        by_path.update(self._pages.routes())
         return Routes(by_path, {b"GET": self._model})
 
     @staticmethod
@@ -144,6 +155,9 @@ class Front:
 
     def _queue(self, exchange: Exchange) -> None:
         _say(exchange, 200, fleet.queue(self._control.view, wall_s()))
+
+    def _limits(self, exchange: Exchange) -> None:
+        _say(exchange, 200, fleet.limits(self._control.view, wall_s()))
 
     def _ready(self, exchange: Exchange) -> None:
         connected, view = self._control.connected, self._control.view

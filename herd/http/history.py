@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from herd.http.exchange import Exchange
+from herd.http.parameters import ParameterError
 from herd.http.problems import JSON_UTF8
 from herd.logd.wire import LogdAwayError, Parameter, Question, Value, ask
 from herd.tasks import spawn
@@ -80,7 +81,10 @@ class History:
 
 
 def answer_later(exchange: Exchange, making: Coroutine[Any, Any, object]) -> None:
-    """Answer 200 with the JSON of what a coroutine returns; 503 naming logd if it is away."""
+    """Answer 200 with the JSON of what a coroutine returns; 400 or 503 if it raises such errors.
+
+    Those are `ParameterError`, and `LogdAwayError`, whose answer names logd.
+    """
     spawn(_answer(exchange, making), name="history")
 
 
@@ -91,6 +95,8 @@ async def _answer(exchange: Exchange, making: Coroutine[Any, Any, object]) -> No
         text = "; ".join(filter(None, (error.what, error.next_step)))
         retry = (b"Retry-After", b"%d" % RETRY_AFTER_S)
         exchange.respond(503, (JSON_UTF8, retry), msgspec.json.encode({"error": text}))
+    except ParameterError as error:
+        exchange.respond(400, (JSON_UTF8,), msgspec.json.encode({"error": str(error)}))
     except BaseException:
         exchange.fail()
         raise

@@ -63,7 +63,12 @@ class Front:
         self._settings = settings
         self.link = LinkClient(Source(f"f{number}-{secrets.token_hex(3)}"), number)
         waits = Waits(settings.hold_timeout_s, settings.queue_timeout_s)
-        self.app = FrontApp(self.link, gate=Gate(settings), waits=waits)
+        self.app = FrontApp(
+            self.link,
+            gate=Gate(settings),
+            waits=waits,
+            logd=settings.directory.logd_socket,
+        )
 
     async def listen(self, inherited: socket | None) -> Listener:
         """Take clients."""
