@@ -1,5 +1,7 @@
 """The fleet as fronts and operators see it: a picture of the folded state."""
 
+import msgspec
+
 from actors.core.placement import slots_of
 from actors.core.predicting import line_s
 from actors.core.state import US, Node, State, Tally
@@ -20,6 +22,7 @@ def view_of(state: State, *, recording: bool) -> View:
             for model, line in state.lines.items()
             if line.waiting and (wait_s := line_s(state, model))
         },
+        settings=msgspec.structs.asdict(state.settings),
     )
 
 

@@ -19,10 +19,12 @@ from herd.http import problems
 from herd.http.endpoints import assets, catalogue, counting, fleet, request_page
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.models import BLOBS, Models
+from herd.http.endpoints.pages import Pages
 from herd.http.endpoints.show import Show
 from herd.http.exchange import Exchange
 from herd.http.gate import Gate
 from herd.http.guard import Guard
+from herd.http.history import History
 from herd.http.problems import JSON, JSON_UTF8, TEXT
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.ids import RequestIds
@@ -66,6 +68,8 @@ class Front:
         self._show = Show(lambda: control.view)
         self._request_page = request_page.RequestPage(logd)
         self._models = Models(control, self.inference.pool, self._ids.next)
+        self.history = History(logd)
+        self._pages = Pages(control, self.history)
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
@@ -124,10 +128,12 @@ class Front:
         }
         by_path["/fleet/status"] = {b"GET": self._status}
         by_path["/fleet/queue"] = {b"GET": self._queue}
+        by_path["/fleet/limits"] = {b"GET": self._limits}
         by_path["/fleet/drain"] = {b"POST": self._guard.admin(self._drain)}
         by_path["/heartbeat"] = {b"POST": self._heartbeat}
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
+        by_path.update(self._pages.routes())
         for path, methods in self._models.handlers().items():
             by_path[path] = self._admin(methods)
         below: dict[str, Methods] = {
@@ -169,6 +175,9 @@ class Front:
 
     def _queue(self, exchange: Exchange) -> None:
         _say(exchange, 200, fleet.queue(self._control.view, wall_s()))
+
+    def _limits(self, exchange: Exchange) -> None:
+        _say(exchange, 200, fleet.limits(self._control.view, wall_s()))
 
     def _ready(self, exchange: Exchange) -> None:
         connected, view = self._control.connected, self._control.view

@@ -112,6 +112,8 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """False while the journal cannot be written."""
     predicted_wait_s: dict[str, float] = {}
     """Of one who comes last now, per model that somebody waits for; left out where nobody knows."""
+    settings: dict[str, bool | int | float | str] = {}
+    """The settings that can change while herd runs, with their values in force."""
 
 
 FromFront: TypeAlias = Hello | Fact

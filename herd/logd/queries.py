@@ -4,16 +4,20 @@ import contextlib
 import logging
 import socket
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 import msgspec
 
+from herd.logd.rollup import aim
+from herd.logd.sql import text
 from herd.logd.wire import (
     ANSWER_WITHIN_S,
     LARGEST_QUESTION_BYTES,
     LENGTH,
     Answer,
+    Parameter,
     Question,
     frame,
     question_decoder,
@@ -21,9 +25,26 @@ from herd.logd.wire import (
 from herd.platform import bind_unix
 
 AT_ONCE = 4
+ROOM_WITHIN_S = 0.4
+"""How long a question waits for one of the others to end, before it is told that all are busy."""
 _log = logging.getLogger(__name__)
 
-QUERIES: dict[str, str] = {
+_PAGES = (
+    "apps",
+    "apps_daily",
+    "context_usage",
+    "log_span",
+    "models",
+    "models_daily",
+    "overview",
+    "trace_page",
+    "traces",
+    "trends",
+    "usage",
+)
+"""Each in a file of its name in `named/`."""
+
+QUERIES: dict[str, str] = {name: text(f"named/{name}.sql") for name in _PAGES} | {
     "counts": "SELECT kind, count(*) AS events FROM events GROUP BY kind ORDER BY kind",
     "recent_requests": (
         "SELECT * REPLACE (epoch(received_at) AS received_at, epoch(ended_at) AS ended_at)"
@@ -78,13 +99,13 @@ class QueryServer:
             except OSError:
                 return
             connection.settimeout(ANSWER_WITHIN_S)
-            room = self._free.acquire(blocking=False)
             threading.Thread(
-                target=self._converse, args=(connection, room), name="logd-query", daemon=True
+                target=self._converse, args=(connection,), name="logd-query", daemon=True
             ).start()
 
-    def _converse(self, connection: socket.socket, room: bool) -> None:  # noqa: FBT001 (a thread's)
+    def _converse(self, connection: socket.socket) -> None:
         """Hear the question in any case: an end with bytes unread would take the answer back."""
+        room = self._free.acquire(timeout=ROOM_WITHIN_S)
         try:
             try:
                 question = question_decoder.decode(_receive(connection))
@@ -108,7 +129,9 @@ class QueryServer:
         timer = threading.Timer(ANSWER_WITHIN_S, cursor.interrupt)
         timer.start()
         try:
-            cursor.execute(query, dict(question.parameters))
+            if question.name in _PAGES:
+                aim(cursor)
+            cursor.execute(*_bound(query, question.parameters))
             rows = [list(row) for row in cursor.fetchall()]
             columns = [str(column[0]) for column in cursor.description or ()]
         except duckdb.FatalException as error:
@@ -122,6 +145,19 @@ class QueryServer:
             timer.cancel()
             cursor.close()
         return Answer(columns, rows)
+
+
+def _bound(query: str, parameters: Mapping[str, Parameter]) -> tuple[str, dict[str, object]]:
+    """Return the query with a parameter for each item of a list, which then prunes as one does."""
+    values: dict[str, object] = {}
+    for name, value in parameters.items():
+        if isinstance(value, list):
+            items = {f"{name}_{n}": item for n, item in enumerate(value)}
+            query = query.replace(f"(${name})", f"({', '.join(f'${item}' for item in items)})")
+            values.update(items)
+        else:
+            values[name] = value
+    return query, values
 
 
 def _receive(connection: socket.socket) -> bytes:

@@ -61,3 +61,34 @@ CREATE TABLE IF NOT EXISTS kept_totals (
     ttft_s DECIMAL(18, 6) NOT NULL,
     service_s DECIMAL(18, 6) NOT NULL
 );
+
+-- What the requests came to, by the hour, so that no page has to look at every event: rows for one
+-- stretch of the log after another, each counted once (`herd/logd/rollup.py`).
+CREATE TABLE IF NOT EXISTS rolled (
+    last_seq BIGINT NOT NULL,         -- requests received up to here are in these rows and those before
+    hour TIMESTAMP NOT NULL,          -- of the receipt, UTC
+    model VARCHAR NOT NULL,
+    node_id VARCHAR NOT NULL,         -- the last one that had it; empty if none
+    app VARCHAR NOT NULL,
+    requests BIGINT NOT NULL,
+    completed BIGINT NOT NULL,
+    failed BIGINT NOT NULL,           -- reaped and interrupted ones too
+    cancelled BIGINT NOT NULL,
+    rejected BIGINT NOT NULL,
+    retries BIGINT NOT NULL,
+    cold BIGINT NOT NULL,
+    prompt_tokens BIGINT NOT NULL,
+    completion_tokens BIGINT NOT NULL,
+    queue_s DOUBLE NOT NULL,
+    begun BIGINT NOT NULL,            -- those with a first byte, and the sum of their waits for it
+    ttft_s DOUBLE NOT NULL,
+    timed BIGINT NOT NULL,            -- completed ones with a duration, and its sum and range
+    service_s DOUBLE NOT NULL,
+    least_service_s DOUBLE,
+    most_service_s DOUBLE,
+    first_at TIMESTAMP NOT NULL,
+    last_at TIMESTAMP NOT NULL
+);
+
+-- How far that came: the largest is where to go on.
+CREATE TABLE IF NOT EXISTS rolled_to (last_seq BIGINT NOT NULL);

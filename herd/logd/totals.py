@@ -106,6 +106,8 @@ def forget(connection: duckdb.DuckDBPyConnection, directory: DataDir) -> None:
         run("DELETE FROM events WHERE seq <= ?", below).fetchall()
         run("DELETE FROM ingested WHERE next_seq <= ?", below).fetchall()
         run("DELETE FROM gaps WHERE to_seq <= ?", below).fetchall()
+        run("DELETE FROM rolled WHERE last_seq <= ?", below).fetchall()
+        run("DELETE FROM rolled_to WHERE last_seq <= ?", below).fetchall()
         run("DELETE FROM quarantine WHERE first_seq <= ?", below).fetchall()
         connection.commit()
     except BaseException:

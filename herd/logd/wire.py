@@ -20,13 +20,15 @@ ANSWER_WITHIN_S = 2.0
 """The longest a query may take."""
 
 Value: TypeAlias = bool | int | float | str | None
+Parameter: TypeAlias = bool | int | float | str | list[str]
+"""A list stands in the query as `IN ($name)`."""
 
 
 class Question(msgspec.Struct, frozen=True):
     """A named query and its parameters."""
 
     name: str
-    parameters: dict[str, bool | int | float | str] = {}
+    parameters: dict[str, Parameter] = {}
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from herd.logd.parquet import prepare, sweep
 from herd.logd.queries import QueryServer
 from herd.logd.request_lines import write_request_lines
 from herd.logd.retention import Keep, drop_next, unlink_dropped
+from herd.logd.rollup import roll_next
 from herd.logd.seal import seal_next, unlink_sealed
 from herd.logd.sql import write_open_sql
 from herd.logd.store import DatabaseBusyError, condemn, is_damage, open_store
@@ -125,6 +126,7 @@ class _Logd:
         self._request_lines = LogFile(directory.jsonl)
         self._queries: QueryServer | None = None
         self._tidy_at_s = 0.0
+        self._roll_at_s = 0.0
         self._trouble = ""
 
     def run(self, stop: _Stop) -> None:
@@ -147,6 +149,7 @@ class _Logd:
         try:
             self._take_in()
             self._tidy()
+            rolling = self._roll()
         except duckdb.FatalException:
             raise
         except (duckdb.OperationalError, OSError) as error:
@@ -157,7 +160,7 @@ class _Logd:
         if self._trouble:
             self._trouble = ""
             _log.warning("the log gets into DuckDB again")
-        return 0.0 if self._ingest.behind else PAUSE_S
+        return 0.0 if self._ingest.behind or rolling else PAUSE_S
 
     def _take_in(self) -> bool:
         """Take in one chunk of the journal, if there is one."""
@@ -165,6 +168,14 @@ class _Logd:
         if lines:
             write_request_lines(self._request_lines, lines)
         return lines is not None
+
+    def _roll(self) -> bool:
+        """Count the next stretch by the hour, if there is time; return whether more may follow."""
+        if self._ingest.behind or time.monotonic() < self._roll_at_s:
+            return False
+        more = roll_next(self._connection)
+        self._roll_at_s = 0.0 if more else time.monotonic() + TIDY_EVERY_S
+        return more
 
     def _tidy(self) -> None:
         """Do the next step of sealing and of dropping."""

@@ -1,4 +1,4 @@
-"""The fleet as operators see it: `/fleet/status` and `/fleet/queue`, pure.
+"""The fleet as operators see it: `/fleet/status`, `/fleet/queue`, `/fleet/limits`, pure.
 
 The keys and units are those of ollama-herd, so that scripts written for it keep working: sizes in
 GiB, except models on disk in decimal GB. Requests wait per model and are bound late, so nothing is
@@ -48,6 +48,27 @@ def queue(view: View, now_s: float) -> dict[str, object]:
         "estimated_wait_ms": _wait_ms(view, pending),
         "nodes_online": _online(view),
         "queues": _queues(view),
+        "timestamp": now_s,
+    }
+
+
+def limits(view: View, now_s: float) -> dict[str, object]:
+    """Return `/fleet/limits`: models kept in memory, null where a node does not say."""
+    return {
+        "max_retries": view.settings.get("max_retries"),
+        "nodes": [
+            {
+                "node_id": node.node_id,
+                "status": node.status,
+                "draining": node.draining,
+                "hot_model_cap": node.facts.max_loaded_models or None,
+                "models_loaded": len(node.resident),
+                "free_slots": max(0, node.facts.max_loaded_models - len(node.resident))
+                if node.facts.max_loaded_models
+                else None,
+            }
+            for node in view.nodes
+        ],
         "timestamp": now_s,
     }
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -201,8 +202,10 @@ async def node(script: Script) -> AsyncGenerator[Node]:
 
 
 @asynccontextmanager
-async def fronting(control: Control, limits: Limits | None = None) -> AsyncGenerator[Listener]:
-    front = control.front = Front(control)
+async def fronting(
+    control: Control, limits: Limits | None = None, logd: Path | None = None
+) -> AsyncGenerator[Listener]:
+    front = control.front = Front(control, logd=logd)
     listener = await listen(front, host="127.0.0.1", port=0, limits=limits)
     try:
         yield listener

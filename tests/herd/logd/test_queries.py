@@ -42,7 +42,7 @@ def test_a_query_that_takes_too_long_is_ended(path: Path) -> None:
     assert asyncio.run(ask(path, Question("quick"))) == Answer(["answer"], [[42]])
 
 
-def test_one_more_than_four_is_told_so_at_once(path: Path) -> None:
+def test_one_more_than_four_is_told_so_soon(path: Path) -> None:
     with ExitStack() as silent:
         for _ in range(AT_ONCE):
             connection = silent.enter_context(socket.socket(socket.AF_UNIX))

@@ -9,9 +9,6 @@ SNAPSHOT = {
     "k": "state_snapshotted",
     "state": {"nodes": {"a": {"caches": {"m": [["3f2a", "99be"]]}}}},
 }
-    "k": "state_snapshotted",
-    "state": {"nodes": {"a": {"caches": {"m": [["3f2a", "99be"]]}}}},
-}
 
 
 def redacted(redaction: Redaction, event: dict[str, object]) -> object:

@@ -1,0 +1,55 @@
+-- What the pages of an operator are made of, in the DuckDB file only. Both views need two variables
+-- of the connection that asks (`herd/logd/rollup.py`): requests received after `tail_seq`, whose ids
+-- begin at `tail_id`, are not in `rolled` yet and are counted now.
+
+CREATE OR REPLACE VIEW request_hours AS
+SELECT
+    received_seq,
+    request_id,
+    status,
+    date_trunc('hour', received_at) AS hour,
+    model,
+    coalesce(node_id, '') AS node_id,
+    coalesce(app, '') AS app,
+    1 AS requests,
+    (status = 'completed')::BIGINT AS completed,
+    (status IN ('failed', 'reaped', 'interrupted'))::BIGINT AS failed,
+    (status = 'cancelled')::BIGINT AS cancelled,
+    (status = 'rejected')::BIGINT AS rejected,
+    retries,
+    cold::BIGINT AS cold,
+    coalesce(prompt_tokens, 0) AS prompt_tokens,
+    coalesce(completion_tokens, 0) AS completion_tokens,
+    coalesce(queue_s, 0) AS queue_s,
+    (ttft_s IS NOT NULL)::BIGINT AS begun,
+    coalesce(ttft_s, 0) AS ttft_s,
+    (status = 'completed' AND service_s IS NOT NULL)::BIGINT AS timed,
+    CASE WHEN status = 'completed' THEN coalesce(service_s, 0) ELSE 0 END AS service_s,
+    CASE WHEN status = 'completed' THEN service_s END AS least_service_s,
+    CASE WHEN status = 'completed' THEN service_s END AS most_service_s,
+    received_at AS first_at,
+    received_at AS last_at
+FROM requests
+WHERE received_seq IS NOT NULL;
+
+CREATE OR REPLACE VIEW hours AS
+SELECT * EXCLUDE (last_seq)
+FROM rolled
+UNION ALL BY NAME
+SELECT * EXCLUDE (received_seq, request_id, status)
+FROM request_hours
+WHERE received_seq > getvariable('tail_seq') AND request_id >= getvariable('tail_id');
+
+-- The same with the days whose events were dropped, each as one hour; their averages are of what
+-- was completed.
+CREATE OR REPLACE VIEW used AS
+FROM hours
+UNION ALL BY NAME
+SELECT
+    * EXCLUDE (last_seq, day),
+    day::TIMESTAMP AS hour,
+    completed AS begun,
+    completed AS timed,
+    day::TIMESTAMP AS first_at,
+    day::TIMESTAMP AS last_at
+FROM kept_totals;

@@ -1,0 +1,99 @@
+"""Hourly sums: stretch by stretch of the log, each counted once, when its requests have ended.
+
+`rolled` and what was received since are all there is, so a page costs the same however long the
+log is. A stretch ends before the oldest request that is still open, and where a segment does: what
+retention drops is whole stretches.
+"""
+
+import duckdb
+
+from herd.logd.parquet import Span
+from herd.logd.totals import id_range
+
+STRETCH = 50_000
+"""The most events that are counted in one go."""
+LEAST = 5_000
+"""Fewer are left to be counted with the next, unless a segment ends there."""
+PATIENCE = 100_000
+"""A request that is open for so many events is counted as it is: the others do not wait for it."""
+LONGEST_TAIL = 160_000
+"""The most events that a question counts by itself: what is older waits for `rolled`."""
+
+_KEYS = "hour, model, node_id, app"
+_COUNTS = [
+    *("requests", "completed", "failed", "cancelled", "rejected", "retries", "cold"),
+    *("prompt_tokens", "completion_tokens", "begun", "timed"),
+]
+_SECONDS = ["queue_s", "ttft_s", "service_s"]
+
+_OPEN = """
+    SELECT min(received_seq) FROM request_hours
+    WHERE status IN ('waiting', 'in_flight') AND received_seq BETWEEN $first AND $last
+    AND request_id BETWEEN $first_id AND $last_id"""
+_ROLL = f"""
+    INSERT INTO rolled BY NAME
+    SELECT
+        $last AS last_seq, {_KEYS},
+        sum(COLUMNS({_COUNTS}))::BIGINT, sum(COLUMNS({_SECONDS}))::DOUBLE,
+        min(least_service_s) AS least_service_s, max(most_service_s) AS most_service_s,
+        min(first_at) AS first_at, max(last_at) AS last_at
+    FROM request_hours
+    WHERE received_seq BETWEEN $first AND $last AND request_id BETWEEN $first_id AND $last_id
+    GROUP BY {_KEYS}"""  # noqa: S608 (names of columns)
+_NEXT_SEGMENT = """
+    SELECT min(seq) FROM events
+    WHERE kind = 'state_snapshotted' AND seq > $first AND seq <= $last"""
+
+
+def roll_next(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Count the next stretch; return whether another may follow at once."""
+    first, newest = _unrolled(connection)
+    last = min(newest, first + STRETCH - 1)
+    [(segment,)] = connection.execute(_NEXT_SEGMENT, {"first": first, "last": last}).fetchall()
+    if segment is not None:
+        last = segment - 1
+    elif last - first < LEAST:
+        return False
+    stretch = _stretch(connection, first, last)
+    [(still_open,)] = connection.execute(_OPEN, stretch).fetchall()
+    if still_open is not None and newest - still_open < PATIENCE:
+        last = still_open - 1
+        if last - first < LEAST:
+            return False
+    connection.begin()
+    try:
+        connection.execute(_ROLL, stretch | {"last": last}).fetchall()
+        connection.execute("INSERT INTO rolled_to VALUES (?)", [last]).fetchall()
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    return newest - last >= LEAST
+
+
+def aim(connection: duckdb.DuckDBPyConnection) -> None:
+    """Set the variables that `hours` needs, and `last_seq`, on a connection that asks."""
+    first, newest = _unrolled(connection)
+    first = max(first, newest + 1 - LONGEST_TAIL)
+    values = {
+        "last_seq": newest,
+        "tail_seq": first - 1,
+        "tail_id": _stretch(connection, first, newest)["first_id"],
+    }
+    for name, value in values.items():
+        connection.execute(f"SET VARIABLE {name} = $value", {"value": value}).fetchall()
+
+
+def _unrolled(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Return the first event whose request may not be counted yet, and the newest one."""
+    [(rolled, kept, oldest, newest)] = connection.execute(
+        "SELECT (SELECT max(last_seq) FROM rolled_to), (SELECT max(last_seq) FROM kept_totals),"
+        " (SELECT min(seq) FROM events), (SELECT max(seq) FROM events)"
+    ).fetchall()
+    return max(rolled or 0, kept or 0, (oldest or 1) - 1) + 1, newest or 0
+
+
+def _stretch(connection: duckdb.DuckDBPyConnection, first: int, last: int) -> dict[str, object]:
+    """Return the bounds of a stretch, with the ids of its requests: they prune what is read."""
+    first_id, last_id = id_range(connection, Span(first, last))
+    return {"first": first, "last": last, "first_id": first_id, "last_id": last_id}
