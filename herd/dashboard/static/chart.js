@@ -6,6 +6,7 @@ import { table } from "./parts.js";
 
 const HEIGHT = 190;
 const COLOURS = 8;
+const LEAST_STEPS = 5; // of hours or days that are shown, where there are fewer
 
 // `series`: [{ label, values }], `show(value)` writes a value with its unit; `kind` is line, bars or stack.
 export function chart({ key, title, xs, series, show, kind = "line", daily = false, redraw = 0 }) {
@@ -18,7 +19,7 @@ export function chart({ key, title, xs, series, show, kind = "line", daily = fal
       class: "plot",
       role: "img",
       "aria-label": `${title}; the figures are in the table below`,
-      own: (node) => plot(node, { xs, series: drawn, show, kind, redraw }),
+      own: (node) => plot(node, { xs, series: drawn, show, kind, daily, redraw }),
     }),
     h("div", { class: "legend" }, drawn.map((each, index) => h("span", null, h("i", { class: `c${index + 1}` }), h("bdi", null, each.label)))),
     h("details", null, h("summary", null, "Figures"), figures(title, xs, series, show, daily)),
@@ -54,19 +55,20 @@ function data({ xs, series, kind }) {
   return [xs, ...sums.reverse()]; // the tallest is drawn first, the others before it
 }
 
-function options(node, { xs, series, show, kind }) {
+function options(node, { xs, series, show, kind, daily }) {
   const colour = (name) => getComputedStyle(node).getPropertyValue(name).trim();
   const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
   const bars = kind !== "line" && window.uPlot.paths.bars({ size: [0.7, 44] });
   const order = kind === "stack" ? series.map((_, index) => index).reverse() : series.map((_, index) => index);
-  const step = xs.length > 1 ? xs[1] - xs[0] : 86_400;
+  const step = daily ? 86_400 : 3_600;
+  const last = xs[xs.length - 1];
   return {
     width: node.clientWidth || 480,
     height: HEIGHT,
     legend: { show: false },
     cursor: { y: false, points: { show: kind === "line" } },
     scales: {
-      x: { range: (_, least, most) => (bars || xs.length < 2 ? [least - step * 0.6, most + step * 0.6] : [least, most]) },
+      x: { range: () => [Math.min(xs[0], last - LEAST_STEPS * step) - step * 0.6, last + step * 0.6] },
       y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] },
     },
     axes: [
@@ -82,7 +84,7 @@ function options(node, { xs, series, show, kind }) {
           : { label: series[index].label, stroke: paint, width: 1.75, spanGaps: false, points: { show: xs.length < 40, size: 4 } };
       }),
     ],
-    hooks: { setCursor: [(u) => tip(node, u, { xs, series, show, daily: step >= 86_400 })] },
+    hooks: { setCursor: [(u) => tip(node, u, { xs, series, show, daily })] },
   };
 }
 

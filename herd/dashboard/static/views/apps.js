@@ -2,7 +2,7 @@
 
 import { chart, pivoted } from "../chart.js";
 import { h, name } from "../dom.js";
-import { ago, count, many, millis, percent } from "../format.js";
+import { ago, count, many, millis } from "../format.js";
 import { choice, empty, loaded, section, table } from "../parts.js";
 
 const DAYS = [
@@ -50,7 +50,7 @@ function list(rows, summary) {
       [
         { title: "App", cell: (row) => named(row.tag) },
         { title: "Requests", number: true, cell: (row) => count(row.request_count) },
-        { title: "Completed", number: true, cell: (row) => percent(row.request_count ? (100 * row.completed_count) / row.request_count : NaN) },
+        { title: "Completed", number: true, cell: (row) => count(row.completed_count) },
         { title: "Failed", number: true, cell: (row) => (row.failed_count ? h("span", { class: "bad-text" }, count(row.failed_count)) : "0") },
         { title: "First token", number: true, cell: (row) => millis(row.avg_ttft_ms) },
         { title: "Mean time", number: true, cell: (row) => millis(row.avg_latency_ms || NaN) },
