@@ -17,8 +17,10 @@ from herd.clock import wall_s
 from herd.config import Settings
 from herd.http import problems
 from herd.http.endpoints import catalogue, fleet
+from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.pages import Pages
+from herd.http.endpoints.settings import SettingsPage
 from herd.http.endpoints.show import Show
 from herd.http.exchange import Exchange
 from herd.http.gate import Gate
@@ -42,7 +44,7 @@ class _Drain(msgspec.Struct):
 class Front:
     """The app of one front; control's messages come to it by the link (`Answers`)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a front is made of, by name)
         self,
         control: Control,
         *,
@@ -50,10 +52,11 @@ class Front:
         waits: Waits | None = None,
         ids: RequestIds | None = None,
         logd: Path | None = None,
+        settings: Settings | None = None,
     ) -> None:
         """Start the sweep; must be made on the loop that it will live on.
 
-        `logd` is the socket on which the log is asked.
+        `logd` is the socket on which the log is asked; `settings` are those of the start.
         """
         self._control = control
         self._gate = gate or Gate(Settings())
@@ -64,6 +67,8 @@ class Front:
         self._show = Show(lambda: control.view)
         self.history = History(logd)
         self._pages = Pages(control, self.history)
+        self.feed = Feed(control)
+        self._settings = SettingsPage(control, settings or Settings())
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
@@ -76,6 +81,7 @@ class Front:
     def close(self) -> None:
         """Stop the sweep and the idle connections; what is under way goes on to its end."""
         self._timer.cancel()
+        self.feed.close()
         self.inference.close()
 
     # What the link calls
@@ -99,7 +105,9 @@ class Front:
     def view_changed(self, view: View) -> None:
         """Answer from this from now on."""
         self._kept.clear()
+        self.waits.follow(view.settings)
         self.inference.look(view)
+        self.feed.changed()
 
     # Inside
 
@@ -124,6 +132,8 @@ class Front:
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
         by_path.update(self._pages.routes())
+        by_path.update(self._settings.routes())
+        by_path.update(self.feed.routes())
         return Routes(by_path, {b"GET": self._model})
 
     @staticmethod
