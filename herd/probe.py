@@ -60,6 +60,12 @@ class Prober:
         kind = _Asked if agentless else _Heard
         self._watched[node_id] = kind(node_id, url, self._report, self._pace)
 
+    def pace(self, pace: Pace) -> None:
+        """Ask and listen at another pace, from the next time on."""
+        self._pace = pace
+        for known in self._watched.values():
+            known.pace = pace
+
     def forget(self, node_id: NodeId) -> None:
         """Let a node be; its last answer may still be under way and is not reported."""
         if (known := self._watched.pop(node_id, None)) is not None:
@@ -112,7 +118,7 @@ class _Asked:
         self._node_id = node_id
         self._url = url
         self._report = report
-        self._pace = pace
+        self.pace = pace
         self._loop = asyncio.get_running_loop()
         self._kind: Kind = ""
         self._reachable = False
@@ -131,7 +137,7 @@ class _Asked:
         self.task.cancel()
 
     def expect_load(self) -> None:
-        self._load_until = self._loop.time() + self._pace.load_s
+        self._load_until = self._loop.time() + self.pace.load_s
         self._woken.set()
 
     def refresh(self) -> None:
@@ -151,18 +157,18 @@ class _Asked:
         if self._refresh and self._reachable:
             return self._asked_at
         eager = not self._reachable or self._loop.time() < self._load_until
-        return self._asked_at + (self._pace.eager_s if eager else self._pace.idle_s)
+        return self._asked_at + (self.pace.eager_s if eager else self.pace.idle_s)
 
     async def _ask(self) -> None:
         self._asked_at = self._loop.time()
-        due = self._asked_at >= self._models_at + self._pace.models_s
+        due = self._asked_at >= self._models_at + self.pace.models_s
         want_models = due or self._refresh or not self._reachable
         self._refresh = False
         found = await survey(
             self._url,
             want_models=want_models,
             kind=self._kind,
-            timeout_s=self._pace.timeout_s,
+            timeout_s=self.pace.timeout_s,
         )
         self._reachable, self._kind = found.reachable, found.kind
         if found.models is not None:
@@ -184,7 +190,7 @@ class _Heard:
         self._node_id = node_id
         self._url = url
         self._report = report
-        self._pace = pace
+        self.pace = pace
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
         self._timer = self._loop.call_later(pace.silent_after_s, self._listen)
@@ -201,7 +207,7 @@ class _Heard:
 
     async def _look(self) -> None:
         found = await survey(
-            self._url, want_models=True, kind="ollama", timeout_s=self._pace.timeout_s
+            self._url, want_models=True, kind="ollama", timeout_s=self.pace.timeout_s
         )
         if found.models is not None:
             self._report(NodeProbed(node_id=self._node_id, reachable=True, models=found.models))
@@ -211,10 +217,10 @@ class _Heard:
 
     def _listen(self) -> None:
         silent_s = self._loop.time() - self._heard_at
-        if silent_s < self._pace.silent_after_s:
-            self._timer = self._loop.call_later(self._pace.silent_after_s - silent_s, self._listen)
+        if silent_s < self.pace.silent_after_s:
+            self._timer = self._loop.call_later(self.pace.silent_after_s - silent_s, self._listen)
             return
-        self._timer = self._loop.call_later(self._pace.silent_every_s, self._listen)
+        self._timer = self._loop.call_later(self.pace.silent_every_s, self._listen)
         self._report(NodeSilent(node_id=self._node_id, silent_s=silent_s))
 
 

@@ -42,6 +42,7 @@ def evolve(state: State, record: Recorded) -> None:
             _configure(state, settings)
         case SettingsChanged(key=key, new=new):
             _configure(state, {key: new})
+            state.changes[key] = new
         case FrontConnected(front=number):
             front = state.fronts.setdefault(record.src, Front())
             front.number = number

@@ -296,6 +296,8 @@ class State(msgspec.Struct):
     recovering: bool = True
     """No grants until every living front has said what it carries."""
     settings: Settings = msgspec.field(default_factory=Settings)
+    changes: dict[str, bool | int | float | str] = {}
+    """Settings that were changed while running, with their last values: they outlive a restart."""
     nodes: dict[NodeId, Node] = {}
     catalogue: dict[str, int] = {}
     """Every model ever seen on a node of the fleet, with the `seq` of the first sight."""

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 
+from actors.core.state import State
 from events import (
     ActorFailed,
     ConfigurationLoaded,
@@ -28,6 +29,7 @@ from events import (
     Recorded,
     RecoveryEnded,
     RequestDispatched,
+    SettingsChanged,
     Source,
     TimerFired,
 )
@@ -38,6 +40,7 @@ from herd.control.engine import Engine
 from herd.control.loader import Loader
 from herd.control.restore import restore
 from herd.control.view import view_of
+from herd.errors import HerdError
 from herd.journal.segments import Journal
 from herd.link.server import LinkServer
 from herd.mdns import Advertisement, MdnsError, advertise, balancer_name
@@ -59,11 +62,11 @@ class Control:
     def __init__(self, settings: Settings) -> None:
         """Recover the log, and continue it in a new epoch."""
         directory = settings.directory
-        self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
         journal = Journal.open(directory.journal, directory.snapshots)
         state = restore(directory)
+        self._settings = _with_changes(settings, state)
         state.seq = max(state.seq, journal.last_seq)
         clock = Clock(not_before_us=max(state.recorded_at, journal.last_recorded_at))
         self._epoch = state.epoch + 1
@@ -159,7 +162,7 @@ class Control:
         else:
             self._engine.put(event, src, n)
 
-    def _recorded(self, record: Recorded) -> None:
+    def _recorded(self, record: Recorded) -> None:  # noqa: C901 (one case a kind)
         self._dirty = True
         match record.event:
             case NodeDiscovered(node_id=node_id, url=url, origin=origin):
@@ -183,6 +186,8 @@ class Control:
                     self._all_here.set()
             case ActorFailed(failed_seq=seq, front_src=src) if seq == self._greeted:
                 self._link.cut(src)  # it comes again, with all that it carries
+            case SettingsChanged():
+                self._prober.pace(_pace(_with_changes(self._settings, self._engine.state)))
             case RequestDispatched(node_id=node_id, cold=True):
                 self._prober.expect_load(node_id)
             case _:
@@ -217,6 +222,16 @@ class Control:
             if self._dirty:
                 self._link.show(view_of(self._engine.state, recording=self._engine.recording))
                 self._dirty = False
+
+
+def _with_changes(settings: Settings, state: State) -> Settings:
+    """Return the settings with what was changed while an earlier herd ran, as far as it may be."""
+    for key, value in state.changes.items():
+        try:
+            settings = settings.recorded({key: value})
+        except HerdError as error:
+            _log.warning("the recorded change of %s is left out: %s", key, error.what)
+    return settings
 
 
 def _pace(settings: Settings) -> Pace:

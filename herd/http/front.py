@@ -17,9 +17,12 @@ from herd.clock import wall_s
 from herd.config import Settings
 from herd.http import problems
 from herd.http.endpoints import assets, catalogue, counting, fleet, request_page
+from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.pages import Pages
+from herd.http.endpoints.settings import PATH as SETTINGS
+from herd.http.endpoints.settings import SettingsPage
 from herd.http.endpoints.show import Show
 from herd.http.exchange import Exchange
 from herd.http.gate import Gate
@@ -43,7 +46,7 @@ class _Drain(msgspec.Struct):
 class Front:
     """The app of one front; control's messages come to it by the link (`Answers`)."""
 
-    def __init__(  # noqa: PLR0913 (what a front is made of)
+    def __init__(  # noqa: PLR0913 (what a front is made of, by name)
         self,
         control: Control,
         *,
@@ -52,10 +55,11 @@ class Front:
         ids: RequestIds | None = None,
         logd: Path | None = None,
         guard: Guard | None = None,
+        settings: Settings | None = None,
     ) -> None:
         """Start the sweep; must be made on the loop that it will live on.
 
-        `logd` is the socket on which the log is asked.
+        `logd` is the socket on which the log is asked; `settings` are those of the start.
         """
         self._control = control
         self._gate = gate or Gate(Settings())
@@ -70,6 +74,8 @@ class Front:
         self._models = Models(control, self.inference.pool, self._ids.next)
         self.history = History(logd)
         self._pages = Pages(control, self.history)
+        self.feed = Feed(control)
+        self._settings = SettingsPage(control, settings or Settings())
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
@@ -82,6 +88,7 @@ class Front:
     def close(self) -> None:
         """Stop the sweep and the idle connections; what is under way goes on to its end."""
         self._timer.cancel()
+        self.feed.close()
         self.inference.close()
 
     # What the link calls
@@ -105,7 +112,9 @@ class Front:
     def view_changed(self, view: View) -> None:
         """Answer from this from now on."""
         self._kept.clear()
+        self.waits.follow(view.settings)
         self.inference.look(view)
+        self.feed.changed()
 
     # Inside
 
@@ -134,6 +143,9 @@ class Front:
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
         by_path.update(self._pages.routes())
+        change = self._guard.admin(self._settings.change)
+        by_path[SETTINGS] = {b"GET": self._settings.show, b"POST": change}
+        by_path.update(self.feed.routes())
         for path, methods in self._models.handlers().items():
             by_path[path] = self._admin(methods)
         below: dict[str, Methods] = {

@@ -70,6 +70,7 @@ class Front:
             guard=Guard(admin_token.read(settings.directory)),
             waits=waits,
             logd=settings.directory.logd_socket,
+            settings=settings,
         )
 
     async def listen(self, inherited: socket | None) -> Listener:
@@ -85,6 +86,7 @@ class Front:
     async def stop(self, listener: Listener) -> None:
         """Take no more clients, let requests end or tell them why not, leave control last."""
         listener.close()
+        self.app.feed.close()
         await self._drain()
         waiting, in_flight = self.app.carrying()
         for request_id in waiting:

@@ -10,7 +10,7 @@ Rules
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -63,6 +63,11 @@ class Waits(msgspec.Struct):
     """While control is away."""
     queue_timeout_s: float = 600.0
     """While it is there: it ends such waits itself, so this is the last resort."""
+
+    def follow(self, settings: Mapping[str, bool | float | str]) -> None:
+        """Wait as long as the settings in force say."""
+        self.hold_timeout_s = float(settings.get("hold_timeout_s", self.hold_timeout_s))
+        self.queue_timeout_s = float(settings.get("queue_timeout_s", self.queue_timeout_s))
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -246,6 +246,9 @@ def test_settings_come_with_each_start_and_may_change() -> None:
     assert (changed.state.settings.hold_timeout_s, changed.state.settings.max_queue) == (6.0, 7)
     changed.given(SettingsChanged(key="hold_timeout_s", old=6, new=7))
     assert changed.state.settings.hold_timeout_s == 7.0
+    assert changed.state.changes == {"hold_timeout_s": 7}
+    changed.given(ConfigurationLoaded(settings={"hold_timeout_s": 6}))
+    assert changed.state.changes == {"hold_timeout_s": 7}
     changed.given(SettingsChanged(key="port", old=6, new=7))
 
 
@@ -253,4 +256,5 @@ def test_a_setting_of_a_wrong_type_fails_and_changes_nothing() -> None:
     changed = book()
     changed.given(SettingsChanged(key="max_queue", old=512, new="many"))
     assert changed.state.settings.max_queue == 512
+    assert changed.state.changes == {}
     assert changed.state.actor_failures == 1
