@@ -123,6 +123,7 @@ def test_from_another_machine_the_admin_token_is_asked_for(on_tab: OnTab, mock: 
     page.sees("predictions")
 
     page.click("#setting-predictions")
+    mock.answers["/dashboard/api/settings"]["settings"][0]["value"] = False
     page.sees_in("#admin", closed)
     page.find("#admin-token").send_keys("s3cret", Keys.ENTER)
     page.sees_in("#toast", "predictions is off now.")
