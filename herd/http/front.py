@@ -17,6 +17,7 @@ from herd.clock import wall_s
 from herd.config import Settings
 from herd.http import problems
 from herd.http.endpoints import catalogue, fleet
+from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.pages import Pages
 from herd.http.endpoints.show import Show
@@ -42,7 +43,7 @@ class _Drain(msgspec.Struct):
 class Front:
     """The app of one front; control's messages come to it by the link (`Answers`)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a front is made of, by name)
         self,
         control: Control,
         *,
@@ -50,10 +51,11 @@ class Front:
         waits: Waits | None = None,
         ids: RequestIds | None = None,
         logd: Path | None = None,
+        settings: Settings | None = None,
     ) -> None:
         """Start the sweep; must be made on the loop that it will live on.
 
-        `logd` is the socket on which the log is asked.
+        `logd` is the socket on which the log is asked; `settings` are those of the start.
         """
         self._control = control
         self._gate = gate or Gate(Settings())
@@ -64,6 +66,9 @@ class Front:
         self._show = Show(lambda: control.view)
         self.history = History(logd)
         self._pages = Pages(control, self.history)
+        self._health = HealthPage(
+            control, self.history, settings and settings.directory.root, self._version
+        )
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
@@ -124,6 +129,7 @@ class Front:
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
         by_path.update(self._pages.routes())
+        by_path.update(self._health.routes())
         return Routes(by_path, {b"GET": self._model})
 
     @staticmethod

@@ -68,6 +68,7 @@ class Front:
             gate=Gate(settings),
             waits=waits,
             logd=settings.directory.logd_socket,
+            settings=settings,
         )
 
     async def listen(self, inherited: socket | None) -> Listener:
