@@ -18,6 +18,7 @@ from herd.config import Settings
 from herd.http import problems
 from herd.http.endpoints import assets, catalogue, counting, fleet, request_page
 from herd.http.endpoints.feed import Feed
+from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.pages import Pages
@@ -76,6 +77,9 @@ class Front:
         self._pages = Pages(control, self.history)
         self.feed = Feed(control)
         self._settings = SettingsPage(control, settings or Settings())
+        self._health = HealthPage(
+            control, self.history, settings and settings.directory.root, self._version
+        )
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
@@ -146,6 +150,7 @@ class Front:
         change = self._guard.admin(self._settings.change)
         by_path[SETTINGS] = {b"GET": self._settings.show, b"POST": change}
         by_path.update(self.feed.routes())
+        by_path.update(self._health.routes())
         for path, methods in self._models.handlers().items():
             by_path[path] = self._admin(methods)
         below: dict[str, Methods] = {
