@@ -68,7 +68,8 @@ class Feed:
             return
         if not self._readers:
             self._look()
-        missed = self._missed(exchange.request.header(b"last-event-id"))
+        last = exchange.request.header(b"last-event-id")
+        missed = self._missed(last or Parameters(exchange.request.query).text("last").encode())
         first = self._snapshot() if missed is None else missed
         exchange.on_gone = lambda: self._readers.discard(exchange)
         self._readers.add(exchange)
