@@ -56,6 +56,11 @@ class Feed:
         self._looking: asyncio.TimerHandle | None = None
         self._beating = self._loop.call_later(HEARTBEAT_S, self._beat)
 
+    @property
+    def readers(self) -> int:
+        """How many listen."""
+        return len(self._readers)
+
     def routes(self) -> dict[str, Methods]:
         """Return what answers the path."""
         return {PATH: {b"GET": self.join}}
