@@ -39,6 +39,11 @@ class History:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._asked: dict[bytes, tuple[float, asyncio.Task[Outcome]]] = {}
 
+    @property
+    def kept(self) -> int:
+        """How many answers are remembered."""
+        return len(self._asked)
+
     async def rows(self, name: str, parameters: Mapping[str, Parameter] | None = None) -> list[Row]:
         """Return the rows of a named query, each by its columns. Raises `LogdAwayError`."""
         question = Question(name, dict(parameters or {}))

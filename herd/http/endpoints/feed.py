@@ -13,6 +13,7 @@ import secrets
 from collections import deque
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -56,6 +57,11 @@ class Feed:
         self._looking: asyncio.TimerHandle | None = None
         self._beating = self._loop.call_later(HEARTBEAT_S, self._beat)
 
+    @property
+    def readers(self) -> int:
+        """How many listen."""
+        return len(self._readers)
+
     def routes(self) -> dict[str, Methods]:
         """Return what answers the path."""
         return {PATH: {b"GET": self.join}}
@@ -68,8 +74,8 @@ class Feed:
             return
         if not self._readers:
             self._look()
-        last = exchange.request.header(b"last-event-id")
-        missed = self._missed(last or Parameters(exchange.request.query).text("last").encode())
+        given = parse_qs(exchange.request.query).get("last", [""])[-1]
+        missed = self._missed(exchange.request.header(b"last-event-id").decode("latin-1") or given)
         first = self._snapshot() if missed is None else missed
         exchange.on_gone = lambda: self._readers.discard(exchange)
         self._readers.add(exchange)
@@ -131,10 +137,10 @@ class Feed:
         told["queue"] = {k: v for k, v in totals.items() if k not in {"queues", "timestamp"}}
         return self._frame("snapshot", told)
 
-    def _missed(self, last: bytes) -> bytes | None:
+    def _missed(self, last: str) -> bytes | None:
         """Return what came after an event; None if that is not known any more."""
-        life, _, number = last.decode("latin-1").partition("-")
-        if life != self._life or not number.isdecimal():
+        life, _, number = last.partition("-")
+        if life != self._life or not (number.isascii() and number.isdecimal()):
             return None
         seen = int(number[:18])
         oldest = self._kept[0][0] if self._kept else self._n + 1

@@ -91,7 +91,8 @@ class SettingsPage:
             await asyncio.sleep(_LOOK_S)
         if changes:
             answer: dict[str, object] = {"status": "updated", "updated": dict(changes)}
-            _say(exchange, 200, answer | {"not_persisted": [], "restart_required": []})
+            answer["not_persisted"] = answer["restart_required"] = ()  # never, as it stands
+            _say(exchange, 200, answer)
         else:
             _say(exchange, 200, {"status": "no_change", "message": "all had these values already"})
 

@@ -174,9 +174,9 @@ def test_slow_readers_are_dropped_others_stay_and_there_are_only_so_many(
             for turn in range(2000):
                 show(control, view(node_view("mini", *_models(turn))))
                 assert (await event(reads)).event == "delta"
-                if len(control.front.feed._readers) == 1:
+                if control.front.feed.readers == 1:
                     break
-            assert len(control.front.feed._readers) == 1
+            assert control.front.feed.readers == 1
 
     run(main())
 

@@ -1,7 +1,7 @@
 """A front's questions to logd: each asked once, bounded, and logd may be away."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -24,7 +24,7 @@ SLOW = "SELECT count(*) AS n FROM range(1000000) a, range(1000000) b WHERE a.ran
 
 
 @contextmanager
-def logd(path: Path) -> Iterator[Path]:
+def logd(path: Path) -> Generator[Path]:
     with duckdb.connect() as connection:
         connection.execute("CREATE SEQUENCE IF NOT EXISTS asked")
         server = QueryServer(connection, path / "logd.sock")
@@ -95,7 +95,7 @@ def test_what_is_kept_is_bounded(tmp_path: Path, run: Run) -> None:
             asking = History(path)
             for x in range(history.MOST_KEPT + 5):
                 await asking.rows("counting", {"x": x})
-            assert len(asking._asked) == history.MOST_KEPT
+            assert asking.kept == history.MOST_KEPT
 
     run(main())
 
