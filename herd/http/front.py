@@ -18,6 +18,7 @@ from herd.config import Settings
 from herd.http import problems
 from herd.http.endpoints import catalogue, fleet
 from herd.http.endpoints.feed import Feed
+from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.pages import Pages
 from herd.http.endpoints.settings import SettingsPage
@@ -69,6 +70,9 @@ class Front:
         self._pages = Pages(control, self.history)
         self.feed = Feed(control)
         self._settings = SettingsPage(control, settings or Settings())
+        self._health = HealthPage(
+            control, self.history, settings.directory.root if settings else None, self._version
+        )
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
@@ -134,6 +138,7 @@ class Front:
         by_path.update(self._pages.routes())
         by_path.update(self._settings.routes())
         by_path.update(self.feed.routes())
+        by_path.update(self._health.routes())
         return Routes(by_path, {b"GET": self._model})
 
     @staticmethod

@@ -42,9 +42,11 @@ _PAGES = (
     "trends",
     "usage",
 )
-"""Each in a file of its name in `named/`."""
+"""Each in a file of its name in `named/`, as are those that health is judged by."""
 
-QUERIES: dict[str, str] = {name: text(f"named/{name}.sql") for name in _PAGES} | {
+_HEALTH = ("health_contexts", "health_log", "health_troubles", "health_work")
+
+QUERIES: dict[str, str] = {name: text(f"named/{name}.sql") for name in (*_PAGES, *_HEALTH)} | {
     "counts": "SELECT kind, count(*) AS events FROM events GROUP BY kind ORDER BY kind",
     "recent_requests": (
         "SELECT * REPLACE (epoch(received_at) AS received_at, epoch(ended_at) AS ended_at)"

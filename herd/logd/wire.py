@@ -19,7 +19,7 @@ LARGEST_ANSWER_BYTES = 64 << 20
 ANSWER_WITHIN_S = 2.0
 """The longest a query may take."""
 
-Value: TypeAlias = bool | int | float | str | None
+Value: TypeAlias = bool | int | float | str | list[int] | None
 Parameter: TypeAlias = bool | int | float | str | list[str]
 """A list stands in the query as `IN ($name)`."""
 

@@ -1,0 +1,102 @@
+"""What the checks look at: the fleet as control shows it, and the last day of the log in figures.
+
+Counts are of the last 24 hours, those marked `recent` of the last one alone. `seqs` are the newest
+events that a figure stands on, five at most.
+"""
+
+import msgspec
+
+from herd.link.messages import NodeView, View
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong in one way, at one place."""
+
+    recent: bool
+    kind: str
+    node_id: str = ""
+    model: str = ""
+    phase: str = ""
+    """How far a request had come; the reason, of what has no phase."""
+    fault: str = ""
+    status: int = 0
+    events: int = 1
+    quick: int = 0
+    """Errors of a node that came back within a second."""
+    seqs: list[int] = []
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node did with a model."""
+
+    recent: bool
+    node_id: str
+    model: str
+    completed: int = 0
+    cold: int = 0
+    ttft_s: float = 0.0
+    """Total, as the next."""
+    queue_s: float = 0.0
+    decoded_tokens: int = 0
+    """Of whole answers, after their first byte."""
+    decode_s: float = 0.0
+    cold_seqs: list[int] | None = None
+    seqs: list[int] | None = None
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What an application asked of a context, and got."""
+
+    model: str
+    app: str
+    num_ctx: int
+    """Tokens; 0 where it was left to the node."""
+    node_id: str
+    requests: int
+    cold: int = 0
+    most_body_bytes: int = 0
+    prompt_tokens: int = 0
+    """What the node read of the largest."""
+    seqs: list[int] = []
+
+
+class LogState(msgspec.Struct, frozen=True, kw_only=True):
+    """How the log itself is."""
+
+    missing_events: int = 0
+    quarantined_lines: int = 0
+    lag_s: float = 0.0
+    """Age of what logd has not taken in, as far as that is known."""
+    ahead_s: float = 0.0
+    """How far the newest event is in the future of this machine's clock."""
+    free_bytes: int | None = None
+    """On the disk of the data directory."""
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything."""
+
+    view: View
+    version: str = ""
+    """Of this balancer."""
+    troubles: tuple[Trouble, ...] = ()
+    work: tuple[Work, ...] = ()
+    contexts: tuple[Context, ...] = ()
+    log: LogState = LogState()
+
+    def nodes_online(self) -> list[NodeView]:
+        """Return the nodes that answer."""
+        return [node for node in self.view.nodes if node.status != "offline"]
+
+    def happened(self, *kinds: str) -> list[Trouble]:
+        """Return the troubles of some kinds."""
+        return [trouble for trouble in self.troubles if trouble.kind in kinds]
+
+    def completed(self, node_id: str = "") -> int:
+        """Return how many answers came whole, in all or from one node."""
+        return sum(work.completed for work in self.work if node_id in {"", work.node_id})
+
+
+def newest(*lists: list[int] | None) -> tuple[int, ...]:
+    """Return the newest of several lists of events."""
+    return tuple(sorted({seq for each in lists for seq in each or ()}, reverse=True)[:5])

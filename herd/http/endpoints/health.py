@@ -1,0 +1,91 @@
+"""`/dashboard/api/health`: what control shows and the log tells, judged by the checks."""
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, TypeVar, cast
+
+import msgspec
+
+from herd.clock import wall_s
+from herd.health.picture import Context, LogState, Picture, Trouble, Work
+from herd.health.report import report
+from herd.http.exchange import Exchange
+from herd.http.history import History, Row, answer_later
+from herd.http.routes import Methods
+from herd.link.client import Control
+
+PATH: Final = "/dashboard/api/health"
+DAY_S: Final = 86_400
+HOUR_S: Final = 3_600
+STEP_S: Final = 5
+"""The window moves by so much: who asks in between asks logd for the same."""
+US: Final = 1_000_000
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class HealthPage:
+    """Asks, and judges."""
+
+    def __init__(
+        self, control: Control, history: History, data_dir: Path | None, version: str
+    ) -> None:
+        """Judge control's view and the history; `data_dir` is where the log is."""
+        self._control = control
+        self._history = history
+        self._data_dir = data_dir
+        self._version = version
+
+    def routes(self) -> dict[str, Methods]:
+        """Return what answers the path."""
+        return {PATH: {b"GET": self._show}}
+
+    def _show(self, exchange: Exchange) -> None:
+        answer_later(exchange, self._report())
+
+    async def _report(self) -> dict[str, object]:
+        return report(await self.picture(), wall_s())
+
+    async def picture(self) -> Picture:
+        """Return what the checks look at. Raises `LogdAwayError`."""
+        now_s = int(wall_s()) // STEP_S * STEP_S
+        day = {"from_us": (now_s - DAY_S) * US}
+        spans = day | {"recent_us": (now_s - HOUR_S) * US}
+        ask = self._history.rows
+        troubles, work, contexts, state, span = await asyncio.gather(
+            ask("health_troubles", spans),
+            ask("health_work", spans),
+            ask("health_contexts", day),
+            ask("log_health"),
+            ask("health_log"),
+        )
+        return Picture(
+            view=self._control.view,
+            version=self._version,
+            troubles=_rows(troubles, Trouble),
+            work=_rows(work, Work),
+            contexts=_rows(contexts, Context),
+            log=self._log(state[0], cast("float | None", span[0]["last_at_s"])),
+        )
+
+    def _log(self, state: Row, last_at_s: float | None) -> LogState:
+        busy = any(
+            slot.in_flight for node in self._control.view.nodes for slot in node.slots.values()
+        )
+        late_s = 0.0 if last_at_s is None else wall_s() - last_at_s
+        free_bytes = None
+        if self._data_dir is not None and self._data_dir.exists():
+            free_bytes = shutil.disk_usage(self._data_dir).free
+        return LogState(
+            missing_events=cast("int", state["missing_events"] or 0),
+            quarantined_lines=cast("int", state["quarantined_lines"] or 0),
+            lag_s=late_s if busy and self._control.view.recording else 0.0,
+            ahead_s=max(0.0, -late_s),
+            free_bytes=free_bytes,
+        )
+
+
+def _rows(rows: Sequence[Row], kind: type[T]) -> tuple[T, ...]:
+    return tuple(msgspec.convert(row, kind) for row in rows)

@@ -1,0 +1,30 @@
+-- What each node did with each model since $from_us, the part since $recent_us apart: whole answers,
+-- and the tokens they made between their first byte and their last.
+SELECT
+    recorded_at >= make_timestamp($recent_us::BIGINT) AS recent,
+    node_id,
+    model,
+    count(*) FILTER (kind = 'request_completed') AS completed,
+    count(*) FILTER (kind = 'request_dispatched' AND (payload ->> 'cold')::BOOLEAN) AS cold,
+    coalesce(sum(ttft_s) FILTER (kind = 'request_completed'), 0) AS ttft_s,
+    coalesce(sum(queue_s) FILTER (kind = 'request_dispatched'), 0) AS queue_s,
+    coalesce(sum(completion_tokens) FILTER (service_s > ttft_s AND completion_tokens > 1), 0)::BIGINT
+        AS decoded_tokens,
+    coalesce(sum(service_s - ttft_s) FILTER (service_s > ttft_s AND completion_tokens > 1), 0)
+        AS decode_s,
+    list(seq ORDER BY seq DESC) FILTER (
+        kind = 'request_dispatched' AND (payload ->> 'cold')::BOOLEAN
+    )[1:5] AS cold_seqs,
+    list(seq ORDER BY seq DESC) FILTER (kind = 'request_completed')[1:5] AS seqs
+FROM (
+    SELECT
+        seq, recorded_at, kind, node_id, model, queue_s, ttft_s, service_s, completion_tokens,
+        CASE kind WHEN 'request_dispatched' THEN payload END AS payload
+    FROM events
+    WHERE recorded_at >= make_timestamp($from_us::BIGINT)
+    AND seq > (SELECT max(seq) - 200000 FROM events)
+    AND kind IN ('request_dispatched', 'request_completed') AND node_id IS NOT NULL
+)
+GROUP BY ALL
+ORDER BY completed DESC, node_id, model
+LIMIT 5000
