@@ -128,3 +128,17 @@ def test_without_a_log_the_answer_names_logd(run: Run) -> None:
             assert "log" in (await health(one, 503))["error"]
 
     run(main())
+
+
+def test_recommendations_come_of_the_same_picture(logd: Path, run: Run) -> None:
+    async def main() -> None:
+        control = Control()
+        control.view = view(node_view("studio"))
+        async with fronting(control, logd=logd) as listener, client(listener.port) as one:
+            head, body = await one.get("/dashboard/api/recommendations")
+        assert head.startswith(b"HTTP/1.1 200 "), body
+        told = msgspec.json.decode(body)
+        assert told["usage"]["top_models"] == [{"model": "m", "requests": 2}]
+        assert told["recommendations"] == []
+
+    run(main())
