@@ -10,6 +10,8 @@ THRASHING_LOADS = 6
 BLOATED = 1.5
 """Memory of a model over its size on the disk."""
 BLOATED_BYTES = 2 * GIB
+TIGHT = 0.8
+"""The part of a node's memory from which on it matters."""
 SLOWER = 0.4
 """Of its own past, in tokens a second."""
 LEAST_TOKENS = 500
@@ -44,6 +46,8 @@ def thrashing(picture: Picture) -> Iterator[Finding]:
 def kv_bloat(picture: Picture) -> Iterator[Finding]:
     """Find models that take far more memory than their weights, for the sake of contexts."""
     for node in picture.nodes_online():
+        room = node.facts.vram_bytes or node.facts.memory_bytes
+        tight = 0 < TIGHT * room < sum(model.size_bytes for model in node.resident)
         weights = {model.name: model.size_bytes for model in node.models}
         for model in node.resident:
             on_disk = weights.get(model.name, 0)
@@ -51,7 +55,7 @@ def kv_bloat(picture: Picture) -> Iterator[Finding]:
             if on_disk and model.size_bytes > BLOATED * on_disk and extra > BLOATED_BYTES:
                 yield Finding(
                     check_id="kv_cache_bloat",
-                    severity="warning" if extra > on_disk else "info",
+                    severity="warning" if tight else "info",
                     title=f"{model.name} takes {extra / GIB:.1f} GiB more than its weights",
                     description=f"On {node.node_id} it holds {model.size_bytes / GIB:.1f} GiB for "
                     f"{on_disk / GIB:.1f} GiB of weights, with a context of "

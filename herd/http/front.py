@@ -78,10 +78,7 @@ class Front:
         self.feed = Feed(control)
         self._settings = SettingsPage(control, settings or Settings())
         self._health = HealthPage(
-            control,
-            self.history,
-            None if settings is None else settings.directory.root,
-            self._version,
+            control, self.history, settings.directory.root if settings else None, self._version
         )
         self._kept: dict[str, bytes] = {}
         self._routes = self._table()

@@ -1,14 +1,18 @@
-"""`/dashboard/api/health`: what control shows and the log tells, judged by the checks."""
+"""`/dashboard/api/health` and `/dashboard/api/recommendations`: what is not well, and what to do.
+
+Both judge one picture: what control shows and what the log tells.
+"""
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
 import msgspec
 
 from herd.clock import wall_s
+from herd.health import advice
 from herd.health.picture import Context, LogState, Picture, Trouble, Work
 from herd.health.report import report
 from herd.http.exchange import Exchange
@@ -16,7 +20,8 @@ from herd.http.history import History, Row, answer_later
 from herd.http.routes import Methods
 from herd.link.client import Control
 
-PATH: Final = "/dashboard/api/health"
+HEALTH: Final = "/dashboard/api/health"
+RECOMMENDATIONS: Final = "/dashboard/api/recommendations"
 DAY_S: Final = 86_400
 HOUR_S: Final = 3_600
 STEP_S: Final = 5
@@ -39,14 +44,17 @@ class HealthPage:
         self._version = version
 
     def routes(self) -> dict[str, Methods]:
-        """Return what answers the path."""
-        return {PATH: {b"GET": self._show}}
+        """Return what answers the paths."""
+        return {HEALTH: {b"GET": self._health}, RECOMMENDATIONS: {b"GET": self._advise}}
 
-    def _show(self, exchange: Exchange) -> None:
-        answer_later(exchange, self._report())
+    def _health(self, exchange: Exchange) -> None:
+        answer_later(exchange, self._made(report))
 
-    async def _report(self) -> dict[str, object]:
-        return report(await self.picture(), wall_s())
+    def _advise(self, exchange: Exchange) -> None:
+        answer_later(exchange, self._made(advice.page))
+
+    async def _made(self, make: Callable[[Picture, float], dict[str, object]]) -> dict[str, object]:
+        return make(await self.picture(), wall_s())
 
     async def picture(self) -> Picture:
         """Return what the checks look at. Raises `LogdAwayError`."""

@@ -1,0 +1,175 @@
+"""What to change, with what in the log speaks for it: models to pull or to load, and settings.
+
+Only what the last day shows is advised: a model for which requests waited or were turned away, and
+a node with room for it. Sizes are GiB.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from herd.health.picture import Picture, Trouble, newest
+from herd.link.messages import NodeView
+
+GIB = 1024**3
+LEAST_REQUESTS = 20
+WAITED_S = 1.0
+LONG_WAIT_S = 10.0
+ROOM = 1.2
+"""Of a model's size on the disk: what it takes with a usual context."""
+_NO_PLACE = ("hold_timeout", "queue_timeout", "deadline", "too_late", "queue_full")
+_MOST = 5
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to do."""
+
+    kind: str
+    """pull, load or setting."""
+    title: str
+    reason: str
+    priority: str
+    """high, medium or low."""
+    model: str = ""
+    node_id: str = ""
+    evidence: dict[str, object] = {}
+    seqs: tuple[int, ...] = ()
+
+
+def advice(picture: Picture) -> list[Advice]:
+    """Return what to change, the most urgent first."""
+    given = [*_places(picture), *_longer_lines(picture)]
+    return sorted(given, key=lambda each: ("high", "medium", "low").index(each.priority))
+
+
+def page(picture: Picture, now_s: float) -> dict[str, object]:
+    """Return `/dashboard/api/recommendations`; `now_s` is seconds since the epoch."""
+    given = advice(picture)
+    asked: dict[str, int] = {}
+    for work in picture.work:
+        asked[work.model] = asked.get(work.model, 0) + work.completed
+    top = sorted(asked, key=lambda model: (-asked[model], model))
+    return {
+        "recommendations": [msgspec.structs.asdict(each) for each in given],
+        "nodes": [_node(node, given) for node in picture.view.nodes],
+        "usage": {
+            "total_requests_24h": picture.completed(),
+            "top_models": [{"model": model, "requests": asked[model]} for model in top[:20]],
+        },
+        "fleet_summary": f"{len(picture.nodes_online())} nodes online, {len(given)} things to do",
+        "generated_at": now_s,
+    }
+
+
+def _places(picture: Picture) -> Iterator[Advice]:
+    """Advise another node for each model that has too few."""
+    refused = [each for each in picture.happened("request_rejected") if each.phase in _NO_PLACE]
+    models = dict.fromkeys([*(each.model for each in refused), *(w.model for w in picture.work)])
+    for model in models:
+        turned_away = [each for each in refused if each.model == model]
+        work = [each for each in picture.work if each.model == model]
+        completed = sum(each.completed for each in work)
+        wait_s = sum(each.queue_s for each in work) / completed if completed else 0.0
+        lost = sum(each.events for each in turned_away)
+        if not lost and (completed < LEAST_REQUESTS or wait_s < WAITED_S):
+            continue
+        node = _place(picture, model)
+        if node is None:
+            continue
+        there = any(each.name == model for each in node.models)
+        yield Advice(
+            kind="load" if there else "pull",
+            title=f"{'Load' if there else 'Pull'} {model} on {node.node_id}",
+            reason=_reason(model, completed, wait_s, lost, node, there=there),
+            priority="high" if lost or wait_s >= LONG_WAIT_S else "medium",
+            model=model,
+            node_id=node.node_id,
+            evidence={
+                "requests_24h": completed,
+                "mean_wait_s": round(wait_s, 2),
+                "turned_away_24h": lost,
+                "free_gb": round(_free_bytes(node) / GIB, 1),
+                "model_gb": round(_size_bytes(picture, model) / GIB, 1),
+            },
+            seqs=newest(*(each.seqs for each in turned_away), *(each.seqs for each in work)),
+        )
+
+
+def _reason(  # noqa: PLR0913 (each stands in the sentence)
+    model: str, completed: int, wait_s: float, lost: int, node: NodeView, *, there: bool
+) -> str:
+    told = [f"{completed} requests for {model} waited {wait_s:.1f} s on average in a day"]
+    if lost:
+        told.append(f"{lost} got no node in time")
+    where = "has it on its disk" if there else "does not have it"
+    return f"{', and '.join(told)}. {node.node_id} {where}, and has room for it in its memory."
+
+
+def _place(picture: Picture, model: str) -> NodeView | None:
+    """Return the online node with the most room that does not serve the model from memory."""
+    size = _size_bytes(picture, model)
+    nodes = [
+        node
+        for node in picture.nodes_online()
+        if not node.draining
+        and node.facts.dialect == "ollama"
+        and all(each.name != model for each in node.resident)
+        and size
+        and _free_bytes(node) >= ROOM * size
+    ]
+    return max(nodes, key=_free_bytes, default=None)
+
+
+def _longer_lines(picture: Picture) -> Iterator[Advice]:
+    """Advise longer lines where requests were turned away for want of a place in one."""
+    full: list[Trouble] = [
+        each for each in picture.happened("request_rejected") if each.phase == "queue_full"
+    ]
+    if full:
+        count = sum(each.events for each in full)
+        models = sorted({each.model for each in full})
+        yield Advice(
+            kind="setting",
+            title="Raise max_queue, or add a node",
+            reason=f"{count} requests for {', '.join(models[:_MOST])} were turned away in a day "
+            "because the line was full.",
+            priority="medium",
+            evidence={
+                "turned_away_24h": count,
+                "setting": "max_queue",
+                "value": picture.view.settings.get("max_queue"),
+            },
+            seqs=newest(*(each.seqs for each in full)),
+        )
+
+
+def _size_bytes(picture: Picture, model: str) -> int:
+    return max(
+        (
+            each.size_bytes
+            for node in picture.view.nodes
+            for each in node.models
+            if each.name == model
+        ),
+        default=0,
+    )
+
+
+def _room_bytes(node: NodeView) -> int:
+    return node.facts.vram_bytes or node.facts.memory_bytes
+
+
+def _free_bytes(node: NodeView) -> int:
+    return max(0, _room_bytes(node) - sum(model.size_bytes for model in node.resident))
+
+
+def _node(node: NodeView, given: list[Advice]) -> dict[str, object]:
+    return {
+        "node_id": node.node_id,
+        "total_ram_gb": round(_room_bytes(node) / GIB, 1),
+        "usable_ram_gb": round(_free_bytes(node) / GIB, 1),
+        "current_models": [model.name for model in node.resident],
+        "recommendations": [
+            msgspec.structs.asdict(each) for each in given if each.node_id == node.node_id
+        ],
+    }

@@ -1,0 +1,71 @@
+"""Advice: where the log speaks for it and a node has room, and nowhere else."""
+
+from typing import Any
+
+import msgspec
+
+from events import ModelFacts, NodeFacts, ResidentModel
+from herd.health.advice import advice, page
+from herd.health.picture import Picture, Trouble, Work
+from herd.link.messages import NodeView, View
+from tests.herd.http.fleet import node_view
+
+GIB = 1024**3
+MODEL = ModelFacts(name="m", size_bytes=10 * GIB)
+LOADED = ResidentModel(name="m", size_bytes=12 * GIB)
+
+
+def node(name: str, *models: ModelFacts, room_gib: int = 24, loaded: bool = False) -> NodeView:
+    facts = NodeFacts(vram_bytes=room_gib * GIB)
+    return node_view(name, *models, resident=(LOADED,) if loaded else (), facts=facts)
+
+
+def day(*nodes: NodeView, queue_s: float = 0.0, **more: Any) -> Picture:
+    work = Work(recent=False, node_id="a", model="m", completed=100, queue_s=queue_s, seqs=[8])
+    return msgspec.structs.replace(Picture(view=View(nodes=nodes), work=(work,)), **more)
+
+
+BUSY = node("a", MODEL, loaded=True)
+
+
+def test_a_model_that_is_waited_for_is_pulled_where_there_is_most_room() -> None:
+    [given] = advice(day(BUSY, node("b"), node("c", room_gib=48), queue_s=300))
+    assert (given.kind, given.model, given.node_id) == ("pull", "m", "c")
+    assert (given.priority, given.evidence["mean_wait_s"], given.seqs) == ("medium", 3.0, (8,))
+    assert advice(day(BUSY, node("b"), queue_s=90)) == []
+
+
+def test_what_is_on_the_disk_already_is_loaded() -> None:
+    [given] = advice(day(BUSY, node("b", MODEL), queue_s=3000))
+    assert (given.kind, given.node_id, given.priority) == ("load", "b", "high")
+
+
+def test_nothing_is_advised_where_nothing_fits() -> None:
+    small = node("b", room_gib=11)
+    away = msgspec.structs.replace(node("c"), status="offline")
+    drained = msgspec.structs.replace(node("d"), draining=True)
+    openai = msgspec.structs.replace(
+        node("e"), facts=NodeFacts(vram_bytes=GIB * 99, dialect="openai")
+    )
+    assert advice(day(BUSY, small, away, drained, openai, queue_s=300)) == []
+
+
+def test_a_full_line_speaks_for_a_longer_one() -> None:
+    full = Trouble(
+        recent=True, kind="request_rejected", model="m", phase="queue_full", events=7, seqs=[3]
+    )
+    view = View(nodes=(BUSY,), settings={"max_queue": 512})
+    [given] = advice(day(view=view, troubles=(full,)))
+    assert given.kind == "setting"
+    assert given.evidence == {"turned_away_24h": 7, "setting": "max_queue", "value": 512}
+
+
+def test_the_page_tells_it_node_by_node() -> None:
+    told: dict[str, Any] = page(day(BUSY, node("b"), queue_s=300), 5.0)
+    nodes = told["nodes"]
+    assert [len(each["recommendations"]) for each in nodes] == [0, 1]
+    assert nodes[0]["usable_ram_gb"] == 12.0
+    assert told["usage"] == {
+        "total_requests_24h": 100,
+        "top_models": [{"model": "m", "requests": 100}],
+    }

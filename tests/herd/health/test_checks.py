@@ -1,0 +1,236 @@
+"""Each check: a picture that makes it fire, and one close to it that keeps it silent."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from events import ModelFacts, NodeFacts, ResidentModel
+from herd.health import itself, models, nodes, report, requests
+from herd.health.finding import Check
+from herd.health.picture import Context, LogState, Picture, Trouble, Work
+from herd.link.messages import View
+from tests.herd.http.fleet import node_view
+
+GIB = 1024**3
+CARD = NodeFacts(vram_bytes=24 * GIB, agent_version="1.0")
+IDLE = Picture(view=View(nodes=(node_view("a", facts=CARD),), settled=True), version="1.0")
+
+
+def seen(**change: Any) -> Picture:
+    return msgspec.structs.replace(IDLE, **change)
+
+
+def fleet(*views: Any) -> Picture:
+    return seen(view=View(nodes=views))
+
+
+def holding(size_gib: float, on_disk_gib: float = 10, card_gib: float | None = None) -> Picture:
+    """One node with one model in its memory, as large as that."""
+    size, card = int(size_gib * GIB), int((size_gib if card_gib is None else card_gib) * GIB)
+    resident = ResidentModel(name="m", size_bytes=size, size_vram_bytes=card, context_length=4096)
+    on_disk = ModelFacts(name="m", size_bytes=int(on_disk_gib * GIB))
+    return fleet(node_view("a", on_disk, resident=(resident,), facts=CARD))
+
+
+def trouble(kind: str, **more: Any) -> Picture:
+    """Hundred whole answers, and one kind of trouble with seqs 7 and 9."""
+    each = Trouble(recent=True, kind=kind, node_id="a", model="m", seqs=[9, 7])
+    return seen(troubles=(msgspec.structs.replace(each, **more),), work=(worked(),))
+
+
+def worked(**more: Any) -> Work:
+    each = Work(recent=False, node_id="a", model="m", completed=100)
+    return msgspec.structs.replace(each, **more)
+
+
+def pace(now: float) -> Picture:
+    """20 tokens a second in the past, and that many now."""
+    past = worked(decoded_tokens=20_000, decode_s=1000.0)
+    return seen(
+        work=(past, worked(recent=True, decoded_tokens=1000, decode_s=1000 / now, seqs=[5]))
+    )
+
+
+def asked(held: int = 0, **more: Any) -> Picture:
+    each = Context(model="m", app="editor", num_ctx=8192, node_id="a", requests=3, seqs=[4])
+    other = Context(model="m", app="chat", num_ctx=0, node_id="a", requests=9, seqs=[2])
+    resident = (ResidentModel(name="m", context_length=held),) if held else ()
+    return seen(
+        view=View(nodes=(node_view("a", resident=resident),)),
+        contexts=(msgspec.structs.replace(each, **more), other),
+    )
+
+
+def waited(queue_s: float) -> Picture:
+    return seen(
+        view=View(nodes=(node_view("a"), node_view("idle"))),
+        work=(worked(queue_s=queue_s, completed=200),),
+    )
+
+
+CASES: list[tuple[Check, str, Picture, Picture]] = [
+    (nodes.no_node, "no_node", seen(view=View()), IDLE),
+    (nodes.no_node, "no_node", fleet(node_view("a", status="offline")), IDLE),
+    (nodes.offline, "node_offline", fleet(node_view("a", status="offline")), IDLE),
+    (nodes.degraded, "node_degraded", fleet(node_view("a", status="degraded")), IDLE),
+    (nodes.memory_pressure, "memory_pressure", holding(23.5), holding(20)),
+    (nodes.underutilised, "underutilised", waited(queue_s=400), waited(queue_s=10)),
+    (nodes.version_mismatch, "version_mismatch", seen(version="2.0"), IDLE),
+    (nodes.cpu_fallback, "cpu_fallback", holding(10, card_gib=2), holding(10)),
+    (
+        models.thrashing,
+        "model_thrashing",
+        seen(work=(worked(recent=True, cold=6, cold_seqs=[3]),)),
+        seen(work=(worked(recent=True, cold=5), worked(cold=50))),
+    ),
+    (models.kv_bloat, "kv_cache_bloat", holding(16), holding(12)),
+    (models.context_protection, "context_protection", asked(held=4096), asked(held=8192)),
+    (models.context_reload, "context_reload", asked(cold=2), asked(cold=1)),
+    (
+        models.prompt_truncated,
+        "prompt_truncated",
+        asked(most_body_bytes=80_000, prompt_tokens=8100),
+        asked(most_body_bytes=80_000, prompt_tokens=600),  # a picture: no text
+    ),
+    (models.grey_failure, "grey_failure", pace(now=5), pace(now=12)),
+    (
+        requests.error_rate,
+        "high_error_rate",
+        trouble("request_failed", events=10, fault="node"),
+        trouble("request_failed", events=10, fault="client"),
+    ),
+    (
+        requests.retry_rate,
+        "high_retry_rate",
+        trouble("attempt_failed", events=30),
+        trouble("attempt_failed", events=29),
+    ),
+    (
+        requests.timeouts,
+        "timeouts",
+        trouble("request_rejected", phase="queue_timeout"),
+        trouble("request_rejected", phase="unknown_model"),
+    ),
+    (
+        requests.load_timeouts,
+        "model_load_timeout",
+        trouble("attempt_failed", phase="first_byte", events=3),
+        trouble("attempt_failed", phase="first_byte", events=3, quick=3),
+    ),
+    (
+        requests.quick_failures,
+        "fast_errors",
+        trouble("attempt_failed", events=5, quick=5, status=500),
+        trouble("attempt_failed", events=5, quick=4, status=500),
+    ),
+    (
+        requests.disconnects,
+        "client_disconnects",
+        trouble("request_cancelled", events=3),
+        trouble("request_cancelled", events=2),
+    ),
+    (
+        requests.incomplete_streams,
+        "incomplete_streams",
+        trouble("request_failed", phase="stream", fault="node"),
+        trouble("request_failed", phase="connect", fault="node"),
+    ),
+    (requests.reaped, "requests_reaped", trouble("request_reaped"), IDLE),
+    (itself.recording_off, "recording_off", seen(view=View(recording=False)), IDLE),
+    (itself.gaps, "log_gaps", seen(log=LogState(missing_events=1)), IDLE),
+    (
+        itself.disk_full,
+        "disk_full",
+        seen(log=LogState(free_bytes=10**9 - 1)),
+        seen(log=LogState(free_bytes=10**9)),
+    ),
+    (itself.log_lag, "log_lag", seen(log=LogState(lag_s=31)), seen(log=LogState(lag_s=30))),
+    (itself.clock_skew, "clock_skew", seen(log=LogState(ahead_s=6)), seen(log=LogState(ahead_s=5))),
+    (itself.own_failures, "herd_failures", trouble("actor_failed"), IDLE),
+]
+
+
+@pytest.mark.parametrize(("check", "name", "ill", "well"), CASES)
+def test_a_check_fires_where_it_should_and_only_there(
+    check: Check, name: str, ill: Picture, well: Picture
+) -> None:
+    assert [finding.check_id for finding in check(ill)] == [name]
+    assert list(check(well)) == []
+
+
+def test_every_check_is_tested_and_asked() -> None:
+    assert {case[0] for case in CASES} == set(report.CHECKS)
+
+
+@pytest.mark.parametrize("check", report.CHECKS)
+def test_an_idle_fleet_makes_no_check_fire(check: Check) -> None:
+    assert list(check(IDLE)) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "seqs"),
+    [
+        (lambda: trouble("request_reaped"), (9, 7)),
+        (lambda: pace(now=5), (5,)),
+        (lambda: asked(cold=2), (4,)),
+    ],
+)
+def test_a_finding_names_the_events_that_made_it_fire(
+    make: Callable[[], Picture], seqs: tuple[int, ...]
+) -> None:
+    [finding] = report.findings(make())
+    assert finding.seqs == seqs
+
+
+def test_a_prompt_too_long_is_told_with_its_application_and_both_numbers() -> None:
+    [finding] = models.prompt_truncated(asked(most_body_bytes=80_000, prompt_tokens=8100))
+    assert finding.data == {
+        "app": "editor",
+        "model": "m",
+        "num_ctx": 8192,
+        "requests": 3,
+        "prompt_tokens_sent": 20_000,
+        "context": 8192,
+        "read": 8100,
+    }
+
+
+def test_a_large_context_is_a_warning_only_where_memory_is_short() -> None:
+    assert [each.severity for each in models.kv_bloat(holding(16))] == ["info"]
+    assert [each.severity for each in models.kv_bloat(holding(20))] == ["warning"]
+
+
+def test_a_node_that_was_drained_before_it_left_is_not_missed() -> None:
+    away = msgspec.structs.replace(node_view("b", status="offline"), draining=True)
+    assert report.findings(fleet(node_view("a"), away)) == []
+
+
+# The score
+
+
+def vitals(picture: Picture) -> Any:
+    return report.report(picture, 1.0)["vitals"]
+
+
+def score(picture: Picture) -> Any:
+    return vitals(picture)["health_score"]
+
+
+def test_the_score_is_100_for_an_idle_fleet_and_0_without_a_node() -> None:
+    assert score(IDLE) == 100
+    assert score(seen(view=View())) == 0
+    assert score(fleet(node_view("a"), node_view("b", status="offline"))) == 75
+    assert score(waited(queue_s=400)) == 100  # that is no more than an information
+
+
+def test_the_worst_comes_first() -> None:
+    ill = fleet(node_view("a", status="degraded"), node_view("b", status="offline"))
+    assert [each.severity for each in report.findings(ill)] == ["critical", "warning"]
+
+
+def test_the_vitals_count_a_day() -> None:
+    told = vitals(trouble("request_failed", events=25, phase="stream", fault="node"))
+    assert (told["total_requests_24h"], told["overall_error_rate_pct"]) == (125, 20.0)
+    assert told["incomplete_streams_24h"] == 25
