@@ -16,16 +16,12 @@ from events import (
     FrontConnected,
     HeartbeatReceived,
     LoadPlanned,
-    ModelCopied,
-    ModelCreated,
-    ModelDeleted,
     NodeConfigured,
     NodeDegraded,
     NodeDiscovered,
     NodeForgotten,
     NodeId,
     NodeMoved,
-    PullEnded,
     Recorded,
     RecoveryEnded,
     RequestDispatched,
@@ -38,6 +34,7 @@ from herd.clock import Clock
 from herd.config import NodeAddress, Settings
 from herd.control.engine import Engine
 from herd.control.loader import Loader
+from herd.control.pulls import Pulls
 from herd.control.restore import restore
 from herd.control.view import view_of
 from herd.errors import HerdError
@@ -77,6 +74,8 @@ class Control:
         self._engine.observe += [self._recorded, self._planned]
         self._prober = Prober(self._put, _pace(self._settings))
         self._loader = Loader(self._put)
+        self._pulls = Pulls(self._put, self._url_of, self._prober.look_at_disk)
+        self._engine.observe.append(self._pulls.recorded)
         self._expected = 0
         """Fronts that grants wait for; 0 until `recover` says it."""
         self._greeted = 0
@@ -132,6 +131,7 @@ class Control:
         self._put(ControlStopped(reason="asked to stop"))
         self._engine.finish()
         self._link.close()
+        await self._pulls.close()
         await self._prober.close()
         await self._loader.close()
         if self._advertising is not None and not self._advertising.done():
@@ -162,7 +162,7 @@ class Control:
         else:
             self._engine.put(event, src, n)
 
-    def _recorded(self, record: Recorded) -> None:  # noqa: C901 (one case a kind)
+    def _recorded(self, record: Recorded) -> None:
         self._dirty = True
         match record.event:
             case NodeDiscovered(node_id=node_id, url=url, origin=origin):
@@ -173,13 +173,6 @@ class Control:
                 self._prober.forget(node_id)
             case NodeDegraded(node_id=node_id):
                 self._prober.refresh(node_id)
-            case (
-                PullEnded(node_id=node_id)
-                | ModelCreated(node_id=node_id)
-                | ModelCopied(node_id=node_id)
-                | ModelDeleted(node_id=node_id)
-            ):
-                self._prober.look_at_disk(node_id)
             case FrontConnected():
                 self._greeted = record.seq
                 if 0 < self._expected <= self._connected():
@@ -205,6 +198,10 @@ class Control:
             if node is not None:
                 self._loader.start(record.event, node)
                 self._prober.expect_load(node.node_id)
+
+    def _url_of(self, node_id: NodeId) -> str:
+        node = self._engine.state.nodes.get(node_id)
+        return "" if node is None else node.url
 
     def _watch(self, node_id: NodeId, url: str, *, agentless: bool) -> None:
         self._prober.watch(node_id, url, agentless=agentless)

@@ -11,7 +11,7 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Literal
 from urllib.parse import urlsplit
@@ -68,14 +68,33 @@ async def fetch(  # noqa: PLR0913 (all but two are limits with a default)
     exchange = _Exchange(method, max_bytes)
     try:
         async with asyncio.timeout(timeout_s):
-            await exchange.run(target, _request(method, target, headers, body))
+            return await exchange.asked(target, _request(method, target, headers, body))
     except TimeoutError as error:
         raise FetchError(exchange.phase, f"no answer within {timeout_s:g} s") from error
-    except (OSError, UnicodeError) as error:
-        raise FetchError(exchange.phase, reason(error)) from error
-    except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-        raise FetchError(exchange.phase, f"not an HTTP answer: {error}") from error
-    return Response(exchange.status, tuple(exchange.headers), bytes(exchange.body))
+
+
+async def follow(  # noqa: PLR0913 (all but three are limits with a default)
+    method: str,
+    url: str,
+    hear: Callable[[int, bytes], None],
+    *,
+    headers: Sequence[Header] = (),
+    body: bytes = b"",
+    silent_s: float = 60.0,
+    max_bytes: int = BODY_LIMIT_BYTES,
+) -> Response:
+    """Send one request and hand its answer's status and body on as they come.
+
+    There is no deadline but for silence. `hear` may raise what ends it.
+    """
+    target = Target(url)
+    exchange = _Exchange(method, max_bytes)
+    exchange.hear = hear
+    exchange.silent_s = silent_s
+    try:
+        return await exchange.asked(target, _request(method, target, headers, body))
+    except TimeoutError as error:
+        raise FetchError(exchange.phase, f"silent for {silent_s:g} s") from error
 
 
 class Target:
@@ -158,15 +177,30 @@ class _Exchange:
         self._ended = False
         self._delimited = False
         self._parser = httptools.HttpResponseParser(self)
+        self.hear: Callable[[int, bytes], None] | None = None
+        self.silent_s: float | None = None
+
+    async def asked(self, target: Target, request: bytes) -> Response:
+        """Return the whole answer, or raise why there is none."""
+        try:
+            await self.run(target, request)
+        except TimeoutError:
+            raise
+        except (OSError, UnicodeError) as error:
+            raise FetchError(self.phase, reason(error)) from error
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            raise FetchError(self.phase, f"not an HTTP answer: {error}") from error
+        return Response(self.status, tuple(self.headers), bytes(self.body))
 
     async def run(self, target: Target, request: bytes) -> None:
         """Connect, send, read to the end of the answer."""
-        reader, writer = await asyncio.open_connection(
-            target.host,
-            target.port,
-            ssl=_tls() if target.secure else None,
-            limit=CHUNK_BYTES,
-        )
+        async with asyncio.timeout(self.silent_s):
+            reader, writer = await asyncio.open_connection(
+                target.host,
+                target.port,
+                ssl=_tls() if target.secure else None,
+                limit=CHUNK_BYTES,
+            )
         try:
             self.phase = "send"
             writer.write(request)
@@ -174,7 +208,13 @@ class _Exchange:
                 await writer.drain()
             self.phase = "first_byte"
             while not self._ended:
-                self._take(await reader.read(CHUNK_BYTES))
+                async with asyncio.timeout(self.silent_s):
+                    data = await reader.read(CHUNK_BYTES)
+                self._take(data)
+                if self.hear is not None and self.body:
+                    piece = bytes(self.body)
+                    self.body.clear()
+                    self.hear(self.status, piece)
         finally:
             writer.transport.abort()
 

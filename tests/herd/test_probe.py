@@ -223,7 +223,7 @@ def test_the_disk_of_a_node_with_an_agent_is_looked_at_too() -> None:
         prober.look_at_disk(STUDIO)
         [found] = await reports.until(len)
         assert (found.facts, found.resident) == (None, None), "of those its agent tells"
-        assert [model.name for model in found.models or ()] == ["llama3.2:3b"]
+        assert "llama3.2:3b" in [model.name for model in found.models or ()]
         server.answers = {}
         prober.look_at_disk(STUDIO)
         await asyncio.sleep(0.05)
