@@ -3,7 +3,15 @@
 import pytest
 
 from actors.core.binding import bind
-from actors.core.caching import MOST_CACHED, MOST_SLOTS, cached_share, hoped_share, left, seated
+from actors.core.caching import (
+    MOST_CACHED,
+    MOST_SLOTS,
+    cached_share,
+    hoped_share,
+    left,
+    seated,
+    told,
+)
 from actors.core.learning import Mean
 from actors.core.predicting import predict
 from actors.core.slots import Slots
@@ -137,3 +145,11 @@ def test_a_dispatch_says_in_its_score_what_was_cached() -> None:
     assert isinstance(dispatched, RequestDispatched)
     assert dispatched.terms[0].score > plain.terms[0].score
     assert LARGE not in node.caches
+
+
+def test_what_is_in_memory_no_more_has_nothing_cached() -> None:
+    node = served(a_node("ada", SMALL, LARGE), ("a",))
+    node.caches[LARGE] = [["b"]]
+    del node.resident[LARGE]
+    told(node, NOW_US)
+    assert list(node.caches) == [SMALL]

@@ -144,3 +144,20 @@ def test_of_a_forgotten_model_only_the_speed_is_learned() -> None:
     observing.completed(state, node, first(state), DONE, NOW_US)
     assert state.demands == {}
     assert node.speeds[SMALL].step.count == 2
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_prompt_that_may_have_been_cached_tells_of_the_cache_not_of_the_speed(
+    streamed: bool,  # noqa: FBT001 (a parameter of the test)
+) -> None:
+    node = working_on(a_node("ada", SMALL, slots=8), SMALL, 1)
+    state = a_state(node)
+    state.demands[SMALL].body_bytes.count = 0
+    request = first(state)
+    request.hoped_share = 0.5
+    node.speeds[SMALL].token.count = 9
+    before = node.speeds[SMALL].token.value
+    event = DONE if streamed else msgspec.structs.replace(DONE, ttft_s=DONE.service_s)
+    observing.completed(state, node, request, event, NOW_US)
+    assert node.speeds[SMALL].token.value == before
+    assert node.speeds[SMALL].reuse.count == streamed

@@ -341,3 +341,14 @@ def test_a_log_tells_of_it_and_replays() -> None:
     )
     story.check()
     assert matters(story.state, LoadFinished(node_id=NodeId("ada"), model=MODEL), story.now_us)
+
+
+def test_of_several_hosts_the_quickest_counts() -> None:
+    ada = working_on(a_node("ada", SMALL, slots=1), SMALL, 1)
+    bob = working_on(a_node("bob", SMALL, slots=1), SMALL, 1)
+    bob.speeds[SMALL].step.value *= 3
+    alone = planned(wanted(ada, a_node("eve"), waiting=9, per_s=0.8))
+    both = planned(wanted(ada, bob, a_node("eve"), waiting=9, per_s=0.8))
+    assert alone is not None
+    assert both is not None
+    assert (both.node_id, both.gain_s < alone.gain_s) == ("eve", True)
