@@ -16,7 +16,7 @@ from herd.agent.payload import parse_heartbeat
 from herd.clock import wall_s
 from herd.config import Settings
 from herd.http import problems
-from herd.http.endpoints import assets, catalogue, counting, fleet, request_page
+from herd.http.endpoints import assets, catalogue, counting, fleet, request_page, stored
 from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
@@ -25,6 +25,7 @@ from herd.http.endpoints.pages import Pages
 from herd.http.endpoints.settings import PATH as SETTINGS
 from herd.http.endpoints.settings import SettingsPage
 from herd.http.endpoints.show import Show
+from herd.http.endpoints.stored import Stored
 from herd.http.exchange import Exchange
 from herd.http.gate import Gate
 from herd.http.guard import Guard
@@ -75,6 +76,7 @@ class Front:
         self._models = Models(control, self.inference.pool, self._ids.next)
         self.history = History(logd)
         self._pages = Pages(control, self.history)
+        self._stored = Stored(self._models, self.history)
         self.feed = Feed(control)
         self._settings = SettingsPage(control, settings or Settings())
         self._health = HealthPage(
@@ -151,6 +153,10 @@ class Front:
         by_path[SETTINGS] = {b"GET": self._settings.show, b"POST": change}
         by_path.update(self.feed.routes())
         by_path.update(self._health.routes())
+        by_path[stored.SHOWN] = {b"GET": self._stored.show}
+        pull = self._guard.admin(self._stored.pull)
+        by_path[stored.PULL] = {b"GET": self._stored.pulls, b"POST": pull}
+        by_path[stored.DELETE] = {b"POST": self._guard.admin(self._stored.delete)}
         for path, methods in self._models.handlers().items():
             by_path[path] = self._admin(methods)
         below: dict[str, Methods] = {

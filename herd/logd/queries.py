@@ -37,6 +37,8 @@ _PAGES = (
     "models",
     "models_daily",
     "overview",
+    "pulls_ended",
+    "stored",
     "trace_page",
     "traces",
     "trends",

@@ -36,7 +36,7 @@ BLOB_TIMEOUT_S: Final = 600.0
 BLOBS: Final = "/api/blobs/"
 OK, NOT_FOUND = 200, 404
 
-_JSON = ((b"Content-Type", b"application/json"),)
+JSON_BODY: Final = ((b"Content-Type", b"application/json"),)
 
 _log = logging.getLogger("herd.http.models")
 
@@ -50,7 +50,7 @@ class Models:
         """Reach nodes by these pools, and control by its link."""
         self._control = control
         self._pools = pools
-        self._next_id = next_id
+        self.next_id = next_id
 
     def handlers(self) -> dict[str, dict[bytes, Handler]]:
         """Return what answers each path."""
@@ -71,34 +71,34 @@ class Models:
 
     def _pull(self, exchange: Exchange) -> None:
         order = _named(orders.read(exchange.request))
-        view = self._view
+        view = self.view
         node = _chosen(view, order) or places.for_pull(view, order.model)
         model = places.spelled(view, order.model)
-        pull = Watched(self._tell, self._next_id(), model, node.node_id, exchange.peer)
+        pull = Watched(self.tell, self.next_id(), model, node.node_id, exchange.peer)
         self._pass(exchange, order, node, b"/api/pull", pull)
 
     def _push(self, exchange: Exchange) -> None:
         order = _named(orders.read(exchange.request))
-        view = self._view
+        view = self.view
         node = _chosen(view, order) or _first(places.having(view, order.model), order.model)
         pushed = ModelPushed(
             node_id=node.node_id, model=places.spelled(view, order.model), by=exchange.peer
         )
-        self._pass(exchange, order, node, b"/api/push", _Once(self._tell, pushed))
+        self._pass(exchange, order, node, b"/api/push", _Once(self.tell, pushed))
 
     async def _create(self, exchange: Exchange) -> None:
         order = _named(orders.read(exchange.request))
-        node = _chosen(self._view, order) or await self._maker(order)
+        node = _chosen(self.view, order) or await self._maker(order)
         created = ModelCreated(
-            node_id=node.node_id, model=places.spelled(self._view, order.model), by=exchange.peer
+            node_id=node.node_id, model=places.spelled(self.view, order.model), by=exchange.peer
         )
-        self._pass(exchange, order, node, b"/api/create", _Once(self._tell, created))
+        self._pass(exchange, order, node, b"/api/create", _Once(self.tell, created))
 
     async def _copy(self, exchange: Exchange) -> None:
         order = orders.read(exchange.request)
         if not order.source or not order.destination:
             raise BadRequestError("source and destination are required")
-        view = self._view
+        view = self.view
         if not (nodes := _everywhere(view, order, order.source)):
             raise BadRequestError(f'model "{order.source}" not found', status=NOT_FOUND)
 
@@ -114,7 +114,7 @@ class Models:
 
     async def _delete(self, exchange: Exchange) -> None:
         order = _named(orders.read(exchange.request))
-        view = self._view
+        view = self.view
         nodes = _everywhere(view, order, order.model)
         if not nodes:
             away = ", ".join(node.node_id for node in places.away(view, order.model))
@@ -146,10 +146,12 @@ class Models:
     # Inside
 
     @property
-    def _view(self) -> View:
+    def view(self) -> View:
+        """Return the fleet as it is."""
         return self._control.view
 
-    def _tell(self, event: Event) -> None:
+    def tell(self, event: Event) -> None:
+        """Tell control what was done."""
         try:
             self._control.tell(event)
         except LinkFullError as error:
@@ -161,7 +163,9 @@ class Models:
         if exchange.ended:
             return
         pool = self._pools(node.url)
-        head = wire.request_head(pool.prefix + path, pool.host, _JSON, frozenset(), len(order.body))
+        head = wire.request_head(
+            pool.prefix + path, pool.host, JSON_BODY, frozenset(), len(order.body)
+        )
         Passing(exchange, watcher, pool, (head, order.body), wire.header_value(node.node_id))
 
     async def _each(
@@ -180,7 +184,7 @@ class Models:
         for node, answer in zip(nodes, answers, strict=True):
             if isinstance(answer, Response) and answer.status == OK:
                 done.append(node)
-                self._tell(fact(node.node_id))
+                self.tell(fact(node.node_id))
             elif isinstance(answer, Response):
                 said = problems.whole_error(answer.status, answer.body)
                 wrong.append(f"{node.node_id} {said}")
@@ -201,17 +205,17 @@ class Models:
     async def _maker(self, order: Order) -> NodeView:
         """Return the node where a new model's parts are."""
         if order.digests:
-            nodes = await self._with_all(places.usable(self._view), order.digests)
+            nodes = await self._with_all(places.usable(self.view), order.digests)
             if not nodes:
                 text = "no node has all of the blobs that the model is made of: send them again"
                 raise BadRequestError(text)
             return nodes[0]
-        had = places.having(self._view, order.base) if order.base else []
-        return had[0] if had else places.emptiest(places.usable(self._view))
+        had = places.having(self.view, order.base) if order.base else []
+        return had[0] if had else places.emptiest(places.usable(self.view))
 
     def _asked(self, exchange: Exchange) -> list[NodeView]:
         wanted = orders.wanted_node(exchange.request)
-        return [places.named(self._view, wanted)] if wanted else places.usable(self._view)
+        return [places.named(self.view, wanted)] if wanted else places.usable(self.view)
 
     async def _with_blobs(self, exchange: Exchange, digests: tuple[str, ...]) -> list[NodeView]:
         return await self._with_all(self._asked(exchange), digests)
@@ -326,7 +330,7 @@ def _answer(exchange: Exchange, answer: Response, nodes: Sequence[NodeView]) -> 
 async def _asked(
     node: NodeView, method: str, path: str, body: bytes, *, timeout_s: float
 ) -> Response:
-    headers = _JSON if body and not path.startswith(BLOBS) else ()
+    headers = JSON_BODY if body and not path.startswith(BLOBS) else ()
     try:
         return await fetch(method, node.url + path, headers=headers, body=body, timeout_s=timeout_s)
     except FetchError as error:
