@@ -1,0 +1,98 @@
+"""`/metrics` for Prometheus: the fleet as control folds it from the log.
+
+What only rises is a counter here, and is as old as the log's fold: a restart of herd does not set
+it back. Units and names are those that Prometheus asks for (seconds, `_total`); models are those of
+the fleet's nodes, so that clients cannot make labels.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from herd.link.messages import View
+from herd.version import version
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4.encode("ascii")
+
+_NODE: Final = ("node",)
+_BOTH: Final = ("node", "model")
+
+
+def text(view: View) -> bytes:
+    """Return the whole exposition of a view."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Fleet(view))
+    return generate_latest(registry)
+
+
+class _Fleet(Collector):
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every family."""
+        yield _told("herd_info", "The version of herd.", ("version",), [((version(),), 1)])
+        recording = int(self._view.recording)
+        yield _told("herd_log_recording", "1 while the log is written.", (), [((), recording)])
+        yield from self._of_nodes()
+        yield from self._of_models()
+        waiting = [((model,), count) for model, count in self._view.waiting.items()]
+        yield _told("herd_requests_waiting", "Requests in line.", ("model",), waiting)
+        waits = [((model,), wait_s) for model, wait_s in self._view.predicted_wait_s.items()]
+        yield _told("herd_predicted_wait_seconds", "Of one who comes last now.", ("model",), waits)
+
+    def _of_nodes(self) -> Iterator[Metric]:
+        nodes = self._view.nodes
+        up = [((node.node_id,), int(node.status != "offline")) for node in nodes]
+        yield _told("herd_node_up", "1 while a node answers.", _NODE, up)
+        drained = [((node.node_id,), int(node.draining)) for node in nodes]
+        yield _told("herd_node_draining", "1 while it gets no new work.", _NODE, drained)
+        held = [
+            ((node.node_id, model.name), model.size_bytes)
+            for node in nodes
+            for model in node.resident
+        ]
+        yield _told("herd_model_resident_bytes", "Models in memory.", _BOTH, held)
+
+    def _of_models(self) -> Iterator[Metric]:
+        pairs = [
+            ((node.node_id, model), slots)
+            for node in self._view.nodes
+            for model, slots in node.slots.items()
+        ]
+        limits = [(labels, slots.slots) for labels, slots in pairs]
+        yield _told("herd_slots", "Requests that may run at once.", _BOTH, limits)
+        running = [(labels, slots.in_flight) for labels, slots in pairs]
+        yield _told("herd_requests_in_flight", "Requests that run.", _BOTH, running)
+        ended = CounterMetricFamily(
+            "herd_requests", "Requests that ended at a node.", labels=(*_BOTH, "outcome")
+        )
+        seconds = CounterMetricFamily(
+            "herd_request_service_seconds", "Their time, dispatch to last byte.", labels=_BOTH
+        )
+        tokens = CounterMetricFamily(
+            "herd_tokens", "Tokens of completed requests.", labels=(*_BOTH, "kind")
+        )
+        for labels, slots in pairs:
+            ended.add_metric((*labels, "completed"), slots.completed)
+            ended.add_metric((*labels, "failed"), slots.failed)
+            seconds.add_metric(labels, slots.service_s * slots.completed)
+            tokens.add_metric((*labels, "prompt"), slots.prompt_tokens * slots.completed)
+            tokens.add_metric((*labels, "completion"), slots.completion_tokens * slots.completed)
+        yield from (ended, seconds, tokens)
+
+
+def _told(
+    name: str,
+    what: str,
+    labels: tuple[str, ...],
+    values: Iterable[tuple[tuple[str, ...], float]],
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, what, labels=labels)
+    for each, value in values:
+        family.add_metric(each, value)
+    return family

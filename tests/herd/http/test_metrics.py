@@ -1,0 +1,46 @@
+"""What Prometheus reads: the parser of its own package is the judge."""
+
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from herd.http.endpoints.metrics import text
+from herd.link.messages import SlotView, View
+from tests.herd.http.test_fleet_rows import VIEW, node
+
+
+def samples(view: View) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Return the values by name and the values of the labels, sorted by the labels' names."""
+    return {
+        (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text(view).decode())
+        for sample in family.samples
+    }
+
+
+def test_nodes_lines_and_what_was_done() -> None:
+    done = SlotView(
+        slots=2, in_flight=1, completed=4, failed=3, service_s=2.5, completion_tokens=10.0
+    )
+    found = samples(msgspec.structs.replace(VIEW, nodes=(node("a", "online", done),)))
+    assert found["herd_node_up", ("a",)] == 1
+    assert found["herd_slots", ("m:latest", "a")] == 2
+    assert found["herd_requests_in_flight", ("m:latest", "a")] == 1
+    assert found["herd_requests_total", ("m:latest", "a", "completed")] == 4
+    assert found["herd_requests_total", ("m:latest", "a", "failed")] == 3
+    assert found["herd_request_service_seconds_total", ("m:latest", "a")] == 10.0
+    assert found["herd_tokens_total", ("completion", "m:latest", "a")] == 40.0
+    assert found["herd_requests_waiting", ("m:latest",)] == 7
+    assert found["herd_predicted_wait_seconds", ("m:latest",)] == 12.5
+    assert found["herd_log_recording", ()] == 1
+
+
+def test_a_node_that_is_away_is_down_and_a_log_that_is_not_written_is_told() -> None:
+    found = samples(msgspec.structs.replace(VIEW, recording=False))
+    assert found["herd_node_up", ("b",)] == 0
+    assert found["herd_log_recording", ()] == 0
+
+
+def test_an_odd_name_is_one_label() -> None:
+    odd = 'x"\\\n<script>'
+    found = samples(View(nodes=(node(odd, "online", SlotView(slots=1, in_flight=0)),)))
+    assert found["herd_node_up", (odd,)] == 1
