@@ -19,6 +19,8 @@ COMMANDS = {
     "node": "Run the agent beside an Ollama.",
     "demo": "See it all on one machine, without a GPU or Ollama.",
     "status": "Show the fleet: nodes, models, queues.",
+    "pull": "Pull a model onto a node's disk.",
+    "rm": "Delete a model from the nodes' disks.",
     "drain": "Send a node no new work.",
     "undrain": "Send a drained node work again.",
     "log": "Show what happened, one readable line an event.",

@@ -1,10 +1,11 @@
 """Models on the nodes' disks, as the dashboard shows and changes them."""
 
+import json
 from typing import Any
 
 from herd.simulator.fleet import NodeOrder
 from tests.e2e.conftest import StartHerd, StartNodes
-from tests.e2e.herds import Herd, until
+from tests.e2e.herds import Herd, command, until
 from tests.e2e.nodes import SMALL
 from tests.e2e.wire import ask, chat
 
@@ -59,3 +60,25 @@ def test_a_model_is_shown_pulled_onto_one_node_and_deleted_there(
         return any(each["status"] == "failed" and each["error"] for each in pulls)
 
     assert until(told, 5.0)
+
+
+def test_herd_pull_and_herd_rm(start_herd: StartHerd, start_nodes: StartNodes) -> None:
+    nodes = start_nodes(
+        *(NodeOrder(profile="studio", name=name, time_scale=50.0) for name in ("ada", "bob"))
+    )
+    herd = start_herd(*nodes.flags(), wait_for=("ada", "bob"))
+    assert until(lambda: bool(disks(herd)), 15.0)
+    refused = command("pull", TINY, "--url", herd.url)
+    assert (refused.returncode, "--yes" in refused.stderr) == (1, True), "nobody can be asked"
+    pulled = command("pull", TINY, "--node", "bob", "--yes", "--json", "--url", herd.url)
+    assert pulled.returncode == 0, pulled.stderr
+    assert json.loads(pulled.stdout) == {"model": TINY, "status": "success"}
+    assert until(lambda: TINY in disks(herd)["bob"], 10.0)
+    removed = command("rm", TINY, "--yes", "--url", herd.url)
+    assert removed.stdout == f"{TINY} is gone from bob\n", removed.stderr
+    assert until(lambda: TINY not in disks(herd)["bob"], 10.0)
+    again = command("rm", TINY, "--yes", "--url", herd.url)
+    assert (again.returncode, f"no node that is online has {TINY}" in again.stderr) == (1, True)
+    wrong = command("pull", "no-such-model", "--node", "ada", "--yes", "--url", herd.url)
+    assert wrong.returncode == 1
+    assert "file does not exist" in wrong.stderr

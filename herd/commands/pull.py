@@ -1,0 +1,160 @@
+"""`herd pull`: a model onto a node's disk, with its progress."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from herd.commands.drain import data_dir_option, json_option, url_option
+from herd.commands.status import OK, balancer_url
+from herd.errors import HerdError
+from herd.http.client import FetchError, follow
+
+SILENT_S = 120.0
+"""How long a node may say nothing."""
+TOKEN = "FLEET_ADMIN_TOKEN"  # noqa: S105 (the name of a variable)
+"""The variable that holds the admin token, where the balancer is another machine."""
+
+
+class _Line(msgspec.Struct):
+    """A line of progress, as Ollama writes it."""
+
+    status: str = ""
+    error: str = ""
+    digest: str = ""
+    total: int = 0
+    completed: int = 0
+
+
+class _Reader:
+    """Takes the lines of an answer as they come; the last of them is kept."""
+
+    def __init__(self, show: Callable[[_Line], None]) -> None:
+        self._show = show
+        self._rest = b""
+        self.last = _Line()
+        self.status = 0
+
+    def heard(self, status: int, body: bytes) -> None:
+        self.status = status
+        *lines, self._rest = (self._rest + body).split(b"\n")
+        for line in lines:
+            if line.strip():
+                self._take(line)
+
+    def end(self) -> None:
+        if self._rest.strip():
+            self._take(self._rest)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            self.last = msgspec.json.decode(line, type=_Line)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            self.last = _Line(error=f"the balancer said {line[:200]!r}")
+        self._show(self.last)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--node", help="Onto this node; else where it is already, or fits best.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@url_option
+@data_dir_option
+@json_option
+def command(  # noqa: PLR0913 (one parameter an option)
+    model: str, node: str | None, url: str | None, data_dir: str | None, *, yes: bool, as_json: bool
+) -> None:
+    """Pull a model onto a node's disk.
+
+    For a balancer on another machine, FLEET_ADMIN_TOKEN holds its admin token.
+    """
+    place = node or "the node where it fits best"
+    confirm(f"Pull {model} onto {place}? It takes disk and network there", yes=yes)
+    address = url.rstrip("/") if url else balancer_url(data_dir)
+    body: dict[str, object] = {"model": model, "stream": True}
+    if node:
+        body["node_id"] = node
+    last = order(address, "POST", "/api/pull", body, shown=not as_json)
+    told = {"model": model, "status": last.status}
+    click.echo(msgspec.json.encode(told).decode() if as_json else f"{model}: {last.status}")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask; in a script, where nobody can answer, raise unless `--yes` was given."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise HerdError("nobody is here to be asked", "say --yes if you mean it")
+    if not click.confirm(question):
+        raise HerdError("nothing was done")
+
+
+def order(
+    address: str, method: str, path: str, body: dict[str, object], *, shown: bool = False
+) -> _Line:
+    """Send an order, show its progress, and return its last line; raise what went wrong."""
+    headers = [(b"Content-Type", b"application/json")]
+    if token := os.environ.get(TOKEN, ""):
+        headers.append((b"X-Herd-Admin-Token", token.encode()))
+    with _bar(shown) as show:
+        reader = _Reader(show)
+        try:
+            asyncio.run(
+                follow(
+                    method,
+                    address + path,
+                    reader.heard,
+                    headers=headers,
+                    body=msgspec.json.encode(body),
+                    silent_s=SILENT_S,
+                )
+            )
+        except FetchError as error:
+            if error.phase == "connect":
+                raise HerdError(
+                    f"no balancer answers at {address}: {error.text}",
+                    "start it with `herd`, or give --url",
+                ) from error
+            raise HerdError(f"{address}{path}: {error.text}") from error
+        reader.end()
+    if reader.last.error:
+        raise HerdError(reader.last.error)
+    if reader.status not in {0, OK}:
+        raise HerdError(f"{address}{path} answered {reader.status}")
+    return reader.last
+
+
+class _bar:  # noqa: N801 (a word in a with statement)
+    """A bar on the terminal, while there is something to show; nothing anywhere else."""
+
+    def __init__(self, shown: bool) -> None:  # noqa: FBT001 (its only one)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=Console(stderr=True),
+            disable=not (shown and sys.stderr.isatty()),
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None)
+
+    def __enter__(self) -> Callable[[_Line], None]:
+        self._progress.start()
+        return self._show
+
+    def __exit__(self, *_error: object) -> None:
+        self._progress.stop()
+
+    def _show(self, line: _Line) -> None:
+        self._progress.update(
+            self._task,
+            description=line.status,
+            total=line.total or None,
+            completed=line.completed,
+        )
