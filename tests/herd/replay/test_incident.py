@@ -319,7 +319,11 @@ def test_a_log_that_diverges_is_an_incident_too(tmp_path: Path) -> None:
     assert [each.seq for each in content(tmp_path / "a.herd").replayed.divergences] == [16]
 
 
-@pytest.mark.parametrize("data", [b"", b"plain", gzip.compress(b"[]\n"), gzip.compress(b"\xff\n")])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"plain", gzip.compress(b"[]\n"), gzip.compress(b"\xff\n")],
+    ids=["empty", "plain", "a list", "no text"],
+)
 def test_another_file_is_no_incident(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.herd").write_bytes(data)
     with pytest.raises(HerdError, match="is no incident file"):
