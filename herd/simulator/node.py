@@ -46,7 +46,7 @@ class SimulatedNode:
         self._gate = Gate(self._serve, host, port)
         self._time_scale = time_scale
         self._planner = Planner(spec)
-        self._shelf = Shelf(self._planner, lambda: self.engine)
+        self.shelf = Shelf(self._planner, lambda: self.engine)
         self._stats = Stats(name=spec.name)
         self._replies: dict[int, Reply] = {}
         self._held: dict[Exchange, None] = {}
@@ -59,11 +59,11 @@ class SimulatedNode:
             "/api/tags": (_GET_HEAD, self._tags),
             "/api/ps": (_GET, self._ps),
             "/api/show": (_POST, self._show),
-            "/api/pull": (_POST, self._kept(lambda asked: self._shelf.pull(asked, self.rate))),
-            "/api/push": (_POST, self._kept(self._shelf.push)),
-            "/api/create": (_POST, self._kept(self._shelf.create)),
-            "/api/copy": (_POST, self._kept(self._shelf.copy)),
-            "/api/delete": ((b"DELETE",), self._kept(self._shelf.delete)),
+            "/api/pull": (_POST, self._kept(lambda asked: self.shelf.pull(asked, self.rate))),
+            "/api/push": (_POST, self._kept(self.shelf.push)),
+            "/api/create": (_POST, self._kept(self.shelf.create)),
+            "/api/copy": (_POST, self._kept(self.shelf.copy)),
+            "/api/delete": ((b"DELETE",), self._kept(self.shelf.delete)),
             "/v1/models": (_GET, self._models),
             "/sim/stats": (_GET, self._tell_stats),
             "/sim/fault": (_POST, self._take_fault),
@@ -93,7 +93,7 @@ class SimulatedNode:
         """End everything at once: what is under way is cut off."""
         if self._healing is not None:
             self._healing.cancel()
-        self._shelf.close()
+        self.shelf.close()
         self.engine.close()
         await self._gate.end()
 
@@ -186,7 +186,7 @@ class SimulatedNode:
         if found is None and path.startswith("/v1/models/"):
             found = (_GET, self._one_model)
         if found is None and path.startswith(BLOBS):
-            found = ((b"HEAD", b"POST"), self._kept(self._shelf.blob))
+            found = ((b"HEAD", b"POST"), self._kept(self.shelf.blob))
         if found is None:
             exchange.respond(404, _TEXT, b"404 page not found")
         elif exchange.request.method not in found[0]:
@@ -258,7 +258,7 @@ class SimulatedNode:
         exchange.respond(200, _JSON, body)
 
     def _tags(self, exchange: Exchange) -> None:
-        exchange.respond(200, _JSON, ollama_bodies.tags(self._shelf.models))
+        exchange.respond(200, _JSON, ollama_bodies.tags(self.shelf.models))
 
     def _ps(self, exchange: Exchange) -> None:
         resident = self.engine.up_to_date().resident()
@@ -274,7 +274,7 @@ class SimulatedNode:
             exchange.respond(200, _JSON, ollama_bodies.show(model))
 
     def _models(self, exchange: Exchange) -> None:
-        exchange.respond(200, _JSON, openai_bodies.models(self._shelf.models))
+        exchange.respond(200, _JSON, openai_bodies.models(self.shelf.models))
 
     def _one_model(self, exchange: Exchange) -> None:
         try:

@@ -68,11 +68,12 @@ class Herd:
             )
 
     async def ready(self, nodes: int, timeout_s: float = 20.0) -> None:
-        """Wait until this many nodes are online."""
+        """Wait until this many nodes are online, and all fronts are there: the banner says so."""
         ends_at = time.monotonic() + timeout_s
         while time.monotonic() < ends_at:
             status = await self.status()
-            if sum(node["status"] == "online" for node in status.get("nodes", [])) >= nodes:
+            online = sum(node["status"] == "online" for node in status.get("nodes", []))
+            if online >= nodes and "OLLAMA_HOST=" in self._output.read_text():
                 return
             await asyncio.sleep(0.05)
         raise AssertionError(f"not ready: {self.output()}")

@@ -61,7 +61,7 @@ class Fleet:
 
 
 def _seen(name: str, node: SimulatedNode) -> NodeView:
-    models = [model.facts for model in node._shelf.models]
+    models = [model.facts for model in node.shelf.models]
     facts = NodeFacts(memory_bytes=node.spec.facts.memory_bytes)
     return msgspec.structs.replace(node_view(name, *models, facts=facts), url=node.url)
 
@@ -133,7 +133,7 @@ def test_progress_comes_as_it_is_made_and_who_leaves_ends_it(run: Run) -> None:
         async with fleet(time_scale=0.1) as herd, client(herd.port) as one:
             post(one, "/api/pull", json.dumps({"model": TINY}).encode())
             await one.until(b'"completed":')
-            shelf: Any = herd.nodes["big"]._shelf
+            shelf: Any = herd.nodes["big"].shelf
             assert shelf._downloads
             one.close()
             ended = await herd.control.heard(PullEnded)

@@ -226,7 +226,7 @@ def test_a_slot_keeps_its_last_prompt() -> None:
     story = Story(changed(profiles.tower(), context_tokens=8192))
     story.load(SMALL)
     turns = [(("a", 1000),), (("a", 1000), ("b", 3000)), (("z", 3000),)]
-    took = []
+    took: list[float] = []
     for number, prefixes in enumerate((turns[0], turns[1], turns[1], turns[2]), 100):
         prompt = prefixes[-1][1]
         job = Job(id=number, model=SMALL, prompt_tokens=prompt, output_tokens=1, prefixes=prefixes)

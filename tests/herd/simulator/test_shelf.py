@@ -78,7 +78,7 @@ def test_a_second_asker_joins_and_the_last_that_leaves_stops_it(run: Run) -> Non
                     await one.until(b'"completed":')
                 first.close()
                 await second.until(b'"completed":')
-                shelf: Any = node._shelf
+                shelf: Any = node.shelf
                 assert len(shelf._downloads) == 1
             await until(lambda: not shelf._downloads)
             assert 0 < shelf._partial[TINY] < SIZE, "the next one goes on from there"
