@@ -307,7 +307,8 @@ def _is_empty(state: State, event: RequestCompleted) -> bool:
     """Whether an answer has no token, though its client asked for some."""
     if not state.settings.empty_answers_fail or event.completion_tokens:
         return False
-    generates = state.requests[event.request_id].route not in EMBEDDINGS
+    route = state.requests[event.request_id].route
+    generates = bool(route) and route not in EMBEDDINGS
     told = event.usage_source != "none" and event.finish not in _LOADS
     return generates and told and event.status < _CLIENT_ERROR
 

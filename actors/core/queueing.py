@@ -293,14 +293,20 @@ def _admission(state: State, request: Request) -> list[Command]:
         known = any(node.has(model) for node in nodes)
         if known or not state.settings.auto_pull:
             return reject(state, request, UNKNOWN, "only_v1" if known else "unknown_model")
+        if (full := _full(state, request)) is not None:
+            return full
         pull = pulling.begin(state, model)
         return reject(state, request, UNKNOWN, "pull_failed") if pull is None else pull
+    return _full(state, request) or []
+
+
+def _full(state: State, request: Request) -> list[Command] | None:
     settings = state.settings
-    if len(state.lines[model].waiting) > settings.max_queue:
+    if len(state.lines[request.model].waiting) > settings.max_queue:
         return reject(state, _last(state, request), 429, "queue_full")
     if state.waiting > settings.max_queue_total:
         return reject(state, request, 429, "queue_full")
-    return []
+    return None
 
 
 def _last(state: State, newest: Request) -> Request:
@@ -330,8 +336,11 @@ def _in_vain(state: State, queue: str, event: PullEnded) -> list[Command]:
 
 def _next_attempt(state: State, request: Request, event: AttemptFailed) -> list[Command]:
     others = [node for node in _others(state, request) if node.node_id != event.node_id]
-    if request.attempt <= state.settings.max_retries and others:
-        return []
+    if request.attempt <= state.settings.max_retries:
+        if others:
+            return []
+        if (back := substituting.back(state, request)) is not None:
+            return [back]
     return fail(state, request, event.phase, event.node_id, (event.status, event.error))
 
 

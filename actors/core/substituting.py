@@ -73,6 +73,18 @@ def by_choice(state: State, request: Request) -> ModelSubstituted | None:
     return None
 
 
+def back(state: State, request: Request) -> ModelSubstituted | None:
+    """Return the move back to the model asked for, if no other node may serve the other one."""
+    asked = request.came_as
+    if request.reason not in {"vram", "anthropic"} or not asked or asked == request.model:
+        return None
+    serves = any(
+        node.takes(asked, v1=request.v1) and node.node_id not in request.excluded
+        for node in state.nodes.values()
+    )
+    return _moved(request, asked, "vram") if serves else None
+
+
 def _aliased(state: State, request: Request) -> ModelSubstituted | None:
     aliases = state.settings.model_aliases
     if not aliases or request.came_as:

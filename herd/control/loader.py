@@ -81,5 +81,5 @@ async def _ask(url: str, model: str, timeout_s: float, *, embeds: bool, **more: 
         raise FetchError("first_byte", f"answered {answer.status}")
     try:
         return msgspec.json.decode(answer.body, type=_Answer)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return _Answer()  # it said 200, which is all that counts

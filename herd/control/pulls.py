@@ -83,4 +83,7 @@ class Pulls:
             )
         except FetchError as failed:
             error = failed.text
+        except Exception as failed:
+            watched.ended(f"herd failed: {type(failed).__name__}")
+            raise
         watched.ended(error)

@@ -45,9 +45,15 @@ SUFFIXES: Final = (
     ".lan",
     ".internal",
     ".home.arpa",
+    ".home",
+    ".localdomain",
+    ".intranet",
+    ".corp",
+    ".svc",
+    ".fritz.box",
     ".ts.net",
 )
-"""Of names that no public name server gives to strangers, or only to their owners."""
+"""Of names that public name servers give to nobody, or only to their owners."""
 APPS: Final = frozenset({"app", "file", "tauri", "vscode-webview", "vscode-file"})
 """Schemes of pages that are part of an application, as Ollama lets them."""
 ALLOWED_METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -130,7 +136,7 @@ class Gate:
         )
 
 
-_LOOPBACK: Final = ("127.0.0.1", "::1")
+_LOOPBACK: Final = ("127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 (an origin, not an address)
 
 
 def words(text: str) -> tuple[str, ...]:

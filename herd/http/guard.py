@@ -2,7 +2,9 @@
 
 A peer on loopback counts as this machine only if it asked for this machine by name and nobody
 forwarded it: a reverse proxy beside herd must not open these routes to its own clients, nor a page
-in a browser that was led here by a rebound name. A page that herd itself has sent may ask.
+in a browser that was led here by a rebound name. A page that herd itself has sent may ask. A proxy
+that speaks HTTP/1.1, says this machine's name and nothing of its client cannot be told apart: let
+it send `X-Forwarded-For`.
 """
 
 import hmac
@@ -56,8 +58,8 @@ class Guard:
 
 def from_here(exchange: Exchange) -> bool:
     """Whether a request comes from this machine itself."""
-    if not _loopback(exchange.peer):
-        return False
+    if exchange.request.old or not _loopback(exchange.peer):
+        return False  # HTTP/1.0 is what nginx speaks to whom it forwards, by default
     host, origin = "", ""
     for name, value in exchange.request.headers:
         lowered = name.lower()

@@ -15,6 +15,8 @@ _PRIORITIES: Final[dict[bytes, Priority]] = {
     b"normal": "normal",
     b"batch": "batch",
 }
+LONGEST_WAIT_S: Final = 7 * 24 * 3600.0
+"""Of a deadline; a longer one is as good as none."""
 _YES: Final = (b"true", b"1", b"yes", b"on")
 MOST_TAGS: Final = 16
 LONGEST_TAG: Final = 80
@@ -58,7 +60,7 @@ def _deadline_s(text: bytes) -> float:
         deadline_s = 0.0
     if not (math.isfinite(deadline_s) and deadline_s > 0):
         raise BadRequestError("X-Herd-Deadline-S must be a number of seconds above 0")
-    return deadline_s
+    return min(deadline_s, LONGEST_WAIT_S)
 
 
 def _priority(text: bytes) -> Priority:

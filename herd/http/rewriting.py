@@ -5,7 +5,7 @@ Takes bodies that `asked.read` has read: one whole JSON object each.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -29,34 +29,30 @@ class Member(NamedTuple):
 def without_extras(body: bytes) -> bytes:
     """Take out what is said to herd alone: `fallback_models`, and `tags` in `metadata`."""
     body = _without(body, "fallback_models")
-    for member in reversed(list(members(body))):
-        if member.key == "metadata":
-            kept = _without(body[member.value : member.ends], "tags")
-            if any(members(kept)):
-                body = body[: member.value] + kept + body[member.ends :]
-            else:
-                body = _without(body, "metadata")
-    return body
+    changed: list[Member] = [each for each in members(body) if each.key == "metadata"]
+    values = [_without(body[each.value : each.ends], "tags") for each in changed]
+    if not any(any(members(value)) for value in values):
+        return _without(body, "metadata") if changed else body
+    return _with_values(body, changed, values)
 
 
 def with_model(body: bytes, model: str) -> bytes:
     """Put another model's name in."""
-    for member in reversed(list(members(body))):
-        if member.key.casefold() == "model":
-            body = _with_value(body, member, msgspec.json.encode(model))
-    return body
+    found = [each for each in members(body) if each.key.casefold() == "model"]
+    value = msgspec.json.encode(model)
+    return _with_values(body, found, [_like(body, each, value) for each in found])
 
 
 def with_context(body: bytes, num_ctx: int) -> bytes:
     """Put another number in for `num_ctx`, where `options` has one."""
-    for member in reversed(list(members(body))):
-        if member.key.casefold() == "options":
-            options = body[member.value : member.ends]
-            for option in reversed(list(members(options))):
-                if option.key == "num_ctx":
-                    options = _with_value(options, option, b"%d" % num_ctx)
-            body = body[: member.value] + options + body[member.ends :]
-    return body
+    found = [each for each in members(body) if each.key.casefold() == "options"]
+    values: list[bytes] = []
+    for member in found:
+        options = body[member.value : member.ends]
+        inner = [each for each in members(options) if each.key == "num_ctx"]
+        told = [_like(options, each, b"%d" % num_ctx) for each in inner]
+        values.append(_with_values(options, inner, told))
+    return _with_values(body, found, values)
 
 
 def members(text: bytes) -> Iterator[Member]:
@@ -99,22 +95,33 @@ def _string_end(text: bytes, at: int) -> int:
 
 
 def _without(text: bytes, key: str) -> bytes:
-    """Take out the members of that exact key, each with one comma."""
-    while True:
-        found = list(members(text))
-        at = next((place for place, member in enumerate(found) if member.key == key), None)
-        if at is None:
-            return text
-        member = found[at]
-        if at + 1 < len(found):
-            text = text[: member.begins] + text[found[at + 1].begins :]
-        else:
-            begins = found[at - 1].ends if at else member.begins
-            text = text[:begins] + text[member.ends :]
+    """Take out the members of that exact key, each with one comma, in one pass."""
+    found = list(members(text))
+    kept = [place for place, member in enumerate(found) if member.key != key]
+    if len(kept) == len(found):
+        return text
+    if not kept:
+        return text[: found[0].begins] + text[found[-1].ends :]
+    last = kept[-1]
+    pieces = [text[: found[0].begins]]
+    pieces += [text[found[each].begins : found[each + 1].begins] for each in kept[:-1]]
+    pieces += [text[found[last].begins : found[last].ends], text[found[-1].ends :]]
+    return b"".join(pieces)
 
 
-def _with_value(text: bytes, member: Member, value: bytes) -> bytes:
+def _with_values(text: bytes, found: Sequence[Member], values: Sequence[bytes]) -> bytes:
+    """Put these values in place of those of the members, which are in order."""
+    pieces: list[bytes] = []
+    at = 0
+    for member, value in zip(found, values, strict=True):
+        pieces += [text[at : member.value], value]
+        at = member.ends
+    return b"".join([*pieces, text[at:]])
+
+
+def _like(text: bytes, member: Member, value: bytes) -> bytes:
+    """Return a value between the blanks that the old one had."""
     old = text[member.value : member.ends]
     before = old[: len(old) - len(old.lstrip())]
     after = old[len(old.rstrip()) :]
-    return text[: member.value] + before + value + after + text[member.ends :]
+    return before + value + after

@@ -2,7 +2,7 @@
 
 What only rises is a counter here, and is as old as the log's fold: a restart of herd does not set
 it back. Units and names are those that Prometheus asks for (seconds, `_total`); models are those of
-the fleet's nodes, so that clients cannot make labels.
+the fleet's nodes, so that clients cannot make labels: others that are waited for count under "".
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,11 @@ class _Fleet(Collector):
         yield _told("herd_log_recording", "1 while the log is written.", (), [((), recording)])
         yield from self._of_nodes()
         yield from self._of_models()
-        waiting = [((model,), count) for model, count in self._view.waiting.items()]
+        known = {model.name for node in self._view.nodes for model in node.models}
+        known |= {model for node in self._view.nodes for model in node.slots}
+        waiting = [((model,), n) for model, n in self._view.waiting.items() if model in known]
+        others = sum(n for model, n in self._view.waiting.items() if model not in known)
+        waiting += [(("",), others)] if others else []
         yield _told("herd_requests_waiting", "Requests in line.", ("model",), waiting)
         waits = [((model,), wait_s) for model, wait_s in self._view.predicted_wait_s.items()]
         yield _told("herd_predicted_wait_seconds", "Of one who comes last now.", ("model",), waits)

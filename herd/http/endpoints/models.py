@@ -246,6 +246,9 @@ class Models:
                 await answer(exchange)
             except BadRequestError as error:
                 _refuse(exchange, error)
+            except BaseException:
+                exchange.fail()
+                raise
 
         def handler(exchange: Exchange) -> None:
             spawn(answered(exchange), name="models")

@@ -64,6 +64,9 @@ async def _answer(exchange: Exchange, logd: Path, question: Question, tell: Tell
         _error(exchange, 503, f"{error.what}; {error.next_step}")
     except (ValueError, msgspec.MsgspecError) as error:
         _error(exchange, 500, f"the log holds an event that cannot be read: {error}")
+    except BaseException:
+        exchange.fail()
+        raise
 
 
 def _story(exchange: Exchange, life: Sequence[Recorded]) -> None:

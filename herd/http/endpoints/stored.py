@@ -93,6 +93,9 @@ class Stored:
         except FetchError as error:
             _refuse(exchange, BadRequestError(f"{node.node_id}: {error.text}", status=502))
             return
+        except BaseException:
+            exchange.fail()
+            raise
         if answer.status != OK:
             said = problems.whole_error(answer.status, answer.body)
             _refuse(exchange, BadRequestError(f"{node.node_id} {said}", status=answer.status))
@@ -146,6 +149,9 @@ async def _followed(node: NodeView, model: str, watched: Watched) -> None:
         await follow("POST", url, watched.heard, headers=JSON_BODY, body=body, silent_s=SILENT_S)
     except FetchError as failed:
         error = failed.text
+    except BaseException as failed:
+        watched.ended(f"herd failed: {type(failed).__name__}")
+        raise
     watched.ended(error)
 
 

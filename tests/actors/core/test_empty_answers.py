@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from events import CircuitOpened, SettingsChanged
-from tests.actors.cast import MODEL, book, completed, nid, node, received
-from tests.playbook import Playbook
+from events import CarriedRequest, CircuitOpened, FrontConnected, Lease, SettingsChanged
+from tests.actors.cast import MODEL, book, completed, nid, node, received, rid
+from tests.playbook import FRONT, Playbook, by
 
 STRICT = SettingsChanged(key="empty_answers_fail", old=False, new=True)
 
@@ -54,3 +55,14 @@ def test_what_has_no_tokens_for_a_reason_is_no_failure(route: str, answer: dict[
 
 def test_it_is_a_setting() -> None:
     assert opened(after(3)) == 0
+
+
+def test_of_one_that_was_adopted_nobody_knows_what_it_asked_for() -> None:
+    playing = after(0, STRICT)
+    for number in range(1, 4):
+        lease = Lease(f"9.{number}")
+        adopted = CarriedRequest(rid(f"a{number}"), MODEL, nid("studio"), lease)
+        playing.given(by(FRONT, FrontConnected(front=1, in_flight=(adopted,))))
+        done = completed(f"a{number}", "studio", str(lease), completion_tokens=0)
+        playing.given(msgspec.structs.replace(done, usage_source="reported"))
+    assert opened(playing) == 0

@@ -1,6 +1,6 @@
 """Whom a full line turns away."""
 
-from events import SettingsChanged
+from events import RequestRejected, SettingsChanged
 from tests.actors.cast import (
     MODEL,
     attempt_failed,
@@ -40,3 +40,18 @@ def test_nobody_whom_a_node_has_failed_makes_room() -> None:
     tried.given(attempt_failed("b1", str(first.node_id), str(first.lease)), received("r2"))
     tried.given(received("r3"))
     assert list(tried.state.lines[MODEL].waiting) == ["b1"]
+
+
+def test_who_waits_for_a_pull_counts_as_well() -> None:
+    playing = book(
+        *node("studio", slots=1),
+        SettingsChanged(key="auto_pull", old=False, new=True),
+        SettingsChanged(key="max_queue", old=512, new=2),
+    )
+    for number in range(1, 6):
+        playing.given(received(f"r{number}", "unheard-of:1b"))
+    refused_too = [each.event for each in playing.log if isinstance(each.event, RequestRejected)]
+    assert [(each.request_id, each.reason) for each in refused_too] == [
+        (f"r{number}", "queue_full") for number in range(3, 6)
+    ]
+    playing.check()

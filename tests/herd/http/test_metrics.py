@@ -44,3 +44,10 @@ def test_an_odd_name_is_one_label() -> None:
     odd = 'x"\\\n<script>'
     found = samples(View(nodes=(node(odd, "online", SlotView(slots=1, in_flight=0)),)))
     assert found["herd_node_up", (odd,)] == 1
+
+
+def test_names_that_clients_made_up_are_no_labels() -> None:
+    found = samples(msgspec.structs.replace(VIEW, waiting={"m:latest": 7, "nope": 2, "never": 1}))
+    assert found["herd_requests_waiting", ("m:latest",)] == 7
+    assert found["herd_requests_waiting", ("",)] == 3
+    assert ("herd_requests_waiting", ("nope",)) not in found

@@ -96,3 +96,16 @@ def test_a_pinned_context_is_put_in() -> None:
     body = b'{"model":"a","options":{"num_ctx": 2048,"seed":1},"num_ctx":1}'
     assert with_context(body, 4096) == body.replace(b"2048", b"4096")
     assert read(with_context(body, 4096), streams=True, kind="ChatRequest").num_ctx == 4096
+
+
+def test_a_key_that_comes_thousands_of_times_is_taken_out_in_one_pass() -> None:
+    many = b",".join([b'"fallback_models":[]'] * 20_000)
+    assert without_extras(b'{"model":"m",' + many + b"}") == b'{"model":"m"}'
+    assert without_extras(b"{" + many + b',"model":"m"}') == b'{"model":"m"}'
+    tags = b",".join([b'"tags":[]'] * 20_000)
+    assert without_extras(b'{"metadata":{"a":1,' + tags + b'},"b":2}') == (
+        b'{"metadata":{"a":1},"b":2}'
+    )
+    assert without_extras(b'{"metadata":{' + tags + b'},"b":2}') == b'{"b":2}'
+    models = b",".join([b'"model":"m"'] * 20_000)
+    assert with_model(b"{" + models + b"}", "x") == b"{" + models.replace(b'"m"', b'"x"') + b"}"

@@ -45,6 +45,7 @@ def test_every_setting_is_shown_with_what_it_is() -> None:
         "help": "",
         "type": "int",
         "least": 0,
+        "most": 2**53 - 1,
     }
     assert shown["config"]["server"]["port"] == 7
 
