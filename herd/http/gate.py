@@ -13,7 +13,15 @@ Rules
 
 import socket
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from time import monotonic
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -58,6 +66,8 @@ APPS: Final = frozenset({"app", "file", "tauri", "vscode-webview", "vscode-file"
 """Schemes of pages that are part of an application, as Ollama lets them."""
 ALLOWED_METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 PREFLIGHT_S: Final = b"600"
+READ_AGAIN_S: Final = 30.0
+"""This machine's networks change (DHCP, IPv6 prefixes): they are read again for a stranger."""
 
 _FORBIDDEN, _NO_CONTENT = 403, 204
 _READS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
@@ -69,7 +79,7 @@ class Gate:
 
     def __init__(self, settings: Settings, names: Iterable[str] = ()) -> None:
         """`names`: of this machine, beside those that it has told its resolver."""
-        self._peers = _Peers((*PRIVATE, *own_networks(), *trusted_networks(settings)))
+        self._peers = _Peers((*PRIVATE, *trusted_networks(settings)))
         own = {socket.gethostname().lower(), *(name.lower() for name in names)}
         self._hosts = _Hosts(own | {word.lower() for word in words(settings.allowed_hosts)})
         self._origins = frozenset(word.lower() for word in words(settings.cors_origins))
@@ -163,6 +173,8 @@ class _Peers(dict[str, bool]):
     def __init__(self, networks: Iterable[Network]) -> None:
         super().__init__()
         self._networks = tuple(networks)
+        self._own = own_networks()
+        self._read_s = monotonic()
 
     def __missing__(self, peer: str) -> bool:
         try:
@@ -170,10 +182,19 @@ class _Peers(dict[str, bool]):
         except ValueError:
             return False
         plain = getattr(address, "ipv4_mapped", None) or address
-        local = any(plain.version == each.version and plain in each for each in self._networks)
-        if len(self) < _KEPT:
+        local = self._is_local(plain)
+        if not local and monotonic() - self._read_s >= READ_AGAIN_S:
+            self._own, self._read_s = own_networks(), monotonic()
+            local = self._is_local(plain)
+        if local and len(self) < _KEPT:  # a stranger's network may become ours
             self[peer] = local
         return local
+
+    def _is_local(self, address: IPv4Address | IPv6Address) -> bool:
+        return any(
+            address.version == each.version and address in each
+            for each in (*self._networks, *self._own)
+        )
 
 
 class _Hosts(dict[bytes, bool]):

@@ -1,5 +1,7 @@
 """Strangers, rebound names and pages of other sites stay outside."""
 
+from ipaddress import ip_network
+
 import pytest
 
 from herd.config import Settings
@@ -196,3 +198,14 @@ def test_a_browser_asks_beforehand() -> None:
     assert b"Access-Control-Allow-Headers: content-type,authorization\r\n" in sent
     lets, sent = ask(PLAIN, origin="http://localhost:3000", method=b"OPTIONS")
     assert lets, "no question of a browser's"
+
+
+def test_a_network_that_this_machine_has_joined_since_is_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = Gate(Settings())
+    assert not ask(gate, peer="203.0.113.9")[0]
+    monkeypatch.setattr("herd.http.gate.own_networks", lambda: (ip_network("203.0.113.0/24"),))
+    assert not ask(gate, peer="203.0.113.9")[0], "they were read a moment ago"
+    monkeypatch.setattr("herd.http.gate.READ_AGAIN_S", 0.0)
+    assert ask(gate, peer="203.0.113.9")[0]
