@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from herd.health import itself, models, nodes, requests
+from herd.health import circuits, itself, models, nodes, requests
 from herd.health.finding import Check, Finding
 from herd.health.picture import Picture
 
@@ -31,6 +31,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     requests.timeouts,
     requests.load_timeouts,
     requests.quick_failures,
+    circuits.kept_away,
+    circuits.stalled,
     requests.disconnects,
     requests.incomplete_streams,
     requests.reaped,

@@ -16,10 +16,11 @@ from herd.agent.payload import parse_heartbeat
 from herd.clock import wall_s
 from herd.config import Settings
 from herd.http import problems
-from herd.http.endpoints import assets, catalogue, counting, fleet, metrics, request_page, stored
+from herd.http.endpoints import assets, catalogue, counting, fleet, request_page, stored
 from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
+from herd.http.endpoints.metrics import MetricsPage
 from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.pages import Pages
 from herd.http.endpoints.settings import PATH as SETTINGS
@@ -76,6 +77,7 @@ class Front:
         self._models = Models(control, self.inference.pool, self._ids.next)
         self.history = History(logd)
         self._pages = Pages(control, self.history)
+        self._metrics = MetricsPage(control, self.history)
         self._stored = Stored(self._models, self.history)
         self.feed = Feed(control)
         self._settings = SettingsPage(control, settings or Settings())
@@ -143,7 +145,7 @@ class Front:
         }
         by_path["/fleet/status"] = {b"GET": self._status}
         by_path["/fleet/queue"] = {b"GET": self._queue}
-        by_path["/metrics"] = self._get(self._metrics)
+        by_path["/metrics"] = self._get(self._metrics.show)
         by_path["/fleet/limits"] = {b"GET": self._limits}
         by_path["/fleet/drain"] = {b"POST": self._guard.admin(self._drain)}
         by_path["/heartbeat"] = {b"POST": self._heartbeat}
@@ -202,10 +204,6 @@ class Front:
 
     def _limits(self, exchange: Exchange) -> None:
         _say(exchange, 200, fleet.limits(self._control.view, wall_s()))
-
-    def _metrics(self, exchange: Exchange) -> None:
-        kind = (b"Content-Type", metrics.CONTENT_TYPE)
-        exchange.respond(200, (kind,), metrics.text(self._control.view))
 
     def _ready(self, exchange: Exchange) -> None:
         connected, view = self._control.connected, self._control.view

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from herd.logd.meters import METRICS, Meters
 from herd.logd.rollup import aim
 from herd.logd.sql import text
 from herd.logd.wire import (
@@ -75,9 +76,12 @@ QUERIES: dict[str, str] = {name: text(f"named/{name}.sql") for name in (*_PAGES,
 class QueryServer:
     """The socket on which logd answers."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, path: Path, meters: Meters | None = None
+    ) -> None:
         """Bind the socket; a file left there by a killed logd is replaced."""
         self._connection = connection.cursor()
+        self._meters = meters
         self._cloning = threading.Lock()
         self._free = threading.BoundedSemaphore(AT_ONCE)
         self.failure: duckdb.FatalException | None = None
@@ -125,19 +129,12 @@ class QueryServer:
 
     def answer(self, question: Question) -> Answer:
         """Run one named query within its time."""
-        query = QUERIES.get(question.name)
-        if query is None:
-            return Answer(error=f"no query is named {question.name!r}")
         with self._cloning:
             cursor = self._connection.cursor()
         timer = threading.Timer(ANSWER_WITHIN_S, cursor.interrupt)
         timer.start()
         try:
-            if question.name in _PAGES:
-                aim(cursor)
-            cursor.execute(*_bound(query, question.parameters))
-            rows = [list(row) for row in cursor.fetchall()]
-            columns = [str(column[0]) for column in cursor.description or ()]
+            return self._found(cursor, question)
         except duckdb.FatalException as error:
             self.failure = error
             return Answer(error=str(error))
@@ -148,7 +145,20 @@ class QueryServer:
         finally:
             timer.cancel()
             cursor.close()
-        return Answer(columns, rows)
+
+    def _found(self, cursor: duckdb.DuckDBPyConnection, question: Question) -> Answer:
+        if question.name == METRICS and self._meters is not None:
+            models = question.parameters.get("models")
+            told = self._meters.text(cursor, models if isinstance(models, list) else [])
+            return Answer(["text"], [[told]])
+        query = QUERIES.get(question.name)
+        if query is None:
+            return Answer(error=f"no query is named {question.name!r}")
+        if question.name in _PAGES:
+            aim(cursor)
+        cursor.execute(*_bound(query, question.parameters))
+        rows = [list(row) for row in cursor.fetchall()]
+        return Answer([str(column[0]) for column in cursor.description or ()], rows)
 
 
 def _bound(query: str, parameters: Mapping[str, Parameter]) -> tuple[str, dict[str, object]]:

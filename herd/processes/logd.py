@@ -8,13 +8,17 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from types import FrameType
 
 import duckdb
+from prometheus_client.core import Metric
 
 from herd.clock import wall_s
+from herd.logd.condition import condition
 from herd.logd.ingest import DisagreementError, Ingest, restore
+from herd.logd.meters import Meters
 from herd.logd.parquet import prepare, sweep
 from herd.logd.queries import QueryServer
 from herd.logd.request_lines import write_request_lines
@@ -27,6 +31,7 @@ from herd.logd.totals import floor, forget, mend
 from herd.logs import LogFile
 from herd.paths import DataDir
 from herd.platform import HAS_UNIX_SOCKETS, lower_priority
+from herd.processes.figures import figures
 
 PAUSE_S = 0.5
 """Between two looks at the journal: a transaction costs the same for one event as for hundreds."""
@@ -131,7 +136,8 @@ class _Logd:
 
     def run(self, stop: _Stop) -> None:
         if HAS_UNIX_SOCKETS:
-            self._queries = QueryServer(self._connection, self._directory.logd_socket)
+            meters = Meters(self._connection, self._more)
+            self._queries = QueryServer(self._connection, self._directory.logd_socket, meters)
         pause_s = 0.0
         while not stop.wait(pause_s):
             pause_s = self._look()
@@ -161,6 +167,11 @@ class _Logd:
             self._trouble = ""
             _log.warning("the log gets into DuckDB again")
         return 0.0 if self._ingest.behind or rolling else PAUSE_S
+
+    def _more(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[Metric]:
+        """Return what Prometheus is told beside the counts of events."""
+        yield from condition(cursor, self._directory.journal, wall_s())
+        yield from figures(self._directory)
 
     def _take_in(self) -> bool:
         """Take in one chunk of the journal, if there is one."""

@@ -1,8 +1,9 @@
-"""`/metrics` for Prometheus: the fleet as control folds it from the log.
+"""`/metrics` for Prometheus: the fleet as control folds it, and what logd counts.
 
-What only rises is a counter here, and is as old as the log's fold: a restart of herd does not set
+Of the former, what only rises is a counter as old as the log's fold: a restart of herd does not set
 it back. Units and names are those that Prometheus asks for (seconds, `_total`); models are those of
 the fleet's nodes, so that clients cannot make labels: others that are waited for count under "".
+While logd is away its part is missing, and `herd_logd_up` is 0.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,25 +14,68 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from herd.http.exchange import Exchange
+from herd.http.history import History
+from herd.link.client import Control
 from herd.link.messages import View
+from herd.logd.wire import LogdAwayError
+from herd.tasks import spawn
 from herd.version import version
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4.encode("ascii")
 
+MOST_MODELS: Final = 1000
+"""Of which logd is told that they may be labels."""
 _NODE: Final = ("node",)
 _BOTH: Final = ("node", "model")
 
 
-def text(view: View) -> bytes:
+class MetricsPage:
+    """Asks logd, and tells with its part what control shows."""
+
+    def __init__(self, control: Control, history: History) -> None:
+        """Tell of control's view and the history."""
+        self._control = control
+        self._history = history
+
+    def show(self, exchange: Exchange) -> None:
+        """Answer a scrape."""
+        spawn(self._show(exchange), name="metrics")
+
+    async def _show(self, exchange: Exchange) -> None:
+        try:
+            models = sorted(known_models(self._control.view))[:MOST_MODELS]
+            try:
+                [row] = await self._history.rows("metrics", {"models": models})
+            except LogdAwayError:
+                counted = ""
+            else:
+                counted = str(row["text"])
+            up = _told("herd_logd_up", "1 while logd answers.", (), [((), int(bool(counted)))])
+            told = text(self._control.view, up) + counted.encode()
+        except BaseException:
+            exchange.fail()
+            raise
+        exchange.respond(200, ((b"Content-Type", CONTENT_TYPE),), told)
+
+
+def known_models(view: View) -> set[str]:
+    """Return the models of the nodes."""
+    known = {model.name for node in view.nodes for model in node.models}
+    return known | {model for node in view.nodes for model in node.slots}
+
+
+def text(view: View, *more: Metric) -> bytes:
     """Return the whole exposition of a view."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Fleet(view))
+    registry.register(_Fleet(view, more))
     return generate_latest(registry)
 
 
 class _Fleet(Collector):
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, more: Iterable[Metric]) -> None:
         self._view = view
+        self._more = more
 
     def collect(self) -> Iterable[Metric]:
         """Yield every family."""
@@ -40,8 +84,8 @@ class _Fleet(Collector):
         yield _told("herd_log_recording", "1 while the log is written.", (), [((), recording)])
         yield from self._of_nodes()
         yield from self._of_models()
-        known = {model.name for node in self._view.nodes for model in node.models}
-        known |= {model for node in self._view.nodes for model in node.slots}
+        yield from self._more
+        known = known_models(self._view)
         waiting = [((model,), n) for model, n in self._view.waiting.items() if model in known]
         others = sum(n for model, n in self._view.waiting.items() if model not in known)
         waiting += [(("",), others)] if others else []

@@ -18,8 +18,9 @@ FROM (
     AND seq > (SELECT max(seq) - 500000 FROM events)
     AND kind IN (
         'attempt_failed', 'request_failed', 'request_cancelled', 'request_rejected',
-        'request_reaped', 'request_interrupted', 'node_degraded', 'node_went_offline',
-        'actor_failed', 'recording_resumed', 'front_lost'
+        'request_reaped', 'request_interrupted', 'request_stalled', 'circuit_opened',
+        'circuit_closed', 'node_degraded', 'node_went_offline', 'actor_failed',
+        'recording_resumed', 'front_lost'
     )
 )
 GROUP BY ALL

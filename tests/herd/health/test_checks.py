@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from events import ModelFacts, NodeFacts, ResidentModel
-from herd.health import itself, models, nodes, report, requests
+from herd.health import circuits, itself, models, nodes, report, requests
 from herd.health.finding import Check
 from herd.health.picture import Context, LogState, Picture, Trouble, Work
 from herd.link.messages import View
@@ -38,6 +38,13 @@ def trouble(kind: str, **more: Any) -> Picture:
     """Hundred whole answers, and one kind of trouble with seqs 7 and 9."""
     each = Trouble(recent=True, kind=kind, node_id="a", model="m", seqs=[9, 7])
     return seen(troubles=(msgspec.structs.replace(each, **more),), work=(worked(),))
+
+
+def healed(closed: int) -> Picture:
+    """A circuit that opened at 7 and 9, and closed after that, or in between."""
+    opened = trouble("circuit_opened")
+    shut = msgspec.structs.replace(opened.troubles[0], kind="circuit_closed", seqs=[closed])
+    return msgspec.structs.replace(opened, troubles=(*opened.troubles, shut))
 
 
 def worked(**more: Any) -> Work:
@@ -126,6 +133,13 @@ CASES: list[tuple[Check, str, Picture, Picture]] = [
         trouble("attempt_failed", events=5, quick=4, status=500),
     ),
     (
+        circuits.kept_away,
+        "circuit_open",
+        trouble("circuit_opened"),
+        healed(closed=10),
+    ),
+    (circuits.stalled, "requests_stalled", trouble("request_stalled"), IDLE),
+    (
         requests.disconnects,
         "client_disconnects",
         trouble("request_cancelled", events=3),
@@ -205,6 +219,16 @@ def test_a_large_context_is_a_warning_only_where_memory_is_short() -> None:
 def test_a_node_that_was_drained_before_it_left_is_not_missed() -> None:
     away = msgspec.structs.replace(node_view("b", status="offline"), draining=True)
     assert report.findings(fleet(node_view("a"), away)) == []
+
+
+def test_a_circuit_that_opened_again_after_it_closed_is_open() -> None:
+    [finding] = circuits.kept_away(healed(closed=8))
+    assert (finding.node_id, finding.data["model"], finding.seqs) == ("a", "m", (9, 7))
+
+
+def test_a_circuit_of_a_node_that_left_the_fleet_is_forgotten() -> None:
+    gone = msgspec.structs.replace(trouble("circuit_opened"), view=View(nodes=(node_view("b"),)))
+    assert list(circuits.kept_away(gone)) == []
 
 
 # The score

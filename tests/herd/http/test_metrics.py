@@ -1,18 +1,33 @@
 """What Prometheus reads: the parser of its own package is the judge."""
 
+from pathlib import Path
+
+import duckdb
 import msgspec
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from herd.http.endpoints.metrics import text
 from herd.link.messages import SlotView, View
+from herd.logd.meters import Meters
+from herd.logd.queries import QueryServer
+from herd.logd.sql import text as sql
+from tests.herd.http.conftest import Run
+from tests.herd.http.fleet import Control, fronting, node_view
+from tests.herd.http.fleet import view as view_of
+from tests.herd.http.sockets import Client, client
 from tests.herd.http.test_fleet_rows import VIEW, node
 
 
 def samples(view: View) -> dict[tuple[str, tuple[str, ...]], float]:
     """Return the values by name and the values of the labels, sorted by the labels' names."""
+    return parsed(text(view))
+
+
+def parsed(body: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
     return {
         (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text(view).decode())
+        for family in text_string_to_metric_families(body.decode())
         for sample in family.samples
     }
 
@@ -51,3 +66,48 @@ def test_names_that_clients_made_up_are_no_labels() -> None:
     assert found["herd_requests_waiting", ("m:latest",)] == 7
     assert found["herd_requests_waiting", ("",)] == 3
     assert ("herd_requests_waiting", ("nope",)) not in found
+
+
+# The page
+
+
+async def scraped(one: Client) -> dict[tuple[str, tuple[str, ...]], float]:
+    head, body = await one.get("/metrics")
+    assert head.startswith(b"HTTP/1.1 200 "), body
+    assert b"text/plain; version=0.0.4" in head
+    return parsed(body)
+
+
+def test_what_logd_counts_is_told_with_what_control_shows(tmp_path: Path, run: Run) -> None:
+    async def main() -> None:
+        control = Control()
+        control.view = view_of(node_view("a"))
+        with duckdb.connect() as connection:
+            connection.execute(sql("schema.sql"))
+            server = QueryServer(
+                connection,
+                tmp_path / "logd.sock",
+                Meters(connection, lambda _: [GaugeMetricFamily("herd_one", "One.", value=1)]),
+            )
+            async with (
+                fronting(control, logd=tmp_path / "logd.sock") as listener,
+                client(listener.port) as one,
+            ):
+                found = await scraped(one)
+            server.close()
+        assert (
+            found["herd_logd_up", ()] == found["herd_one", ()] == found["herd_node_up", ("a",)] == 1
+        )
+
+    run(main())
+
+
+def test_without_logd_the_rest_is_told(run: Run) -> None:
+    async def main() -> None:
+        control = Control()
+        control.view = view_of(node_view("a"))
+        async with fronting(control) as listener, client(listener.port) as one:
+            found = await scraped(one)
+        assert (found["herd_logd_up", ()], found["herd_node_up", ("a",)]) == (0, 1)
+
+    run(main())

@@ -1,0 +1,52 @@
+"""Checks of nodes that answer, and yet do no work: what herd keeps away from them by itself."""
+
+from collections.abc import Iterator
+
+from herd.health.finding import Finding
+from herd.health.picture import Picture, newest
+
+
+def kept_away(picture: Picture) -> Iterator[Finding]:
+    """Find models that are kept away from a node since it failed them too often in a row."""
+    known = {node.node_id for node in picture.view.nodes}
+    opened, closed = picture.happened("circuit_opened"), picture.happened("circuit_closed")
+    for place in dict.fromkeys((each.node_id, each.model) for each in opened):
+        node_id, model = place
+        mine = [each for each in opened if (each.node_id, each.model) == place]
+        healed = [each for each in closed if (each.node_id, each.model) == place]
+        seqs = newest(*(each.seqs for each in mine))
+        if node_id in known and seqs > newest(*(each.seqs for each in healed)):
+            recent = any(each.recent for each in mine)
+            yield Finding(
+                check_id="circuit_open",
+                severity="warning" if recent else "info",
+                title=f"{node_id} gets no {model} for now",
+                description=f"It failed {model} too often in a row, and no request for it has "
+                f"come to a good end there since ({sum(each.events for each in mine)} times in a "
+                "day it was tried again in vain, or failed anew). Other models go there as usual.",
+                fix=f"Try `ollama run {model}` there. The next request that succeeds ends this by "
+                "itself.",
+                node_id=node_id,
+                data={"model": model, "times": sum(each.events for each in mine)},
+                seqs=seqs,
+            )
+
+
+def stalled(picture: Picture) -> Iterator[Finding]:
+    """Find nodes that took requests and gave no sign of life, while they answered probes."""
+    silent = picture.happened("request_stalled")
+    for node_id in dict.fromkeys(each.node_id for each in silent):
+        mine = [each for each in silent if each.node_id == node_id]
+        models = sorted({each.model for each in mine})
+        count = sum(each.events for each in mine)
+        yield Finding(
+            check_id="requests_stalled",
+            severity="warning" if any(each.recent for each in mine) else "info",
+            title=f"{node_id} left {count} requests without an answer",
+            description=f"It took requests for {', '.join(models)} and gave no sign of life for "
+            "longer than such an answer takes; they were given to another node, if there was one.",
+            fix="Start Ollama again there: it answers `/api/tags`, but its models do not work.",
+            node_id=node_id,
+            data={"models": models, "requests": count},
+            seqs=newest(*(each.seqs for each in mine)),
+        )
