@@ -122,6 +122,7 @@ class Front:
         self._kept.clear()
         self.waits.follow(view.settings)
         self.inference.look(view)
+        self._models.settling.changed()
         self.feed.changed()
 
     # Inside

@@ -5,6 +5,7 @@ Rules
 2. The slower side sets the pace, and a client that leaves ends it at the node.
 3. An answer that breaks off ends with an error line, and never cleanly.
 4. Exactly one word to `ended`: nothing for a whole answer, else who ended it, or why it broke off.
+5. The end of a whole answer waits for the watcher to be `settled`.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from herd.http import problems
 from herd.http.exchange import Exchange
 from herd.http.upstream import Pool
 from herd.http.ways import Carrier
+from herd.tasks import spawn
 
 LEFT: Final = "the client left"
 SILENT_S: Final = 3_600.0
@@ -31,6 +33,10 @@ class Watcher(Protocol):
 
     def ended(self, error: str) -> None:
         """Know that it is over; `error` is empty where the whole answer was passed on."""
+        ...
+
+    async def settled(self) -> None:
+        """Return once others can see what was done."""
         ...
 
 
@@ -90,7 +96,11 @@ class Passing:
             return
         self._touched_s = self._loop.time()
         self._watcher.heard(connection.status, body)
-        if not exchange.started:
+        if ended:
+            head = (connection.status, connection.lines() + self._lines)
+            self._end("")
+            spawn(self._finish(head, body), name="settle")
+        elif not exchange.started:
             exchange.on_blocked, exchange.on_writable = connection.pause, connection.resume
             lines = connection.lines() + self._lines
             exchange.start(connection.status, (), connection.length, body, lines)
@@ -98,9 +108,6 @@ class Passing:
                 connection.pause()
         else:
             exchange.write(body)
-        if ended:
-            self._end("")
-            exchange.finish()
 
     def lost(self, error: str) -> None:
         """Tell the client that nothing more comes."""
@@ -113,6 +120,19 @@ class Passing:
         self._exchange.cut(msgspec.json.encode({"error": f"node failed: {error}"}) + b"\n")
 
     # Inside
+
+    async def _finish(self, head: tuple[int, bytes], last: bytes) -> None:
+        """Send what is left, which may be all of it."""
+        exchange = self._exchange
+        try:
+            exchange.write(last)
+            await self._watcher.settled()
+        finally:
+            if exchange.started:
+                exchange.finish()
+            else:
+                status, lines = head
+                exchange.respond(status, (), last, lines)
 
     def _listen(self) -> None:
         silent_s = self._loop.time() - self._touched_s

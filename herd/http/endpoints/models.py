@@ -6,7 +6,8 @@ Rules
    Copy and delete go to every node that has the model, as if the fleet were one Ollama.
 3. Progress is passed on as it comes; a client that leaves ends its order. Two that pull the same on
    one node share one download: the node itself sees to that, and herd sends the second one there.
-4. What was done is recorded, and who asked for it. Then control looks at that node's disk.
+4. What was done is recorded, and who asked for it. Then control looks at that node's disk, and the
+   answer ends when herd itself sees it so: what comes next may rest on it.
 5. A blob is a whole body in memory, bounded by the server's limit; a new model is made where its
    blobs are.
 """
@@ -19,12 +20,13 @@ from typing import Any, Final
 from events import Event, ModelCopied, ModelCreated, ModelDeleted, ModelPushed, NodeId
 from herd.http import orders, places, problems, wire
 from herd.http.client import FetchError, Response, fetch
-from herd.http.endpoints.pulls import Watched
+from herd.http.endpoints.pulls import Settle, Watched
 from herd.http.exchange import Exchange
 from herd.http.orders import Order
 from herd.http.passing import Passing, Watcher
 from herd.http.problems import BadRequestError
 from herd.http.routes import Handler
+from herd.http.settling import Settling
 from herd.http.upstream import Pool
 from herd.link.client import Control, LinkFullError
 from herd.link.messages import NodeView, View
@@ -51,6 +53,7 @@ class Models:
         self._control = control
         self._pools = pools
         self.next_id = next_id
+        self.settling = Settling(control)
 
     def handlers(self) -> dict[str, dict[bytes, Handler]]:
         """Return what answers each path."""
@@ -74,7 +77,14 @@ class Models:
         view = self.view
         node = _chosen(view, order) or places.for_pull(view, order.model)
         model = places.spelled(view, order.model)
-        pull = Watched(self.tell, self.next_id(), model, node.node_id, exchange.peer)
+        pull = Watched(
+            self.tell,
+            self.next_id(),
+            model,
+            node.node_id,
+            exchange.peer,
+            done=lambda: self.settling.stocked(model, [node], there=True),
+        )
         self._pass(exchange, order, node, b"/api/pull", pull)
 
     def _push(self, exchange: Exchange) -> None:
@@ -84,15 +94,18 @@ class Models:
         pushed = ModelPushed(
             node_id=node.node_id, model=places.spelled(view, order.model), by=exchange.peer
         )
-        self._pass(exchange, order, node, b"/api/push", _Once(self.tell, pushed))
+        self._pass(exchange, order, node, b"/api/push", _Once(lambda: self.tell(pushed)))
 
     async def _create(self, exchange: Exchange) -> None:
         order = _named(orders.read(exchange.request))
         node = _chosen(self.view, order) or await self._maker(order)
-        created = ModelCreated(
-            node_id=node.node_id, model=places.spelled(self.view, order.model), by=exchange.peer
+        model = places.spelled(self.view, order.model)
+        created = ModelCreated(node_id=node.node_id, model=model, by=exchange.peer)
+        watcher = _Once(
+            lambda: self.tell(created),
+            lambda: self.settling.stocked(model, [node], there=True),
         )
-        self._pass(exchange, order, node, b"/api/create", _Once(self.tell, created))
+        self._pass(exchange, order, node, b"/api/create", watcher)
 
     async def _copy(self, exchange: Exchange) -> None:
         order = orders.read(exchange.request)
@@ -110,7 +123,8 @@ class Models:
                 by=exchange.peer,
             )
 
-        await self._each(exchange, nodes, ("POST", "/api/copy", order.body), copied)
+        request = ("POST", "/api/copy", order.body)
+        await self._each(exchange, nodes, request, copied, (order.destination, True))
 
     async def _delete(self, exchange: Exchange) -> None:
         order = _named(orders.read(exchange.request))
@@ -127,7 +141,8 @@ class Models:
                 node_id=node_id, model=places.spelled(view, order.model), by=exchange.peer
             )
 
-        await self._each(exchange, nodes, ("DELETE", "/api/delete", order.body), deleted)
+        request = ("DELETE", "/api/delete", order.body)
+        await self._each(exchange, nodes, request, deleted, (order.model, False))
 
     async def _has_blob(self, exchange: Exchange) -> None:
         nodes = await self._with_blobs(exchange, (_digest(exchange),))
@@ -174,8 +189,12 @@ class Models:
         nodes: Sequence[NodeView],
         request: tuple[str, str, bytes],
         fact: Callable[[NodeId], Event],
+        after: tuple[str, bool],
     ) -> None:
-        """Do the same on several nodes; answered well only if it was done on all of them."""
+        """Do the same on several nodes; answered well only if it was done on all of them.
+
+        Then, `after` says, the model is on those nodes, or on none of them.
+        """
         method, path, body = request
         asking = [_asked(node, method, path, body, timeout_s=TIMEOUT_S) for node in nodes]
         answers = await asyncio.gather(*asking, return_exceptions=True)
@@ -192,6 +211,7 @@ class Models:
                 wrong.append(answer.what)
             else:
                 raise answer
+        await self.settling.stocked(after[0], done, there=after[1])
         whole = [answer for answer in answers if isinstance(answer, Response)]
         if len(nodes) == 1 and whole:
             _answer(exchange, whole[0], nodes)
@@ -259,19 +279,25 @@ class Models:
 class _Once:
     """Tells one fact, when the whole order was carried out."""
 
-    def __init__(self, tell: Callable[[Event], None], fact: Event) -> None:
+    def __init__(self, tell: Callable[[], None], settle: Settle | None = None) -> None:
         self._tell = tell
-        self._fact = fact
+        self._settle = settle
         self._status = 0
         self._last = b""
+        self._done = False
 
     def heard(self, status: int, body: bytes) -> None:
         self._status = status
         self._last = (self._last + body)[-1_024:]
 
     def ended(self, error: str) -> None:
-        if not error and self._status == OK and b'"success"' in self._last:
-            self._tell(self._fact)
+        self._done = not error and self._status == OK and b'"success"' in self._last
+        if self._done:
+            self._tell()
+
+    async def settled(self) -> None:
+        if self._done and self._settle is not None:
+            await self._settle()
 
 
 def _checked(answer: Handler) -> Handler:

@@ -3,9 +3,9 @@
 Its begin, its size when the node has learned it, how far it is every `EVERY_S` seconds, its end.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeAlias
 
 from events import Event, NodeId, PullEnded, PullOutcome, PullProgressed, PullStarted
 from herd.dialects.progress import Progress, short_error
@@ -15,20 +15,26 @@ EVERY_S: Final = 10.0
 
 _OK: Final = 200
 
+Settle: TypeAlias = Callable[[], Awaitable[None]]
+"""Returns once others can see what was done."""
+
 
 class Watched:
     """One pull, from its first word to its last."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what is told of it)
         self,
         tell: Callable[[Event], None],
         pull_id: str,
         model: str,
         node_id: NodeId,
         by: str | None,
+        *,
+        done: Settle | None = None,
     ) -> None:
         """Tell that it begins; not where `by` is None, since somebody else has told it."""
         self._tell = tell
+        self._settle = done
         self._pull_id = pull_id
         self._model = model
         self._node_id = node_id
@@ -81,6 +87,11 @@ class Watched:
                 took_s=round(perf_counter() - self._began_s, 3),
             )
         )
+
+    async def settled(self) -> None:
+        """Return once a model that was pulled can be seen."""
+        if self.outcome == "done" and self._settle is not None:
+            await self._settle()
 
     def _judged(self, error: str) -> tuple[PullOutcome, str]:
         if error == LEFT:

@@ -102,6 +102,7 @@ class Stored:
             return
         name = places.spelled(self._models.view, model)
         self._models.tell(ModelDeleted(node_id=node.node_id, model=name, by=exchange.peer))
+        await self._models.settling.stocked(name, [node], there=False)
         told = {"ok": True, "status": "deleted", "model": name, "node_id": node.node_id}
         _say(exchange, 200, told)
 

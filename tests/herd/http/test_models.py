@@ -3,8 +3,6 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -21,65 +19,11 @@ from events import (
     PullProgressed,
     PullStarted,
 )
-from herd.http.client import Response, fetch
-from herd.link.messages import NodeView
-from herd.simulator import profiles
-from herd.simulator.node import SimulatedNode
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import Control, fronting, node_view, post, view
 from tests.herd.http.sockets import client
-from tests.herd.simulator.talk import SMALL, lines, simulated, told, until
-
-TINY = "smollm2:135m"
-SIZE = profiles.SMOLLM.facts.size_bytes
-
-
-class Fleet:
-    """A front before two simulated nodes: `big` has all models, `small` only the small one."""
-
-    def __init__(self, control: Control, port: int, nodes: dict[str, SimulatedNode]) -> None:
-        self.control = control
-        self.port = port
-        self.nodes = nodes
-
-    def look(self) -> None:
-        """See the nodes as they are now."""
-        self.control.view = view(*(_seen(name, node) for name, node in self.nodes.items()))
-
-    async def ask(
-        self, path: str, body: object = None, *, method: str = "POST", node: str = ""
-    ) -> Response:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body else b""
-        headers = ((b"X-Herd-Node", node.encode()),) if node else ()
-        return await fetch(
-            method, f"http://localhost:{self.port}{path}", body=data, headers=headers
-        )
-
-    async def has(self, name: str) -> set[str]:
-        found = await told(self.nodes[name], "/api/tags")
-        return {row["name"] for row in found["models"]}
-
-
-def _seen(name: str, node: SimulatedNode) -> NodeView:
-    models = [model.facts for model in node.shelf.models]
-    facts = NodeFacts(memory_bytes=node.spec.facts.memory_bytes)
-    return msgspec.structs.replace(node_view(name, *models, facts=facts), url=node.url)
-
-
-@asynccontextmanager
-async def fleet(time_scale: float = 1000.0) -> AsyncGenerator[Fleet]:
-    async with AsyncExitStack() as stack:
-        specs = {"big": profiles.studio(), "small": profiles.mini()}
-        nodes = {
-            name: await stack.enter_async_context(simulated(spec, time_scale))
-            for name, spec in specs.items()
-        }
-        control = Control()
-        listener = await stack.enter_async_context(fronting(control))
-        made = Fleet(control, listener.port, nodes)
-        made.look()
-        yield made
-
+from tests.herd.http.stocked import SIZE, TINY, Fleet, fleet
+from tests.herd.simulator.talk import SMALL, lines, until
 
 # Pull
 
@@ -121,7 +65,6 @@ def test_one_that_is_there_is_pulled_where_it_is(run: Run) -> None:
     async def main() -> None:
         async with fleet() as herd:
             await herd.ask("/api/pull", {"model": TINY, "node_id": "small"})
-            herd.look()
             answer = await herd.ask("/api/pull", {"model": TINY})
             assert answer.header(b"x-fleet-node") == b"small"
 
@@ -266,7 +209,6 @@ def test_delete_and_copy_go_wherever_the_model_is(method: str, run: Run) -> None
             assert copied.header(b"x-fleet-node") == b"big, small"
             fact = await herd.control.heard(ModelCopied, 2)
             assert (fact.model, fact.destination, fact.by) == (SMALL, "mine:latest", "127.0.0.1")
-            herd.look()
             deleted = await herd.ask("/api/delete", {"model": "mine"}, method=method)
             assert (deleted.status, deleted.body) == (200, b"")
             for name in ("big", "small"):
