@@ -13,6 +13,7 @@ from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 import psutil
+from msgspec.structs import replace
 
 from events import NodeFacts
 from herd.agent.payload import GIB, Cpu, Memory
@@ -31,6 +32,8 @@ SMALLEST_GPU_BYTES = 2 * GIB
 _MIB = 1024**2
 _DRM = Path("/sys/class/drm")
 _CPUINFO = Path("/proc/cpuinfo")
+_SERVICE = Path("/usr/share/ollama")
+"""The home of Ollama's own user, on Linux."""
 
 
 def machine_facts(environment: Mapping[str, str] = os.environ) -> NodeFacts:
@@ -65,6 +68,23 @@ def load() -> tuple[Cpu, Memory]:
             swap_total_gb=round(swap.total / GIB, 2),
         ),
     )
+
+
+def with_disk(facts: NodeFacts, environment: Mapping[str, str] = os.environ) -> NodeFacts:
+    """Return the facts with the size of the models' disk, and what of it is free; if known."""
+    for folder in _model_folders(environment):
+        with contextlib.suppress(OSError):
+            usage = psutil.disk_usage(str(folder))
+            return replace(facts, disk_bytes=usage.total, disk_free_bytes=usage.free)
+    return facts
+
+
+def _model_folders(environment: Mapping[str, str]) -> list[Path]:
+    """Return where Ollama may keep its models: as it is told, as its service does, else at home."""
+    if told := environment.get("OLLAMA_MODELS", ""):
+        return [Path(told)]
+    home = Path.home()
+    return [_SERVICE / ".ollama" / "models", home / ".ollama" / "models", home]
 
 
 def ollama_url(given: str, environment: Mapping[str, str] = os.environ) -> str:

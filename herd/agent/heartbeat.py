@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from events import ModelFacts, NodeFacts, ResidentModel
-from herd.agent.facts import is_loopback, load
+from herd.agent.facts import is_loopback, load, with_disk
 from herd.agent.payload import build_heartbeat
 from herd.agent.search import Say, Search, first_that_answers
 from herd.clock import wall_s
@@ -181,7 +181,7 @@ class Agent:
             node_id=self._terms.node_id,
             ollama_host=self._terms.ollama_url,
             lan_ip=self._own_address,
-            facts=self._facts,
+            facts=self._with_disk(),
             cpu=cpu,
             memory=memory,
             resident=self._resident,
@@ -210,6 +210,11 @@ class Agent:
             self._connected = True
             await self._joined()
         return True
+
+    def _with_disk(self) -> NodeFacts:
+        """Return the facts with this machine's disk, if the models are on it."""
+        here = is_loopback(urlsplit(self._terms.ollama_url).hostname or "")
+        return with_disk(self._facts) if here else self._facts
 
     async def _joined(self) -> None:
         name = f"{self._search.name} at " if self._search.name else ""

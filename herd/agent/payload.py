@@ -106,12 +106,21 @@ class Memory(msgspec.Struct, kw_only=True, gc=False):
     total_bytes: int | None = None
 
 
+class _Disk(msgspec.Struct, kw_only=True, gc=False):
+    """The disk of the models, in GiB; ollama-herd's agent tells of the system's: not taken."""
+
+    total_gb: float | None = 0.0
+    used_gb: float | None = 0.0
+    available_gb: float | None = 0.0
+
+
 class _Heartbeat(msgspec.Struct, kw_only=True, gc=False):
     node_id: str
     arch: str | None = ""
     timestamp: float | None = 0.0
     cpu: Cpu | None = None
     memory: Memory | None = None
+    disk: _Disk | None = None
     ollama: _Ollama | None = None
     ollama_host: str | None = ""
     lan_ip: str | None = ""
@@ -150,6 +159,7 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
             timestamp=timestamp_s,
             cpu=msgspec.structs.replace(cpu, cores_physical=facts.cores),
             memory=msgspec.structs.replace(memory, total_bytes=facts.memory_bytes),
+            disk=_disk(facts),
             ollama=_Ollama(
                 models_loaded=[_loaded(model) for model in resident],
                 models_available=[model.name for model in models],
@@ -170,6 +180,15 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
             dialect=facts.dialect,
             vram_bytes=facts.vram_bytes,
         )
+    )
+
+
+def _disk(facts: NodeFacts) -> _Disk | None:
+    if not facts.disk_bytes:
+        return None
+    total, free = facts.disk_bytes / GIB, facts.disk_free_bytes / GIB
+    return _Disk(
+        total_gb=round(total, 2), used_gb=round(total - free, 2), available_gb=round(free, 2)
     )
 
 
@@ -235,6 +254,7 @@ def parse_heartbeat(body: bytes, peer: str) -> HeartbeatReceived | DrainRequeste
 
 def _facts(beat: _Heartbeat, ollama: _Ollama) -> NodeFacts:
     cpu, memory = beat.cpu or Cpu(), beat.memory or Memory()
+    disk = beat.disk if beat.protocol and beat.disk is not None else _Disk()
     return NodeFacts(
         dialect=beat.dialect,
         version=ollama.version or "",
@@ -247,6 +267,8 @@ def _facts(beat: _Heartbeat, ollama: _Ollama) -> NodeFacts:
         arch=beat.arch or "",
         chip=beat.chip or "",
         bandwidth_bytes_per_s=_exact(None, beat.memory_bandwidth_gbps, GB),
+        disk_bytes=_exact(None, disk.total_gb, GIB),
+        disk_free_bytes=_exact(None, disk.available_gb, GIB) // GB * GB,
     )
 
 

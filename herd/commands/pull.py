@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from herd.commands.drain import data_dir_option, json_option, url_option
-from herd.commands.status import OK, balancer_url
+from herd.commands.status import OK, ask, balancer_url
+from herd.dialects.names import key
 from herd.errors import HerdError
 from herd.http.client import FetchError, follow
 
@@ -29,6 +30,24 @@ class _Line(msgspec.Struct):
     digest: str = ""
     total: int = 0
     completed: int = 0
+
+
+class _Hardware(msgspec.Struct):
+    disk_available_gb: float | None = None
+
+
+class _Ollama(msgspec.Struct):
+    models_available_sizes: dict[str, float] = {}
+
+
+class _Node(msgspec.Struct):
+    node_id: str
+    hardware: _Hardware = msgspec.field(default_factory=_Hardware)
+    ollama: _Ollama = msgspec.field(default_factory=_Ollama)
+
+
+class _Status(msgspec.Struct):
+    nodes: list[_Node] = []
 
 
 class _Reader:
@@ -73,15 +92,34 @@ def command(  # noqa: PLR0913 (one parameter an option)
 
     For a balancer on another machine, FLEET_ADMIN_TOKEN holds its admin token.
     """
-    place = node or "the node where it fits best"
-    confirm(f"Pull {model} onto {place}? It takes disk and network there", yes=yes)
     address = url.rstrip("/") if url else balancer_url(data_dir)
+    if not yes:
+        confirm(_question(address, model, node), yes=False)
     body: dict[str, object] = {"model": model, "stream": True}
     if node:
         body["node_id"] = node
     last = order(address, "POST", "/api/pull", body, shown=not as_json)
     told = {"model": model, "status": last.status}
     click.echo(msgspec.json.encode(told).decode() if as_json else f"{model}: {last.status}")
+
+
+def _question(address: str, model: str, node: str | None) -> str:
+    """Return what to ask, with the size and the free disks, as far as the fleet knows them."""
+    nodes = msgspec.json.decode(ask(address, "/fleet/status"), type=_Status).nodes
+    sizes = [
+        size
+        for each in nodes
+        for name, size in each.ollama.models_available_sizes.items()
+        if key(name) == key(model)
+    ]
+    free = [
+        f"{each.node_id} {each.hardware.disk_available_gb:g} GiB"
+        for each in nodes
+        if node in {None, each.node_id} and each.hardware.disk_available_gb is not None
+    ]
+    what = f"{model} ({max(sizes):g} GB)" if sizes else f"{model} (its size is not known yet)"
+    room = f"free disk: {', '.join(free)}" if free else "free disk: not known"
+    return f"Pull {what} onto {node or 'the node where it fits best'} ({room})?"
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -6,6 +6,7 @@ ever `pending` at a node: a model that has requests waiting has a row of its own
 herd does not measure is left out.
 """
 
+from events import NodeFacts
 from herd.link.messages import NodeView, SlotView, View
 
 GIB = 1024**3
@@ -107,6 +108,16 @@ def _queues(view: View) -> dict[str, dict[str, object]]:
     return rows
 
 
+def disk_gb(facts: NodeFacts) -> dict[str, float]:
+    """Return what an agent tells of the models' disk, in GiB; nothing where it is not known."""
+    if not facts.disk_bytes:
+        return {}
+    return {
+        "disk_available_gb": round(facts.disk_free_bytes / GIB, 1),
+        "disk_total_gb": round(facts.disk_bytes / GIB, 1),
+    }
+
+
 def _slots(slots: SlotView, pending: int = 0) -> dict[str, object]:
     return {
         "pending": pending,
@@ -149,6 +160,7 @@ def _node(node: NodeView) -> dict[str, object]:
             "chip": facts.chip,
             "memory_bandwidth_gbps": round(facts.bandwidth_bytes_per_s / GB, 1),
             "arch": facts.arch,
+            **disk_gb(facts),
         },
         "ollama_url": node.url,
         "dialect": facts.dialect,

@@ -13,6 +13,7 @@ from events import ModelDeleted
 from herd.clock import wall_s
 from herd.http import places, problems
 from herd.http.client import FetchError, fetch, follow
+from herd.http.endpoints import fleet
 from herd.http.endpoints.models import JSON_BODY, OK, TIMEOUT_S, Models
 from herd.http.endpoints.pulls import Watched
 from herd.http.exchange import Exchange
@@ -174,6 +175,7 @@ def _disk(node: NodeView, used: dict[tuple[str, str], Row], now_s: float) -> dic
             for model in node.models
         ],
         "total_size_gb": round(sum(model.size_bytes for model in node.models) / GIB, 2),
+        **fleet.disk_gb(node.facts),
     }
 
 

@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 import psutil
 import pytest
 
+from events import NodeFacts
 from herd.agent import facts
 from herd.agent.facts import (
     arch_name,
@@ -43,6 +44,29 @@ def test_the_machine() -> None:
 @pytest.mark.parametrize("text", ["", "auto", "-1", "4.5"])
 def test_what_is_no_number_of_slots_is_learned(text: str) -> None:
     assert machine_facts({"OLLAMA_NUM_PARALLEL": text}).slots == 0
+
+
+def test_the_disk_is_that_of_the_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def usage(path: str) -> SimpleNamespace:
+        asked.append(path)
+        if path.startswith("/usr/share/ollama"):
+            raise FileNotFoundError(path)
+        return SimpleNamespace(total=1000, free=300)
+
+    monkeypatch.setattr(psutil, "disk_usage", usage)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    found = facts.with_disk(NodeFacts(cores=4), {"OLLAMA_MODELS": "/models"})
+    assert (found.disk_bytes, found.disk_free_bytes, found.cores) == (1000, 300, 4)
+    assert asked == ["/models"]
+    facts.with_disk(NodeFacts(), {})
+    assert asked[1:] == ["/usr/share/ollama/.ollama/models", f"{tmp_path}/.ollama/models"]
+
+
+def test_a_disk_that_cannot_be_looked_at_is_not_told(tmp_path: Path) -> None:
+    known = NodeFacts(cores=4)
+    assert facts.with_disk(known, {"OLLAMA_MODELS": str(tmp_path / "gone")}) == known
 
 
 def test_the_load(monkeypatch: pytest.MonkeyPatch) -> None:

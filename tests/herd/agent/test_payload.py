@@ -76,6 +76,23 @@ def test_ours_there_and_back() -> None:
     )
 
 
+def test_the_disk_in_whole_gigabytes() -> None:
+    facts = msgspec.structs.replace(
+        FACTS, disk_bytes=512 * 1024**3, disk_free_bytes=100_900_000_000
+    )
+    assert msgspec.json.decode(_built())["disk"] is None
+    sent = _built(facts=facts)
+    assert msgspec.json.decode(sent)["disk"] == {
+        "total_gb": 512.0,
+        "used_gb": 418.03,
+        "available_gb": 93.97,
+    }
+    beat = parse_heartbeat(sent, "127.0.0.1")
+    assert isinstance(beat, HeartbeatReceived)
+    assert beat.facts.disk_bytes == 512 * 1024**3
+    assert beat.facts.disk_free_bytes == 100_000_000_000
+
+
 def test_ours_when_ollama_is_down_and_when_draining() -> None:
     beat = parse_heartbeat(_built(reachable=False, draining=True, resident=()), "127.0.0.1")
     assert isinstance(beat, HeartbeatReceived)

@@ -48,3 +48,12 @@ def test_waiting_requests_have_a_row_of_their_own() -> None:
 def test_a_model_nobody_waits_for_has_no_such_row() -> None:
     body = fleet.status(View(nodes=VIEW.nodes), 0.0)
     assert "*:m:latest" not in cast("dict[str, object]", body["queues"])
+
+
+def test_the_disk_is_told_where_it_is_known() -> None:
+    gib = 1024**3
+    known = NodeFacts(disk_bytes=500 * gib, disk_free_bytes=73 * gib)
+    assert fleet.disk_gb(known) == {"disk_available_gb": 73.0, "disk_total_gb": 500.0}
+    assert fleet.disk_gb(NodeFacts()) == {}
+    rows = cast("list[dict[str, Any]]", fleet.status(VIEW, 0.0)["nodes"])
+    assert "disk_total_gb" not in rows[0]["hardware"]
