@@ -17,17 +17,18 @@ def kept_away(picture: Picture) -> Iterator[Finding]:
         seqs = newest(*(each.seqs for each in mine))
         if node_id in known and seqs > newest(*(each.seqs for each in healed)):
             recent = any(each.recent for each in mine)
+            count = sum(each.events for each in mine)
             yield Finding(
                 check_id="circuit_open",
                 severity="warning" if recent else "info",
                 title=f"{node_id} gets no {model} for now",
-                description=f"It failed {model} too often in a row, and no request for it has "
-                f"come to a good end there since ({sum(each.events for each in mine)} times in a "
-                "day it was tried again in vain, or failed anew). Other models go there as usual.",
+                description=f"It failed {model} too often in a row, {count} times in a day, and no "
+                "request for it has come to a good end there since. Other models go there as "
+                "usual.",
                 fix=f"Try `ollama run {model}` there. The next request that succeeds ends this by "
                 "itself.",
                 node_id=node_id,
-                data={"model": model, "times": sum(each.events for each in mine)},
+                data={"model": model, "times": count},
                 seqs=seqs,
             )
 

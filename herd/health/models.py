@@ -7,6 +7,7 @@ from herd.health.picture import Context, Picture, Work, newest
 
 GIB = 1024**3
 THRASHING_LOADS = 6
+BEFORE_A_BYTE = ("connect", "first_byte")
 BLOATED = 1.5
 """Memory of a model over its size on the disk."""
 BLOATED_BYTES = 2 * GIB
@@ -21,13 +22,24 @@ TOO_LONG = 1.25
 
 
 def thrashing(picture: Picture) -> Iterator[Finding]:
-    """Find nodes that load models again and again."""
+    """Find nodes that load models again and again; what failed before a byte was no load."""
+    failed = picture.happened("attempt_failed", "request_failed")
     nodes = dict.fromkeys(work.node_id for work in picture.work)
     for node_id in nodes:
         loads = [w for w in picture.work if w.recent and w.node_id == node_id and w.cold]
-        count = sum(work.cold for work in loads)
+        models: dict[str, int] = {}
+        for work in loads:
+            in_vain = sum(
+                each.events
+                for each in failed
+                if each.recent
+                and (each.node_id, each.model) == (node_id, work.model)
+                and each.phase in BEFORE_A_BYTE
+            )
+            if work.cold > in_vain:
+                models[work.model] = work.cold - in_vain
+        count = sum(models.values())
         if count >= THRASHING_LOADS:
-            models = {work.model: work.cold for work in loads}
             yield Finding(
                 check_id="model_thrashing",
                 severity="warning",

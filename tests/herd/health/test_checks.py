@@ -221,6 +221,12 @@ def test_a_node_that_was_drained_before_it_left_is_not_missed() -> None:
     assert report.findings(fleet(node_view("a"), away)) == []
 
 
+def test_a_dispatch_that_failed_before_a_byte_was_no_load() -> None:
+    failures = trouble("attempt_failed", phase="first_byte")
+    refused = msgspec.structs.replace(failures, work=(worked(recent=True, cold=6, cold_seqs=[3]),))
+    assert list(models.thrashing(refused)) == []
+
+
 def test_a_circuit_that_opened_again_after_it_closed_is_open() -> None:
     [finding] = circuits.kept_away(healed(closed=8))
     assert (finding.node_id, finding.data["model"], finding.seqs) == ("a", "m", (9, 7))
