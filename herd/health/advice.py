@@ -17,6 +17,8 @@ WAITED_S = 1.0
 LONG_WAIT_S = 10.0
 ROOM = 1.2
 """Of a model's size on the disk: what it takes with a usual context."""
+CATEGORIES = {"embedding": "embedding", "vision": "vision", "reasoning": "thinking"}
+"""Each by the capability that a model of it has; the others are general."""
 _NO_PLACE = ("hold_timeout", "queue_timeout", "deadline", "too_late", "queue_full")
 _MOST = 5
 
@@ -43,20 +45,35 @@ def advice(picture: Picture) -> list[Advice]:
 
 
 def page(picture: Picture, now_s: float) -> dict[str, object]:
-    """Return `/dashboard/api/recommendations`; `now_s` is seconds since the epoch."""
+    """Return `/dashboard/api/recommendations`; `now_s` is seconds since the epoch.
+
+    It has the keys that ollama-herd has; what herd does not know is null.
+    """
     given = advice(picture)
     asked: dict[str, int] = {}
+    by_category: dict[str, int] = {}
     for work in picture.work:
         asked[work.model] = asked.get(work.model, 0) + work.completed
+        category = _category(picture, work.model)
+        by_category[category] = by_category.get(category, 0) + work.completed
     top = sorted(asked, key=lambda model: (-asked[model], model))
+    here = {_category(picture, m.name) for node in picture.nodes_online() for m in node.models}
+    coverage = {category: category in here for category in sorted(here | set(by_category))}
     return {
-        "recommendations": [msgspec.structs.asdict(each) for each in given],
-        "nodes": [_node(node, given) for node in picture.view.nodes],
+        "recommendations": [_row(picture, each) for each in given],
+        "nodes": [_node(picture, node, given) for node in picture.view.nodes],
+        "settings": [_row(picture, each) for each in given if each.kind == "setting"],
         "usage": {
             "total_requests_24h": picture.completed(),
-            "top_models": [{"model": model, "requests": asked[model]} for model in top[:20]],
+            "category_breakdown": by_category,
+            "top_models": [
+                {"model": model, "requests": asked[model], "category": _category(picture, model)}
+                for model in top[:20]
+            ],
+            "category_coverage": coverage,
         },
         "fleet_summary": f"{len(picture.nodes_online())} nodes online, {len(given)} things to do",
+        "uncovered_categories": [category for category, covered in coverage.items() if not covered],
         "generated_at": now_s,
     }
 
@@ -163,13 +180,40 @@ def _free_bytes(node: NodeView) -> int:
     return max(0, _room_bytes(node) - sum(model.size_bytes for model in node.resident))
 
 
-def _node(node: NodeView, given: list[Advice]) -> dict[str, object]:
+def _category(picture: Picture, model: str) -> str:
+    """Return what a model is for, by what its node says that it can."""
+    able = {
+        capability
+        for node in picture.view.nodes
+        for each in node.models
+        if each.name == model
+        for capability in each.capabilities
+    }
+    return next((name for name, sign in CATEGORIES.items() if sign in able), "general")
+
+
+def _row(picture: Picture, each: Advice) -> dict[str, object]:
+    told: dict[str, object] = msgspec.structs.asdict(each)
+    return told | {
+        "display_name": each.model,
+        "category": _category(picture, each.model) if each.model else "",
+        "ram_gb": round(ROOM * _size_bytes(picture, each.model) / GIB, 1),
+        "quality_score": None,
+        "already_available": each.kind != "pull",
+    }
+
+
+def _node(picture: Picture, node: NodeView, given: list[Advice]) -> dict[str, object]:
+    mine = [each for each in given if each.node_id == node.node_id]
+    wanted = ROOM * sum(_size_bytes(picture, each.model) for each in mine)
     return {
         "node_id": node.node_id,
         "total_ram_gb": round(_room_bytes(node) / GIB, 1),
         "usable_ram_gb": round(_free_bytes(node) / GIB, 1),
         "current_models": [model.name for model in node.resident],
-        "recommendations": [
-            msgspec.structs.asdict(each) for each in given if each.node_id == node.node_id
-        ],
+        "recommendations": [_row(picture, each) for each in mine],
+        "disk_total_gb": None,
+        "disk_available_gb": None,
+        "total_recommended_ram_gb": round(wanted / GIB, 1),
+        "ram_headroom_gb": round((_free_bytes(node) - wanted) / GIB, 1),
     }

@@ -58,6 +58,8 @@ def test_a_full_line_speaks_for_a_longer_one() -> None:
     [given] = advice(day(view=view, troubles=(full,)))
     assert given.kind == "setting"
     assert given.evidence == {"turned_away_24h": 7, "setting": "max_queue", "value": 512}
+    told: dict[str, Any] = page(day(view=view, troubles=(full,)), 5.0)
+    assert [each["title"] for each in told["settings"]] == [given.title]
 
 
 def test_the_page_tells_it_node_by_node() -> None:
@@ -67,5 +69,20 @@ def test_the_page_tells_it_node_by_node() -> None:
     assert nodes[0]["usable_ram_gb"] == 12.0
     assert told["usage"] == {
         "total_requests_24h": 100,
-        "top_models": [{"model": "m", "requests": 100}],
+        "category_breakdown": {"general": 100},
+        "top_models": [{"model": "m", "requests": 100, "category": "general"}],
+        "category_coverage": {"general": True},
     }
+    [row] = nodes[1]["recommendations"]
+    assert (row["display_name"], row["ram_gb"], row["already_available"]) == ("m", 12.0, False)
+    assert (nodes[1]["total_recommended_ram_gb"], nodes[1]["ram_headroom_gb"]) == (12.0, 12.0)
+    assert told["settings"] == told["uncovered_categories"] == []
+
+
+def test_what_is_asked_for_and_no_node_online_has_is_uncovered() -> None:
+    seeing = msgspec.structs.replace(MODEL, capabilities=("completion", "vision"))
+    away = msgspec.structs.replace(node("a", seeing), status="offline")
+    other = node("b", msgspec.structs.replace(MODEL, name="other"))
+    told: dict[str, Any] = page(day(away, other), 5.0)
+    assert told["usage"]["category_coverage"] == {"general": True, "vision": False}
+    assert told["uncovered_categories"] == ["vision"]

@@ -138,7 +138,7 @@ def test_recommendations_come_of_the_same_picture(logd: Path, run: Run) -> None:
             head, body = await one.get("/dashboard/api/recommendations")
         assert head.startswith(b"HTTP/1.1 200 "), body
         told = msgspec.json.decode(body)
-        assert told["usage"]["top_models"] == [{"model": "m", "requests": 2}]
+        assert told["usage"]["top_models"] == [{"model": "m", "requests": 2, "category": "general"}]
         assert told["recommendations"] == []
 
     run(main())
