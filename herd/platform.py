@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
+import psutil
 import setproctitle
 
 T = TypeVar("T")
@@ -248,6 +249,13 @@ def is_private(folder: Path) -> bool:
     found = folder.lstat()
     real = folder.is_dir() and not folder.is_symlink()
     return real and found.st_uid == os.getuid() and found.st_mode & 0o077 == 0
+
+
+def open_files(process: psutil.Process) -> int:
+    """Return how many files and sockets a process has open: descriptors, or handles on Windows."""
+    if sys.platform == "win32":
+        return process.num_handles()
+    return process.num_fds()
 
 
 if sys.platform == "win32":

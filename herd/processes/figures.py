@@ -7,6 +7,7 @@ import psutil
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from herd.paths import DataDir
+from herd.platform import open_files
 from herd.processes.run_file import living, read
 
 _PROCESS: Final = ("process",)
@@ -29,7 +30,7 @@ def figures(directory: DataDir) -> Iterator[Metric]:
         try:
             with process.oneshot():
                 times = process.cpu_times()
-                found = (process.memory_info().rss, process.num_fds(), process.create_time())
+                found = (process.memory_info().rss, open_files(process), process.create_time())
         except psutil.Error:
             continue
         for family, value in zip((memory, files, began), found, strict=True):
