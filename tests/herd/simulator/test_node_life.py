@@ -53,7 +53,7 @@ def test_an_empty_prompt_loads_and_keep_alive_0_unloads(run: Run) -> None:
 def test_expires_at_is_in_real_time(run: Run) -> None:
     async def main() -> None:
         async with simulated(time_scale=10) as node:
-            await told(node, "/api/embed", {"model": EMBED, "input": "", "keep_alive": "1000s"})
+            await told(node, "/api/embed", {"model": EMBED, "input": "", "keep_alive": "200s"})
             (resident,) = (await told(node, "/api/ps"))["models"]
             left = datetime.fromisoformat(resident["expires_at"]) - datetime.now(UTC)  # noqa: TID251 (compared with the node's)
             assert timedelta(seconds=18) < left <= timedelta(seconds=20)
