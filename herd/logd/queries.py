@@ -12,7 +12,7 @@ import msgspec
 
 from herd.logd.meters import METRICS, Meters
 from herd.logd.rollup import aim
-from herd.logd.sql import text
+from herd.logd.sql import QUIET, text
 from herd.logd.wire import (
     ANSWER_WITHIN_S,
     LARGEST_QUESTION_BYTES,
@@ -131,6 +131,7 @@ class QueryServer:
         """Run one named query within its time."""
         with self._cloning:
             cursor = self._connection.cursor()
+            cursor.execute(QUIET)  # each cursor has settings of its own
         timer = threading.Timer(ANSWER_WITHIN_S, cursor.interrupt)
         timer.start()
         try:
