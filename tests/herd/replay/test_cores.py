@@ -53,10 +53,10 @@ def another_decision(log: Segments) -> None:
 
 
 def a_wrong_stored_state(log: Segments) -> None:
-    head = log[2][0]
-    event = head.event
-    assert isinstance(event, StateSnapshotted)
-    log[2][0] = replace(head, event=replace(event, state=log[1][0].event.state))  # type: ignore[union-attr] (a head too)
+    older, head = log[1][0].event, log[2][0].event
+    assert isinstance(older, StateSnapshotted)
+    assert isinstance(head, StateSnapshotted)
+    log[2][0] = replace(log[2][0], event=replace(head, state=older.state))
 
 
 def a_gap(log: Segments) -> None:
