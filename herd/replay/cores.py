@@ -57,6 +57,15 @@ def pieces(source: Source, first: int) -> list[Piece]:
     return [(begin, min(end, source.last_seq)) for begin, end in pairwise(bounds)]
 
 
+def check_piece(source: Source, piece: Piece) -> Report:
+    """Check one piece; the stored state at its end is compared, and counted with the next."""
+    first, last = piece
+    report = check(source.records(first, last))
+    if last in source.heads and last > first:
+        report.events -= 1
+    return report
+
+
 def joined(reports: Iterable[Report]) -> Report:
     """Add up the reports of pieces that follow one another."""
     whole = Report()
@@ -81,8 +90,4 @@ def _open(path: Path | str | None) -> None:
 
 def _check(piece: Piece) -> Report:
     assert _source is not None  # noqa: S101 (opened when the worker began)
-    first, last = piece
-    report = check(_source.records(first, last))
-    if last in _source.heads and last > first:
-        report.events -= 1  # it is the first of the next piece
-    return report
+    return check_piece(_source, piece)

@@ -10,7 +10,7 @@ from events import Recorded, RequestDispatched, RequestQueued, StateSnapshotted
 from herd.control.restore import apply, head_of_segment
 from herd.replay import cores
 from herd.replay.check import Report, check
-from herd.replay.cores import check_on_all_cores, pieces
+from herd.replay.cores import check_on_all_cores, check_piece, joined, pieces
 from herd.replay.source import Source
 from tests.actors.cast import book, node, received
 from tests.herd.logd.rig import data_dir, write
@@ -111,11 +111,10 @@ def in_one_go(source: Source) -> Report:
     return check(source.records())
 
 
-def test_the_pieces_together_find_the_same(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "_source", source)
+def test_the_pieces_together_find_the_same(source: Source) -> None:
     parts = pieces(source, source.first_seq)
     assert len(parts) == len(source.heads) + (source.first_head != source.first_seq)
-    found = cores.joined(cores._check(each) for each in parts)
+    found = joined(check_piece(source, each) for each in parts)
     assert found == in_one_go(source)
 
 
