@@ -89,8 +89,8 @@ CASES: list[tuple[Check, str, Picture, Picture]] = [
     (
         models.thrashing,
         "model_thrashing",
-        seen(work=(worked(recent=True, cold=6, cold_seqs=[3]),)),
-        seen(work=(worked(recent=True, cold=5), worked(cold=50))),
+        seen(work=(worked(recent=True, again=6, again_seqs=[3]),)),
+        seen(work=(worked(recent=True, cold=50, again=5), worked(again=50))),
     ),
     (models.kv_bloat, "kv_cache_bloat", holding(16), holding(12)),
     (models.context_protection, "context_protection", asked(held=4096), asked(held=8192)),
@@ -223,7 +223,9 @@ def test_a_node_that_was_drained_before_it_left_is_not_missed() -> None:
 
 def test_a_dispatch_that_failed_before_a_byte_was_no_load() -> None:
     failures = trouble("attempt_failed", phase="first_byte")
-    refused = msgspec.structs.replace(failures, work=(worked(recent=True, cold=6, cold_seqs=[3]),))
+    refused = msgspec.structs.replace(
+        failures, work=(worked(recent=True, again=6, again_seqs=[3]),)
+    )
     assert list(models.thrashing(refused)) == []
 
 
