@@ -67,7 +67,8 @@ def begun(specs: tuple[NodeSpec, ...]) -> Iterator[Line]:
 def week() -> Iterator[Line]:
     yield from begun(SPECS)
     for hour in range(HOURS):
-        yield from sorted([*asked(hour), *probed(hour, SPECS)], key=lambda line: line.at_us)
+        lines: list[Line] = [*asked(hour), *probed(hour, SPECS)]
+        yield from sorted(lines, key=lambda line: line.at_us)
 
 
 def watched(
