@@ -1,6 +1,8 @@
 """`herd status`: the fleet as the running balancer sees it."""
 
 import asyncio
+import contextlib
+import time
 
 import click
 import msgspec
@@ -11,6 +13,7 @@ from herd.http.client import FetchError, fetch
 from herd.processes import run_file
 
 PATIENCE_S = 5.0
+WATCH_EVERY_S = 2.0
 OK = 200
 
 
@@ -50,13 +53,23 @@ class _Status(msgspec.Struct):
 @click.option("--url", help="The balancer; else the one that runs here, or FLEET_PORT.")
 @click.option("--data-dir", help="Whose balancer; else FLEET_DATA_DIR or ~/.fleet-manager.")
 @click.option("--json", "as_json", is_flag=True, help="Write the balancer's own JSON.")
-def command(url: str | None, data_dir: str | None, *, as_json: bool) -> None:
+@click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
+def command(url: str | None, data_dir: str | None, *, as_json: bool, watch: bool) -> None:
     """Show the fleet: nodes, models, queues."""
     address = url.rstrip("/") if url else balancer_url(data_dir)
-    body = ask(address, "/fleet/status")
     if as_json:
-        click.echo(body.decode())
+        click.echo(ask(address, "/fleet/status").decode())
         return
+    _print(address)
+    with contextlib.suppress(KeyboardInterrupt):
+        while watch:
+            time.sleep(WATCH_EVERY_S)
+            click.clear()
+            _print(address)
+
+
+def _print(address: str) -> None:
+    body = ask(address, "/fleet/status")
     try:
         status = msgspec.json.decode(body, type=_Status)
     except msgspec.MsgspecError as error:
