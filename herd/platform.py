@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -211,6 +212,16 @@ async def open_unix(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     if sys.platform == "win32":
         raise OSError("this system has no Unix sockets for asyncio")
     return await asyncio.open_unix_connection(str(path))
+
+
+# Work for several cores
+
+
+def fresh_workers(
+    count: int, begin: Callable[..., None], arguments: tuple[object, ...]
+) -> ProcessPoolExecutor:
+    """Return processes that share nothing with this one; each begins with that call."""
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), begin, arguments)
 
 
 # Files

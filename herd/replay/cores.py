@@ -7,12 +7,11 @@ the same as that of one check from the first record to the last.
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from herd.platform import fresh_workers
 from herd.replay.check import Report, check
 from herd.replay.source import Source, Watched, unwatched
 
@@ -44,7 +43,7 @@ def check_on_all_cores(
     workers = min(os.cpu_count() or 1, len(parts))
     if workers == 1 or total < FEW_EVENTS:
         return check(watched(source.records(first), total))
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _open, (source.path,))
+    pool = fresh_workers(workers, _open, (source.path,))
     try:
         return joined(shown(pool.map(_check, parts), len(parts)))
     finally:

@@ -139,7 +139,7 @@ def test_so_do_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_short_log_is_checked_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(data_dir(tmp_path), *segments())
-    monkeypatch.setattr(cores, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(cores, "fresh_workers", None)
     watched: list[int] = []
 
     def seen(records: Iterator[Recorded], total: int) -> Iterator[Recorded]:
