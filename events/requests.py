@@ -74,6 +74,8 @@ class RequestReceived(Event, frozen=True, tag="request_received"):
 
     prefixes: tuple[Prefix, ...] = ()
     """Beginnings of its prompt, each longer than the last: a node may have one in its cache."""
+    trace: str = ""
+    """The client's `traceparent` (W3C Trace Context), if it sent one."""
 
 
 class ModelSubstituted(Event, frozen=True, tag="model_substituted"):

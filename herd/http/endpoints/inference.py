@@ -298,6 +298,7 @@ class Inference:
             no_fallback=noted.no_fallback,
             needs=None if flight.model in self._resident else needs_of(request.body),
             prefixes=asked.prefixes,
+            trace=noted.trace,
         )
         try:
             self._control.tell(received)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import msgspec
 
@@ -121,8 +122,7 @@ def test_two_models_that_do_not_fit_together_are_told_of(tmp_path: Path) -> None
     watch, world = watched(tmp_path, (small(7),), one_after_the_other(small(7), 120), 1)
     assert sum(each.cold for each in world.outcomes) > 60
     first = next(found for _, found in watch.told if found.check_id == "model_thrashing")
-    models = first.data["models"]
-    assert isinstance(models, dict)
+    models = cast("dict[str, int]", first.data["models"])
     assert set(models) == {"llama3.2:3b", "qwen2.5:7b"}
     assert min(models.values()) > 10
     assert first.seqs
