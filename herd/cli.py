@@ -31,6 +31,8 @@ COMMANDS = {
     "whatif": "Play the recorded requests again, under another policy or on another fleet.",
     "replay": "Rebuild the state from the log, verify every decision.",
     "incident": "Save a part of the log as one file that anybody can replay.",
+    "backup": "Save settings, keys and the whole log in one file, while herd runs.",
+    "restore": "Bring back what `herd backup` saved.",
     "doctor": "Look at the whole chain on this machine, and say what to do.",
     "otel": "Send every request as a trace to OpenTelemetry.",
     "where": "Show every path and address that herd uses here.",
