@@ -137,8 +137,7 @@ class Engine:
                 break
         self._write(records)
         if self.link is not None:
-            self.link.send(sends)
-            self.link.acknowledge(heard)
+            self.link.tell(sends, heard)
         for record in records:
             for observe in self._observers.get(type(record.event), ()):
                 observe(record)

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +65,9 @@ class Link(LinkServer):
     def written(self) -> int:
         return max((record.seq for record in records(self.directory.journal)), default=0)
 
-    def send(self, sends: Any) -> None:
+    def tell(self, sends: Iterable[Send], written: Mapping[Source, int]) -> None:
         self.sent += [(send, self.written()) for send in sends]
-
-    def acknowledge(self, upto: dict[Source, int]) -> None:
-        self.acknowledged += [(n, self.written()) for n in upto.values()]
+        self.acknowledged += [(n, self.written()) for n in written.values()]
 
 
 class Rig:
