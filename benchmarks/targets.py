@@ -130,6 +130,7 @@ async def _running(
     env: dict[str, str] | None = None,
     *,
     ready: str = "/",
+    within_s: float = 20.0,
 ) -> AsyncIterator[Target]:
     process = subprocess.Popen(  # noqa: ASYNC220 (returns at once)
         arguments,
@@ -139,7 +140,7 @@ async def _running(
         env={**os.environ, **(env or {})},
     )
     try:
-        await answers(url, ready)
+        await answers(url, ready, within_s=within_s)
         yield Target(name, url, process.pid)
     finally:
         end_of(process)
@@ -213,7 +214,7 @@ async def nginx(folder: Path, *upstreams: str) -> AsyncIterator[Target]:
     {more if len(upstreams) > 1 else ""}
     location / {{
       proxy_pass http://there; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_buffering off; proxy_read_timeout 600s;
+      proxy_buffering off; proxy_request_buffering off; proxy_read_timeout 600s;
     }}
   }}"""
     async with _nginx("nginx", folder / "nginx", port, http) as target:
@@ -303,9 +304,15 @@ async def litellm(folder: Path, upstream: str) -> AsyncIterator[Target]:
     config.write_text(_LITELLM.format(upstream=upstream), encoding="utf-8")
     command = [str(Path(python).with_name("litellm")), "--config", str(config)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-    settings = {"LITELLM_LOG": "CRITICAL", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    settings = {
+        "LITELLM_LOG": "CRITICAL",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+        "PYTHONPATH": "",
+    }
     url = f"http://127.0.0.1:{port}"
-    async with _running("LiteLLM", url, command, settings, ready="/health/liveliness") as target:
+    ready = "/health/liveliness"
+    async with _running("LiteLLM", url, command, settings, ready=ready, within_s=90.0) as target:
         target.path = OPENAI_PATH
         yield target
 
