@@ -123,10 +123,11 @@ class LinkServer:
     def _received(self, link: Frames[FromFront], messages: list[FromFront]) -> None:
         src = next((src for src, other in self._links.items() if other is link), None)
         for message in messages:
-            if isinstance(message, Hello):
+            if isinstance(message, Fact):
+                if src is not None:
+                    self._fact(src, message)
+            else:
                 src = self._hello(link, message)
-            elif src is not None:
-                self._fact(src, message)
 
     def _hello(self, link: Frames[FromFront], hello: Hello) -> Source | None:
         if hello.protocol != PROTOCOL:
