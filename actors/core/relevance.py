@@ -26,6 +26,8 @@ from events import (
     NodeFacts,
     NodeProbed,
     NodeSilent,
+    RequestCompleted,
+    RequestReceived,
     ResidentModel,
     TimerFired,
 )
@@ -34,6 +36,8 @@ from events import (
 def matters(state: State, fact: Event, now_us: int) -> bool:
     """Whether folding this fact now would change anything."""
     match fact:
+        case RequestReceived() | RequestCompleted():  # nearly all facts: asked first
+            return True
         case TimerFired():
             return _due(state, now_us)
         case NodeSilent(node_id=node_id):

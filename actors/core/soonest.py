@@ -31,8 +31,7 @@ from actors.core.estimates import (
     loading,
     mean_s,
     prompt_tokens,
-    step_s,
-    token_s,
+    rates_s,
 )
 from actors.core.fitting import can_hold, must_load, victims
 from actors.core.learning import BATCH_COST
@@ -108,8 +107,9 @@ class _Weighing:
         prompt = self._prompt
         if self._request.prefixes:
             prompt *= 1.0 - cached_share(node, self._request)
-        prefill_s = prompt * token_s(node, model) * models
-        decode_s = self._answer * step_s(node, model) * models
+        token_s, step_s = rates_s(node, model)
+        prefill_s = prompt * token_s * models
+        decode_s = self._answer * step_s * models
         wait_s = 0.0
         if (slots.in_flight or is_planned(node, model)) and is_coming(node, model):
             wait_s = left_of_load_s(self._state, node, model)
@@ -120,7 +120,7 @@ class _Weighing:
                 self._best_s = wait_s + full_s
         else:
             work_s = prefill_s + decode_s * (1.0 + BATCH_COST * slots.in_flight)
-            taken = self._taken(node, models, prompt)
+            taken = self._taken(node, models, prompt * token_s)
             cost = (wait_s + work_s) / self._alone_s + OTHERS * taken
             self._options.append(Option(cost, node, slots, wait_s, resident=True))
 
@@ -138,8 +138,9 @@ class _Weighing:
                 self._elsewhere[victim] = elsewhere(self._state, victim)
             missed += miss(self._state, node, victim, self._elsewhere[victim])
         models = working(node) + 1
-        work_s = (self._prompt * token_s(node, model) + self._answer * step_s(node, model)) * models
-        taken = self._taken(node, models, self._prompt)
+        token_s, step_s = rates_s(node, model)
+        work_s = (self._prompt * token_s + self._answer * step_s) * models
+        taken = self._taken(node, models, self._prompt * token_s)
         cost = (wait_s + work_s) / self._alone_s + OTHERS * taken
         cost += LOADING * load_s(node, model) / self._alone_s + EVICTION * missed / self._line
         self._options.append(Option(cost, node, slots, wait_s, resident=False))
@@ -163,7 +164,7 @@ class _Weighing:
         shown = tuple([_shown(each) for each in options[:SHOWN]])
         return Choice(options[0].node, shown, len(options) - len(shown), drawn, POLICY)
 
-    def _taken(self, node: Node, models: int, prompt: float) -> float:
+    def _taken(self, node: Node, models: int, prompt_s: float) -> float:
         """Return what the request takes from those that run on a node, in stretch."""
         total = 0.0
         state, own = self._state, self._model
@@ -174,10 +175,7 @@ class _Weighing:
                 continue
             asked = demand(state, model)
             left_s = mean_s(asked, node, model, n, models - new) / 2
-            if model == own:
-                lost_s = prompt * token_s(node, model) + left_s * BATCH_COST
-            else:
-                lost_s = left_s / (models - new)
+            lost_s = prompt_s + left_s * BATCH_COST if model == own else left_s / (models - new)
             total += n * lost_s / alone_s(state, model)
         return total
 

@@ -34,6 +34,7 @@ from herd.clock import Clock
 from herd.config import NodeAddress, Settings
 from herd.control.engine import Engine
 from herd.control.loader import Loader
+from herd.control.pulls import HEARS as PULLS_HEARS
 from herd.control.pulls import Pulls
 from herd.control.restore import restore
 from herd.control.view import view_of
@@ -51,6 +52,16 @@ TIMER_S = 0.25
 VIEW_S = 0.1
 FRONTS_WAIT_S = 0.3
 """How long grants wait for fronts that have not yet said what they carry."""
+HEARS: tuple[type[Event], ...] = (
+    NodeDiscovered,
+    NodeMoved,
+    NodeForgotten,
+    NodeDegraded,
+    FrontConnected,
+    ActorFailed,
+    SettingsChanged,
+    RequestDispatched,
+)
 
 
 class Control:
@@ -71,11 +82,12 @@ class Control:
         last_n = {src: front.last_n for src, front in state.fronts.items()}
         self._link = LinkServer(self._epoch, last_n, self._put, next_seq=state.seq + 1)
         self._engine.link = self._link
-        self._engine.observe += [self._recorded, self._planned]
+        self._engine.observe(self._recorded, HEARS)
+        self._engine.observe(self._planned, (LoadPlanned,))
         self._prober = Prober(self._put, _pace(self._settings))
         self._loader = Loader(self._put)
         self._pulls = Pulls(self._put, self._url_of, self._prober.look_at_disk)
-        self._engine.observe.append(self._pulls.recorded)
+        self._engine.observe(self._pulls.recorded, PULLS_HEARS)
         self._expected = 0
         """Fronts that grants wait for; 0 until `recover` says it."""
         self._greeted = 0
@@ -84,7 +96,8 @@ class Control:
         self._advertising: asyncio.Task[None] | None = None
         self._advertisement: Advertisement | None = None
         self._recovered = False
-        self._dirty = True
+        self._shown_seq = -1
+        """Of the last record when the fronts were given a view."""
         self._stopping = False
 
     async def start(self) -> None:
@@ -163,7 +176,6 @@ class Control:
             self._engine.put(event, src, n)
 
     def _recorded(self, record: Recorded) -> None:
-        self._dirty = True
         match record.event:
             case NodeDiscovered(node_id=node_id, url=url, origin=origin):
                 self._watch(node_id, url, agentless=origin != "agent")
@@ -216,9 +228,10 @@ class Control:
     def _show(self) -> None:
         if not self._stopping:
             self._loop.call_later(VIEW_S, self._show)
-            if self._dirty:
-                self._link.show(view_of(self._engine.state, recording=self._engine.recording))
-                self._dirty = False
+            state = self._engine.state
+            if state.seq != self._shown_seq:
+                self._link.show(view_of(state, recording=self._engine.recording))
+                self._shown_seq = state.seq
 
 
 def _with_changes(settings: Settings, state: State) -> Settings:
