@@ -88,7 +88,8 @@ def test_a_file_that_goes_while_they_are_linked_is_no_loss(
     directory, file = saved
     for name in ("0-1.parquet", "2-3.parquet"):
         (directory.sealed / name).write_bytes(b"x")
-    link, gone = backup._link, []
+    link = backup._link
+    gone: list[Path] = []
 
     def merging(path: Path, target: Path) -> None:
         if path.name == "2-3.parquet" and not gone:
