@@ -18,6 +18,7 @@ import httptools
 
 from herd.http import wire
 from herd.http.client import Target, reason
+from herd.http.upload import Upload
 from herd.http.ways import Receiver
 from herd.http.wire import Header
 from herd.tasks import spawn
@@ -46,6 +47,7 @@ class Connection(asyncio.Protocol):
         "_receiver",
         "_spoiled",
         "_transport",
+        "_upload",
         "content_type",
         "idle_s",
         "length",
@@ -68,6 +70,8 @@ class Connection(asyncio.Protocol):
         """It carried a request before."""
         # Per request
         self._receiver: Receiver | None = None
+        self._upload: Upload | None = None
+        """What is still being sent."""
         self._body: list[bytes] = []
         self._in_head = True
         self._head_bytes = 0
@@ -105,9 +109,27 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
             self._transport.write(body)
 
+    def carry(self, upload: Upload) -> None:
+        """Send a body behind its head, as it comes."""
+        if self._receiver is not None:
+            self._upload = upload
+            upload.open(self)
+
+    def piece(self, data: bytes) -> None:
+        """Send a piece of it."""
+        if self._upload is not None:
+            self._transport.write(data if self._upload.length is not None else wire.chunk(data))
+
+    def whole(self) -> None:
+        """Send its end."""
+        upload, self._upload = self._upload, None
+        if upload is not None and upload.length is None:
+            self._transport.write(wire.LAST_CHUNK)
+
     def abort(self) -> None:
         """Give up at once: a node stops generating when its client goes."""
         self._receiver = None
+        self._upload = None
         self._spoiled = True
         self._transport.abort()
 
@@ -151,6 +173,16 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Let the transport close itself."""
         return False
+
+    def pause_writing(self) -> None:
+        """Let the client send no more for now."""
+        if self._upload is not None:
+            self._upload.hold()
+
+    def resume_writing(self) -> None:
+        """Let it send again."""
+        if self._upload is not None:
+            self._upload.read_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the receiver, if one still waits."""
@@ -236,6 +268,8 @@ class Connection(asyncio.Protocol):
             receiver.lost(failed)
         elif self._ended:
             self._receiver = None
+            if self._upload is not None:  # answered before it was all sent
+                self._upload, self._spoiled = None, True
             self.resume()
             self._pool.take_back(self)
             receiver.heard(body, ended=True)
@@ -270,7 +304,7 @@ class Pool:
                 return None
         return self.dial(head, body, receiver)
 
-    def dial(self, head: bytes, body: bytes, receiver: Receiver) -> asyncio.Task[None]:
+    def dial(self, head: bytes, body: bytes | Upload, receiver: Receiver) -> asyncio.Task[None]:
         """Send a request on a new connection."""
         return spawn(self._dial(head, body, receiver), name="connect")
 
@@ -302,7 +336,7 @@ class Pool:
         while self._idle:
             self._idle.pop().abort()
 
-    async def _dial(self, head: bytes, body: bytes, receiver: Receiver) -> None:
+    async def _dial(self, head: bytes, body: bytes | Upload, receiver: Receiver) -> None:
         target = self._target
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -317,8 +351,11 @@ class Pool:
         except (OSError, UnicodeError) as error:  # the second: no name that DNS could know
             receiver.unreachable(reason(error))
         else:
-            connection.ask(head, body, receiver)
+            upload = body if isinstance(body, Upload) else None
+            connection.ask(head, b"" if isinstance(body, Upload) else body, receiver)
             receiver.connected(connection)
+            if upload is not None:
+                connection.carry(upload)
 
 
 @cache

@@ -11,6 +11,7 @@ from events import Source
 from herd import admin_token, platform
 from herd.config import Settings
 from herd.http.endpoints.inference import Waits
+from herd.http.front import LIMITS
 from herd.http.front import Front as FrontApp
 from herd.http.gate import Gate
 from herd.http.guard import Guard
@@ -79,6 +80,7 @@ class Front:
             self.app,
             host=self._settings.host,
             port=self._settings.port,
+            limits=LIMITS,
             reuse_port=platform.PORT_SHARING == "reuseport",
             sock=inherited,
         )
