@@ -120,6 +120,12 @@ class Passing:
         self._end(error)
         self._exchange.cut(msgspec.json.encode({"error": f"node failed: {error}"}) + b"\n")
 
+    def failed(self) -> None:
+        """End it: the log has why."""
+        if not self._over:
+            self._end("internal error")
+        self._exchange.fail()
+
     # Inside
 
     async def _finish(self, head: tuple[int, bytes], last: bytes) -> None:

@@ -7,9 +7,11 @@ Rules
 3. A pooled connection may have died meanwhile (llama.cpp closes after 5 s and 100 requests): the
    receiver is told `reused`, and may ask once more on a fresh one.
 4. The parser knows the framing; body bytes are handed on as they are.
+5. A receiver that raises is logged, and told `failed` in its turn: nobody is left waiting.
 """
 
 import asyncio
+import logging
 import ssl
 from functools import cache
 from typing import Final, cast
@@ -28,6 +30,8 @@ IDLE_S: Final = 60.0
 MOST_IDLE: Final = 256
 HEAD_BYTES: Final = 64 * 1024
 WRITE_APART_BYTES: Final = 16 * 1024
+
+_log = logging.getLogger("herd.http.upstream")
 
 
 class Connection(asyncio.Protocol):
@@ -168,7 +172,12 @@ class Connection(asyncio.Protocol):
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 failed = "more headers than fit"
-        self._pass_on(failed)
+        receiver = self._receiver
+        try:
+            self._pass_on(failed)
+        except Exception:  # noqa: BLE001 (whatever it was, its client waits)
+            self.abort()
+            _end(receiver)
 
     def eof_received(self) -> bool:
         """Let the transport close itself."""
@@ -191,10 +200,13 @@ class Connection(asyncio.Protocol):
         receiver, self._receiver = self._receiver, None
         if receiver is None:
             return
-        if exc is None and not self._in_head and not self._delimited:
-            receiver.heard(b"", ended=True)
-        else:
-            receiver.lost("connection closed" if exc is None else "connection reset")
+        try:
+            if exc is None and not self._in_head and not self._delimited:
+                receiver.heard(b"", ended=True)
+            else:
+                receiver.lost("connection closed" if exc is None else "connection reset")
+        except Exception:  # noqa: BLE001 (the same)
+            _end(receiver)
 
     # The parser's callbacks
 
@@ -356,6 +368,15 @@ class Pool:
             receiver.connected(connection)
             if upload is not None:
                 connection.carry(upload)
+
+
+def _end(receiver: Receiver) -> None:
+    """End the request of a receiver that has just raised."""
+    _log.exception("an answer could not be passed on")
+    try:
+        receiver.failed()
+    except Exception:
+        _log.exception("nor could its request be ended")
 
 
 @cache
