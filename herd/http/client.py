@@ -12,7 +12,6 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ import httptools
 import msgspec
 
 from herd.errors import HerdError
+from herd.http import tls
 
 FetchPhase = Literal["address", "connect", "send", "first_byte", "body"]
 """How far a request had come when it failed."""
@@ -157,11 +157,6 @@ def _request(method: str, target: Target, headers: Sequence[Header], body: bytes
     return head + b"\r\n\r\n" + body
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
 class _Exchange:
     """One request on its own connection; the parser's callbacks fill it in."""
 
@@ -198,7 +193,7 @@ class _Exchange:
             reader, writer = await asyncio.open_connection(
                 target.host,
                 target.port,
-                ssl=_tls() if target.secure else None,
+                ssl=tls.context(target.host, target.port) if target.secure else None,
                 limit=CHUNK_BYTES,
             )
         try:

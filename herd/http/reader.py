@@ -41,6 +41,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     pipelined: int = 16
     """Requests sent ahead of their answers; what comes after them is not read any more."""
     connections: int = 10_000
+    handshake_timeout_s: float = 10.0
+    """Of TLS, before a client can ask anything."""
     head_timeout_s: float = 30.0
     """From a request's first byte to the end of its head."""
     body_timeout_s: float = 60.0

@@ -13,6 +13,7 @@ Rules
 import asyncio
 import logging
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
@@ -362,6 +363,7 @@ async def listen(  # noqa: PLR0913 (each is one of the ways to listen)
     limits: Limits | None = None,
     reuse_port: bool = False,
     sock: socket.socket | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Listener:
     """Listen on an address, or on a socket that somebody else has bound."""
     loop = asyncio.get_running_loop()
@@ -370,11 +372,20 @@ async def listen(  # noqa: PLR0913 (each is one of the ways to listen)
     def connection() -> Connection:
         return Connection(listener)
 
+    waits_s = None if tls is None else listener.limits.handshake_timeout_s
     if sock is not None:
-        server = await loop.create_server(connection, sock=sock, backlog=BACKLOG)
+        server = await loop.create_server(
+            connection, sock=sock, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=waits_s
+        )
     else:
         server = await loop.create_server(
-            connection, host, port, backlog=BACKLOG, reuse_port=reuse_port or None
+            connection,
+            host,
+            port,
+            backlog=BACKLOG,
+            reuse_port=reuse_port or None,
+            ssl=tls,
+            ssl_handshake_timeout=waits_s,
         )
     listener.attach(server)
     return listener

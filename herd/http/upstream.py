@@ -12,13 +12,11 @@ Rules
 
 import asyncio
 import logging
-import ssl
-from functools import cache
 from typing import Final, cast
 
 import httptools
 
-from herd.http import wire
+from herd.http import tls, wire
 from herd.http.client import Target, reason
 from herd.http.upload import Upload
 from herd.http.ways import Receiver
@@ -356,7 +354,7 @@ class Pool:
                     lambda: Connection(self),
                     target.host,
                     target.port,
-                    ssl=_tls() if target.secure else None,
+                    ssl=tls.context(target.host, target.port) if target.secure else None,
                 )
         except TimeoutError:
             receiver.unreachable(f"no connection within {CONNECT_TIMEOUT_S:g} s")
@@ -377,8 +375,3 @@ def _end(receiver: Receiver) -> None:
         receiver.failed()
     except Exception:
         _log.exception("nor could its request be ended")
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
