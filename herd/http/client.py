@@ -122,8 +122,10 @@ class Target:
 
 def reason(error: Exception) -> str:
     """Say in a few words why a connection failed, without Python's own wrapping."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS failed: {error.verify_message} (FLEET_CA_FILE names who vouches for it)"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {getattr(error, 'verify_message', '') or error.reason or error}"
+        return f"TLS failed: {error.reason or error}"
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return "name not known"
     known = {

@@ -178,4 +178,3 @@ def _load(made: ssl.SSLContext, name: str, named: str) -> None:
         made.load_verify_locations(cafile=name)
     except OSError as error:
         raise HerdError(f"{named}: {name} has no certificates ({_short(error)})") from error
-

@@ -138,9 +138,7 @@ def test_reaches_an_ipv6_host() -> None:
     assert response.body == b"v6"
 
 
-def test_https_checks_the_certificate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_https_checks_the_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tls, "_belief", tls._Belief())  # noqa: SLF001 (this process's, put back)
     authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
     context = Renewal(*authority.issue()).context
