@@ -136,7 +136,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     auto_pull_max_bytes: Annotated[int, msgspec.Meta(gt=0)] = 20_000_000_000
     """The largest model that is pulled so; what turns out to be larger is ended."""
     tls_cert: str = ""
-    """A file with the certificate that clients are shown; without one they are spoken to plainly."""
+    """A file with the certificate that clients are shown (https); without one herd speaks http."""
     tls_key: str = ""
     """The file with its key, if that is another one."""
     ca_file: str = ""

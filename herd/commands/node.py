@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     default="warning",
     help="How much detail beside one line for each change.",
 )
-def command(
+def command(  # noqa: PLR0913 (one parameter an option)
     *,
     router_url: str | None,
     ollama_host: str | None,

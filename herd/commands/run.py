@@ -10,8 +10,8 @@ import click
 import msgspec
 
 from herd.config import NodeAddress, Settings, load, parse_nodes
-from herd.http.client import FetchError, fetch
 from herd.http import tls
+from herd.http.client import FetchError, fetch
 from herd.http.gate import trusted_networks
 from herd.processes.balancer import run_balancer
 from herd.processes.composition import compose

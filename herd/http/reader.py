@@ -213,8 +213,6 @@ class RequestReader:
             if request.method == b"CONNECT":
                 raise RefusedError(405, "CONNECT is not served here")
             self._upgrading = True
-        if request.old:
-            self.expects = False
         if request.target.startswith(self._limits.streamed) and self._streams(request):
             return
         if self._length > self._limits.body_bytes:
@@ -284,7 +282,7 @@ class RequestReader:
             elif kind == wire.EXPECT:
                 if value.lower() != b"100-continue":
                     raise RefusedError(417, "this expectation cannot be met")
-                self.expects = True
+                self.expects = not request.old
         self._head_bytes = size_bytes
         if size_bytes > self._most_head_bytes:
             raise RefusedError(431, _HEAD_TOO_LARGE)

@@ -14,6 +14,7 @@ import logging
 import os
 import ssl
 from functools import cache
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -59,7 +60,7 @@ class Renewal:
         found: list[tuple[int, int]] = []
         for name in self._files:
             try:
-                stat = os.stat(name)
+                stat = Path(name).stat()
             except OSError:
                 found.append((0, 0))
             else:

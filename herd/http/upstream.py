@@ -373,5 +373,5 @@ def _end(receiver: Receiver) -> None:
     _log.exception("an answer could not be passed on")
     try:
         receiver.failed()
-    except Exception:
+    except Exception:  # noqa: BLE001 (the same)
         _log.exception("nor could its request be ended")

@@ -11,17 +11,18 @@ from herd.config import Settings, load, parse_node
 from herd.errors import HerdError
 from herd.http import tls
 from herd.http.client import FetchError, fetch
+from herd.http.server import listen
 from herd.http.tls import Renewal
 from herd.http.upstream import Pool
 from tests.certificates import Authority
 from tests.herd.http.conftest import Run
-from tests.herd.http.sockets import Echo, listen
+from tests.herd.http.sockets import Echo
 from tests.herd.http.test_upstream import asked
 
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    monkeypatch.setattr(tls, "_belief", tls._Belief())  # noqa: SLF001 (this process's, put back)
+    monkeypatch.setattr(tls, "_belief", tls._Belief())
     return Authority(tmp_path)
 
 

@@ -139,21 +139,21 @@ def test_reaches_an_ipv6_host() -> None:
 
 
 def test_https_checks_the_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "_belief", tls._Belief())  # noqa: SLF001 (this process's, put back)
+    monkeypatch.setattr(tls, "_belief", tls._Belief())
     authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
     context = Renewal(*authority.issue()).context
     answer = _answers(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntls")
 
-    with pytest.raises(FetchError, match="TLS failed: .*certificate") as caught:
+    with pytest.raises(FetchError, match=r"TLS failed: .*certificate") as caught:
         asyncio.run(_ask(answer, tls=context))
     assert caught.value.phase == "connect"
     tls.trust(str(stranger.file))
-    with pytest.raises(FetchError, match="TLS failed: .*certificate"):
+    with pytest.raises(FetchError, match=r"TLS failed: .*certificate"):
         asyncio.run(_ask(answer, tls=context))
     tls.trust(str(authority.file))
     assert asyncio.run(_ask(answer, tls=context)).body == b"tls"
     elsewhere = Renewal(*authority.issue("elsewhere.test")).context
-    with pytest.raises(FetchError, match="TLS failed: .*IP address mismatch"):
+    with pytest.raises(FetchError, match=r"TLS failed: .*IP address mismatch"):
         asyncio.run(_ask(answer, tls=elsewhere))
 
 

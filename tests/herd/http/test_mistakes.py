@@ -12,7 +12,7 @@ from herd.http.passing import Passing
 from herd.http.upstream import Connection
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import CHAT, QUIET, Ask, Control, fronting, node, post, streamed
-from tests.herd.http.sockets import Client, client
+from tests.herd.http.sockets import Client, client, until
 from tests.herd.http.stocked import fleet
 
 
@@ -132,8 +132,7 @@ def test_a_mistake_in_the_ending_is_logged_too(
             control = Control(server.url)
             async with fronting(control) as listener, client(listener.port) as one:
                 post(one, "/api/chat", QUIET)
-                while len(caplog.records) < 2:
-                    await asyncio.sleep(0.01)
+                await until(lambda: len(caplog.records) == 2)
         assert [each.message for each in caplog.records] == [
             "an answer could not be passed on",
             "nor could its request be ended",
@@ -144,8 +143,8 @@ def test_a_mistake_in_the_ending_is_logged_too(
 
 def _attempt(control: Control) -> relay.Attempt:
     assert control.front is not None
-    flights = control.front.inference._flights  # noqa: SLF001 (what is under way)
+    flights = control.front.inference._flights
     [flight] = flights.values()
     assert flight.attempt is not None
-    assert isinstance(flight.attempt._connection, Connection)  # noqa: SLF001 (the same)
+    assert isinstance(flight.attempt._connection, Connection)
     return flight.attempt

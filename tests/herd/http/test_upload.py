@@ -9,7 +9,7 @@ from herd.http.exchange import Exchange
 from herd.http.server import Limits
 from herd.http.upload import Upload
 from tests.herd.http.conftest import Run
-from tests.herd.http.sockets import GET, POST, TEXT, Held, client, serving
+from tests.herd.http.sockets import GET, POST, TEXT, Held, client, serving, until
 
 UP = b"POST /up/x HTTP/1.1\r\nHost: a\r\n"
 LIMITS = Limits(streamed=(b"/up/",), body_bytes=1_000, linger_s=0.2)
@@ -50,8 +50,7 @@ def test_it_comes_in_pieces_and_may_be_larger_than_the_limit(chunked: bool, run:
             assert upload.length == (None if chunked else 10_000)
             piece = b"1388\r\n%b\r\n" % data if chunked else data
             one.send(piece)
-            while len(kept.data) < len(data):
-                await asyncio.sleep(0)
+            await until(lambda: len(kept.data) == len(data))
             assert not upload.ended
             one.send(piece + (b"0\r\nX-Trailer: 1\r\n\r\n" if chunked else b""))
             await kept.ended.wait()
