@@ -146,10 +146,11 @@ class RequestReader:
         if self.deaf:
             return
         self._turned = False
+        skipped = -1
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._resume(data[upgrade.args[0] :])
+            skipped = upgrade.args[0]
         except httptools.HttpParserError as error:
             if not self.deaf:
                 raise self._refusal(error) from error
@@ -158,6 +159,8 @@ class RequestReader:
                 self._head_bytes += len(data)
                 if self._head_bytes > self._most_head_bytes:
                     raise self._deafen(431, _HEAD_TOO_LARGE)
+        if skipped >= 0:  # out here: what is raised inside `except` would hide why it was refused
+            self._resume(data[skipped:])
 
     # The parser's callbacks
 
