@@ -33,6 +33,8 @@ class Silent(Pool):
     """Reaches the node by what it is given, and no other way."""
 
     def dial(self, head: bytes, body: object, receiver: Receiver) -> asyncio.Task[None]:
+        del head, body
+
         async def unreachable() -> None:
             receiver.unreachable("nobody there")
 
