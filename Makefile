@@ -6,6 +6,7 @@
 #   e2e        only the tests on real sockets and processes
 #   e2e-one    the same in one process, on the loop of the standard library
 #   real       fetch a real engine and a small real model (130 MB): then `herd demo --real`
+#   fuzz       for minutes: what clients and nodes could say, drawn and changed at random
 #   dev        run the tests that a change affects, at every change
 #   wheel      build the wheel and try it alone, on every Python that is here
 #   bench  notebooks  docs     measure; run the notebooks; check the documentation
@@ -24,7 +25,7 @@ ARGS :=
 .SUFFIXES:
 .DELETE_ON_ERROR:
 
-.PHONY: all check test cov e2e e2e-one bench notebooks sample docs demo real dev wheel format clean
+.PHONY: all check test cov e2e e2e-one fuzz bench notebooks sample docs demo real dev wheel format clean
 .PHONY: formatted lint mypy systems pyright imports dependencies
 
 all: check test
@@ -85,6 +86,9 @@ e2e: $(VENV)/test.stamp
 
 e2e-one: $(VENV)/test.stamp
 	@HERD_TEST_WORKERS=0 HERD_TEST_LOOP=asyncio $(PYTEST) tests/e2e $(ARGS)
+
+fuzz: $(VENV)/test.stamp
+	@$(PYTEST) tests/fuzz --hypothesis-profile=fuzz --timeout=3600 $(ARGS)
 
 real: $(VENV)/real.stamp
 	@echo "here: $(RUN)herd demo --real"

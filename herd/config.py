@@ -49,6 +49,8 @@ class NodeAddress(msgspec.Struct, frozen=True):
     name: str = ""
     """What to call it; empty means after its address."""
     origin: Origin = "flag"
+    insecure: bool = False
+    """Whether its certificate is taken unseen (`https://` only)."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +135,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long such a request is held; the pull goes on after that."""
     auto_pull_max_bytes: Annotated[int, msgspec.Meta(gt=0)] = 20_000_000_000
     """The largest model that is pulled so; what turns out to be larger is ended."""
+    tls_cert: str = ""
+    """A file with the certificate that clients are shown (https); without one herd speaks http."""
+    tls_key: str = ""
+    """The file with its key, if that is another one."""
+    ca_file: str = ""
+    """A file with certificates that are believed beside the system's, of `https://` nodes."""
     trusted_networks: str = ""
     """Networks that may use this herd beside private ones and its own, like `203.0.113.0/24`."""
     allowed_hosts: str = ""
@@ -244,18 +252,21 @@ def check(field: str, value: object, *, named: str) -> Any:  # noqa: ANN401 (of 
 def parse_node(text: str, *, named: str = "--node") -> NodeAddress:
     """Read `URL`, `URL,slots=N`, `URL,name=NAME`; scheme and port may be left out."""
     address, *options = text.strip().split(",")
-    slots, name = 0, ""
+    slots, name, insecure = 0, "", False
     for option in options:
         key, _, value = (part.strip() for part in option.partition("="))
         if key == "slots" and value.isdecimal() and int(value) > 0:
             slots = int(value)
         elif key == "name" and NODE_NAME.fullmatch(value):
             name = value
+        elif option.strip() == "insecure" and address.startswith("https://"):
+            insecure = True
         else:
             raise HerdError(
-                f"{named} {text}: {option!r} is no option", "write URL,slots=N or URL,name=NAME"
+                f"{named} {text}: {option!r} is no option",
+                "write URL,slots=N or URL,name=NAME; https://…,insecure takes any certificate",
             )
-    return NodeAddress(normalised_url(address, named=named), slots, name)
+    return NodeAddress(normalised_url(address, named=named), slots, name, insecure=insecure)
 
 
 def parse_nodes(texts: Iterable[str], *, named: str = "--node") -> tuple[NodeAddress, ...]:
@@ -310,4 +321,4 @@ def _refused(field: str, value: object, named: str, error: Exception) -> HerdErr
 def _written(node: NodeAddress) -> str:
     slots = f",slots={node.slots}" if node.slots else ""
     name = f",name={node.name}" if node.name else ""
-    return f"{node.url}{slots}{name}"
+    return f"{node.url}{slots}{name}{',insecure' if node.insecure else ''}"

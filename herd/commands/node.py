@@ -16,6 +16,7 @@ from herd.agent.identity import checked_node_id, default_node_id
 from herd.agent.payload import GIB
 from herd.agent.search import Search, router_address
 from herd.errors import HerdError
+from herd.http import tls
 from herd.tasks import spawn
 from herd.version import version
 
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     "--ollama-host",
     envvar="FLEET_NODE_OLLAMA_HOST",
     help="This machine's Ollama; OLLAMA_HOST, or http://localhost:11434.",
+)
+@click.option(
+    "--ca-file",
+    envvar="FLEET_CA_FILE",
+    metavar="FILE",
+    help="Certificates that vouch for an https:// balancer, beside the system's.",
 )
 @click.option(
     "--node-id",
@@ -54,10 +61,11 @@ if TYPE_CHECKING:
     default="warning",
     help="How much detail beside one line for each change.",
 )
-def command(
+def command(  # noqa: PLR0913 (one parameter an option)
     *,
     router_url: str | None,
     ollama_host: str | None,
+    ca_file: str | None,
     node_id: str | None,
     interval_s: float,
     log_level: str,
@@ -65,6 +73,7 @@ def command(
     """Run the agent beside an Ollama."""
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     platform.set_title("node")
+    tls.trust(ca_file or "")
     terms = Terms(
         node_id=_node_id(node_id),
         ollama_url=ollama_url(ollama_host or ""),

@@ -9,6 +9,7 @@ import msgspec
 
 from herd.config import load
 from herd.errors import HerdError
+from herd.http import tls
 from herd.http.client import FetchError, fetch
 from herd.processes import run_file
 
@@ -88,7 +89,12 @@ def balancer_url(data_dir: str | None = None) -> str:
     """Return where the balancer of this machine is, running or not."""
     settings = load({} if data_dir is None else {"data_dir": data_dir})
     found = run_file.read(settings.directory)
-    return run_file.local_url(settings.host, settings.port) if found is None else found.url
+    certificate = settings.tls_cert if found is None else found.tls_cert
+    plain = run_file.local_url(settings.host, settings.port, secure=bool(certificate))
+    address = plain if found is None else found.url
+    if certificate:
+        tls.pin(address, certificate)
+    return address
 
 
 def ask(address: str, path: str) -> bytes:

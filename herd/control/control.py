@@ -156,7 +156,10 @@ class Control:
     async def _advertise(self) -> None:
         name = balancer_name(default_node_id(), self._settings.port)
         try:
-            shown = await advertise(self._settings.port, name=name, version=version())
+            secure = bool(self._settings.tls_cert)
+            shown = await advertise(
+                self._settings.port, name=name, version=version(), secure=secure
+            )
         except MdnsError as error:
             _log.warning("%s; %s", error.what, error.next_step)
             return

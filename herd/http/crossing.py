@@ -233,6 +233,11 @@ class Crossing:
         if self._receiver is not None:
             self._receiver.lost(error)
 
+    def failed(self) -> None:
+        """Pass it on."""
+        if self._receiver is not None:
+            self._receiver.failed()
+
     # Inside
 
     def _send(

@@ -84,6 +84,7 @@ class Flight:
         "asked",
         "attempt",
         "deadline_s",
+        "ended",
         "grant",
         "model",
         "path",
@@ -130,6 +131,7 @@ class Flight:
         """The last one."""
         self.attempt: Attempt | None = None
         """Under way now; None while it waits for a node."""
+        self.ended = False
         exchange.on_gone = self.gone
 
     def age_s(self, now_s: float) -> float:
@@ -298,6 +300,27 @@ class Flight:
         self._close()
         self._report_failed("stream", status, error, tokens)
 
+    def failed(self) -> None:
+        """End it after a mistake of herd's own: 500, or a broken answer; the slot is free again."""
+        attempt, grant, ended = self._stop(), self.grant, self.ended
+        self._close()
+        if grant is not None and not ended:
+            self._tower.report(
+                RequestFailed(
+                    request_id=self.request_id,
+                    model=self.model,
+                    phase="stream" if self._exchange.started else "first_byte",
+                    fault="herd",
+                    status=500,
+                    node_id=grant.node_id,
+                    lease=grant.lease,
+                    error="internal error",
+                    service_s=self._since(self._dispatched_s),
+                    completion_tokens=0 if attempt is None else attempt.tokens,
+                )
+            )
+        self._exchange.fail()
+
     # Once a second
 
     def progress(self, now_s: float) -> tuple[RequestId, int] | None:
@@ -321,6 +344,7 @@ class Flight:
         """Leave nothing behind that only the garbage collector could find."""
         self._exchange.on_gone = None
         self.attempt = None
+        self.ended = True
         self._tower.ended(self)
 
     def _stop(self) -> Attempt | None:

@@ -33,12 +33,15 @@ from herd.http.guard import Guard
 from herd.http.history import History
 from herd.http.problems import JSON, JSON_UTF8, TEXT
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
+from herd.http.server import Limits
 from herd.ids import RequestIds
 from herd.link.client import Control, LinkFullError
 from herd.link.messages import Cancel, Grant, Refuse, View
 from herd.version import version
 
 SWEEP_S: Final = 1.0
+LIMITS: Final = Limits(streamed=(BLOBS.encode(),))
+"""What the clients of a front may ask of a connection."""
 
 
 class _Drain(msgspec.Struct):

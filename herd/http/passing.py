@@ -15,6 +15,7 @@ import msgspec
 
 from herd.http import problems
 from herd.http.exchange import Exchange
+from herd.http.upload import Upload
 from herd.http.upstream import Pool
 from herd.http.ways import Carrier
 from herd.tasks import spawn
@@ -60,7 +61,7 @@ class Passing:
         exchange: Exchange,
         watcher: Watcher,
         pool: Pool,
-        asked: tuple[bytes, bytes],
+        asked: tuple[bytes, bytes | Upload],
         node: bytes,
     ) -> None:
         """Send the request: head and body; `node` is what the answer's headers call the node."""
@@ -119,6 +120,12 @@ class Passing:
         self._end(error)
         self._exchange.cut(msgspec.json.encode({"error": f"node failed: {error}"}) + b"\n")
 
+    def failed(self) -> None:
+        """End it: the log has why."""
+        if not self._over:
+            self._end("internal error")
+        self._exchange.fail()
+
     # Inside
 
     async def _finish(self, head: tuple[int, bytes], last: bytes) -> None:
@@ -139,8 +146,11 @@ class Passing:
         if silent_s < SILENT_S:
             self._silence = self._loop.call_later(SILENT_S - silent_s, self._listen)
             return
+        self._give_up(f"it said nothing for {SILENT_S:g} s")
+
+    def _give_up(self, error: str) -> None:
         connection = self._connection
-        self.lost(f"it said nothing for {SILENT_S:g} s")
+        self.lost(error)
         if connection is not None:
             connection.abort()
 

@@ -190,7 +190,11 @@ class Inference:
         if flight is None:
             self.report(_nobody(grant.request_id, grant.node_id, grant.lease))
         elif flight.attempt is None:
-            flight.dispatch(grant)
+            try:
+                flight.dispatch(grant)
+            except Exception:  # noqa: BLE001 (whatever it was, the slot is free again)
+                _log.exception("a request could not be sent")
+                flight.failed()
         else:
             _log.warning("request %s was granted while it runs", grant.request_id)
 

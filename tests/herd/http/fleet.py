@@ -19,7 +19,7 @@ from events import (
     RequestReceived,
     ResidentModel,
 )
-from herd.http.front import Front
+from herd.http.front import LIMITS, Front
 from herd.http.server import Limits, Listener, listen
 from herd.link.client import LinkFullError
 from herd.link.messages import Grant, NodeView, Refuse, View
@@ -206,7 +206,7 @@ async def fronting(
     control: Control, limits: Limits | None = None, logd: Path | None = None
 ) -> AsyncGenerator[Listener]:
     front = control.front = Front(control, logd=logd)
-    listener = await listen(front, host="127.0.0.1", port=0, limits=limits)
+    listener = await listen(front, host="127.0.0.1", port=0, limits=limits or LIMITS)
     try:
         yield listener
     finally:
