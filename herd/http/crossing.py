@@ -16,7 +16,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from herd.dialects import messages_asked, messages_told
+from herd.dialects import messages_asked, messages_told, responses_asked, responses_told
+from herd.dialects.asking import Asking
 from herd.dialects.errors import GarbledError, UntranslatableError
 from herd.http import problems, wire
 from herd.http.exchange import Request
@@ -51,9 +52,9 @@ class Translation(msgspec.Struct, frozen=True):
     """The other route."""
     family: Family
     asked: Callable[[bytes], bytes]
-    whole: Callable[[bytes, str], bytes]
-    """An answer in one piece, and the name of its model."""
-    stream: Callable[[str], Stream]
+    whole: Callable[[bytes, Asking], bytes]
+    """An answer in one piece."""
+    stream: Callable[[Asking], Stream]
     error: Callable[[int, bytes], str]
 
 
@@ -65,7 +66,15 @@ TRANSLATIONS: Final = {
         whole=messages_told.whole,
         stream=messages_told.Stream,
         error=messages_told.error,
-    )
+    ),
+    "/v1/responses": Translation(
+        target=b"/v1/chat/completions",
+        family="openai",
+        asked=responses_asked.translate,
+        whole=responses_told.whole,
+        stream=responses_told.Stream,
+        error=responses_told.error,
+    ),
 }
 """By the route that clients ask."""
 
@@ -295,7 +304,7 @@ class Crossing:
         try:
             if connection.status == _OK and connection.content_type.lower().startswith(_SSE):
                 if self._stream is None:
-                    self._stream = self._translation.stream(self._model)
+                    self._stream = self._translation.stream(self._asking())
                 told = self._stream.feed(body)
             elif self._keep(receiver, body, WHOLE_BYTES) and ended:
                 told = self._whole(connection.status, b"".join(self._kept))
@@ -309,9 +318,12 @@ class Crossing:
 
     def _whole(self, status: int, body: bytes) -> bytes:
         if status == _OK:
-            return self._translation.whole(body, self._model)
+            return self._translation.whole(body, self._asking())
         text = self._translation.error(status, body)
         return problems.body(self._translation.family, status, text)
+
+    def _asking(self) -> Asking:
+        return Asking(self._model, self._body)
 
     def _keep(self, receiver: Receiver, body: bytes, limit_bytes: int) -> bool:
         self._kept.append(body)
