@@ -68,6 +68,13 @@ class Tokens(msgspec.Struct, gc=False):
     completion_tokens_details: Details | None = None
 
 
+class Timings(msgspec.Struct, gc=False):
+    """How long it took, as llama.cpp tells it."""
+
+    prompt_ms: float | None = None
+    predicted_ms: float | None = None
+
+
 class Completion(msgspec.Struct, gc=False):
     """An answer, or a chunk of one."""
 
@@ -76,6 +83,7 @@ class Completion(msgspec.Struct, gc=False):
     """When, in seconds since 1970."""
     choices: list[Choice] | None = None
     usage: Tokens | None = None
+    timings: Timings | None = None
     error: msgspec.Raw = msgspec.Raw(b"")
 
 
