@@ -76,6 +76,8 @@ class RequestReceived(Event, frozen=True, tag="request_received"):
     """Beginnings of its prompt, each longer than the last: a node may have one in its cache."""
     trace: str = ""
     """The client's `traceparent` (W3C Trace Context), if it sent one."""
+    native: bool = False
+    """Only Ollama's own route will do: it asks for what cannot be said to servers without it."""
 
 
 class ModelSubstituted(Event, frozen=True, tag="model_substituted"):

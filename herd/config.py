@@ -106,6 +106,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether tokens that a node has cached count as taken in, for `soonest` and predictions."""
     planner: bool = False
     """Whether models are loaded before anybody waits for them, where that saves time."""
+    translate_ollama: bool = True
+    """Whether servers without Ollama's own routes (llama.cpp, vLLM, LM Studio) serve them too, in
+    translation."""
     make_room: bool = True
     """Whether a full line turns away its last one (of a batch, or of who asks most), not whoever
     comes."""
@@ -196,6 +199,7 @@ CHANGEABLE = frozenset(
         "model_aliases",
         "prefix_affinity",
         "planner",
+        "translate_ollama",
         "policy",
         "auto_pull",
         "auto_pull_timeout_s",

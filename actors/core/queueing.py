@@ -200,7 +200,7 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
         request_id=event.request_id,
         model=event.model,
         src=record.src,
-        v1=event.route.startswith("/v1/"),
+        v1=event.route.startswith("/v1/") or (state.settings.translate_ollama and not event.native),
         seq=record.seq,
         received_us=received_us,
         app=event.app,

@@ -68,6 +68,7 @@ class Settings(msgspec.Struct):
     model_aliases: str = ""
     prefix_affinity: bool = False
     planner: bool = False
+    translate_ollama: bool = False
     policy: str = "resident-first"
     auto_pull: bool = False
     auto_pull_timeout_s: float = 300.0
@@ -180,7 +181,7 @@ class Request(msgspec.Struct):
     src: Source
     """The front that holds its client."""
     v1: bool
-    """It came by a `/v1` route, which nodes of both dialects serve."""
+    """Nodes of both dialects serve it: it came by a `/v1` route, or can be translated to one."""
     seq: int
     """Of its admission: its place in the queue, also after a retry."""
     received_us: int
