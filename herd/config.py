@@ -104,6 +104,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether tokens that a node has cached count as taken in, for `soonest` and predictions."""
     planner: bool = False
     """Whether models are loaded before anybody waits for them, where that saves time."""
+    foresight: bool = True
+    """Whether `soonest` counts what a model, loaded elsewhere, saves those who will ask for it."""
     make_room: bool = True
     """Whether a full line turns away its last one (of a batch, or of who asks most), not whoever
     comes."""
@@ -188,6 +190,7 @@ CHANGEABLE = frozenset(
         "model_aliases",
         "prefix_affinity",
         "planner",
+        "foresight",
         "policy",
         "auto_pull",
         "auto_pull_timeout_s",

@@ -68,6 +68,7 @@ class Settings(msgspec.Struct):
     model_aliases: str = ""
     prefix_affinity: bool = False
     planner: bool = False
+    foresight: bool = False
     policy: str = "resident-first"
     auto_pull: bool = False
     auto_pull_timeout_s: float = 300.0

@@ -50,7 +50,7 @@ class Rules(NamedTuple):
     """The weight of bringing back what has to go."""
     loading: float = 0.25
     """The weight of a load itself."""
-    stood: float = 1.0
+    stood: float = 0.0
     """How much of what the first of a line has waited counts for going at once."""
     patient: bool = False
     """Whether one may wait for another model to have no work on a machine."""
@@ -407,6 +407,7 @@ def _due_s(came_s: float, least_s: float) -> float:
 RULES = (
     Rules(),
     Rules(patient=True),
+    Rules(order="due", patient=True),
 )
 """By trial on the `tune` slices."""
 

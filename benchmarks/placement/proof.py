@@ -3,7 +3,7 @@
 The settings are those that herd has when it is installed, but for those by which another model may
 serve a request. A target counts as met when the whole 95 % interval (bootstrap over seeds) meets
 it. The oracle's bound of a run is, of its rules, the least mean slowdown and the most in time,
-each by itself. A crash takes the first machine away in the middle of the run, for two minutes.
+each by itself. A crash takes the first machine away in the middle of the run, for two minutes. What was played is kept after each case.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ from herd.config import CHANGEABLE, Settings
 from herd.simulator.hardware import NodeSpec
 from herd.virtual.script import Arrival, Happening
 
-COUNT = 500
+COUNT = 300
 SEEDS = 20
 RESAMPLED = 2000
 CRASH_S = 120.0
@@ -42,8 +42,10 @@ class Case(NamedTuple):
     load: float
 
 
+BUSY = 0.8
+"""The load at which it is also compared with the points formula, and a node crashes."""
 CASES = tuple(
-    Case(fleet, "conv", load) for fleet in ("home", "office") for load in (0.1, 0.3, 0.8, 1.2)
+    Case(fleet, "conv", load) for load in (BUSY, 1.2, 0.3, 0.1) for fleet in ("home", "office")
 )
 
 
@@ -52,8 +54,8 @@ class Run(msgspec.Struct):
 
     seed: int
     soonest: Figures
-    points: Figures
-    crash: Figures
+    points: Figures | None
+    crash: Figures | None
     """`soonest`, while a node crashes."""
     oracle: list[Figures]
     """By its rules."""
@@ -115,8 +117,10 @@ def run(work: tuple[Case, Part, int]) -> Run:
     return Run(
         seed,
         play(specs, asked, "soonest", more=shipped()),
-        play(specs, asked, "points", more=shipped()),
-        play(specs, asked, "soonest", more=shipped(), faults=_crash(specs, asked)),
+        play(specs, asked, "points", more=shipped()) if case.load == BUSY else None,
+        play(specs, asked, "soonest", more=shipped(), faults=_crash(specs, asked))
+        if case.load == BUSY
+        else None,
         [figures(specs, asked, outcomes) for outcomes in bounds(specs, asked, START_US)],
     )
 
@@ -146,7 +150,7 @@ def prove(part: Part, seeds: int, processes: int, fleets: Sequence[str], *, keep
         for case in cases:
             runs = list(pool.map(run, [(case, part, seed) for seed in range(1, seeds + 1)]))
             rows += [(*map(str, case), *row) for row in _rows(runs)]
-            beaten = sum(min(each.soonest.slowdown, each.points.slowdown) < each.least for each in runs)
+            beaten = sum(each.soonest.slowdown < each.least for each in runs)
             kept.append({**case._asdict(), "beaten": beaten, "runs": msgspec.to_builtins(runs)})
             for target in TARGETS:
                 if case.load in target.loads:
@@ -158,18 +162,20 @@ def prove(part: Part, seeds: int, processes: int, fleets: Sequence[str], *, keep
                     names = ("target", "bound", "value", "low", "high", "met")
                     judged.append({**case._asdict(), **dict(zip(names, row, strict=True))})
             print(f"{case}: {monotonic() - began_s:.0f} s, oracle beaten in {beaten}", flush=True)
+            publish("placement_proof", result | {"targets": judged, "cases": kept}, keep=keep)
     where = ("fleet", "trace", "load")
     head = ("policy", "slowdown", "p95", "in time", "TTFT p95 s", "cold", "failed", "cut", "worst")
     print(table("Policies and the oracle", (*where, *head), rows))
     head = ("target", "bound", "value", "95 % from", "to", "")
     print(table("Targets", (*where, *head), told))
-    publish("placement_proof", result | {"targets": judged, "cases": kept}, keep=keep)
 
 
 def _rows(runs: Sequence[Run]) -> list[tuple[str | float, ...]]:
     names = ("slowdown_p95", "goodput", "ttft_p95_s", "cold", "failed", "cut", "worst_model")
     found: list[tuple[str | float, ...]] = []
     for policy in ("soonest", "crash", "points"):
+        if getattr(runs[0], policy) is None:
+            continue
         means = [_mean(runs, name, policy) for name in ("slowdown", *names)]
         found.append((policy, *means))
     best = [min(each.oracle, key=lambda one: one.slowdown) for each in runs]
@@ -202,7 +208,8 @@ def _than_points(runs: Sequence[Run]) -> float:
 
 def _unsaid(runs: Sequence[Run]) -> float:
     """Return the most that failed in a run before their answer had begun."""
-    return max(each.crash.failed - each.crash.cut for each in runs)
+    crashes = [each.crash for each in runs if each.crash is not None]
+    return max(each.failed - each.cut for each in crashes)
 
 
 def _most(runs: Sequence[Run], policy: str, name: str) -> float:
