@@ -39,7 +39,7 @@ from actors.core.fitting import can_hold, must_load, victims
 from actors.core.foresight import OTHERS as FORESEEN_OTHERS
 from actors.core.foresight import Foresight
 from actors.core.learning import BATCH_COST
-from actors.core.missing import elsewhere, miss
+from actors.core.missing import copies, miss
 from actors.core.observing import working
 from actors.core.placement import SHOWN, Choice, draw, slots_of, usable
 from actors.core.promising import barred
@@ -97,7 +97,7 @@ class _Weighing:
         self._options: list[Option] = []
         self._pace_per_s = 0.0
         self._best_s = 0.0
-        self._elsewhere: dict[str, int] = {}
+        self._copies: dict[str, int] | None = None
         self._foresight = Foresight(state) if state.settings.foresight else None
         self._others = OTHERS if self._foresight is None else FORESEEN_OTHERS
 
@@ -134,19 +134,20 @@ class _Weighing:
         if leaving is None:
             return
         model = self._model
-        wait_s = load_s(node, model)
+        wait_s = takes_s = load_s(node, model)
         for other in loading(node):
             wait_s += left_of_load_s(self._state, node, other)
         missed = 0.0
+        if leaving and self._copies is None:
+            self._copies = copies(self._state)
         for victim in leaving:
-            if victim not in self._elsewhere:
-                self._elsewhere[victim] = elsewhere(self._state, victim)
-            missed += miss(self._state, node, victim, self._elsewhere[victim])
+            others = max(0, (self._copies or {}).get(victim, 0) - 1)
+            missed += miss(self._state, node, victim, others)
         models = working(node) + 1
         work_s = (self._prompt * token_s(node, model) + self._answer * step_s(node, model)) * models
         taken = self._taken(node, models, self._prompt)
         cost = (wait_s + work_s) / self._alone_s + self._others * taken
-        cost += LOADING * load_s(node, model) / self._alone_s + EVICTION * missed / self._line
+        cost += LOADING * takes_s / self._alone_s + EVICTION * missed / self._line
         if self._foresight is not None:
             cost -= self._foresight.of_load(node, model, leaving)
         self._options.append(Option(cost, node, slots, wait_s, resident=False))
