@@ -109,6 +109,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     translate_ollama: bool = True
     """Whether servers without Ollama's own routes (llama.cpp, vLLM, LM Studio) serve them too, in
     translation."""
+    foresight: bool = True
+    """Whether `soonest` counts what a model, loaded elsewhere, saves those who will ask for it."""
     make_room: bool = True
     """Whether a full line turns away its last one (of a batch, or of who asks most), not whoever
     comes."""
@@ -200,6 +202,7 @@ CHANGEABLE = frozenset(
         "prefix_affinity",
         "planner",
         "translate_ollama",
+        "foresight",
         "policy",
         "auto_pull",
         "auto_pull_timeout_s",

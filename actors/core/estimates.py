@@ -55,11 +55,12 @@ def size_bytes(node: Node, model: str) -> int:
 
 def resident_bytes(node: Node, model: str) -> int:
     """Return the memory that a model takes, or would take, on a node."""
-    resident = node.resident.get(model)
     if is_remote(node, model):
         return 0
-    known = resident.size_vram_bytes or resident.size_bytes if resident is not None else 0
-    return known or node.footprints.get(model, 0) or int(size_bytes(node, model) * BESIDE_WEIGHTS)
+    resident = node.resident.get(model)
+    if resident is not None and (known := resident.size_vram_bytes or resident.size_bytes):
+        return known
+    return node.footprints.get(model, 0) or int(size_bytes(node, model) * BESIDE_WEIGHTS)
 
 
 def most_loaded(node: Node) -> int:

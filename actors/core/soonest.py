@@ -9,6 +9,7 @@ candidate with a slot free now:
     + `OTHERS` x what it takes from those that run there, each over its own alone
     + `EVICTION` x what it costs to bring back the models that have to make room
     + `LOADING` x the load itself
+    - with the setting `foresight`, what the load saves those who will ask (`foresight`)
 
 A cold node is a candidate only if it can make room at once, by idle models. The best one is taken,
 unless waiting for a slot where the model is in memory comes to less: then the request waits, for
@@ -34,8 +35,10 @@ from actors.core.estimates import (
     rates_s,
 )
 from actors.core.fitting import can_hold, must_load, victims
+from actors.core.foresight import OTHERS as FORESEEN_OTHERS
+from actors.core.foresight import Foresight
 from actors.core.learning import BATCH_COST
-from actors.core.missing import elsewhere, miss
+from actors.core.missing import copies, miss
 from actors.core.observing import working
 from actors.core.placement import SHOWN, Choice, draw, slots_of, usable
 from actors.core.promising import barred
@@ -93,7 +96,9 @@ class _Weighing:
         self._options: list[Option] = []
         self._pace_per_s = 0.0
         self._best_s = 0.0
-        self._elsewhere: dict[str, int] = {}
+        self._copies: dict[str, int] | None = None
+        self._foresight = Foresight(state) if state.settings.foresight else None
+        self._others = OTHERS if self._foresight is None else FORESEEN_OTHERS
 
     def weigh(self, node: Node) -> None:
         """Look at one node."""
@@ -121,7 +126,7 @@ class _Weighing:
         else:
             work_s = prefill_s + decode_s * (1.0 + BATCH_COST * slots.in_flight)
             taken = self._taken(node, models, prompt * token_s)
-            cost = (wait_s + work_s) / self._alone_s + OTHERS * taken
+            cost = (wait_s + work_s) / self._alone_s + self._others * taken
             self._options.append(Option(cost, node, slots, wait_s, resident=True))
 
     def _weigh_cold(self, node: Node, slots: Slots) -> None:
@@ -129,20 +134,23 @@ class _Weighing:
         if leaving is None:
             return
         model = self._model
-        wait_s = load_s(node, model)
+        wait_s = takes_s = load_s(node, model)
         for other in loading(node):
             wait_s += left_of_load_s(self._state, node, other)
         missed = 0.0
+        if leaving and self._copies is None:
+            self._copies = copies(self._state)
         for victim in leaving:
-            if victim not in self._elsewhere:
-                self._elsewhere[victim] = elsewhere(self._state, victim)
-            missed += miss(self._state, node, victim, self._elsewhere[victim])
+            others = max(0, (self._copies or {}).get(victim, 0) - 1)
+            missed += miss(self._state, node, victim, others)
         models = working(node) + 1
         token_s, step_s = rates_s(node, model)
         work_s = (self._prompt * token_s + self._answer * step_s) * models
         taken = self._taken(node, models, self._prompt * token_s)
-        cost = (wait_s + work_s) / self._alone_s + OTHERS * taken
-        cost += LOADING * load_s(node, model) / self._alone_s + EVICTION * missed / self._line
+        cost = (wait_s + work_s) / self._alone_s + self._others * taken
+        cost += LOADING * takes_s / self._alone_s + EVICTION * missed / self._line
+        if self._foresight is not None:
+            cost -= self._foresight.of_load(node, model, leaving)
         self._options.append(Option(cost, node, slots, wait_s, resident=False))
 
     def choice(self) -> Choice | None:
@@ -202,7 +210,7 @@ def _order(option: Option) -> tuple[float, int, str]:
 
 
 def _shown(option: Option) -> Candidate:
-    score = 100.0 / (1.0 + option.cost)
+    score = 100.0 / (1.0 + max(0.0, option.cost))
     slots = option.slots
     return Candidate(
         option.node.node_id, option.resident, slots.in_flight, slots.limit, option.wait_s, score

@@ -69,6 +69,7 @@ class Settings(msgspec.Struct):
     prefix_affinity: bool = False
     planner: bool = False
     translate_ollama: bool = False
+    foresight: bool = False
     policy: str = "resident-first"
     auto_pull: bool = False
     auto_pull_timeout_s: float = 300.0
