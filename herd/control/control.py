@@ -6,6 +6,8 @@ import logging
 import os
 import socket
 
+from msgspec.structs import replace
+
 from actors.core.state import State
 from events import (
     ActorFailed,
@@ -32,6 +34,7 @@ from events import (
 from herd.agent.identity import default_node_id
 from herd.clock import Clock
 from herd.config import NodeAddress, Settings
+from herd.control.benchmarks import Benchmarks
 from herd.control.engine import Engine
 from herd.control.loader import Loader
 from herd.control.pulls import Pulls
@@ -42,6 +45,7 @@ from herd.journal.segments import Journal
 from herd.link.server import LinkServer
 from herd.mdns import Advertisement, MdnsError, advertise, balancer_name
 from herd.probe import Pace, Prober
+from herd.processes.run_file import local_url
 from herd.tasks import spawn
 from herd.version import version
 
@@ -76,6 +80,10 @@ class Control:
         self._loader = Loader(self._put)
         self._pulls = Pulls(self._put, self._url_of, self._prober.look_at_disk)
         self._engine.observe.append(self._pulls.recorded)
+        self._benchmarks = Benchmarks(
+            self._put, local_url(self._settings.host, self._settings.port), self._changed
+        )
+        self._engine.observe.append(self._benchmarks.recorded)
         self._expected = 0
         """Fronts that grants wait for; 0 until `recover` says it."""
         self._greeted = 0
@@ -132,6 +140,7 @@ class Control:
         self._engine.finish()
         self._link.close()
         await self._pulls.close()
+        await self._benchmarks.close()
         await self._prober.close()
         await self._loader.close()
         if self._advertising is not None and not self._advertising.done():
@@ -199,6 +208,9 @@ class Control:
                 self._loader.start(record.event, node)
                 self._prober.expect_load(node.node_id)
 
+    def _changed(self) -> None:
+        self._dirty = True
+
     def _url_of(self, node_id: NodeId) -> str:
         node = self._engine.state.nodes.get(node_id)
         return "" if node is None else node.url
@@ -217,7 +229,8 @@ class Control:
         if not self._stopping:
             self._loop.call_later(VIEW_S, self._show)
             if self._dirty:
-                self._link.show(view_of(self._engine.state, recording=self._engine.recording))
+                view = view_of(self._engine.state, recording=self._engine.recording)
+                self._link.show(replace(view, benchmark=self._benchmarks.shown))
                 self._dirty = False
 
 

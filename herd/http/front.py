@@ -17,6 +17,7 @@ from herd.clock import wall_s
 from herd.config import Settings
 from herd.http import problems
 from herd.http.endpoints import assets, catalogue, counting, fleet, request_page, stored
+from herd.http.endpoints.benchmarks import Benchmarks
 from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
@@ -79,6 +80,7 @@ class Front:
         self._pages = Pages(control, self.history)
         self._metrics = MetricsPage(control, self.history)
         self._stored = Stored(self._models, self.history)
+        self._benchmarks = Benchmarks(control, self.history, self._models.settling)
         self.feed = Feed(control)
         self._settings = SettingsPage(control, settings or Settings())
         self._health = HealthPage(
@@ -155,6 +157,7 @@ class Front:
         by_path.update(self._pages.routes())
         change = self._guard.admin(self._settings.change)
         by_path[SETTINGS] = {b"GET": self._settings.show, b"POST": change}
+        by_path.update(self._benchmarks.routes(self._guard.admin))
         by_path.update(self.feed.routes())
         by_path.update(self._health.routes())
         by_path[stored.SHOWN] = {b"GET": self._stored.show}
@@ -167,6 +170,7 @@ class Front:
             MODEL_PREFIX: {b"GET": self._model},
             request_page.PREFIX: {b"GET": self._request_page.request},
             BLOBS: self._admin(self._models.blobs()),
+            **self._benchmarks.below(),
         }
         return Routes(by_path, below)
 
