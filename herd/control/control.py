@@ -6,6 +6,8 @@ import logging
 import os
 import socket
 
+from msgspec.structs import replace
+
 from actors.core.state import State
 from events import (
     ActorFailed,
@@ -32,6 +34,8 @@ from events import (
 from herd.agent.identity import default_node_id
 from herd.clock import Clock
 from herd.config import NodeAddress, Settings
+from herd.control.benchmarks import HEARS as BENCHMARKS_HEARS
+from herd.control.benchmarks import Benchmarks
 from herd.control.engine import Engine
 from herd.control.loader import Loader
 from herd.control.pulls import HEARS as PULLS_HEARS
@@ -43,6 +47,7 @@ from herd.journal.segments import Journal
 from herd.link.server import LinkServer
 from herd.mdns import Advertisement, MdnsError, advertise, balancer_name
 from herd.probe import Pace, Prober
+from herd.processes.run_file import local_url
 from herd.tasks import spawn
 from herd.version import version
 
@@ -88,6 +93,11 @@ class Control:
         self._loader = Loader(self._put)
         self._pulls = Pulls(self._put, self._url_of, self._prober.look_at_disk)
         self._engine.observe(self._pulls.recorded, PULLS_HEARS)
+        here = local_url(
+            self._settings.host, self._settings.port, secure=bool(self._settings.tls_cert)
+        )
+        self._benchmarks = Benchmarks(self._put, here, self._changed)
+        self._engine.observe(self._benchmarks.recorded, BENCHMARKS_HEARS)
         self._expected = 0
         """Fronts that grants wait for; 0 until `recover` says it."""
         self._greeted = 0
@@ -145,6 +155,7 @@ class Control:
         self._engine.finish()
         self._link.close()
         await self._pulls.close()
+        await self._benchmarks.close()
         await self._prober.close()
         await self._loader.close()
         if self._advertising is not None and not self._advertising.done():
@@ -214,6 +225,9 @@ class Control:
                 self._loader.start(record.event, node)
                 self._prober.expect_load(node.node_id)
 
+    def _changed(self) -> None:
+        self._shown_seq = -1
+
     def _url_of(self, node_id: NodeId) -> str:
         node = self._engine.state.nodes.get(node_id)
         return "" if node is None else node.url
@@ -233,7 +247,8 @@ class Control:
             self._loop.call_later(VIEW_S, self._show)
             state = self._engine.state
             if state.seq != self._shown_seq:
-                self._link.show(view_of(state, recording=self._engine.recording))
+                view = view_of(state, recording=self._engine.recording)
+                self._link.show(replace(view, benchmark=self._benchmarks.shown))
                 self._shown_seq = state.seq
 
 

@@ -15,6 +15,7 @@ from events import AnyEvent, ModelFacts, NodeFacts, NodeId, ResidentModel, Sourc
 __all__ = [
     "PROTOCOL",
     "Ack",
+    "BenchView",
     "Cancel",
     "Fact",
     "FromControl",
@@ -29,7 +30,7 @@ __all__ = [
     "Welcome",
 ]
 
-PROTOCOL = 3
+PROTOCOL = 4
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -100,6 +101,28 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     pulls: tuple[PullView, ...] = ()
 
 
+class BenchView(msgspec.Struct, frozen=True, gc=False):
+    """A benchmark under way, or the last one of this life of control."""
+
+    run_id: str
+    mode: str
+    status: str
+    """warming_up, running, complete, cancelled or error."""
+    duration_s: float
+    phase: str = ""
+    elapsed_s: float = 0.0
+    completed: int = 0
+    failed: int = 0
+    tokens_per_s: float = 0.0
+    models: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is under way."""
+        return self.status in {"warming_up", "running"}
+
+
 class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """The fleet as control sees it: what a front answers from by itself."""
 
@@ -114,6 +137,7 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """Of one who comes last now, per model that somebody waits for; left out where nobody knows."""
     settings: dict[str, bool | int | float | str] = {}
     """The settings that can change while herd runs, with their values in force."""
+    benchmark: BenchView | None = None
 
 
 FromFront: TypeAlias = Hello | Fact

@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 _PAGES = (
     "apps",
     "apps_daily",
+    "benchmarks",
     "context_usage",
     "log_span",
     "models",

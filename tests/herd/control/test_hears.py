@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from events import Event
-from herd.control import control, pulls
+from herd.control import benchmarks, control, pulls
 
 
 def acted_on(method: Callable[..., None]) -> set[str]:
@@ -23,6 +23,7 @@ def acted_on(method: Callable[..., None]) -> set[str]:
     [
         (vars(control.Control)["_recorded"], control.HEARS),
         (vars(pulls.Pulls)["recorded"], pulls.HEARS),
+        (vars(benchmarks.Benchmarks)["recorded"], benchmarks.HEARS),
     ],
 )
 def test_an_observer_hears_what_it_acts_on(
