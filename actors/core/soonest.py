@@ -9,6 +9,7 @@ candidate with a slot free now:
     + `OTHERS` x what it takes from those that run there, each over its own alone
     + `EVICTION` x what it costs to bring back the models that have to make room
     + `LOADING` x the load itself
+    + `SPARING` x the part of the machine that its owner uses himself
 
 A cold node is a candidate only if it can make room at once, by idle models. The best one is taken,
 unless waiting for a slot where the model is in memory comes to less: then the request waits, for
@@ -38,6 +39,7 @@ from actors.core.fitting import can_hold, must_load, victims
 from actors.core.learning import BATCH_COST
 from actors.core.missing import elsewhere, miss
 from actors.core.observing import working
+from actors.core.owning import crowded, exhausted, limit_of
 from actors.core.placement import SHOWN, Choice, draw, slots_of, usable
 from actors.core.promising import barred
 from actors.core.slots import Slots
@@ -52,6 +54,8 @@ LOADING = 0.25
 that come together."""
 EVICTION = 10.0
 """The weight of an eviction. The load that it leads to is not all: that one evicts in its turn."""
+SPARING = 1.0
+"""The weight of an owner who uses his machine himself: what another node may take longer."""
 LEAST_S = 1e-6
 """Of a service: some servers say that prompts and answers have no tokens."""
 
@@ -100,11 +104,14 @@ class _Weighing:
         """Look at one node."""
         model = self._model
         slots = slots_of(node, model)
+        if crowded(node, model, self._state.recorded_at):
+            return
         if must_load(node, model, self._state.recorded_at):
-            self._weigh_cold(node, slots)
+            if not exhausted(node):
+                self._weigh_cold(node, slots)
             return
         models = working(node) + (not slots.in_flight)
-        limit = slots.limit
+        limit = limit_of(node, slots)
         prompt = self._prompt
         if self._request.prefixes:
             prompt *= 1.0 - cached_share(node, self._request)
@@ -113,7 +120,7 @@ class _Weighing:
         wait_s = 0.0
         if (slots.in_flight or is_planned(node, model)) and is_coming(node, model):
             wait_s = left_of_load_s(self._state, node, model)
-        if slots.in_flight >= limit:
+        if slots.in_flight >= limit or exhausted(node):
             full_s = prefill_s + decode_s * (1.0 + BATCH_COST * (limit - 1))
             self._pace_per_s += limit / max(LEAST_S, full_s + prefill_s * (limit - 1))
             if not self._best_s or wait_s + full_s < self._best_s:
@@ -121,7 +128,7 @@ class _Weighing:
         else:
             work_s = prefill_s + decode_s * (1.0 + BATCH_COST * slots.in_flight)
             taken = self._taken(node, models, prompt)
-            cost = (wait_s + work_s) / self._alone_s + OTHERS * taken
+            cost = (wait_s + work_s) / self._alone_s + OTHERS * taken + _spared(node)
             self._options.append(Option(cost, node, slots, wait_s, resident=True))
 
     def _weigh_cold(self, node: Node, slots: Slots) -> None:
@@ -142,6 +149,7 @@ class _Weighing:
         taken = self._taken(node, models, self._prompt)
         cost = (wait_s + work_s) / self._alone_s + OTHERS * taken
         cost += LOADING * load_s(node, model) / self._alone_s + EVICTION * missed / self._line
+        cost += _spared(node)
         self._options.append(Option(cost, node, slots, wait_s, resident=False))
 
     def choice(self) -> Choice | None:
@@ -197,6 +205,11 @@ def _stood_s(state: State, request: Request) -> float:
     """Return how long the first of a request's line has waited."""
     head = state.requests[next(iter(state.lines[request.model].waiting), request.request_id)]
     return (state.recorded_at - (head.waits_since_us or head.received_us)) / US
+
+
+def _spared(node: Node) -> float:
+    """Return what it takes from a node's owner, in stretch."""
+    return SPARING * (1.0 - node.limits.availability)
 
 
 def _order(option: Option) -> tuple[float, int, str]:

@@ -18,6 +18,7 @@ from actors.core.learning import Demand, Speed
 from actors.core.slots import Slots, Turn
 from events import (
     Lease,
+    Limits,
     ModelFacts,
     NodeFacts,
     NodeId,
@@ -29,7 +30,7 @@ from events import (
     Source,
 )
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of this state as stored; raise it when a fold gives more, or other, than it did before.
 
 An older one still decodes (fields only get added), but is not compared with what is folded now."""
@@ -119,6 +120,12 @@ class Node(msgspec.Struct):
     """new, healthy, degraded or offline."""
     drained_by: str = ""
     """Who asked it to take no new work; empty while it takes work."""
+    limits: Limits = Limits()
+    """What its owner allows, as its agent said last."""
+    paused: str = ""
+    """Why its owner keeps it to himself, in words; empty while it takes work."""
+    too_large: list[str] = []
+    """The models that would take more memory than its owner allows."""
     heard: bool = False
     """It answered or failed at least once."""
     circuits: dict[str, Circuit] = {}
@@ -145,7 +152,7 @@ class Node(msgspec.Struct):
     @property
     def online(self) -> bool:
         """Whether it answers, and may get work."""
-        return self.health in {"healthy", "degraded"} and not self.drained_by
+        return self.health in {"healthy", "degraded"} and not self.drained_by and not self.paused
 
     def speed(self, model: str) -> Speed:
         """Return what is learned of a model here, to be changed; nothing yet if it is new."""
@@ -168,6 +175,8 @@ class Node(msgspec.Struct):
             (model in self.models or model in self.resident)
             and self.health in {"healthy", "degraded"}
             and not self.drained_by
+            and not self.paused
+            and model not in self.too_large
             and (v1 or self.facts.dialect == "ollama")
         )
 
