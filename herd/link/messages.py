@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from actors.core.commands import Cancel, Grant, Refuse
-from events import AnyEvent, ModelFacts, NodeFacts, NodeId, ResidentModel, Source
+from events import AnyEvent, Limits, ModelFacts, NodeFacts, NodeId, ResidentModel, Source
 
 __all__ = [
     "PROTOCOL",
@@ -29,7 +29,7 @@ __all__ = [
     "Welcome",
 ]
 
-PROTOCOL = 3
+PROTOCOL = 4
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -98,6 +98,10 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     models: tuple[ModelFacts, ...]
     slots: dict[str, SlotView]
     pulls: tuple[PullView, ...] = ()
+    limits: Limits = Limits()
+    """What its owner allows."""
+    paused: str = ""
+    """Why its owner keeps it to himself now; empty while it takes work."""
 
 
 class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):

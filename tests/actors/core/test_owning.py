@@ -157,7 +157,7 @@ def test_nothing_is_loaded_or_pulled_ahead_where_the_owner_is_at_work() -> None:
         assert [plan.node_id for plan in due(state, state.recorded_at)] == ["bob"]
         bob = state.nodes[nid("bob")]
         bob.limits, bob.paused = limits, limits.paused
-        assert due(state, state.recorded_at) == []
+        assert "bob" not in [plan.node_id for plan in due(state, state.recorded_at)]
     state.settings.auto_pull = True
     pulled = begin(state, "new:1b")
     assert pulled is not None
