@@ -22,8 +22,9 @@ SOONEST = 0.2
 """The part of `away_s` that is enough in hours at which the owner was always away."""
 PAST = 0.4
 """The weight of the past in what is available now, once it is believed."""
-STEP = 0.1
-"""In which availability is told; a change of less than three quarters of it is none."""
+STEP = 0.25
+"""In which availability is told; a change of less than three quarters of it is none. Each is news
+for the whole fleet, and goes into its log."""
 
 Lend: TypeAlias = Callable[[], Limits]
 """Says what is lent now; may take a while, so it is asked in a thread."""
@@ -98,5 +99,5 @@ class Owner:
         found = (1.0 - self._smooth_pct / 100.0) * (1.0 - weight)
         found += (1.0 - self._past.usual(hour)) * weight
         if abs(found - self._told) > 0.75 * STEP:
-            self._told = round(found, 1)
+            self._told = round(found / STEP) * STEP
         return self._told
