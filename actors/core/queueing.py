@@ -11,7 +11,7 @@
 
 from typing import Literal
 
-from actors.core import owning, pulling, ranking, substituting
+from actors.core import owning, pulling, ranking, sharing, substituting
 from actors.core.commands import Command
 from actors.core.refusing import UNKNOWN, fail, reject
 from actors.core.state import US, Line, Node, Request, State
@@ -281,7 +281,10 @@ def _take_out(state: State, model: str, request_id: RequestId, *, sent: bool) ->
     if line is None or line.waiting.pop(request_id, None) is None:
         return
     state.waiting -= 1
-    ranking.leave(line, state.requests.get(request_id), sent=sent)
+    request = state.requests.get(request_id)
+    ranking.leave(line, request, sent=sent)
+    if sent and request is not None:
+        sharing.sent(state, request)
     line.choosing = line.choosing and bool(line.waiting)
     if not line.waiting and model not in state.catalogue:
         del state.lines[model]

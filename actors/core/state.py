@@ -57,6 +57,7 @@ class Settings(msgspec.Struct):
     interactive_ahead_s: float = 60.0
     batch_behind_s: float = 300.0
     fair_shares: bool = False
+    shares_over_models: bool = False
     predictions: bool = False
     make_room: bool = False
     empty_answers_fail: bool = False
@@ -211,6 +212,8 @@ class Request(msgspec.Struct):
     """When it came, or later, if its application has had its share."""
     rank_us: int = 0
     """Its place in its line, the lowest first: its start, moved by its priority."""
+    back_us: int = 0
+    """How far it stepped back, of that, for what its application was sent of other models."""
     waits_since_us: int = 0
     """Since a node failed it; 0 before."""
     deadline_us: int = 0
@@ -249,6 +252,14 @@ class Share(msgspec.Struct):
     waiting: int = 0
     next_us: int = 0
     """Where its next request starts at the earliest."""
+
+
+class Used(msgspec.Struct):
+    """What one application was sent, while others waited."""
+
+    app: str
+    work_us: int = 0
+    """The time that it takes alone on the best nodes."""
 
 
 class Line(msgspec.Struct):
@@ -312,6 +323,8 @@ class State(msgspec.Struct):
     """Every model ever seen on a node of the fleet, with the `seq` of the first sight."""
     lines: dict[str, Line] = {}
     requests: dict[RequestId, Request] = {}
+    used: list[Used] = []
+    """What each application was sent while others waited; the last one that was comes last."""
     promises: dict[NodeId, Promise] = {}
     """Room that is kept for models which would starve."""
     demands: dict[str, Demand] = {}
