@@ -115,10 +115,12 @@ Rejection = Literal[
     "deadline",
     "still_pulling",
     "pull_failed",
+    "paused",
 ]
 """`only_v1`: the model is on nodes that do not have Ollama's own routes. `too_late`: the wait is
 predicted to last beyond the client's deadline. `still_pulling`, `pull_failed`: no node has the
-model, and herd is, or was, about to get it (`auto_pull`)."""
+model, and herd is, or was, about to get it (`auto_pull`). `paused`: `hold_timeout`, where owners
+keep the nodes to themselves that have the model."""
 
 
 class RequestRejected(Event, frozen=True, tag="request_rejected"):

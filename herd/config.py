@@ -100,6 +100,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A request of a batch waits as if it had come so much later."""
     fair_shares: bool = True
     """Whether applications that wait for one model share it by the work they ask for."""
+    shares_over_models: bool = True
+    """Whether what an application gets of one model counts in the lines of the others."""
     predictions: bool = True
     """Whether waits and answers are predicted, and hopeless deadlines refused at once."""
     prefix_affinity: bool = True
@@ -189,6 +191,7 @@ CHANGEABLE = frozenset(
         "interactive_ahead_s",
         "batch_behind_s",
         "fair_shares",
+        "shares_over_models",
         "predictions",
         "make_room",
         "empty_answers_fail",

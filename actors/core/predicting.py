@@ -22,6 +22,7 @@ from actors.core.estimates import (
 )
 from actors.core.learning import Demand, shared
 from actors.core.observing import working
+from actors.core.owning import limit_of
 from actors.core.placement import Choice, slots_of, usable
 from actors.core.state import Request, State
 
@@ -100,8 +101,9 @@ def freed_per_s(state: State, request: Request) -> float:
     for node in usable(state, request):
         slots = slots_of(node, model)
         if slots.in_flight:
-            lasts_s = mean_s(asked, node, model, slots.limit, working(node))
-            per_s += slots.limit / max(LEAST_S, lasts_s)
+            limit = limit_of(node, slots)
+            lasts_s = mean_s(asked, node, model, limit, working(node))
+            per_s += limit / max(LEAST_S, lasts_s)
     return per_s
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from actors.core import (
+    clearing,
     health,
     planning,
     promising,
@@ -71,12 +72,15 @@ def _due(state: State, now_us: int) -> bool:
         )
         or bool(scheduling.proposals(state, now_us))
         or promising.due(state, now_us) is not None
+        or bool(clearing.due(state, now_us))
         or bool(planning.due(state, now_us))
     )
 
 
 def _news(state: State, node: Node, fact: HeartbeatReceived | NodeProbed) -> bool:
     if not node.heard or health.consequences(state, node, fact):
+        return True
+    if isinstance(fact, HeartbeatReceived) and fact.limits != node.limits:
         return True
     if not fact.reachable:
         return False

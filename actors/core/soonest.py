@@ -10,6 +10,7 @@ candidate with a slot free now:
     + `EVICTION` x what it costs to bring back the models that have to make room
     + `LOADING` x the load itself
     - with the setting `foresight`, what the load saves those who will ask (`foresight`)
+    + `SPARING` x the part of the machine that its owner uses himself
 
 A cold node is a candidate only if it can make room at once, by idle models. The best one is taken,
 unless waiting for a slot where the model is in memory comes to less: then the request waits, for
@@ -40,6 +41,7 @@ from actors.core.foresight import Foresight
 from actors.core.learning import BATCH_COST
 from actors.core.missing import copies, miss
 from actors.core.observing import working
+from actors.core.owning import crowded, exhausted, limit_of
 from actors.core.placement import SHOWN, Choice, draw, slots_of, usable
 from actors.core.promising import barred
 from actors.core.slots import Slots
@@ -54,6 +56,8 @@ LOADING = 0.25
 that come together."""
 EVICTION = 10.0
 """The weight of an eviction. The load that it leads to is not all: that one evicts in its turn."""
+SPARING = 1.0
+"""The weight of an owner who uses his machine himself: what another node may take longer."""
 LEAST_S = 1e-6
 """Of a service: some servers say that prompts and answers have no tokens."""
 
@@ -104,11 +108,14 @@ class _Weighing:
         """Look at one node."""
         model = self._model
         slots = slots_of(node, model)
+        if crowded(node, model, self._state.recorded_at):
+            return
         if must_load(node, model, self._state.recorded_at):
-            self._weigh_cold(node, slots)
+            if not exhausted(node):
+                self._weigh_cold(node, slots)
             return
         models = working(node) + (not slots.in_flight)
-        limit = slots.limit
+        limit = limit_of(node, slots)
         prompt = self._prompt
         if self._request.prefixes:
             prompt *= 1.0 - cached_share(node, self._request)
@@ -118,7 +125,7 @@ class _Weighing:
         wait_s = 0.0
         if (slots.in_flight or is_planned(node, model)) and is_coming(node, model):
             wait_s = left_of_load_s(self._state, node, model)
-        if slots.in_flight >= limit:
+        if slots.in_flight >= limit or exhausted(node):
             full_s = prefill_s + decode_s * (1.0 + BATCH_COST * (limit - 1))
             self._pace_per_s += limit / max(LEAST_S, full_s + prefill_s * (limit - 1))
             if not self._best_s or wait_s + full_s < self._best_s:
@@ -126,7 +133,7 @@ class _Weighing:
         else:
             work_s = prefill_s + decode_s * (1.0 + BATCH_COST * slots.in_flight)
             taken = self._taken(node, models, prompt * token_s)
-            cost = (wait_s + work_s) / self._alone_s + self._others * taken
+            cost = (wait_s + work_s) / self._alone_s + self._others * taken + _spared(node)
             self._options.append(Option(cost, node, slots, wait_s, resident=True))
 
     def _weigh_cold(self, node: Node, slots: Slots) -> None:
@@ -149,6 +156,7 @@ class _Weighing:
         taken = self._taken(node, models, self._prompt * token_s)
         cost = (wait_s + work_s) / self._alone_s + self._others * taken
         cost += LOADING * takes_s / self._alone_s + EVICTION * missed / self._line
+        cost += _spared(node)
         if self._foresight is not None:
             cost -= self._foresight.of_load(node, model, leaving)
         self._options.append(Option(cost, node, slots, wait_s, resident=False))
@@ -203,6 +211,11 @@ def _stood_s(state: State, request: Request) -> float:
     """Return how long the first of a request's line has waited."""
     head = state.requests[next(iter(state.lines[request.model].waiting), request.request_id)]
     return (state.recorded_at - (head.waits_since_us or head.received_us)) / US
+
+
+def _spared(node: Node) -> float:
+    """Return what it takes from a node's owner, in stretch."""
+    return SPARING * (1.0 - node.limits.availability)
 
 
 def _order(option: Option) -> tuple[float, int, str]:

@@ -31,6 +31,8 @@ class _Ollama(msgspec.Struct):
 class _Node(msgspec.Struct):
     node_id: str
     status: str
+    draining: bool = False
+    paused: str = ""
     ollama_url: str = ""
     ollama: _Ollama = msgspec.field(default_factory=_Ollama)
 
@@ -113,7 +115,16 @@ def ask(address: str, path: str) -> bytes:
 def _node_row(node: _Node) -> list[str]:
     resident = ", ".join(model.name for model in node.ollama.models_loaded)
     on_disk = str(len(node.ollama.models_available))
-    return [node.node_id, node.status, node.ollama_url, resident, on_disk, node.ollama.version]
+    return [node.node_id, _said(node), node.ollama_url, resident, on_disk, node.ollama.version]
+
+
+def _said(node: _Node) -> str:
+    """Return how a node is; of one that takes no work, why."""
+    if node.status == "offline":
+        return node.status
+    if node.paused:
+        return f"paused: {node.paused}"
+    return "draining" if node.draining else node.status
 
 
 def _queue_row(queue: _Queue) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from actors.core.commands import Cancel, Grant, Refuse
-from events import AnyEvent, ModelFacts, NodeFacts, NodeId, ResidentModel, Source
+from events import AnyEvent, Limits, ModelFacts, NodeFacts, NodeId, ResidentModel, Source
 
 __all__ = [
     "PROTOCOL",
@@ -99,6 +99,10 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     models: tuple[ModelFacts, ...]
     slots: dict[str, SlotView]
     pulls: tuple[PullView, ...] = ()
+    limits: Limits = Limits()
+    """What its owner allows."""
+    paused: str = ""
+    """Why its owner keeps it to himself now; empty while it takes work."""
 
 
 class BenchView(msgspec.Struct, frozen=True, gc=False):

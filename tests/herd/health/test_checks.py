@@ -82,6 +82,7 @@ CASES: list[tuple[Check, str, Picture, Picture]] = [
     (nodes.no_node, "no_node", fleet(node_view("a", status="offline")), IDLE),
     (nodes.offline, "node_offline", fleet(node_view("a", status="offline")), IDLE),
     (nodes.degraded, "node_degraded", fleet(node_view("a", status="degraded")), IDLE),
+    (nodes.paused, "node_paused", fleet(node_view("a", paused="in use")), IDLE),
     (nodes.memory_pressure, "memory_pressure", holding(23.5), holding(20)),
     (nodes.underutilised, "underutilised", waited(queue_s=400), waited(queue_s=10)),
     (nodes.version_mismatch, "version_mismatch", seen(version="2.0"), IDLE),
@@ -172,6 +173,24 @@ def test_a_check_fires_where_it_should_and_only_there(
 ) -> None:
     assert [finding.check_id for finding in check(ill)] == [name]
     assert list(check(well)) == []
+
+
+def test_a_node_that_its_owner_uses_is_no_alarm_unless_it_is_the_last() -> None:
+    resting, awake = node_view("a", paused="its owner is using it"), node_view("b")
+    (said,) = nodes.paused(fleet(resting, awake))
+    assert (said.severity, said.node_id) == ("info", "a")
+    assert "its owner is using it" in said.description
+    assert report.score([said]) == 100
+    (said,) = nodes.paused(fleet(resting, node_view("b", status="offline")))
+    assert said.severity == "warning"
+    assert "requests wait" in said.description
+
+
+def test_a_paused_node_is_not_called_idle() -> None:
+    picture = waited(queue_s=400)
+    views = (node_view("a"), node_view("idle", paused="its owner is using it"))
+    rested = msgspec.structs.replace(picture, view=View(nodes=views))
+    assert list(nodes.underutilised(rested)) == []
 
 
 def test_every_check_is_tested_and_asked() -> None:
