@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from herd.agent.facts import ollama_url
+from herd.commands.status import balancer_url
 from herd.config import Settings, load
 from herd.doctor import beside, fleet, here, network
 from herd.doctor.finding import Finding, State
@@ -51,7 +52,7 @@ async def _looked(settings: Settings) -> list[Finding]:
     found += [network.addresses(settings), await network.discovery(settings, runs=runs)]
     found += await _beside()
     if running is not None and runs:
-        found += await fleet.balancer(running.url)
+        found += await fleet.balancer(balancer_url(str(settings.directory.root)))
     return found
 
 
