@@ -5,7 +5,6 @@
 """
 
 from collections.abc import Callable
-from functools import partial
 from random import Random
 from time import perf_counter
 

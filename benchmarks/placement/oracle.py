@@ -9,26 +9,16 @@ No one rule is best in every run. So there are several (`RULES`), and a bound is
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heapreplace
 from typing import Literal, NamedTuple
 
 from actors.core.state import US
+from benchmarks.placement.truth import Truth, working
 from benchmarks.placement.workload import best_s
-from herd.simulator.hardware import (
-    DEFAULT_LOADED_MODELS,
-    STEP_TOKENS,
-    NodeSpec,
-    Step,
-    default_context,
-    load_s,
-    resident_bytes,
-    step_s,
-)
+from herd.simulator.hardware import DEFAULT_LOADED_MODELS, NodeSpec
 from herd.simulator.physics import NEVER, Finished, Job, Loaded, Machine, Output, Refused, Tokens
 from herd.simulator.runner import Runner
-from herd.simulator.runner import Sequence as Running
 from herd.virtual.script import Arrival, Outcome
 
 HORIZON_S = 120.0
@@ -91,7 +81,7 @@ class Oracle:
         self._asked = asked
         self._machines = {spec.name: Machine(spec) for spec in specs}
         self._due_s = dict.fromkeys(self._machines, NEVER)
-        self._facts = {spec.name: _Facts(spec) for spec in specs}
+        self._facts = {spec.name: Truth(spec) for spec in specs}
         self._least_s = [best_s(specs, each) for each in asked]
         lasts_s = (asked[-1].at_us - asked[0].at_us) / US
         counts = Counter(each.request.model for each in asked)
@@ -233,7 +223,7 @@ class Oracle:
             at_s, node = slots_free[0]
             facts = self._facts[node]
             machine = self._machines[node]
-            sharing = max(1, _working(machine))
+            sharing = max(1, working(machine))
             work_s = facts.work_s(each.arrival, sharing, facts.slots)
             cost = (at_s + work_s + self._rules.stood * stood_s) / each.least_s
             if not options or cost < options[0].cost:
@@ -248,7 +238,7 @@ class Oracle:
             runner = machine.runners.get(model)
             if runner is None or len(runner.active) + len(runner.waiting) < runner.slots:
                 continue
-            sharing = max(1, _working(machine))
+            sharing = max(1, working(machine))
             facts = self._facts[node]
             wait_s = max(0.0, runner.ready_at_s - self._now_s) if runner.loading else 0.0
             for each in (*runner.active.values(), *runner.waiting):
@@ -260,7 +250,7 @@ class Oracle:
     def _warm(self, each: Waiting, machine: Machine, runner: Runner) -> Option:
         facts = self._facts[machine.spec.name]
         new = not runner.in_use
-        sharing = max(1, _working(machine) + new)
+        sharing = max(1, working(machine) + new)
         wait_s = max(0.0, runner.ready_at_s - self._now_s) if runner.loading else 0.0
         batch = len(runner.active) + len(runner.waiting) + 1
         work_s = facts.work_s(each.arrival, sharing, batch)
@@ -270,22 +260,24 @@ class Oracle:
 
     def _later(self, each: Waiting, machine: Machine, runner: Runner) -> Iterator[Option]:
         """Yield what it would be to wait until another model there has no more work."""
-        working = _working(machine)
+        models = working(machine)
         facts = self._facts[machine.spec.name]
         ends: list[float] = []
         for other in machine.runners.values():
             if other is not runner and other.in_use and not other.loading:
                 left = [
-                    facts.left_s(running, working, len(other.active))
+                    facts.left_s(running, models, len(other.active))
                     for running in (*other.active.values(), *other.waiting)
                 ]
                 ends.append(max(left))
         if not ends or runner.in_use:
             return
         at_s = min(ends)
-        work_s = facts.work_s(each.arrival, working, 1)
+        work_s = facts.work_s(each.arrival, models, 1)
         cost = (at_s + work_s) / each.least_s
-        cost += self._rules.others * self._lost(each, machine, working, work_s) * (working - 1) / working
+        cost += (
+            self._rules.others * self._lost(each, machine, models, work_s) * (models - 1) / models
+        )
         yield Option(cost, machine.spec.name, goes=False)
 
     def _cold(self, each: Waiting, machine: Machine) -> Option | None:
@@ -319,7 +311,7 @@ class Oracle:
         wait_s = load
         if machine.loading is not None:
             wait_s += max(0.0, machine.loading.ready_at_s - self._now_s)
-        sharing = _working(machine) + 1
+        sharing = working(machine) + 1
         work_s = facts.work_s(each.arrival, sharing, 1)
         rules = self._rules
         cost = (wait_s + work_s) / each.least_s
@@ -359,47 +351,6 @@ class Oracle:
         return total
 
 
-class _Facts:
-    """What is true of one machine."""
-
-    def __init__(self, spec: NodeSpec) -> None:
-        self.spec = spec
-        self.slots = spec.facts.slots
-        self._models = {each.facts.name: each for each in spec.models}
-        context = default_context(spec)
-        sizes = {name: resident_bytes(spec, each, context) for name, each in self._models.items()}
-        most = spec.facts.vram_bytes + spec.offload_bytes
-        self.bytes = {name: size for name, size in sizes.items() if size <= most}
-        self.loads_s = {name: load_s(spec, each) for name, each in self._models.items()}
-        self.step_s = cache(self._step_s)
-
-    def _step_s(self, model: str, tokens: int, cached: int) -> float:
-        step = Step(tokens=tokens, cached_tokens=cached * 256)
-        return step_s(self.spec, self._models[model], step)
-
-    def prefill_s(self, model: str, prompt: int) -> float:
-        whole, rest = divmod(prompt, STEP_TOKENS)
-        took_s = whole * self.step_s(model, STEP_TOKENS, 0)
-        return took_s + (self.step_s(model, rest, 0) if rest else 0.0)
-
-    def work_s(self, arrival: Arrival, sharing: int, batch: int) -> float:
-        model, prompt, output = arrival.request.model, arrival.prompt_tokens, arrival.output_tokens
-        cached = (prompt + output // 2) // 256
-        decode_s = output * self.step_s(model, batch, cached * batch)
-        return (self.prefill_s(model, prompt) + decode_s) * sharing
-
-    def left_s(self, running: Running, sharing: int, batch: int) -> float:
-        job = running.job
-        cached = (job.prompt_tokens + job.output_tokens // 2) // 256
-        n = max(1, batch)
-        decode_s = (job.output_tokens - running.made) * self.step_s(job.model, n, cached * n)
-        return (self.prefill_s(job.model, running.prompt_left) + decode_s) * sharing
-
-
-def _working(machine: Machine) -> int:
-    return sum(1 for runner in machine.runners.values() if runner.in_use and not runner.loading)
-
-
 def _due_s(came_s: float, least_s: float) -> float:
     return came_s + max(10.0, 5.0 * least_s)
 
@@ -412,6 +363,8 @@ RULES = (
 """By trial on the `tune` slices."""
 
 
-def bounds(specs: Sequence[NodeSpec], asked: Sequence[Arrival], start_us: int) -> list[list[Outcome]]:
+def bounds(
+    specs: Sequence[NodeSpec], asked: Sequence[Arrival], start_us: int
+) -> list[list[Outcome]]:
     """Play a workload by each of the rules."""
     return [Oracle(specs, asked, rules, start_us).run() for rules in RULES]

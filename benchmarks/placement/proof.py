@@ -3,14 +3,15 @@
 The settings are those that herd has when it is installed, but for those by which another model may
 serve a request. A target counts as met when the whole 95 % interval (bootstrap over seeds) meets
 it. The oracle's bound of a run is, of its rules, the least mean slowdown and the most in time,
-each by itself. A crash takes the first machine away in the middle of the run, for two minutes. What was played is kept after each case.
+each by itself. A crash takes the first machine away in the middle of the run, for two minutes.
+What was played is kept after each case.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from random import Random
 from time import monotonic
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,6 +33,8 @@ CRASH_S = 120.0
 AGEING_S = 600.0
 """No request may wait longer for a node: then herd refuses it (`queue_timeout_s`)."""
 BY_OTHERS = {"vram_fallback", "fallback_models", "anthropic_fallback", "auto_pull", "policy"}
+
+Sample = TypeVar("Sample")
 
 
 class Case(NamedTuple):
@@ -81,20 +84,6 @@ class Target(NamedTuple):
     at_least: bool = False
 
 
-TARGETS = (
-    Target("slowdown over the oracle's", (0.8,), lambda runs: _slower(runs), 1.5),
-    Target("in time over the oracle's", (0.8,), lambda runs: _in_time(runs), 0.9, at_least=True),
-    Target("slowdown over that of points", (0.8,), lambda runs: _than_points(runs), 0.5),
-    Target("in time over the oracle's", (1.2,), lambda runs: _in_time(runs), 0.85, at_least=True),
-    Target("slowdown over the oracle's", (0.1, 0.3), lambda runs: _slower(runs), 1.1),
-    Target("failed", (0.1, 0.3, 0.8, 1.2), lambda runs: _most(runs, "soonest", "failed"), 0.0),
-    Target("failed, a node crashes", (0.8,), lambda runs: _unsaid(runs), 0.0),
-    Target("worst model's mean over all", (0.8,), lambda runs: _mean(runs, "worst_model"), 3.0),
-    Target("longest wait, s", (0.8, 1.2), lambda runs: _most(runs, "soonest", "longest_wait_s"),
-           AGEING_S),
-)
-
-
 def shipped() -> dict[str, bool | int | float | str]:
     """Return the settings of an installation."""
     told = Settings().flat()
@@ -105,9 +94,7 @@ def shipped() -> dict[str, bool | int | float | str]:
 def workload(case: Case, part: Part, seed: int) -> tuple[tuple[NodeSpec, ...], list[Arrival]]:
     """Return a fleet, and what is asked of it."""
     specs, rows = FLEETS[case.fleet](), trace(case.trace, part)
-    return specs, arrivals(
-        specs, rows, load=case.load, count=COUNT, seed=seed, start_us=BEGIN_US
-    )
+    return specs, arrivals(specs, rows, load=case.load, count=COUNT, seed=seed, start_us=BEGIN_US)
 
 
 def run(work: tuple[Case, Part, int]) -> Run:
@@ -154,7 +141,7 @@ def prove(part: Part, seeds: int, processes: int, fleets: Sequence[str], *, keep
             kept.append({**case._asdict(), "beaten": beaten, "runs": msgspec.to_builtins(runs)})
             for target in TARGETS:
                 if case.load in target.loads:
-                    low, value, high = _interval(runs, target.figure)
+                    low, value, high = interval_of(runs, target.figure)
                     met = low >= target.bound if target.at_least else high <= target.bound
                     sign = ">=" if target.at_least else "<="
                     row = (target.what, f"{sign} {target.bound:g}", value, low, high, met)
@@ -185,13 +172,13 @@ def _rows(runs: Sequence[Run]) -> list[tuple[str | float, ...]]:
     return found
 
 
-def _interval(
-    runs: Sequence[Run], figure: Callable[[Sequence[Run]], float]
+def interval_of(
+    runs: Sequence[Sample], figure: Callable[[list[Sample]], float]
 ) -> tuple[float, float, float]:
-    """Return a figure between the ends of its 95 % interval."""
+    """Return a figure between the ends of its 95 % interval, by bootstrap over the runs."""
     random = Random(1)  # noqa: S311 (samples, no secret)
     found = sorted(figure(random.choices(runs, k=len(runs))) for _ in range(RESAMPLED))
-    return found[int(0.025 * RESAMPLED)], figure(runs), found[int(0.975 * RESAMPLED) - 1]
+    return found[int(0.025 * RESAMPLED)], figure(list(runs)), found[int(0.975 * RESAMPLED) - 1]
 
 
 def _slower(runs: Sequence[Run]) -> float:
@@ -222,3 +209,21 @@ def _mean(runs: Sequence[Run], name: str, policy: str = "soonest") -> float:
 
 def _average(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+TARGETS = (
+    Target("slowdown over the oracle's", (0.8,), _slower, 1.5),
+    Target("in time over the oracle's", (0.8,), _in_time, 0.9, at_least=True),
+    Target("slowdown over that of points", (0.8,), _than_points, 0.5),
+    Target("in time over the oracle's", (1.2,), _in_time, 0.85, at_least=True),
+    Target("slowdown over the oracle's", (0.1, 0.3), _slower, 1.1),
+    Target("failed", (0.1, 0.3, 0.8, 1.2), lambda runs: _most(runs, "soonest", "failed"), 0.0),
+    Target("failed, a node crashes", (0.8,), _unsaid, 0.0),
+    Target("worst model's mean over all", (0.8,), lambda runs: _mean(runs, "worst_model"), 3.0),
+    Target(
+        "longest wait, s",
+        (0.8, 1.2),
+        lambda runs: _most(runs, "soonest", "longest_wait_s"),
+        AGEING_S,
+    ),
+)
