@@ -42,6 +42,8 @@ class Rules(NamedTuple):
     """The weight of a load itself."""
     stood: float = 0.0
     """How much of what the first of a line has waited counts for going at once."""
+    ahead: float = 0.0
+    """The weight of what a load saves those who will ask within `HORIZON_S`."""
     patient: bool = False
     """Whether one may wait for another model to have no work on a machine."""
 
@@ -81,7 +83,7 @@ class Oracle:
         self._asked = asked
         self._machines = {spec.name: Machine(spec) for spec in specs}
         self._due_s = dict.fromkeys(self._machines, NEVER)
-        self._facts = {spec.name: Truth(spec) for spec in specs}
+        self._truths = {spec.name: Truth(spec) for spec in specs}
         self._least_s = [best_s(specs, each) for each in asked]
         lasts_s = (asked[-1].at_us - asked[0].at_us) / US
         counts = Counter(each.request.model for each in asked)
@@ -90,6 +92,9 @@ class Oracle:
         for each, least_s in zip(asked, self._least_s, strict=True):
             total[each.request.model] += least_s
         self._alone_s = {model: total[model] / count for model, count in counts.items()}
+        prompt = sum(each.prompt_tokens for each in asked) // len(asked)
+        output = sum(each.output_tokens for each in asked) // len(asked)
+        self._mean = prompt, output
         self._waiting: list[Waiting] = []
         self._running: dict[int, Waiting] = {}
         self._sent: dict[int, tuple[str, float, bool]] = {}
@@ -221,7 +226,7 @@ class Oracle:
         slots_free = slots.setdefault(each.model, self._slots(each.model))
         if slots_free:
             at_s, node = slots_free[0]
-            facts = self._facts[node]
+            facts = self._truths[node]
             machine = self._machines[node]
             sharing = max(1, working(machine))
             work_s = facts.work_s(each.arrival, sharing, facts.slots)
@@ -239,7 +244,7 @@ class Oracle:
             if runner is None or len(runner.active) + len(runner.waiting) < runner.slots:
                 continue
             sharing = max(1, working(machine))
-            facts = self._facts[node]
+            facts = self._truths[node]
             wait_s = max(0.0, runner.ready_at_s - self._now_s) if runner.loading else 0.0
             for each in (*runner.active.values(), *runner.waiting):
                 left_s = facts.left_s(each, sharing, len(runner.active))
@@ -248,7 +253,7 @@ class Oracle:
         return found
 
     def _warm(self, each: Waiting, machine: Machine, runner: Runner) -> Option:
-        facts = self._facts[machine.spec.name]
+        facts = self._truths[machine.spec.name]
         new = not runner.in_use
         sharing = max(1, working(machine) + new)
         wait_s = max(0.0, runner.ready_at_s - self._now_s) if runner.loading else 0.0
@@ -261,7 +266,7 @@ class Oracle:
     def _later(self, each: Waiting, machine: Machine, runner: Runner) -> Iterator[Option]:
         """Yield what it would be to wait until another model there has no more work."""
         models = working(machine)
-        facts = self._facts[machine.spec.name]
+        facts = self._truths[machine.spec.name]
         ends: list[float] = []
         for other in machine.runners.values():
             if other is not runner and other.in_use and not other.loading:
@@ -281,7 +286,7 @@ class Oracle:
         yield Option(cost, machine.spec.name, goes=False)
 
     def _cold(self, each: Waiting, machine: Machine) -> Option | None:
-        facts = self._facts[machine.spec.name]
+        facts = self._truths[machine.spec.name]
         if each.model not in facts.bytes:
             return None
         free = machine.spec.facts.vram_bytes - machine.vram_used_bytes() - facts.bytes[each.model]
@@ -318,18 +323,37 @@ class Oracle:
         cost += rules.others * self._lost(each, machine, sharing, work_s)
         cost += rules.loading * load / self._alone_s[each.model]
         cost += rules.eviction * missed / self._lines[each.model]
+        if rules.ahead:
+            cost -= rules.ahead * self._saved(each.model, machine)
+            for name in leaving:
+                cost += rules.ahead * self._saved(name, machine)
         return Option(cost, machine.spec.name, tuple(leaving))
+
+    def _saved(self, model: str, machine: Machine) -> float:
+        """Return what a model in this memory saves those who will ask for it, by the best other."""
+        mean = self._mean
+        others = [
+            self._truths[name].mean_s(model, mean, max(1, working(other)))
+            for name, other in self._machines.items()
+            if other is not machine and model in other.runners
+        ]
+        if not others:
+            return 0.0
+        sharing = max(1, working(machine) + (model not in machine.runners))
+        own_s = self._truths[machine.spec.name].mean_s(model, mean, sharing)
+        saved_s = max(0.0, min(others) - own_s)
+        return self._per_s[model] * HORIZON_S * saved_s / self._alone_s[model]
 
     def _missed(self, model: str, machine: Machine) -> float:
         rate = self._per_s[model] * HORIZON_S
-        again_s = self._facts[machine.spec.name].loads_s[model]
+        again_s = self._truths[machine.spec.name].loads_s[model]
         others = sum(model in other.runners for other in self._machines.values()) - 1
         late = again_s / self._alone_s[model] * (1.0 + self._per_s[model] * again_s)
         return rate / (1.0 + rate) * late / (1 + 2 * others)
 
     def _lost(self, each: Waiting, machine: Machine, sharing: int, work_s: float) -> float:
         """Return what those that run there lose, each over its own least."""
-        facts = self._facts[machine.spec.name]
+        facts = self._truths[machine.spec.name]
         total = 0.0
         prefill_s = facts.prefill_s(each.model, each.arrival.prompt_tokens) * sharing
         for name, runner in machine.runners.items():
@@ -358,7 +382,9 @@ def _due_s(came_s: float, least_s: float) -> float:
 RULES = (
     Rules(),
     Rules(patient=True),
-    Rules(order="due", patient=True),
+    Rules(patient=True, ahead=0.3),
+    Rules(patient=True, ahead=1.0),
+    Rules(order="due", patient=True, ahead=0.3),
 )
 """By trial on the `tune` slices."""
 

@@ -2,8 +2,8 @@
 
 The settings are those that herd has when it is installed, but for those by which another model may
 serve a request. A target counts as met when the whole 95 % interval (bootstrap over seeds) meets
-it. The oracle's bound of a run is, of its rules, the least mean slowdown and the most in time,
-each by itself. A crash takes the first machine away in the middle of the run, for two minutes.
+it. The oracle's bound of a run is, of its rules and of the policies themselves, the least mean
+slowdown and the most in time, each by itself. A crash takes the first machine away in the middle of the run, for two minutes.
 What was played is kept after each case.
 """
 
@@ -48,7 +48,7 @@ class Case(NamedTuple):
 BUSY = 0.8
 """The load at which it is also compared with the points formula, and a node crashes."""
 CASES = tuple(
-    Case(fleet, "conv", load) for load in (BUSY, 1.2, 0.3, 0.1) for fleet in ("home", "office")
+    Case(fleet, "conv", load) for load in (BUSY, 0.3, 1.2, 0.1) for fleet in ("home", "office")
 )
 
 
@@ -64,14 +64,19 @@ class Run(msgspec.Struct):
     """By its rules."""
 
     @property
+    def known(self) -> list[Figures]:
+        """What one who knows everything could do: by the rules, or as the policies themselves."""
+        return [*self.oracle, self.soonest, *([] if self.points is None else [self.points])]
+
+    @property
     def least(self) -> float:
         """The oracle's mean slowdown."""
-        return min(each.slowdown for each in self.oracle)
+        return min(each.slowdown for each in self.known)
 
     @property
     def most(self) -> float:
         """The oracle's share in time."""
-        return max(each.goodput for each in self.oracle)
+        return max(each.goodput for each in self.known)
 
 
 class Target(NamedTuple):
@@ -137,7 +142,9 @@ def prove(part: Part, seeds: int, processes: int, fleets: Sequence[str], *, keep
         for case in cases:
             runs = list(pool.map(run, [(case, part, seed) for seed in range(1, seeds + 1)]))
             rows += [(*map(str, case), *row) for row in _rows(runs)]
-            beaten = sum(each.soonest.slowdown < each.least for each in runs)
+            beaten = sum(
+                each.soonest.slowdown < min(one.slowdown for one in each.oracle) for each in runs
+            )
             kept.append({**case._asdict(), "beaten": beaten, "runs": msgspec.to_builtins(runs)})
             for target in TARGETS:
                 if case.load in target.loads:
@@ -165,7 +172,7 @@ def _rows(runs: Sequence[Run]) -> list[tuple[str | float, ...]]:
             continue
         means = [_mean(runs, name, policy) for name in ("slowdown", *names)]
         found.append((policy, *means))
-    best = [min(each.oracle, key=lambda one: one.slowdown) for each in runs]
+    best = [min(each.known, key=lambda one: one.slowdown) for each in runs]
     of_best = [_average([getattr(each, name) for each in best]) for name in names]
     of_best[1] = _average([each.most for each in runs])
     found.append(("oracle", _average([each.least for each in runs]), *of_best))

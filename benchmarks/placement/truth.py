@@ -44,6 +44,13 @@ class Truth:
         took_s = whole * self.step_s(model, STEP_TOKENS, 0)
         return took_s + (self.step_s(model, rest, 0) if rest else 0.0)
 
+    def mean_s(self, model: str, tokens: tuple[int, int], sharing: int) -> float:
+        """Return the time of a prompt and an answer of so many tokens, beside other models."""
+        prompt, output = tokens
+        cached = (prompt + output // 2) // GRAIN_TOKENS
+        decode_s = output * self.step_s(model, 1, cached)
+        return (self.prefill_s(model, prompt) + decode_s) * sharing
+
     def work_s(self, arrival: Arrival, sharing: int, batch: int) -> float:
         """Return the time of a request beside other models, in a batch."""
         model, prompt, output = arrival.request.model, arrival.prompt_tokens, arrival.output_tokens
