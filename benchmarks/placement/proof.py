@@ -3,8 +3,8 @@
 The settings are those that herd has when it is installed, but for those by which another model may
 serve a request. A target counts as met when the whole 95 % interval (bootstrap over seeds) meets
 it. The oracle's bound of a run is, of its rules and of the policies themselves, the least mean
-slowdown and the most in time, each by itself. A crash takes the first machine away in the middle of the run, for two minutes.
-What was played is kept after each case.
+slowdown and the most in time, each by itself. A crash takes the first machine away in the middle of
+the run, for two minutes. What was played is kept after each case.
 """
 
 from collections.abc import Callable, Sequence
