@@ -56,7 +56,13 @@ def main() -> None:
     if asked.proof:
         seeds = 2 if asked.quick else asked.seeds or PROOF_SEEDS
         fleets = asked.fleet or ("home", "office")
-        prove(asked.part, seeds, asked.processes, fleets, keep=asked.part == "held" and not asked.quick)
+        prove(
+            asked.part,
+            seeds,
+            asked.processes,
+            fleets,
+            keep=asked.part == "held" and not asked.quick,
+        )
         return
     seeds = 2 if asked.quick else asked.seeds or SEEDS
     cases = list(_cases(quick=asked.quick))

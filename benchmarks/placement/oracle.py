@@ -9,26 +9,16 @@ No one rule is best in every run. So there are several (`RULES`), and a bound is
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heapreplace
 from typing import Literal, NamedTuple
 
 from actors.core.state import US
+from benchmarks.placement.truth import Truth, working
 from benchmarks.placement.workload import best_s
-from herd.simulator.hardware import (
-    DEFAULT_LOADED_MODELS,
-    STEP_TOKENS,
-    NodeSpec,
-    Step,
-    default_context,
-    load_s,
-    resident_bytes,
-    step_s,
-)
+from herd.simulator.hardware import DEFAULT_LOADED_MODELS, NodeSpec
 from herd.simulator.physics import NEVER, Finished, Job, Loaded, Machine, Output, Refused, Tokens
 from herd.simulator.runner import Runner
-from herd.simulator.runner import Sequence as Running
 from herd.virtual.script import Arrival, Outcome
 
 HORIZON_S = 120.0
@@ -52,6 +42,8 @@ class Rules(NamedTuple):
     """The weight of a load itself."""
     stood: float = 0.0
     """How much of what the first of a line has waited counts for going at once."""
+    ahead: float = 0.0
+    """The weight of what a load saves those who will ask within `HORIZON_S`."""
     patient: bool = False
     """Whether one may wait for another model to have no work on a machine."""
 
@@ -91,7 +83,7 @@ class Oracle:
         self._asked = asked
         self._machines = {spec.name: Machine(spec) for spec in specs}
         self._due_s = dict.fromkeys(self._machines, NEVER)
-        self._facts = {spec.name: _Facts(spec) for spec in specs}
+        self._truths = {spec.name: Truth(spec) for spec in specs}
         self._least_s = [best_s(specs, each) for each in asked]
         lasts_s = (asked[-1].at_us - asked[0].at_us) / US
         counts = Counter(each.request.model for each in asked)
@@ -100,6 +92,9 @@ class Oracle:
         for each, least_s in zip(asked, self._least_s, strict=True):
             total[each.request.model] += least_s
         self._alone_s = {model: total[model] / count for model, count in counts.items()}
+        prompt = sum(each.prompt_tokens for each in asked) // len(asked)
+        output = sum(each.output_tokens for each in asked) // len(asked)
+        self._mean = prompt, output
         self._waiting: list[Waiting] = []
         self._running: dict[int, Waiting] = {}
         self._sent: dict[int, tuple[str, float, bool]] = {}
@@ -231,9 +226,9 @@ class Oracle:
         slots_free = slots.setdefault(each.model, self._slots(each.model))
         if slots_free:
             at_s, node = slots_free[0]
-            facts = self._facts[node]
+            facts = self._truths[node]
             machine = self._machines[node]
-            sharing = max(1, _working(machine))
+            sharing = max(1, working(machine))
             work_s = facts.work_s(each.arrival, sharing, facts.slots)
             cost = (at_s + work_s + self._rules.stood * stood_s) / each.least_s
             if not options or cost < options[0].cost:
@@ -248,8 +243,8 @@ class Oracle:
             runner = machine.runners.get(model)
             if runner is None or len(runner.active) + len(runner.waiting) < runner.slots:
                 continue
-            sharing = max(1, _working(machine))
-            facts = self._facts[node]
+            sharing = max(1, working(machine))
+            facts = self._truths[node]
             wait_s = max(0.0, runner.ready_at_s - self._now_s) if runner.loading else 0.0
             for each in (*runner.active.values(), *runner.waiting):
                 left_s = facts.left_s(each, sharing, len(runner.active))
@@ -258,9 +253,9 @@ class Oracle:
         return found
 
     def _warm(self, each: Waiting, machine: Machine, runner: Runner) -> Option:
-        facts = self._facts[machine.spec.name]
+        facts = self._truths[machine.spec.name]
         new = not runner.in_use
-        sharing = max(1, _working(machine) + new)
+        sharing = max(1, working(machine) + new)
         wait_s = max(0.0, runner.ready_at_s - self._now_s) if runner.loading else 0.0
         batch = len(runner.active) + len(runner.waiting) + 1
         work_s = facts.work_s(each.arrival, sharing, batch)
@@ -270,26 +265,28 @@ class Oracle:
 
     def _later(self, each: Waiting, machine: Machine, runner: Runner) -> Iterator[Option]:
         """Yield what it would be to wait until another model there has no more work."""
-        working = _working(machine)
-        facts = self._facts[machine.spec.name]
+        models = working(machine)
+        facts = self._truths[machine.spec.name]
         ends: list[float] = []
         for other in machine.runners.values():
             if other is not runner and other.in_use and not other.loading:
                 left = [
-                    facts.left_s(running, working, len(other.active))
+                    facts.left_s(running, models, len(other.active))
                     for running in (*other.active.values(), *other.waiting)
                 ]
                 ends.append(max(left))
         if not ends or runner.in_use:
             return
         at_s = min(ends)
-        work_s = facts.work_s(each.arrival, working, 1)
+        work_s = facts.work_s(each.arrival, models, 1)
         cost = (at_s + work_s) / each.least_s
-        cost += self._rules.others * self._lost(each, machine, working, work_s) * (working - 1) / working
+        cost += (
+            self._rules.others * self._lost(each, machine, models, work_s) * (models - 1) / models
+        )
         yield Option(cost, machine.spec.name, goes=False)
 
     def _cold(self, each: Waiting, machine: Machine) -> Option | None:
-        facts = self._facts[machine.spec.name]
+        facts = self._truths[machine.spec.name]
         if each.model not in facts.bytes:
             return None
         free = machine.spec.facts.vram_bytes - machine.vram_used_bytes() - facts.bytes[each.model]
@@ -319,25 +316,44 @@ class Oracle:
         wait_s = load
         if machine.loading is not None:
             wait_s += max(0.0, machine.loading.ready_at_s - self._now_s)
-        sharing = _working(machine) + 1
+        sharing = working(machine) + 1
         work_s = facts.work_s(each.arrival, sharing, 1)
         rules = self._rules
         cost = (wait_s + work_s) / each.least_s
         cost += rules.others * self._lost(each, machine, sharing, work_s)
         cost += rules.loading * load / self._alone_s[each.model]
         cost += rules.eviction * missed / self._lines[each.model]
+        if rules.ahead:
+            cost -= rules.ahead * self._saved(each.model, machine)
+            for name in leaving:
+                cost += rules.ahead * self._saved(name, machine)
         return Option(cost, machine.spec.name, tuple(leaving))
+
+    def _saved(self, model: str, machine: Machine) -> float:
+        """Return what a model in this memory saves those who will ask for it, by the best other."""
+        mean = self._mean
+        others = [
+            self._truths[name].mean_s(model, mean, max(1, working(other)))
+            for name, other in self._machines.items()
+            if other is not machine and model in other.runners
+        ]
+        if not others:
+            return 0.0
+        sharing = max(1, working(machine) + (model not in machine.runners))
+        own_s = self._truths[machine.spec.name].mean_s(model, mean, sharing)
+        saved_s = max(0.0, min(others) - own_s)
+        return self._per_s[model] * HORIZON_S * saved_s / self._alone_s[model]
 
     def _missed(self, model: str, machine: Machine) -> float:
         rate = self._per_s[model] * HORIZON_S
-        again_s = self._facts[machine.spec.name].loads_s[model]
+        again_s = self._truths[machine.spec.name].loads_s[model]
         others = sum(model in other.runners for other in self._machines.values()) - 1
         late = again_s / self._alone_s[model] * (1.0 + self._per_s[model] * again_s)
         return rate / (1.0 + rate) * late / (1 + 2 * others)
 
     def _lost(self, each: Waiting, machine: Machine, sharing: int, work_s: float) -> float:
         """Return what those that run there lose, each over its own least."""
-        facts = self._facts[machine.spec.name]
+        facts = self._truths[machine.spec.name]
         total = 0.0
         prefill_s = facts.prefill_s(each.model, each.arrival.prompt_tokens) * sharing
         for name, runner in machine.runners.items():
@@ -359,47 +375,6 @@ class Oracle:
         return total
 
 
-class _Facts:
-    """What is true of one machine."""
-
-    def __init__(self, spec: NodeSpec) -> None:
-        self.spec = spec
-        self.slots = spec.facts.slots
-        self._models = {each.facts.name: each for each in spec.models}
-        context = default_context(spec)
-        sizes = {name: resident_bytes(spec, each, context) for name, each in self._models.items()}
-        most = spec.facts.vram_bytes + spec.offload_bytes
-        self.bytes = {name: size for name, size in sizes.items() if size <= most}
-        self.loads_s = {name: load_s(spec, each) for name, each in self._models.items()}
-        self.step_s = cache(self._step_s)
-
-    def _step_s(self, model: str, tokens: int, cached: int) -> float:
-        step = Step(tokens=tokens, cached_tokens=cached * 256)
-        return step_s(self.spec, self._models[model], step)
-
-    def prefill_s(self, model: str, prompt: int) -> float:
-        whole, rest = divmod(prompt, STEP_TOKENS)
-        took_s = whole * self.step_s(model, STEP_TOKENS, 0)
-        return took_s + (self.step_s(model, rest, 0) if rest else 0.0)
-
-    def work_s(self, arrival: Arrival, sharing: int, batch: int) -> float:
-        model, prompt, output = arrival.request.model, arrival.prompt_tokens, arrival.output_tokens
-        cached = (prompt + output // 2) // 256
-        decode_s = output * self.step_s(model, batch, cached * batch)
-        return (self.prefill_s(model, prompt) + decode_s) * sharing
-
-    def left_s(self, running: Running, sharing: int, batch: int) -> float:
-        job = running.job
-        cached = (job.prompt_tokens + job.output_tokens // 2) // 256
-        n = max(1, batch)
-        decode_s = (job.output_tokens - running.made) * self.step_s(job.model, n, cached * n)
-        return (self.prefill_s(job.model, running.prompt_left) + decode_s) * sharing
-
-
-def _working(machine: Machine) -> int:
-    return sum(1 for runner in machine.runners.values() if runner.in_use and not runner.loading)
-
-
 def _due_s(came_s: float, least_s: float) -> float:
     return came_s + max(10.0, 5.0 * least_s)
 
@@ -407,11 +382,15 @@ def _due_s(came_s: float, least_s: float) -> float:
 RULES = (
     Rules(),
     Rules(patient=True),
-    Rules(order="due", patient=True),
+    Rules(patient=True, ahead=0.3),
+    Rules(patient=True, ahead=1.0),
+    Rules(order="due", patient=True, ahead=0.3),
 )
 """By trial on the `tune` slices."""
 
 
-def bounds(specs: Sequence[NodeSpec], asked: Sequence[Arrival], start_us: int) -> list[list[Outcome]]:
+def bounds(
+    specs: Sequence[NodeSpec], asked: Sequence[Arrival], start_us: int
+) -> list[list[Outcome]]:
     """Play a workload by each of the rules."""
     return [Oracle(specs, asked, rules, start_us).run() for rules in RULES]
