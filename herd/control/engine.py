@@ -137,7 +137,8 @@ class Engine:
                 break
         self._write(records)
         if self.link is not None:
-            self.link.tell(sends, heard)
+            self.link.send(sends)
+            self.link.acknowledge(heard)
         for record in records:
             for observe in self._observers.get(type(record.event), ()):
                 observe(record)

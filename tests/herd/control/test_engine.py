@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,11 @@ class Link(LinkServer):
     def written(self) -> int:
         return max((record.seq for record in records(self.directory.journal)), default=0)
 
-    def tell(self, sends: Iterable[Send], written: Mapping[Source, int]) -> None:
+    def send(self, sends: Any) -> None:
         self.sent += [(send, self.written()) for send in sends]
-        self.acknowledged += [(n, self.written()) for n in written.values()]
+
+    def acknowledge(self, upto: dict[Source, int]) -> None:
+        self.acknowledged += [(n, self.written()) for n in upto.values()]
 
 
 class Rig:
