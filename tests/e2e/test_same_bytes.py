@@ -156,13 +156,13 @@ def test_a_route_is_the_nodes_own_or_as_missing_as_there(
 def test_whatever_a_body_has_in_it(herd: Herd, fleet: Nodes, path: str, *, stream: bool) -> None:
     image = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # noqa: E501 (one picture)
     told = {"role": "system", "content": 'Sei h\u00f6flich. \U0001f984 "quoted" \\ \t'}
-    seen = {"role": "user", "content": "what is it?", "images": [image]}
+    seen: dict[str, object] = {"role": "user", "content": "what is it?", "images": [image]}
     if path.startswith("/v1"):
         url = {"url": f"data:image/png;base64,{image}"}
         parts = [{"type": "text", "text": "what?"}, {"type": "image_url", "image_url": url}]
-        seen = {"role": "user", "content": parts}  # type: ignore[dict-item] (another shape)
-    tool = {"name": "look", "parameters": {"type": "object", "properties": {}}}
-    body = {
+        seen = {"role": "user", "content": parts}
+    tool: dict[str, object] = {"name": "look", "parameters": {"type": "object"}}
+    body: dict[str, object] = {
         "model": BIG,
         "messages": [told, seen],
         "stream": stream,
@@ -171,7 +171,7 @@ def test_whatever_a_body_has_in_it(herd: Herd, fleet: Nodes, path: str, *, strea
         "options": {"seed": 1, "temperature": 0.5},
         "tools": [{"type": "function", "function": tool}],
         "keep_alive": "10m",
-        "unheard_of": [None, 1e100, {"a": {}}],
+        "unheard_of": [None, 1e100, {"a": [[]]}],
     }
     ours = ask(herd.url, path, body)
     theirs = ask(fleet.url("studio"), path, body)
