@@ -10,6 +10,7 @@ from typing import TypeAlias, Union, cast, get_args
 import msgspec
 
 from events.base import CONTROL, Event, Recorded, Source
+from events.benchmarks import BenchmarkCancelled, BenchmarkEnded, BenchmarkStarted
 from events.models import (
     ModelCopied,
     ModelCreated,
@@ -34,7 +35,9 @@ from events.nodes import (
     NodeDrained,
     NodeForgotten,
     NodeMoved,
+    NodePaused,
     NodeProbed,
+    NodeResumed,
     NodeSilent,
     NodeUndrained,
     NodeWentOffline,
@@ -77,6 +80,9 @@ from events.upcast import newest, upcast
 AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a chain of bars)
     ActorFailed,
     AttemptFailed,
+    BenchmarkCancelled,
+    BenchmarkEnded,
+    BenchmarkStarted,
     CircuitClosed,
     CircuitHalfOpened,
     CircuitOpened,
@@ -103,7 +109,9 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     NodeDrained,
     NodeForgotten,
     NodeMoved,
+    NodePaused,
     NodeProbed,
+    NodeResumed,
     NodeSilent,
     NodeUndrained,
     NodeWentOffline,

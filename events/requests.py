@@ -74,6 +74,10 @@ class RequestReceived(Event, frozen=True, tag="request_received"):
 
     prefixes: tuple[Prefix, ...] = ()
     """Beginnings of its prompt, each longer than the last: a node may have one in its cache."""
+    trace: str = ""
+    """The client's `traceparent` (W3C Trace Context), if it sent one."""
+    native: bool = False
+    """Only Ollama's own route will do: it asks for what cannot be said to servers without it."""
 
 
 class ModelSubstituted(Event, frozen=True, tag="model_substituted"):
@@ -111,10 +115,12 @@ Rejection = Literal[
     "deadline",
     "still_pulling",
     "pull_failed",
+    "paused",
 ]
 """`only_v1`: the model is on nodes that do not have Ollama's own routes. `too_late`: the wait is
 predicted to last beyond the client's deadline. `still_pulling`, `pull_failed`: no node has the
-model, and herd is, or was, about to get it (`auto_pull`)."""
+model, and herd is, or was, about to get it (`auto_pull`). `paused`: `hold_timeout`, where owners
+keep the nodes to themselves that have the model."""
 
 
 class RequestRejected(Event, frozen=True, tag="request_rejected"):

@@ -100,12 +100,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A request of a batch waits as if it had come so much later."""
     fair_shares: bool = True
     """Whether applications that wait for one model share it by the work they ask for."""
+    shares_over_models: bool = True
+    """Whether what an application gets of one model counts in the lines of the others."""
     predictions: bool = True
     """Whether waits and answers are predicted, and hopeless deadlines refused at once."""
     prefix_affinity: bool = True
     """Whether tokens that a node has cached count as taken in, for `soonest` and predictions."""
     planner: bool = False
     """Whether models are loaded before anybody waits for them, where that saves time."""
+    translate_ollama: bool = True
+    """Whether servers without Ollama's own routes (llama.cpp, vLLM, LM Studio) serve them too, in
+    translation."""
+    foresight: bool = True
+    """Whether `soonest` counts what a model, loaded elsewhere, saves those who will ask for it."""
     make_room: bool = True
     """Whether a full line turns away its last one (of a batch, or of who asks most), not whoever
     comes."""
@@ -184,6 +191,7 @@ CHANGEABLE = frozenset(
         "interactive_ahead_s",
         "batch_behind_s",
         "fair_shares",
+        "shares_over_models",
         "predictions",
         "make_room",
         "empty_answers_fail",
@@ -196,6 +204,8 @@ CHANGEABLE = frozenset(
         "model_aliases",
         "prefix_affinity",
         "planner",
+        "translate_ollama",
+        "foresight",
         "policy",
         "auto_pull",
         "auto_pull_timeout_s",

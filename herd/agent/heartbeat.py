@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from events import ModelFacts, NodeFacts, ResidentModel
+from events import Limits, ModelFacts, NodeFacts, ResidentModel
 from herd.agent.facts import is_loopback, load, with_disk
+from herd.agent.owner import Lend
 from herd.agent.payload import build_heartbeat
 from herd.agent.search import Say, Search, first_that_answers
 from herd.clock import wall_s
@@ -63,9 +64,13 @@ class _Refusal(msgspec.Struct, gc=False):
 class Agent:
     """Speaks for one Ollama."""
 
-    def __init__(self, terms: Terms, machine: NodeFacts, search: Search, say: Say) -> None:
-        """Speak on these terms, of this machine."""
+    def __init__(
+        self, terms: Terms, machine: NodeFacts, search: Search, say: Say, lend: Lend = Limits
+    ) -> None:
+        """Speak on these terms, of this machine and what its owner lends of it."""
         self._terms = terms
+        self._lend = lend
+        self._limits = Limits()
         self._machine = machine
         self._search = search
         self._say = say
@@ -177,6 +182,7 @@ class Agent:
     async def _beat(self, *, draining: bool) -> bool:
         """Tell the balancer; return whether it took the heartbeat."""
         cpu, memory = load()
+        await self._ask_owner()
         body = build_heartbeat(
             node_id=self._terms.node_id,
             ollama_host=self._terms.ollama_url,
@@ -189,6 +195,7 @@ class Agent:
             reachable=self._reachable is True,
             draining=draining,
             timestamp_s=wall_s(),
+            limits=self._limits,
         )
         try:
             answer = await fetch(
@@ -210,6 +217,11 @@ class Agent:
             self._connected = True
             await self._joined()
         return True
+
+    async def _ask_owner(self) -> None:
+        was, self._limits = self._limits, await asyncio.to_thread(self._lend)
+        if (reason := self._limits.paused) != was.paused:
+            self._say(f"paused: {reason}" if reason else "takes work again")
 
     def _with_disk(self) -> NodeFacts:
         """Return the facts with this machine's disk, if the models are on it."""

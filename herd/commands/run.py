@@ -121,7 +121,7 @@ def banner(settings: Settings) -> str:
         f"  nodes    {', '.join(map(_describe, settings.nodes)) or 'none yet'}",
         f"  Ollama   OLLAMA_HOST={here.removeprefix('http://')} ollama run MODEL",
         f'  OpenAI   base_url="{here}/v1"',
-        "  look     herd status, herd log -f",
+        f"  look     {here}/dashboard, herd status, herd log -f",
     ]
     if settings.host in {"0.0.0.0", "::"} and (lan := _lan_address()):  # noqa: S104 (asked)
         lines.insert(1, f"  network  {urlsplit(here).scheme}://{lan}:{settings.port}")

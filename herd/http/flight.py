@@ -25,11 +25,12 @@ from events import (
 from herd.http import problems, wire
 from herd.http.asked import Asked
 from herd.http.client import FetchError
-from herd.http.crossing import Crossing, Translation
+from herd.http.crossing import Crossing
 from herd.http.exchange import Exchange
 from herd.http.granted import body_for, lines_before, lines_of
 from herd.http.problems import Family
 from herd.http.relay import Attempt
+from herd.http.translations import Translation
 from herd.http.upstream import Pool
 from herd.http.usage import Usage
 from herd.http.ways import Way
@@ -168,7 +169,8 @@ class Flight:
         body = body_for(grant, asked.body, self.asked.num_ctx)
         head = wire.request_head(target, pool.host, asked.headers, hops, len(body))
         way: Way = pool
-        if (other := self._translation) is not None:
+        other = self._translation
+        if other is not None and (pool.v1_only or not other.native):
             model, now_s = self.asked.model, self._tower.now_s
             way = Crossing(pool, self.path, other, asked, model, now_s).way()
         self.attempt = Attempt(self._exchange, self, way, head, body)

@@ -15,8 +15,9 @@ from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId
 from herd.agent.payload import parse_heartbeat
 from herd.clock import wall_s
 from herd.config import Settings
-from herd.http import problems
+from herd.http import openapi, problems
 from herd.http.endpoints import assets, catalogue, counting, fleet, request_page, stored
+from herd.http.endpoints.benchmarks import Benchmarks
 from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
@@ -82,19 +83,21 @@ class Front:
         self._pages = Pages(control, self.history)
         self._metrics = MetricsPage(control, self.history)
         self._stored = Stored(self._models, self.history)
+        self._benchmarks = Benchmarks(control, self.history, self._models.settling)
         self.feed = Feed(control)
         self._settings = SettingsPage(control, settings or Settings())
         self._health = HealthPage(
             control, self.history, settings.directory.root if settings else None, self._version
         )
         self._kept: dict[str, bytes] = {}
-        self._routes = self._table()
+        self._described: bytes | None = None
+        self.routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request."""
         if self._gate.lets(exchange):
-            self._routes(exchange)
+            self.routes(exchange)
 
     def close(self) -> None:
         """Stop the sweep and the idle connections; what is under way goes on to its end."""
@@ -155,9 +158,11 @@ class Front:
         by_path["/heartbeat"] = {b"POST": self._heartbeat}
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
+        by_path[openapi.PATH] = self._get(self._openapi)
         by_path.update(self._pages.routes())
         change = self._guard.admin(self._settings.change)
         by_path[SETTINGS] = {b"GET": self._settings.show, b"POST": change}
+        by_path.update(self._benchmarks.routes(self._guard.admin))
         by_path.update(self.feed.routes())
         by_path.update(self._health.routes())
         by_path[stored.SHOWN] = {b"GET": self._stored.show}
@@ -170,6 +175,7 @@ class Front:
             MODEL_PREFIX: {b"GET": self._model},
             request_page.PREFIX: {b"GET": self._request_page.request},
             BLOBS: self._admin(self._models.blobs()),
+            **self._benchmarks.below(),
         }
         return Routes(by_path, below)
 
@@ -190,6 +196,11 @@ class Front:
             exchange.respond(200, (JSON_UTF8,), body)
 
         return answer
+
+    def _openapi(self, exchange: Exchange) -> None:
+        if self._described is None:
+            self._described = msgspec.json.encode(openapi.document(self.routes, self._version))
+        exchange.respond(200, (JSON_UTF8,), self._described)
 
     def _model(self, exchange: Exchange) -> None:
         name = exchange.request.path.removeprefix(MODEL_PREFIX)

@@ -9,6 +9,7 @@ import msgspec
 from events import Priority
 from herd.http.exchange import Request
 from herd.http.problems import BadRequestError
+from herd.tracing.context import context_of
 
 _PRIORITIES: Final[dict[bytes, Priority]] = {
     b"interactive": "interactive",
@@ -31,6 +32,7 @@ class Noted(msgspec.Struct, gc=False):
     priority: Priority = "normal"
     tags: tuple[str, ...] = ()
     no_fallback: bool = False
+    trace: str = ""
 
 
 def noted_of(request: Request) -> Noted:
@@ -46,6 +48,8 @@ def noted_of(request: Request) -> Noted:
             noted.priority = _priority(value)
         elif lowered == b"x-herd-tags":
             noted.tags = cleaned(value.decode("utf-8", "replace").split(","))
+        elif lowered == b"traceparent":
+            noted.trace = _trace(value.decode("latin-1"))
         elif lowered == b"x-fleet-no-fallback":
             noted.no_fallback = value.strip().lower() in _YES
         elif lowered == b"content-encoding" and value.lower() != b"identity":
@@ -68,6 +72,11 @@ def _priority(text: bytes) -> Priority:
     if priority is None:
         raise BadRequestError("X-Herd-Priority must be interactive, normal or batch")
     return priority
+
+
+def _trace(traceparent: str) -> str:
+    """Return a header that is of the form that it should have; any other is not recorded."""
+    return "" if context_of(traceparent) is None else traceparent
 
 
 def cleaned(tags: Iterable[str]) -> tuple[str, ...]:

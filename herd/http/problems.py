@@ -61,6 +61,8 @@ REFUSALS: Final[dict[str, str]] = {
     "{model}` shows how far it is",
     "pull_failed": "model '{model}' not found: no node has it, and none could pull it; see `herd "
     "log --kind pull_ended`",
+    "paused": "model '{model}' is only on nodes that their owners keep to themselves now: try "
+    "again later, or pull it on another",
     "node_failed": "node failed: {detail}",
     "internal_error": "herd made a mistake with this request; the log has it",
     "control_away": "the control process of herd does not answer; it should be back in a moment",

@@ -37,6 +37,7 @@ _KINDS: Final[dict[bytes, int]] = {
     b"expect": EXPECT,
     b"content-type": CONTENT_TYPE,
     b"content-encoding": NOTED,
+    b"traceparent": NOTED,
     b"user-agent": NOTED,
     b"keep-alive": HOP,
     b"proxy-connection": HOP,

@@ -50,8 +50,14 @@ class Frames(asyncio.Protocol, Generic[M]):
         if self._transport is None:
             return
         out, self._out = self._out, []
-        if out and not self._transport.is_closing():
-            body = LIST.pack(LIST_32, len(out)) + b"".join(out)
+        if out:
+            self.write(LIST.pack(LIST_32, len(out)) + b"".join(out))
+
+    def write(self, body: bytes) -> None:
+        """Send one encoded list now, behind what was gathered; only once the link is up."""
+        if self._out:
+            self.flush()
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(LENGTH.pack(len(body)) + body)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -11,8 +11,11 @@ import msgspec
 from actors.core.commands import Send
 from events import CONTROL, Event, FrontLost, RecordingResumed, Source
 from herd.link.frames import Frames
-from herd.link.messages import PROTOCOL, Ack, Fact, FromFront, Hello, View, Welcome
+from herd.link.messages import PROTOCOL, Ack, Fact, FromControl, FromFront, Hello, View, Welcome
 from herd.platform import bind_unix
+
+ACK_S = 0.02
+"""How long a front may not know that its facts are written: it only has to keep them until then."""
 
 _UNRECORDED = "control ended while it could not record"
 
@@ -41,6 +44,9 @@ class LinkServer:
         self._put = put
         self._links: dict[Source, Frames[FromFront]] = {}
         self._server: asyncio.Server | None = None
+        self._unsaid: dict[Source, int] = {}
+        """Up to where facts are written of which their front does not know it."""
+        self._saying: asyncio.TimerHandle | None = None
         self._view = b""
         self._alone = asyncio.Event()
         self._alone.set()
@@ -63,18 +69,29 @@ class LinkServer:
         """Take a front that lives in this process, over a socket pair."""
         await asyncio.get_running_loop().create_connection(self._made, sock=sock)
 
-    def send(self, sends: Iterable[Send]) -> None:
-        """Send each front its messages; those of a front that left are dropped."""
-        for send in sends:
-            link = self._links.get(send.to)
-            if link is not None:
-                link.send(_encoder.encode(send.message))
+    def tell(self, sends: Iterable[Send], written: Mapping[Source, int]) -> None:
+        """Send each front its messages now, and up to where its facts are in the journal.
 
-    def acknowledge(self, upto: dict[Source, int]) -> None:
-        """Tell fronts which of their facts are in the journal."""
-        for src, n in upto.items():
-            link = self._links.get(src)
-            if link is not None:
+        Where there is no message, that goes with the next one, or waits for `ACK_S`: no front has
+        to wake up for it. What is for a front that left is dropped.
+        """
+        out: dict[Source, list[FromControl]] = {}
+        for send in sends:
+            out.setdefault(send.to, []).append(send.message)
+        self._unsaid.update(written)
+        for src, messages in out.items():
+            if src in self._unsaid:
+                messages.append(Ack(self._unsaid.pop(src)))
+            if (link := self._links.get(src)) is not None:
+                link.write(_encoder.encode(messages))
+        if self._unsaid and self._saying is None:
+            self._saying = asyncio.get_running_loop().call_later(ACK_S, self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        self._saying = None
+        unsaid, self._unsaid = self._unsaid, {}
+        for src, n in unsaid.items():
+            if (link := self._links.get(src)) is not None:
                 link.send(_encoder.encode(Ack(n)))
 
     def show(self, view: View) -> None:
@@ -94,6 +111,9 @@ class LinkServer:
         """Stop listening and leave every front."""
         if self._server is not None:
             self._server.close()
+        if self._saying is not None:
+            self._saying.cancel()
+            self._acknowledge()
         for link in list(self._links.values()):
             link.close()
 
@@ -103,10 +123,11 @@ class LinkServer:
     def _received(self, link: Frames[FromFront], messages: list[FromFront]) -> None:
         src = next((src for src, other in self._links.items() if other is link), None)
         for message in messages:
-            if isinstance(message, Hello):
+            if isinstance(message, Fact):
+                if src is not None:
+                    self._fact(src, message)
+            else:
                 src = self._hello(link, message)
-            elif src is not None:
-                self._fact(src, message)
 
     def _hello(self, link: Frames[FromFront], hello: Hello) -> Source | None:
         if hello.protocol != PROTOCOL:

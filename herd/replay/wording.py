@@ -15,6 +15,7 @@ from events import (
     NodeBecameHealthy,
     NodeId,
     NodeProbed,
+    NodeResumed,
     Recorded,
     RecoveryEnded,
     RequestDispatched,
@@ -126,6 +127,8 @@ def _had(contrast: Contrast) -> str:
             return f"had {node} been {'healthy' if wanted.after else 'offline'}"
         case "drained":
             return f"had {node} not been draining"
+        case "paused":
+            return f"had {node} not been paused by its owner"
         case "circuit_open":
             return f"had {node}'s circuit been closed"
 
@@ -147,6 +150,8 @@ def _opening(chunk: Sequence[Recorded], dispatch: RequestDispatched) -> str:
         event = record.event
         if isinstance(event, NodeBecameHealthy):
             return f"{event.node_id} came online"
+        if isinstance(event, NodeResumed):
+            return f"{event.node_id}'s owner lent it again"
         if isinstance(event, CircuitHalfOpened) and event.node_id == dispatch.node_id:
             return f"{event.node_id}'s circuit let one request try"
     match fact:
@@ -211,6 +216,11 @@ def rejected(event: RequestRejected, state: State, ahead: int) -> str:
             return (
                 f"no node online had the model for {event.waited_s:.1f} s "
                 f"(hold_timeout_s is {settings.hold_timeout_s:g})"
+            )
+        case "paused":
+            return (
+                f"the owners of the nodes that have the model kept them to themselves for "
+                f"{event.waited_s:.1f} s (hold_timeout_s is {settings.hold_timeout_s:g})"
             )
         case "queue_timeout":
             return (

@@ -1,6 +1,7 @@
 """A simulated Ollama node: its routes, its faults, its counters, on herd's own HTTP server.
 
-It answers like Ollama (`/`, `/api/*`, `/v1/*`), says in every answer that it is simulated, and has
+It answers like Ollama (`/`, `/api/*`, `/v1/*`), or, if its dialect is `openai`, like a server that
+has the `/v1` routes only. It says in every answer that it is simulated, and has
 two routes of its own: `GET /sim/stats`, and `POST /sim/fault` to make something go wrong.
 """
 
@@ -70,6 +71,11 @@ class SimulatedNode:
             "/sim/fault": (_POST, self._take_fault),
             **dict.fromkeys(ROUTES, (_POST, self._infer)),
         }
+        if spec.facts.dialect == "openai":
+            kept = ("/v1/", "/sim/")
+            self._routes = {
+                path: each for path, each in self._routes.items() if path.startswith(kept)
+            }
 
     @property
     def url(self) -> str:
@@ -186,7 +192,7 @@ class SimulatedNode:
         found = self._routes.get(path)
         if found is None and path.startswith("/v1/models/"):
             found = (_GET, self._one_model)
-        if found is None and path.startswith(BLOBS):
+        if found is None and path.startswith(BLOBS) and "/api/pull" in self._routes:
             found = ((b"HEAD", b"POST"), self._kept(self.shelf.blob))
         if found is None:
             exchange.respond(404, _PLAIN, b"404 page not found")

@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 import events.base
+import events.benchmarks
 import events.models
 import events.nodes
 import events.requests
@@ -31,6 +32,7 @@ ROOMS: Final = {
     REQUESTS: "Requests",
     events.nodes.__name__: "Nodes",
     events.models.__name__: "Models",
+    events.benchmarks.__name__: "Benchmarks",
     events.system.__name__: "herd itself",
 }
 

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from actors.core.commands import Grant, Send
 from actors.core.state import State, dump
 from events import (
     CONTROL,
+    KINDS,
     ControlStarted,
     Event,
     FrontConnected,
@@ -64,11 +65,9 @@ class Link(LinkServer):
     def written(self) -> int:
         return max((record.seq for record in records(self.directory.journal)), default=0)
 
-    def send(self, sends: Any) -> None:
+    def tell(self, sends: Iterable[Send], written: Mapping[Source, int]) -> None:
         self.sent += [(send, self.written()) for send in sends]
-
-    def acknowledge(self, upto: dict[Source, int]) -> None:
-        self.acknowledged += [(n, self.written()) for n in upto.values()]
+        self.acknowledged += [(n, self.written()) for n in written.values()]
 
 
 class Rig:
@@ -83,7 +82,7 @@ class Rig:
         self.engine = Engine(self.state, journal, clock, self.directory)
         self.engine.link = self.link = Link(self.directory)
         self.observed: list[Recorded] = []
-        self.engine.observe.append(self.observed.append)
+        self.engine.observe(self.observed.append, KINDS.values())
         self.engine.start()
         self.n = 0
 

@@ -253,6 +253,7 @@ def node_view(
     resident: tuple[ResidentModel, ...] = (),
     status: str = "online",
     facts: NodeFacts | None = None,
+    paused: str = "",
 ) -> NodeView:
     return NodeView(
         node_id=NodeId(name),
@@ -264,4 +265,5 @@ def node_view(
         resident=resident,
         models=models,
         slots={},
+        paused=paused,
     )

@@ -108,3 +108,29 @@ def test_a_missing_model_is_no_missing_route(run: Run) -> None:
             assert len(here.asks) == 1
 
     run(main())
+
+
+def test_responses_are_crossed_too(run: Run) -> None:
+    path, body = "/v1/responses", b'{"model":"m","input":"Hi","stream":%b}'
+
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(*[here.url] * 3)
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, path, body % b"false")
+                told = msgspec.json.decode((await one.answer())[1])
+                assert (told["object"], told["status"]) == ("response", "completed")
+                post(one, path, body.replace(b'"Hi"', b'"Hi","background":true') % b"false")
+                head, refused = await one.answer()
+                error = msgspec.json.decode(refused)["error"]
+                assert head.startswith(b"HTTP/1.1 400")
+                assert error["type"] == "invalid_request_error"
+                assert "background" in error["message"]
+                post(one, path, body % b"true")
+                await one.until(b"event: response.completed")
+            targets = [ask.head.split(b" ")[1] for ask in here.asks]
+            assert targets == [b"/v1/responses", *[b"/v1/chat/completions"] * 2]
+            done = await control.heard(RequestCompleted)
+            assert (done.prompt_tokens, done.completion_tokens) == (3, 5)
+
+    run(main())

@@ -259,6 +259,26 @@ def test_who_asks_is_told_by_user_then_product_then_address(run: Run) -> None:
     run(main())
 
 
+def test_the_clients_trace_is_recorded_and_passed_on(run: Run) -> None:
+    async def main() -> None:
+        parent = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        heads: list[bytes] = []
+
+        async def answer(ask: Ask) -> None:
+            heads.append(ask.head)
+            ask.answer(b'{"done":true}')
+
+        async with node(answer) as here:
+            control = Control(here.url)
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/api/chat", b'{"model":"m"}', b"traceparent: " + parent)
+                await one.answer()
+        assert (await control.heard(RequestReceived)).trace == parent.decode()
+        assert header(heads[0], b"traceparent") == parent
+
+    run(main())
+
+
 # What it predicts
 
 

@@ -56,7 +56,7 @@ class Control:
         for _, src, n in self.facts:
             if n:
                 self.last_n[src] = n
-        self.link.acknowledge(self.last_n)
+        self.link.tell((), self.last_n)
 
     def told(self) -> list[str]:
         """Return the requests in the order in which control heard of them."""

@@ -23,6 +23,7 @@ from events import (
     TimerFired,
 )
 from herd.link import client as client_module
+from herd.link import server
 from herd.link.client import LinkClient, LinkFullError
 from herd.link.messages import PROTOCOL, Fact, Hello, View
 from tests.conftest import Run
@@ -66,9 +67,36 @@ def test_facts_are_kept_until_they_are_acknowledged(on_each_loop: Run[Any]) -> N
             front.tell(request(1))
             await until(lambda: len(control.facts) == 2)
             assert front.kept == 2
-            control.link.acknowledge({SRC: 1, Source("f9-nobody"): 4})
+            control.link.tell((), {SRC: 1, Source("f9-nobody"): 4})
             await until(lambda: front.kept == 1)
-            control.link.acknowledge({SRC: 2})
+            control.link.tell((), {SRC: 2})
+            await until(lambda: front.kept == 0)
+
+    on_each_loop(play())
+
+
+def test_an_acknowledgement_goes_with_the_next_message(
+    on_each_loop: Run[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that would go alone waits for a moment, and the last one is enough."""
+    monkeypatch.setattr(server, "ACK_S", 3600.0)
+    refuse = Refuse(RequestId("r1"), 429, "queue_full", 7)
+
+    async def play() -> None:
+        async with pair() as (front, control, app):
+            front.tell(request(1))
+            await until(lambda: len(control.facts) == 2)
+            control.link.tell((), {SRC: 1})
+            control.link.show(View(waiting={"m": 1}))
+            await until(lambda: app.heard)
+            assert front.kept == 2, "nobody wakes a front for this"
+            control.link.tell([Send(SRC, refuse)], {SRC: 2})
+            await until(lambda: app.heard[1:] == [refuse])
+            assert front.kept == 0
+            front.tell(request(2))
+            await until(lambda: len(control.facts) == 3)
+            control.link.tell((), {SRC: 3})
+            control.link.close()
             await until(lambda: front.kept == 0)
 
     on_each_loop(play())
@@ -81,8 +109,8 @@ def test_what_control_says_reaches_the_app_in_order(on_each_loop: Run[Any]) -> N
 
     async def play() -> None:
         async with pair() as (_, control, app):
-            control.link.send([Send(SRC, grant), Send(SRC, refuse), Send(SRC, cancel)])
-            control.link.send([Send(Source("f9-nobody"), grant)])
+            control.link.tell([Send(SRC, grant), Send(SRC, refuse), Send(SRC, cancel)], {})
+            control.link.tell([Send(Source("f9-nobody"), grant)], {})
             await until(lambda: len(app.heard) == 3)
             assert app.heard == [grant, refuse, cancel]
 

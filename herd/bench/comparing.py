@@ -1,0 +1,61 @@
+"""Two benchmarks side by side, pure: what changed, by how much, and whether for the better."""
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+Run: TypeAlias = Mapping[str, object]
+"""A run as `/dashboard/api/benchmarks` has it."""
+
+FIGURES: Final = {
+    "requests_per_sec": True,
+    "tokens_per_sec": True,
+    "ttft_p50_ms": False,
+    "ttft_p95_ms": False,
+    "ttft_p99_ms": False,
+    "latency_p50_ms": False,
+    "latency_p95_ms": False,
+    "latency_p99_ms": False,
+}
+"""What is compared, and whether more of it is better."""
+SAME_PCT: Final = 1.0
+"""A smaller change is none."""
+
+
+def compared(before: Run, after: Run) -> list[dict[str, object]]:
+    """Return a row for each figure; `verdict` is better, worse, same or unknown."""
+    return [
+        {"figure": name, "before": before.get(name), "after": after.get(name)}
+        | _change(before.get(name), after.get(name), more=more)
+        for name, more in FIGURES.items()
+    ]
+
+
+def unlike(before: Run, after: Run) -> list[str]:
+    """Return in words what makes two runs hard to compare; nothing where they are alike."""
+    said: list[str] = []
+    for part, key, what in (("models", "name", "models"), ("nodes", "node_id", "nodes")):
+        one, other = _names(before, part, key), _names(after, part, key)
+        if one != other:
+            said.append(f"other {what}: {_listed(one)}; then {_listed(other)}")
+    if before.get("mode") != after.get("mode"):
+        said.append(f"another mode: {before.get('mode')}; then {after.get('mode')}")
+    return said
+
+
+def _change(before: object, after: object, *, more: bool) -> dict[str, object]:
+    if not isinstance(before, int | float) or not isinstance(after, int | float) or not before:
+        return {"change_pct": None, "verdict": "unknown"}
+    change = round(100 * (after - before) / before, 1)
+    if abs(change) < SAME_PCT:
+        return {"change_pct": change, "verdict": "same"}
+    return {"change_pct": change, "verdict": "better" if (change > 0) is more else "worse"}
+
+
+def _names(run: Run, part: str, key: str) -> list[str]:
+    snapshot = run.get("fleet_snapshot")
+    rows: object = snapshot.get(part) if isinstance(snapshot, dict) else None
+    return sorted(str(row[key]) for row in rows) if isinstance(rows, list) else []
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"
