@@ -5,16 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from herd.agent.payload import parse_heartbeat
-from herd.dialects import completions, messages_asked, messages_told, sse
+from herd.dialects import completions, messages_asked, sse
+from herd.dialects.asking import Asking
 from herd.dialects.errors import GarbledError, UntranslatableError
 from herd.dialects.progress import Progress
 from herd.http import needs, problems, rewriting
-from herd.http.problems import BadRequestError
+from herd.http.translations import TRANSLATIONS, Translation
 from herd.http.usage import Usage, reading_of, usage_of
 
 KEYS = [
@@ -148,36 +148,40 @@ def may(expected: type[Exception] | tuple[type[Exception], ...], call: Callable[
         return None
 
 
-@given(texts)
-def test_what_clients_ask_is_translated_or_refused(body: bytes) -> None:
-    told = may(UntranslatableError, lambda: messages_asked.translate(body))
+translations = st.sampled_from(list(TRANSLATIONS.values()))
+
+
+@given(translations, texts)
+def test_what_clients_ask_is_translated_or_refused(translation: Translation, body: bytes) -> None:
+    told = may(UntranslatableError, lambda: translation.asked(body))
     if told is not None:
         assert isinstance(json.loads(told), dict)
     may(UntranslatableError, lambda: messages_asked.estimate_tokens(body))
 
 
-@given(texts)
-def test_what_nodes_tell_is_translated_or_garbled(body: bytes) -> None:
-    told = may(GarbledError, lambda: messages_told.whole(body, "m"))
+@given(translations, texts, texts)
+def test_what_nodes_tell_is_translated_or_garbled(
+    translation: Translation, asked: bytes, body: bytes
+) -> None:
+    if may(UntranslatableError, lambda: translation.asked(asked)) is None:
+        asked = b"{}"
+    told = may(GarbledError, lambda: translation.whole(body, Asking("m", asked)))
     if told is not None:
-        assert json.loads(told)["type"] == "message"
-    assert isinstance(messages_told.error(400, body), str)
+        assert isinstance(json.loads(told), dict)
+    assert isinstance(translation.error(400, body), str)
     may(GarbledError, lambda: completions.read(body))
     assert isinstance(completions.refusal_text(body, 400), str)
     assert isinstance(problems.whole_error(500, body), str)
     assert isinstance(problems.short_error(500, body), str)
 
 
-@given(streams)
-def test_streams_are_translated_or_garbled_the_same_in_any_pieces(pieces: list[bytes]) -> None:
-    def translated(parts: list[bytes]) -> list[bytes]:
-        stream, out = messages_told.Stream("m"), b""
-        try:
-            for part in parts:
-                out += stream.feed(part)
-        except GarbledError:
-            return [b"garbled"]
-        return [out]
+@given(translations, streams)
+def test_streams_are_translated_or_garbled_the_same_in_any_pieces(
+    translation: Translation, pieces: list[bytes]
+) -> None:
+    def translated(parts: list[bytes]) -> bytes | None:
+        stream = translation.stream(Asking("m"))
+        return may(GarbledError, lambda: b"".join([stream.feed(part) for part in parts]))
 
     assert translated(pieces) == translated([b"".join(pieces)])
     events = sse.Events()
@@ -231,11 +235,3 @@ def test_bodies_are_rewritten_or_left(body: bytes) -> None:
 @given(texts)
 def test_heartbeats_are_taken_or_refused(body: bytes) -> None:
     may((ValueError, RecursionError), lambda: parse_heartbeat(body, "127.0.0.1"))
-
-
-def test_the_errors_are_those_that_callers_catch() -> None:
-    with pytest.raises(UntranslatableError):
-        messages_asked.translate(b"[")
-    with pytest.raises(GarbledError):
-        messages_told.whole(b"[", "m")
-    assert not issubclass(UntranslatableError, BadRequestError)
