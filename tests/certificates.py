@@ -27,5 +27,5 @@ class Authority:
     def trusting(self) -> ssl.SSLContext:
         """A client that believes this authority alone."""
         made = ssl.create_default_context()
-        self._ca.configure_trust(made)
+        self._ca.configure_trust(made)  # pyright: ignore[reportUnknownMemberType] (it also takes what is not typed)
         return made

@@ -32,7 +32,7 @@ from herd.http.exchange import Exchange
 from herd.http.gate import Gate
 from herd.http.guard import Guard
 from herd.http.history import History
-from herd.http.problems import JSON, JSON_UTF8, TEXT
+from herd.http.problems import JSON, JSON_UTF8, TEXT_UTF8
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.http.server import Limits
 from herd.ids import RequestIds
@@ -276,7 +276,7 @@ def _root(exchange: Exchange) -> None:
     if assets.wants_page(exchange):
         assets.to_page(exchange)
     else:
-        exchange.respond(200, (TEXT,), b"Ollama is running")
+        exchange.respond(200, (TEXT_UTF8,), b"Ollama is running")
 
 
 def _say(exchange: Exchange, status: int, answer: object) -> None:

@@ -98,7 +98,7 @@ class Passing:
         self._touched_s = self._loop.time()
         self._watcher.heard(connection.status, body)
         if ended:
-            head = (connection.status, connection.lines() + self._lines)
+            head = (connection.status, connection.length, connection.lines() + self._lines)
             self._end("")
             spawn(self._finish(head, body), name="settle")
         elif not exchange.started:
@@ -128,7 +128,7 @@ class Passing:
 
     # Inside
 
-    async def _finish(self, head: tuple[int, bytes], last: bytes) -> None:
+    async def _finish(self, head: tuple[int, int | None, bytes], last: bytes) -> None:
         """Send what is left, which may be all of it."""
         exchange = self._exchange
         try:
@@ -138,8 +138,9 @@ class Passing:
             if exchange.started:
                 exchange.finish()
             else:
-                status, lines = head
-                exchange.respond(status, (), last, lines)
+                status, length, lines = head
+                exchange.start(status, (), length, b"", lines)
+                exchange.finish(last)
 
     def _listen(self) -> None:
         silent_s = self._loop.time() - self._touched_s

@@ -22,6 +22,7 @@ TEXT_BYTES: Final = 500
 JSON_UTF8: Final[Header] = (b"Content-Type", b"application/json; charset=utf-8")
 JSON: Final[Header] = (b"Content-Type", b"application/json")
 TEXT: Final[Header] = (b"Content-Type", b"text/plain")
+TEXT_UTF8: Final[Header] = (b"Content-Type", b"text/plain; charset=utf-8")
 
 _OPENAI_TYPES: Final[dict[int, str]] = {400: "invalid_request_error", 404: "not_found_error"}
 _ANTHROPIC_TYPES: Final[dict[int, str]] = {

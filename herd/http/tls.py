@@ -106,42 +106,43 @@ def _short(error: Exception) -> str:
 # The client's side
 
 
-class _Belief:
-    """Whom this process believes."""
+class Belief:
+    """Whom a process believes."""
 
     def __init__(self) -> None:
+        """Begin with what the environment says."""
         self.ca_file = os.environ.get(variable("ca_file"), "")
         self.unchecked: frozenset[Place] = frozenset()
         self.pinned: dict[Place, str] = {}
 
 
-_belief = _Belief()
+belief = Belief()
 
 
 def believe(settings: Settings) -> None:
     """Believe whom the settings name, or raise if their file is none."""
-    _belief.ca_file = settings.ca_file
-    _belief.unchecked = frozenset(place(node.url) for node in settings.nodes if node.insecure)
-    _checking(_belief.ca_file)
+    belief.ca_file = settings.ca_file
+    belief.unchecked = frozenset(place(node.url) for node in settings.nodes if node.insecure)
+    _checking(belief.ca_file)
 
 
 def trust(ca_file: str) -> None:
     """Believe those whom a file of certificates names, beside the system's."""
-    _belief.ca_file = ca_file
+    belief.ca_file = ca_file
     _checking(ca_file)
 
 
 def pin(url: str, certificate: str) -> None:
     """Believe the server at an address if it has exactly this certificate."""
-    _belief.pinned[place(url)] = certificate
+    belief.pinned[place(url)] = certificate
 
 
 def context(host: str, port: int) -> ssl.SSLContext:
     """Return how a server's certificate is checked."""
     asked = (host, port)
-    if (certificate := _belief.pinned.get(asked)) is not None:
+    if (certificate := belief.pinned.get(asked)) is not None:
         return _knowing(certificate)
-    return _careless() if asked in _belief.unchecked else _checking(_belief.ca_file)
+    return _careless() if asked in belief.unchecked else _checking(belief.ca_file)
 
 
 def place(url: str) -> Place:

@@ -25,6 +25,7 @@ from herd.simulator.shelf import BLOBS, Shelf
 
 _JSON = ((b"Content-Type", ollama_bodies.Chat.whole_type),)
 _TEXT = ((b"Content-Type", b"text/plain; charset=utf-8"),)
+_PLAIN = ((b"Content-Type", b"text/plain"),)
 _GET = (b"GET",)
 _GET_HEAD = (b"GET", b"HEAD")
 _POST = (b"POST",)
@@ -194,9 +195,10 @@ class SimulatedNode:
         if found is None and path.startswith(BLOBS) and "/api/pull" in self._routes:
             found = ((b"HEAD", b"POST"), self._kept(self.shelf.blob))
         if found is None:
-            exchange.respond(404, _TEXT, b"404 page not found")
+            exchange.respond(404, _PLAIN, b"404 page not found")
         elif exchange.request.method not in found[0]:
-            exchange.respond(405, _TEXT, b"405 method not allowed")
+            allowed = (b"Allow", b", ".join(sorted(found[0])))
+            exchange.respond(405, (*_PLAIN, allowed), b"405 method not allowed")
         else:
             found[1](exchange)
 

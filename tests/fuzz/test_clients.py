@@ -30,7 +30,6 @@ def test_a_server_answers_refuses_or_closes(
 ) -> None:
     app = Echo()
     listener = Listener(app, SMALL, loop)
-    listener._timer.cancel()
     connection, wire = connected(listener)
     with without_errors():
         say(connection, wire, pieces)
@@ -38,6 +37,7 @@ def test_a_server_answers_refuses_or_closes(
             waited(connection, listener)
         heard = Heard(bytes(wire.said))
         left(connection, wire)
+    listener.abort()
     assert heard.wholes == len(heard.statuses)
     assert heard.statuses[: len(app.seen)] == [200] * len(app.seen)
     assert set(heard.statuses[len(app.seen) :]) <= REFUSALS

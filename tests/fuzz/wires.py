@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 import httptools
@@ -107,7 +107,7 @@ def left(connection: asyncio.Protocol, wire: Wire) -> None:
 
 
 @contextmanager
-def without_errors() -> Iterator[None]:
+def without_errors() -> Generator[None]:
     """Fail if herd logs an error."""
     kept = _Kept(logging.ERROR)
     log = logging.getLogger("herd")

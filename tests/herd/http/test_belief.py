@@ -22,7 +22,7 @@ from tests.herd.http.test_upstream import asked
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    monkeypatch.setattr(tls, "_belief", tls._Belief())
+    monkeypatch.setattr(tls, "belief", tls.Belief())  # this process's own, put back
     return Authority(tmp_path)
 
 

@@ -139,7 +139,7 @@ def test_reaches_an_ipv6_host() -> None:
 
 
 def test_https_checks_the_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "_belief", tls._Belief())
+    monkeypatch.setattr(tls, "belief", tls.Belief())  # this process's own, put back
     authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
     context = Renewal(*authority.issue()).context
     answer = _answers(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntls")

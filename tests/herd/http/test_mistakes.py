@@ -9,7 +9,7 @@ from events import AttemptFailed, RequestFailed
 from herd.http import flight as flight_module
 from herd.http import relay
 from herd.http.passing import Passing
-from herd.http.upstream import Connection
+from herd.http.usage import Ndjson
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import CHAT, QUIET, Ask, Control, fronting, node, post, streamed
 from tests.herd.http.sockets import Client, client, until
@@ -99,7 +99,7 @@ def test_a_mistake_after_the_answer_began_breaks_it_off(
                 post(one, "/api/chat", CHAT)
                 await one.head()
                 with monkeypatch.context() as patch:
-                    patch.setattr(type(_attempt(control).reading), "feed", wrong)
+                    patch.setattr(Ndjson, "feed", wrong)
                     began.set()
                     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
                         await one.until(b"0\r\n\r\n")
@@ -139,12 +139,3 @@ def test_a_mistake_in_the_ending_is_logged_too(
         ]
 
     run(main())
-
-
-def _attempt(control: Control) -> relay.Attempt:
-    assert control.front is not None
-    flights = control.front.inference._flights
-    [flight] = flights.values()
-    assert flight.attempt is not None
-    assert isinstance(flight.attempt._connection, Connection)
-    return flight.attempt

@@ -157,9 +157,10 @@ def test_a_refused_client_can_go_on_sending_and_read_the_refusal(
             secured(Echo(), authority, limits) as listener,
             client(listener.port, authority) as one,
         ):
-            one.send(POST + b"Content-Length: 4000000\r\n\r\n" + b"x" * 2_000_000)
-            await asyncio.sleep(0.05)
-            one.send(b"x" * 2_000_000)
+            one.send(POST + b"Content-Length: 30000000\r\n\r\n")
+            for _ in range(30):
+                one.send(b"x" * 1_000_000)
+                await one.writer.drain()
             assert (await one.answer())[0].startswith(b"HTTP/1.1 413 ")
 
     run(main())
