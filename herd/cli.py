@@ -19,6 +19,7 @@ COMMANDS = {
     "node": "Run the agent beside an Ollama.",
     "demo": "See it all on one machine, without a GPU or Ollama.",
     "status": "Show the fleet: nodes, models, queues.",
+    "top": "Watch the fleet work, on one screen.",
     "pull": "Pull a model onto a node's disk.",
     "rm": "Delete a model from the nodes' disks.",
     "bench": "Measure the live fleet, and compare with before.",

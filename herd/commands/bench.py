@@ -108,7 +108,12 @@ def command(  # noqa: PLR0913 (one parameter an option)
         click.echo(msgspec.json.encode(said).decode() if as_json else said["status"])
     else:
         types = ["llm", "embed"] if embed else ["llm"]
-        body = {"mode": mode, "duration": duration, "model_types": types, "models": models}
+        body: dict[str, object] = {
+            "mode": mode,
+            "duration": duration,
+            "model_types": types,
+            "models": models,
+        }
         run_id = str(_post(address, "/start", body)["run_id"])
         _follow(address, run_id, shown=not as_json)
         _show_run(_measured(address, run_id), as_json=as_json)
@@ -124,6 +129,7 @@ def _follow(address: str, run_id: str, *, shown: bool) -> None:
         disable=not (shown and sys.stderr.isatty()),
         transient=True,
     )
+    far = _Far()
     with bar:
         task = bar.add_task("", total=None, told="")
         try:
@@ -187,7 +193,7 @@ def _post(address: str, path: str, body: dict[str, object]) -> dict[str, Any]:
 def _answered(status: int, body: bytes, path: str) -> dict[str, Any]:
     try:
         if status == OK:
-            found: dict[str, Any] = msgspec.json.decode(body, type=dict)
+            found: dict[str, Any] = msgspec.json.decode(body)
             return found
         said = msgspec.json.decode(body, type=_Refused).error
     except (msgspec.MsgspecError, UnicodeDecodeError):
