@@ -80,8 +80,10 @@ def test_a_toggle_is_set_a_model_pulled_and_deleted(
     nodes = start_nodes(NodeOrder(profile="studio", name="ada", time_scale=50.0))
     herd = start_herd(*nodes.flags(), wait_for=("ada",))
 
-    said = json.loads(typed(herd, f"curl -s -X POST {API}/settings -d '{{\"auto_pull\": false}}'"))
-    assert said["updated"] == {"auto_pull": False} or said["status"] == "no_change"
+    for value in (True, False):
+        body = json.dumps({"auto_pull": value})
+        said = json.loads(typed(herd, f"curl -s -X POST {API}/settings -d '{body}'"))
+        assert said["updated"] == {"auto_pull": value}
 
     body = json.dumps({"model": TINY, "node_id": "ada"})
     said = json.loads(typed(herd, f"curl -s -X POST {API}/pull -d '{body}'"))
