@@ -17,7 +17,7 @@ slider.dispatchEvent(new Event('input', { bubbles: true }));
 def remember(mock: Mock) -> None:
     """Let the log go from event 1 to 900; at 30 there was another node."""
     status: Any = mock.answers["/fleet/status"]
-    node = status["nodes"][0] | {"node_id": THEN}
+    node = status["nodes"][0] | {"node_id": THEN, "ollama_url": "http://then:11434"}
     mock.answers[PATH] = {
         "first_seq": 1,
         "last_seq": 900,
@@ -43,6 +43,7 @@ def test_the_fleet_is_shown_as_it_was_and_as_it_is_again(on_tab: OnTab, mock: Mo
     back(page)
     assert "1 of 1 node online" in page.text()
     assert "studio" not in page.text(".nodes")
+    assert "Just decided" not in page.text(), "that is of now"
 
     page.click(".past .main")
     page.sees("now, event 900", "studio")

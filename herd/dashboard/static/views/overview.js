@@ -19,19 +19,26 @@ export const overview = {
       verdict(ctx),
       past.slider(live, state),
       fleet.nodes.size === 0 ? (state.then ? null : beginning()) : [vitals(ctx), waiting(fleet), nodes(fleet)],
-      section(
-        "Just decided",
-        loaded(state, "decisions", ({ decisions }) => (decisions.length ? memo([decisions], () => decided(decisions)) : first())),
-      ),
-      section(
-        "Just ended",
-        loaded(state, "traces", ({ traces: rows }) =>
-          rows.length ? memo([rows], () => traces(rows)) : h("p", { class: "note" }, "Nothing yet."),
-        ),
-      ),
+      ...(state.then ? [] : lately(state)),
     ];
   },
 };
+
+// What was decided and what ended, of now; the past has its request pages.
+function lately(state) {
+  return [
+    section(
+      "Just decided",
+      loaded(state, "decisions", ({ decisions }) => (decisions.length ? memo([decisions], () => decided(decisions)) : first())),
+    ),
+    section(
+      "Just ended",
+      loaded(state, "traces", ({ traces: rows }) =>
+        rows.length ? memo([rows], () => traces(rows)) : h("p", { class: "note" }, "Nothing yet."),
+      ),
+    ),
+  ];
+}
 
 const first = () =>
   empty(
