@@ -9,7 +9,6 @@ import sys
 
 import msgspec
 
-from events import StateSnapshotted
 from herd import platform
 from herd.control.view import view_of
 from herd.errors import HerdError
@@ -35,11 +34,11 @@ def told(directory: str, seq: int) -> dict[str, object]:
     except HerdError as error:
         return {"error": "; ".join(filter(None, (error.what, error.next_step)))}
     at_s = state.recorded_at / _US
-    event = {} if isinstance(record.event, StateSnapshotted) else record.event
+    event = record.event
     return {
         "seq": state.seq,
         "at": at_s,
-        "kind": type(record.event).__struct_config__.tag,
+        "kind": type(event).__struct_config__.tag,
         "request_id": getattr(event, "request_id", None),
         "node_id": getattr(event, "node_id", None),
         "model": getattr(event, "model", None),

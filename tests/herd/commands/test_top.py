@@ -64,8 +64,10 @@ def test_a_fleet_without_nodes_is_told_what_to_do() -> None:
 
 
 def test_a_pipe_gets_one_screen_without_colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = {"/fleet/status": FLEET, "/dashboard/api/traces?limit=12": {"traces": []}}
-    monkeypatch.setattr(top, "ask", lambda _, path: msgspec.json.encode(answers[path]))
+    def ask(_: str, path: str) -> bytes:
+        return msgspec.json.encode(FLEET if path == "/fleet/status" else {"traces": []})
+
+    monkeypatch.setattr(top, "ask", ask)
     done = CliRunner().invoke(top.command, ["--url", "http://x"])
     assert done.exit_code == 0, done.output
     assert "nodes online" in done.output
