@@ -1,7 +1,9 @@
 """Two benchmarks side by side, pure: what changed, by how much, and whether for the better."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
+
+import msgspec
 
 Run: TypeAlias = Mapping[str, object]
 """A run as `/dashboard/api/benchmarks` has it."""
@@ -21,6 +23,21 @@ SAME_PCT: Final = 1.0
 """A smaller change is none."""
 
 
+class _Model(msgspec.Struct):
+    name: str
+
+
+class _Node(msgspec.Struct):
+    node_id: str
+
+
+class _Fleet(msgspec.Struct):
+    """The fleet that was measured."""
+
+    models: list[_Model] = []
+    nodes: list[_Node] = []
+
+
 def compared(before: Run, after: Run) -> list[dict[str, object]]:
     """Return a row for each figure; `verdict` is better, worse, same or unknown."""
     return [
@@ -32,11 +49,12 @@ def compared(before: Run, after: Run) -> list[dict[str, object]]:
 
 def unlike(before: Run, after: Run) -> list[str]:
     """Return in words what makes two runs hard to compare; nothing where they are alike."""
-    said: list[str] = []
-    for part, key, what in (("models", "name", "models"), ("nodes", "node_id", "nodes")):
-        one, other = _names(before, part, key), _names(after, part, key)
-        if one != other:
-            said.append(f"other {what}: {_listed(one)}; then {_listed(other)}")
+    one, other = _fleet(before), _fleet(after)
+    pairs = {
+        "models": (_listed(m.name for m in one.models), _listed(m.name for m in other.models)),
+        "nodes": (_listed(n.node_id for n in one.nodes), _listed(n.node_id for n in other.nodes)),
+    }
+    said = [f"other {what}: {was}; then {now}" for what, (was, now) in pairs.items() if was != now]
     if before.get("mode") != after.get("mode"):
         said.append(f"another mode: {before.get('mode')}; then {after.get('mode')}")
     return said
@@ -51,11 +69,9 @@ def _change(before: object, after: object, *, more: bool) -> dict[str, object]:
     return {"change_pct": change, "verdict": "better" if (change > 0) is more else "worse"}
 
 
-def _names(run: Run, part: str, key: str) -> list[str]:
-    snapshot = run.get("fleet_snapshot")
-    rows: object = snapshot.get(part) if isinstance(snapshot, dict) else None
-    return sorted(str(row[key]) for row in rows) if isinstance(rows, list) else []
+def _fleet(run: Run) -> _Fleet:
+    return msgspec.convert(run.get("fleet_snapshot") or {}, _Fleet)
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) or "none"
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

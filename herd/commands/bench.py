@@ -45,7 +45,6 @@ class _Far(msgspec.Struct):
     requests_completed: int = 0
     requests_failed: int = 0
     tok_per_sec: float = 0.0
-    error: str | None = None
 
     @property
     def runs(self) -> bool:
@@ -108,14 +107,22 @@ def command(  # noqa: PLR0913 (one parameter an option)
         click.echo(msgspec.json.encode(said).decode() if as_json else said["status"])
     else:
         types = ["llm", "embed"] if embed else ["llm"]
-        body = {"mode": mode, "duration": duration, "model_types": types, "models": models}
+        body: dict[str, object] = {
+            "mode": mode,
+            "duration": duration,
+            "model_types": types,
+            "models": models,
+        }
         run_id = str(_post(address, "/start", body)["run_id"])
         _follow(address, run_id, shown=not as_json)
-        _show_run(_measured(address, run_id), as_json=as_json)
+        run = _measured(address, run_id)
+        if run["outcome"] == "failed":
+            raise HerdError(f"{run_id}: {run['error']}")
+        _show_run(run, as_json=as_json)
 
 
 def _follow(address: str, run_id: str, *, shown: bool) -> None:
-    """Show how far it is until it ends. Raises `HerdError` if it ends badly."""
+    """Show how far it is until it ends."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -140,8 +147,6 @@ def _follow(address: str, run_id: str, *, shown: bool) -> None:
                 time.sleep(LOOK_S)
         except KeyboardInterrupt:
             _post(address, "/cancel", {})
-    if far.run_id == run_id and far.status == "error":
-        raise HerdError(f"{run_id}: {far.error or 'failed'}")
 
 
 def _far(address: str) -> _Far:
@@ -187,7 +192,7 @@ def _post(address: str, path: str, body: dict[str, object]) -> dict[str, Any]:
 def _answered(status: int, body: bytes, path: str) -> dict[str, Any]:
     try:
         if status == OK:
-            found: dict[str, Any] = msgspec.json.decode(body, type=dict)
+            found: dict[str, Any] = msgspec.json.decode(body)
             return found
         said = msgspec.json.decode(body, type=_Refused).error
     except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -170,6 +170,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "List the last placements, and why", {"limit": _whole(1, 200, 20)}
     ),
     "GET /dashboard/api/requests/{request_id}": Operation("Tell the story of a request"),
+    "GET /dashboard/api/past": Operation(
+        "Show the fleet as it was after an event; without one, the events that there are",
+        {"seq": _SEQ},
+    ),
     "GET /dashboard/api/health": Operation("Say what is wrong, and what to do"),
     "GET /dashboard/api/recommendations": Operation("Say which models would suit which node"),
     "GET /dashboard/api/settings": Operation("Show every setting, and where it comes from"),

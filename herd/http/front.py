@@ -24,6 +24,7 @@ from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.metrics import MetricsPage
 from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.pages import Pages
+from herd.http.endpoints.past import Past
 from herd.http.endpoints.settings import PATH as SETTINGS
 from herd.http.endpoints.settings import SettingsPage
 from herd.http.endpoints.show import Show
@@ -89,6 +90,7 @@ class Front:
         self._health = HealthPage(
             control, self.history, settings.directory.root if settings else None, self._version
         )
+        self._past = Past(self.history, settings.directory.root if settings else None)
         self._kept: dict[str, bytes] = {}
         self._described: bytes | None = None
         self.routes = self._table()
@@ -160,6 +162,7 @@ class Front:
         by_path["/readyz"] = self._get(self._ready)
         by_path[openapi.PATH] = self._get(self._openapi)
         by_path.update(self._pages.routes())
+        by_path.update(self._past.routes())
         change = self._guard.admin(self._settings.change)
         by_path[SETTINGS] = {b"GET": self._settings.show, b"POST": change}
         by_path.update(self._benchmarks.routes(self._guard.admin))

@@ -31,6 +31,7 @@ from herd.http.routes import Handler, Methods
 from herd.http.settling import Settling
 from herd.link.client import Control, LinkFullError
 from herd.link.messages import BenchView
+from herd.logd.wire import Parameter
 from herd.tasks import spawn
 
 PATH: Final = "/dashboard/api/benchmarks"
@@ -170,7 +171,7 @@ class Benchmarks:
         }
 
     async def _rows(self, run_id: str, limit: int, before: int = LARGEST) -> list[Row]:
-        asked = {"run_id": run_id, "limit": limit, "before": before}
+        asked: dict[str, Parameter] = {"run_id": run_id, "limit": limit, "before": before}
         return await self._history.rows("benchmarks", asked)
 
     def _told(self, exchange: Exchange, fact: Event) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from events import BenchmarkMode, ModelType
 from herd.bench.choosing import (
     Choice,
     Hardware,
@@ -37,10 +38,13 @@ def node(*loaded: str, vram_gb: float = 24.0, cap: int = 0, **more: object) -> N
     )
 
 
-def chosen(mode: str, *nodes: Node, types: tuple[str, ...] = ("llm",), **used: int) -> list[str]:
-    usage = {name.replace("_", ":"): count for name, count in used.items()}
-    choices = choose(mode, Status(list(nodes)), KNOWN, usage, types)  # type: ignore[arg-type] (words)
-    return [choice.model for choice in choices]
+def chosen(
+    mode: BenchmarkMode,
+    *nodes: Node,
+    types: tuple[ModelType, ...] = ("llm",),
+    used: dict[str, int] | None = None,
+) -> list[str]:
+    return [each.model for each in choose(mode, Status(list(nodes)), KNOWN, used or {}, types)]
 
 
 def test_default_takes_what_is_in_memory_once() -> None:
@@ -63,13 +67,10 @@ def test_default_says_what_to_do_where_memory_is_empty() -> None:
 
 
 def test_smart_adds_what_fits_beside_it_the_most_used_first() -> None:
-    used = {"qwen2.5": 0}
-    assert chosen("smart", node("llama3.2:3b"), **used) == ["llama3.2:3b", "qwen2.5:7b"]
+    assert chosen("smart", node("llama3.2:3b")) == ["llama3.2:3b", "qwen2.5:7b"]
     big = node("llama3.2:3b", vram_gb=64.0, cap=2)
     assert chosen("smart", big) == ["llama3.2:3b"], "the other place is for what only embeds"
-    assert choose("smart", Status([big]), KNOWN, {"llama3.3:70b": 9}, ("llm",))[1].model == (
-        "llama3.3:70b"
-    )
+    assert chosen("smart", big, used={"llama3.3:70b": 9}) == ["llama3.2:3b", "llama3.3:70b"]
 
 
 def test_smart_loads_no_more_than_memory_holds() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from events import BenchmarkCancelled, BenchmarkEnded, BenchmarkStarted, Event, Recorded
-from herd.control import benchmarks
 from herd.control.benchmarks import Benchmarks
 from tests.conftest import Run
 from tests.herd.simulator.talk import until
@@ -113,7 +112,7 @@ def test_a_cancelled_one_says_what_it_has_and_another_may_begin(on_each_loop: Ru
 def test_a_process_that_cannot_begin_is_told(
     on_each_loop: Run[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(benchmarks.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
 
     async def play() -> None:
         scene = Scene()

@@ -62,7 +62,7 @@ def test_a_start_is_told_to_control_and_seen(run: Run) -> None:
             body = b'{"mode":"smart","duration":5,"models":["QWEN2.5:7B"]}'
             status, said = await posted(listener.port, "/start", body)
             assert (status, said["status"], said["mode"]) == (200, "started", "smart")
-            [told] = control.facts
+            told = await control.heard(BenchmarkStarted)
             assert told == BenchmarkStarted(
                 run_id=said["run_id"],
                 mode="smart",
