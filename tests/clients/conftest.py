@@ -7,6 +7,7 @@ was not wanted, they are left out, and the end of the run says so.
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -14,8 +15,9 @@ import pytest
 
 from herd.simulator.fleet import NodeOrder, demo_orders
 from tests.conftest import HERE
-from tests.e2e.herds import Composition, Herd
-from tests.e2e.nodes import Nodes
+from tests.e2e.herds import Composition, Herd, until
+from tests.e2e.nodes import SMALL, Nodes
+from tests.e2e.wire import ask, chat
 
 WANTED = os.environ.get("HERD_CLIENTS") == "1"
 
@@ -110,6 +112,15 @@ def pair_herd(_pair_herd: Herd, pair: Nodes) -> Iterator[Herd]:
     pair.heal()
     _pair_herd.until_online(*pair.names)
     _pair_herd.until(lambda status: status.idle, 10.0)
+    assert until(lambda: _both_serve(_pair_herd), 30.0), "a node of the pair does not recover"
+
+
+def _both_serve(herd: Herd) -> bool:
+    """Have both serve something at a time, so that past failures count no more."""
+    body = {**chat(SMALL), "options": {"num_predict": 5}}
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(ask, herd.url, "/api/chat", body) for _ in range(2)]
+        return len({each.result().headers.get("x-fleet-node") for each in asked}) == 2
 
 
 Freed = Callable[[], None]

@@ -62,7 +62,7 @@ export function steps(url, way) {
     },
     async dies() {
       let failed = null;
-      const answer = streamed({ onError: ({ error }) => (failed = error) });
+      const answer = streamed({ onError: ({ error }) => (failed ??= error) });
       for await (const _ of answer.textStream);
       throw failed ?? new Error("it ended well");
     },
