@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import msgspec
 import ollama
-import openai
 import pytest
 
 from herd.simulator.fleet import NodeOrder
@@ -12,6 +11,7 @@ from tests.e2e.conftest import HerdsOf, StartHerd, StartNodes, ends_and_replays
 from tests.e2e.herds import Herd
 from tests.e2e.nodes import EMBED, SIMULATED, SMALL, Nodes
 from tests.e2e.test_ollama_package import HELLO, Use, either
+from tests.e2e.test_ollama_package import use as use_ollama
 from tests.e2e.test_openai_package import use as use_openai
 
 ORDER = NodeOrder(profile="ideal", name="llama", v1_only=True, answer_tokens=16)
@@ -87,9 +87,9 @@ def test_what_only_an_ollama_can_do_goes_to_one(
 ) -> None:
     nodes = start_nodes(ORDER, msgspec.structs.replace(ORDER, name="own", v1_only=False))
     herd = start_herd(*nodes.flags(), wait_for=tuple(nodes.names))
-    client = ollama.Client(host=herd.url)
     for _ in range(6):
-        assert f"{SIMULATED} own." in client.generate(SMALL, "x", raw=True).response
+        told = use_ollama(herd.url, "generate", SMALL, "x", raw=True)
+        assert told.response.startswith(f"{SIMULATED} own.")
     assert nodes.stats("llama").requests == 0
     ends_and_replays(herd)
 
@@ -100,6 +100,5 @@ def test_nothing_is_translated_if_that_is_off(
     nodes = start_nodes(ORDER)
     herd = start_herd(*nodes.flags(), wait_for=tuple(nodes.names), FLEET_TRANSLATE_OLLAMA="off")
     with pytest.raises(ollama.ResponseError, match="use /v1/chat/completions"):
-        ollama.Client(host=herd.url).chat(SMALL, HELLO)
-    with openai.OpenAI(base_url=f"{herd.url}/v1", api_key="x") as client:
-        assert client.responses.create(model=SMALL, input="x").output_text
+        use_ollama(herd.url, "chat", SMALL, HELLO)
+    assert use_openai(herd.url, "responses.create", model=SMALL, input="x").output_text
