@@ -144,7 +144,7 @@ RAW = b'{"model":"m","prompt":"x","raw":true,"stream":false}'
 
 
 def seen(name: str, url: str, dialect: Literal["ollama", "openai"]) -> NodeView:
-    facts, models = NodeFacts(dialect=dialect), (ModelFacts("m:latest"),)
+    facts, models = NodeFacts(dialect=dialect), (ModelFacts(name="m:latest"),)
     return NodeView(NodeId(name), url, "online", "configured", False, facts, (), models, {})  # noqa: FBT003 (it is not draining)
 
 
