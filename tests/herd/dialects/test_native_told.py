@@ -46,7 +46,7 @@ def test_a_stream_is_lines_and_calls_come_whole() -> None:
     told = lines(native_told.Chat(asking()).feed(STREAM))
     assert all(each["model"] == "M" for each in told)
     call = {"index": 0, "name": "f", "arguments": {"x": 1}}
-    other = {"index": 1, "name": "g", "arguments": {}}
+    other: dict[str, Any] = {"index": 1, "name": "g", "arguments": {}}
     said = {"role": "assistant", "content": ""}
     assert [each["message"] for each in told] == [
         said | {"thinking": "Hm"},
