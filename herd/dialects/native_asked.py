@@ -200,14 +200,15 @@ def _messages(messages: list[Message]) -> list[Json]:
     for message in messages:
         said: Json = {"role": message.role, "content": _content(message)}
         if message.tool_calls:
-            said["tool_calls"] = []
+            said_calls: list[Json] = []
             for call in message.tool_calls:
                 calls += 1
                 ident = call.id or f"call_{calls}"
                 open_calls.append((ident, call.function.name))
                 arguments = msgspec.json.encode(call.function.arguments).decode()
                 function = {"name": call.function.name, "arguments": arguments}
-                said["tool_calls"].append({"id": ident, "type": "function", "function": function})
+                said_calls.append({"id": ident, "type": "function", "function": function})
+            said["tool_calls"] = said_calls
         if message.role == "tool":
             said["tool_call_id"] = _answered(message, open_calls)
         told.append(said)

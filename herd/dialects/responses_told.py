@@ -28,7 +28,7 @@ SAID_CHARS: Final = 32 * 1024 * 1024
 """The last event of a stream repeats everything, so this much is kept at most."""
 
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
-_AS_ASKED: Final = {
+_AS_ASKED: Final[Json] = {
     "instructions": None,
     "max_output_tokens": None,
     "metadata": {},
@@ -330,8 +330,12 @@ def _usage(tokens: Tokens) -> Json:
     cached, thought = tokens.prompt_tokens_details, tokens.completion_tokens_details
     return {
         "input_tokens": told,
-        "input_tokens_details": {"cached_tokens": count(cached and cached.cached_tokens)},
+        "input_tokens_details": {
+            "cached_tokens": count(None if cached is None else cached.cached_tokens)
+        },
         "output_tokens": said,
-        "output_tokens_details": {"reasoning_tokens": count(thought and thought.reasoning_tokens)},
+        "output_tokens_details": {
+            "reasoning_tokens": count(None if thought is None else thought.reasoning_tokens)
+        },
         "total_tokens": told + said,
     }

@@ -54,4 +54,6 @@ class Spoken:
 
 
 def _models(nodes: Iterable[NodeView]) -> set[str]:
-    return {model.name for node in nodes for model in (*node.models, *node.resident)}
+    found = list(nodes)
+    on_disk = {model.name for node in found for model in node.models}
+    return on_disk | {model.name for node in found for model in node.resident}

@@ -2,7 +2,8 @@
 
 Rules
 1. The body goes to the node's own route of the same name, byte for byte, but for what `rewriting`
-   takes out, or puts in; to a node that lacks the route, translated (`crossing`).
+   takes out, or puts in; to a node that lacks the route, translated (`crossing`). Whatever only an
+   Ollama can do is refused where there is none with the model, and else control is told.
 2. Whoever is refused here was never admitted: no fact is told of a body that cannot be read.
 3. While control is away, requests wait for it; this front keeps the hold time and the deadlines.
 """

@@ -14,7 +14,7 @@ from herd.dialects.errors import UntranslatableError
 PNG = "data:image/png;base64,AA=="
 IMAGE = {"type": "input_image", "image_url": PNG, "detail": "low"}
 SHOWN = {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}}
-SCHEMA = {"type": "object", "properties": {}}
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
 
 
 def asked(input: object = "Hi", **more: Any) -> dict[str, Any]:  # noqa: A002 (its name there)
@@ -69,14 +69,14 @@ def test_the_system_messages_at_the_start_are_one() -> None:
 
 
 def test_a_round_of_calls_and_results() -> None:
-    said = {
+    said: dict[str, Any] = {
         "type": "message",
         "id": "msg_1",
         "role": "assistant",
         "status": "completed",
         "content": [{"type": "output_text", "text": "Let me see.", "annotations": []}],
     }
-    items = [
+    items: list[dict[str, Any]] = [
         {"role": "user", "content": [{"type": "input_text", "text": "See"}, IMAGE]},
         {"type": "reasoning", "id": "rs_1", "summary": []},
         said,

@@ -25,7 +25,7 @@ KINDS = [
     *[f"{ITEM}.added", f"{CALL}.delta", f"{CALL}.done", f"{ITEM}.done"] * 2,
     "response.completed",
 ]
-OUTPUT = [
+OUTPUT: list[dict[str, Any]] = [
     {
         "id": "rs_7_0",
         "type": "reasoning",
