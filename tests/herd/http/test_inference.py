@@ -224,7 +224,7 @@ def test_the_model_is_read_as_ollama_reads_it(
 def test_one_that_is_being_pulled_is_one_model_however_it_is_spelled(name: str, run: Run) -> None:
     async def main() -> None:
         control = Control()
-        pulling = replace(node_view("studio", LLAMA), pulls=(PullView("smollm2", 1, 2, True),))
+        pulling = replace(node_view("studio", LLAMA), pulls=(PullView("smollm2"),))
         control.view = view(pulling)
         async with fronting(control) as listener, client(listener.port) as one:
             post(one, "/api/chat", b'{"model":"%s"}' % name.encode())
