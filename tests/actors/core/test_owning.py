@@ -161,7 +161,7 @@ def test_a_retry_does_not_go_there_either() -> None:
 
 
 def test_nothing_is_loaded_or_pulled_ahead_where_the_owner_is_at_work() -> None:
-    for limits in (Limits(paused=IN_USE), Limits(availability=0.4)):
+    for limits in (Limits(paused=IN_USE), Limits(available_share=0.4)):
         state = wanted()
         assert [plan.node_id for plan in due(state, state.recorded_at)] == ["bob"]
         bob = state.nodes[nid("bob")]
@@ -249,7 +249,7 @@ def test_a_node_whose_owner_works_there_is_spared_while_another_is_not_much_slow
     fast, slow = a_node("fast", SMALL, step_s=0.01), a_node("slow", SMALL, step_s=0.012)
     state = a_state(fast, slow)
     assert goes(state) == "fast"
-    fast.limits = Limits(availability=0.5)
+    fast.limits = Limits(available_share=0.5)
     assert goes(state) == "slow"
     state = a_state(fast, a_node("slow", SMALL, step_s=0.1))
     assert goes(state) == "fast"
@@ -259,7 +259,7 @@ def test_also_where_the_model_must_be_loaded() -> None:
     ada, bob = a_node("ada", load_s=5.0), a_node("bob", load_s=5.2)
     state = a_state(ada, bob)
     assert goes(state) == "ada"
-    ada.limits = Limits(availability=0.5)
+    ada.limits = Limits(available_share=0.5)
     assert goes(state) == "bob"
 
 
