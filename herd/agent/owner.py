@@ -23,7 +23,7 @@ SOONEST = 0.2
 PAST = 0.4
 """The weight of the past in what is available now, once it is believed."""
 STEP = 0.25
-"""In which available_share is told; a change of less than three quarters of it is none. Each is news
+"""In which that share is told; a change of less than three quarters of it is none. Each is news
 for the whole fleet, and goes into its log."""
 
 Lend: TypeAlias = Callable[[], Limits]
