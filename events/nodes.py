@@ -74,7 +74,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     """Requests that may run there at once, of all models; 0 for no limit."""
     max_bytes: int = 0
     """Memory that models may take which herd loads there; 0 for no limit."""
-    availability: float = 1.0
+    available_share: float = 1.0
     """The part of the machine that its owner leaves to others: 0 to 1."""
 
 

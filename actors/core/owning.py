@@ -5,7 +5,7 @@
 * `max_requests` may run there at once, of all models together.
 * Models that herd loads there take `max_bytes` together. One that is larger alone gets no requests
   there, unless it is in memory already; others go first, unloaded by herd itself (`clearing`).
-* `availability` is what he leaves: the less, the more another node is preferred (`soonest`).
+* `available_share` is what he leaves: the less, the more another node is preferred (`soonest`).
 
 A node without an agent has no limits.
 """

@@ -151,7 +151,7 @@ def _may_load(state: State, node: Node, model: str, now_us: int) -> bool:
     return (
         node.health == "healthy"
         and node.online
-        and node.limits.availability >= LEAST_AVAILABLE
+        and node.limits.available_share >= LEAST_AVAILABLE
         and model not in node.too_large
         and not exhausted(node)
         and node.facts.dialect == "ollama"

@@ -215,7 +215,7 @@ def _stood_s(state: State, request: Request) -> float:
 
 def _spared(node: Node) -> float:
     """Return what it takes from a node's owner, in stretch."""
-    return SPARING * (1.0 - node.limits.availability)
+    return SPARING * (1.0 - node.limits.available_share)
 
 
 def _order(option: Option) -> tuple[float, int, str]:

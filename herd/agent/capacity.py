@@ -35,7 +35,7 @@ def written(limits: Limits) -> Capacity | None:
     return Capacity(
         mode="paused" if limits.paused else "full",
         ceiling_gb=round(limits.max_bytes / GIB, 2),
-        availability_score=limits.availability,
+        availability_score=limits.available_share,
         reason=limits.paused,
         max_requests=limits.max_requests,
         ceiling_bytes=limits.max_bytes,
@@ -52,7 +52,7 @@ def read(told: Capacity | None, *, ours: bool) -> Limits:
         paused=_reason(told.reason or "", ours=ours) if told.mode == "paused" else "",
         max_requests=count(told.max_requests),
         max_bytes=count((told.ceiling_gb or 0.0) * GIB if most_bytes is None else most_bytes),
-        availability=round(score, 1) if ours else round(score * 4) / 4,
+        available_share=round(score, 1) if ours else round(score * 4) / 4,
     )
 
 

@@ -23,7 +23,7 @@ SOONEST = 0.2
 PAST = 0.4
 """The weight of the past in what is available now, once it is believed."""
 STEP = 0.25
-"""In which availability is told; a change of less than three quarters of it is none. Each is news
+"""In which that share is told; a change of less than three quarters of it is none. Each is news
 for the whole fleet, and goes into its log."""
 
 Lend: TypeAlias = Callable[[], Limits]
@@ -75,7 +75,7 @@ class Owner:
             paused=paused,
             max_requests=wishes.max_requests,
             max_bytes=wishes.max_bytes,
-            availability=self._available(minute // 60) if wishes.spare else 1.0,
+            available_share=self._available(minute // 60) if wishes.spare else 1.0,
         )
 
     def _uses(self, use: Use, now_s: float, hour: int) -> bool:

@@ -146,7 +146,8 @@ class Inference:
 
     def look(self, view: View) -> None:
         """Know the fleet's models, and how they are spelled."""
-        self._spellings = {
+        pulled = {key(it.model): normalise(it.model) for node in view.nodes for it in node.pulls}
+        self._spellings = pulled | {
             key(model.name): model.name for node in view.nodes for model in node.models
         }
         self._asked = {}

@@ -3,12 +3,11 @@
 import pytest
 
 from actors.core.clearing import AGAIN_S, due
-from actors.core.commands import Send
 from actors.core.fitting import can_hold, victims
 from actors.core.owning import crowded
 from actors.core.policies import POLICIES
 from actors.core.state import US, Plan, State
-from events import Limits, LoadFinished, LoadPlanned, NodeId, Promise, TimerFired
+from events import Limits, LoadFinished, LoadPlanned, NodeId, Promise, SettingsChanged, TimerFired
 from tests.actors.cast import (
     MODEL,
     OTHER_MODEL,
@@ -16,16 +15,16 @@ from tests.actors.cast import (
     book,
     completed,
     dispatched,
+    granted,
     heartbeat,
     in_memory,
     nid,
     on_disk,
     queued,
     received,
-    settings,
 )
 from tests.actors.core.fleets import LARGE, NOW_US, SMALL, a_node, a_state, join, working_on
-from tests.playbook import FRONT, NOT_RECORDED, Playbook, after, like
+from tests.playbook import NOT_RECORDED, Playbook, after, like
 
 GB = 1_000_000_000
 ROOM_FOR_LARGE = Limits(max_bytes=49 * GB)
@@ -159,14 +158,13 @@ def test_a_request_is_sent_when_the_load_is_over() -> None:
         >> after(4.0)
         >> LoadFinished(node_id=nid("studio"), model=OTHER_MODEL, load_s=4.0)
         << dispatched("r1", "studio", "1.1")
-        << like(Send, to=FRONT)
+        << granted("r1", "studio", "1.1", probing=True, score=46.0)
     )
 
 
 @pytest.mark.parametrize("policy", list(POLICIES))
 def test_two_models_take_turns_under_every_policy(policy: str) -> None:
-    story = Playbook(settings(policy=policy))
-    story = limited()
+    story = limited().given(SettingsChanged(key="policy", old="", new=policy))
     for number in range(6):
         story.given(received(f"a{number}"), received(f"b{number}", OTHER_MODEL))
     for _ in range(400):

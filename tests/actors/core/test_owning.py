@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from actors.core.commands import Send
 from actors.core.owning import exhausted, free, keeps, limit_of, pauses
 from actors.core.planning import due
 from actors.core.policies import POLICIES
@@ -19,6 +18,7 @@ from events import (
     NodeResumed,
     PullStarted,
     RequestQueued,
+    SettingsChanged,
     SlotsChanged,
     TimerFired,
 )
@@ -30,6 +30,7 @@ from tests.actors.cast import (
     book,
     completed,
     dispatched,
+    granted,
     heartbeat,
     in_memory,
     nid,
@@ -40,10 +41,9 @@ from tests.actors.cast import (
     received,
     refused,
     rejected,
-    settings,
 )
 from tests.actors.core.fleets import LARGE, SMALL, a_node, a_state, first, working_on
-from tests.playbook import FRONT, NOT_RECORDED, after, like
+from tests.playbook import NOT_RECORDED, after, like
 
 IN_USE = "its owner is using it"
 
@@ -56,6 +56,15 @@ def agent(name: str, *models: str, resident: tuple[str, ...] | None = None, **li
         models=on_disk(*had),
         resident=in_memory(*(had if resident is None else resident)),
     )
+
+
+def by_policy(name: str) -> SettingsChanged:
+    return SettingsChanged(key="policy", old="", new=name)
+
+
+def goes(state: State) -> str:
+    choice = soonest(state, first(state))
+    return "" if choice is None else choice.node.node_id
 
 
 def paused(name: str, *models: str) -> HeartbeatReceived:
@@ -81,7 +90,7 @@ def test_a_pause_and_its_end_are_told_once() -> None:
 
 
 def test_a_paused_node_gets_nothing_and_the_other_all() -> None:
-    story = book(settings(policy="soonest"), paused("studio"), agent("mini"))
+    story = book(by_policy("soonest"), paused("studio"), agent("mini"))
     for number in range(3):
         story.given(received(f"r{number}"))
     assert story.state.nodes[nid("mini")].in_flight == 2
@@ -91,7 +100,7 @@ def test_a_paused_node_gets_nothing_and_the_other_all() -> None:
 
 @pytest.mark.parametrize("policy", list(POLICIES))
 def test_under_no_policy_anything_goes_to_a_paused_node(policy: str) -> None:
-    story = book(settings(policy=policy), agent("ada"), paused("bob"))
+    story = book(by_policy(policy), agent("ada"), paused("bob"))
     story.given(*(received(f"r{number}") for number in range(6)))
     assert story.state.nodes[nid("bob")].in_flight == 0
     assert story.state.nodes[nid("ada")].in_flight == 2
@@ -115,7 +124,7 @@ def test_where_only_a_paused_node_has_the_model_a_request_is_held_and_goes_when_
         >> agent("studio")
         << NodeResumed(node_id=nid("studio"))
         << dispatched("r1", "studio", "1.1")
-        << like(Send, to=FRONT)
+        << granted("r1", "studio", "1.1", probing=True)
     )
 
 
@@ -152,7 +161,7 @@ def test_a_retry_does_not_go_there_either() -> None:
 
 
 def test_nothing_is_loaded_or_pulled_ahead_where_the_owner_is_at_work() -> None:
-    for limits in (Limits(paused=IN_USE), Limits(availability=0.4)):
+    for limits in (Limits(paused=IN_USE), Limits(available_share=0.4)):
         state = wanted()
         assert [plan.node_id for plan in due(state, state.recorded_at)] == ["bob"]
         bob = state.nodes[nid("bob")]
@@ -195,13 +204,13 @@ def test_all_models_together_stay_below_the_owners_limit() -> None:
         << queued("r4", 1, model=OTHER_MODEL)
         >> completed("r1", "studio", "1.1")
         << dispatched("r3", "studio", "1.3")
-        << like(Send, to=FRONT)
+        << granted("r3", "studio", "1.3", probing=True)
     )
 
 
 @pytest.mark.parametrize("policy", list(POLICIES))
 def test_under_every_policy(policy: str) -> None:
-    story = book(settings(policy=policy), agent("ada", max_requests=1), agent("bob"))
+    story = book(by_policy(policy), agent("ada", max_requests=1), agent("bob"))
     story.given(*(received(f"r{number}") for number in range(6)))
     assert story.state.nodes[nid("ada")].in_flight == 1
     assert story.state.nodes[nid("bob")].in_flight == 2
@@ -239,19 +248,19 @@ def test_the_fewer_counts() -> None:
 def test_a_node_whose_owner_works_there_is_spared_while_another_is_not_much_slower() -> None:
     fast, slow = a_node("fast", SMALL, step_s=0.01), a_node("slow", SMALL, step_s=0.012)
     state = a_state(fast, slow)
-    assert soonest(state, first(state)).node is fast  # type: ignore[union-attr] (both are free)
-    fast.limits = Limits(availability=0.5)
-    assert soonest(state, first(state)).node is slow  # type: ignore[union-attr] (both are free)
+    assert goes(state) == "fast"
+    fast.limits = Limits(available_share=0.5)
+    assert goes(state) == "slow"
     state = a_state(fast, a_node("slow", SMALL, step_s=0.1))
-    assert soonest(state, first(state)).node is fast  # type: ignore[union-attr] (both are free)
+    assert goes(state) == "fast"
 
 
 def test_also_where_the_model_must_be_loaded() -> None:
     ada, bob = a_node("ada", load_s=5.0), a_node("bob", load_s=5.2)
     state = a_state(ada, bob)
-    assert soonest(state, first(state)).node is ada  # type: ignore[union-attr] (both are free)
-    ada.limits = Limits(availability=0.5)
-    assert soonest(state, first(state)).node is bob  # type: ignore[union-attr] (both are free)
+    assert goes(state) == "ada"
+    ada.limits = Limits(available_share=0.5)
+    assert goes(state) == "bob"
 
 
 # Memory
@@ -269,7 +278,7 @@ def test_unless_it_is_there_already() -> None:
         book(agent("studio", max_bytes=SIZE_BYTES // 2))
         >> received("r1")
         << dispatched("r1", "studio", "1.1")
-        << like(Send, to=FRONT)
+        << granted("r1", "studio", "1.1", probing=True)
     )
 
 

@@ -235,7 +235,8 @@ def test_in_any_history_no_slot_stays_free_while_somebody_waits_for_it(steps: li
                 made.given(after(SLOW_S))
                 if running:
                     end(made, running[which % len(running)])
-            case (_, which):
+            case _:
+                which = step[1]
                 waiting = [it for it in made.state.requests.values() if not it.lease]
                 if waiting:
                     gone = waiting[which % len(waiting)]

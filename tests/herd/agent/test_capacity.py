@@ -17,7 +17,7 @@ GIB = 1024**3
     [
         Limits(),
         Limits(paused="it serves 22:00-07:00 only"),
-        Limits(max_requests=3, max_bytes=10_000_000_001, availability=0.7),
+        Limits(max_requests=3, max_bytes=10_000_000_001, available_share=0.7),
     ],
 )
 def test_ours_there_and_back(limits: Limits) -> None:
@@ -26,7 +26,7 @@ def test_ours_there_and_back(limits: Limits) -> None:
 
 
 def test_ours_has_the_keys_that_scripts_know() -> None:
-    told = written(Limits(paused=IN_USE, max_bytes=8 * GIB, availability=0.3))
+    told = written(Limits(paused=IN_USE, max_bytes=8 * GIB, available_share=0.3))
     assert told is not None
     assert (told.mode, told.ceiling_gb, told.availability_score, told.reason) == (
         "paused",
@@ -42,10 +42,10 @@ def theirs(**told: Any) -> Limits:
 
 def test_ollama_herds() -> None:
     assert theirs(mode="full", ceiling_gb=19.2, availability_score=0.93) == Limits(
-        max_bytes=round(19.2 * GIB), availability=1.0
+        max_bytes=round(19.2 * GIB), available_share=1.0
     )
     assert theirs(mode="paused", reason="CPU at 97 %", availability_score=0.1) == Limits(
-        paused=IN_USE, availability=0.0
+        paused=IN_USE, available_share=0.0
     )
 
 

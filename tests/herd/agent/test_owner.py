@@ -82,19 +82,19 @@ def test_the_past_makes_his_absence_sure_sooner_and_never_later() -> None:
 
 
 def test_what_is_available_follows_the_use_in_steps_that_hold() -> None:
-    told = [limits.availability for limits in watched(Owner(SPARE), Use(49.0), 120.0)]
+    told = [limits.available_share for limits in watched(Owner(SPARE), Use(49.0), 120.0)]
     assert told == sorted(told, reverse=True)
     assert set(told) == {1.0, 0.75, 0.5}
     owner = Owner(SPARE)
     watched(owner, Use(49.0), 120.0)
     for now_s, others_pct in ((200.0, 35.0), (400.0, 49.0), (600.0, 40.0)):
-        assert watched(owner, Use(others_pct), 120.0, now_s)[-1].availability == 0.5
-    assert watched(owner, Use(20.0), 120.0, 800.0)[-1].availability == 0.75
+        assert watched(owner, Use(others_pct), 120.0, now_s)[-1].available_share == 0.5
+    assert watched(owner, Use(20.0), 120.0, 800.0)[-1].available_share == 0.75
 
 
 def test_what_is_available_is_also_what_usually_is() -> None:
-    assert watched(Owner(SPARE, past(1.0, SURE)), Use(0.0), 60.0)[-1].availability == 0.5
-    assert watched(Owner(SPARE, past(0.0, SURE)), Use(0.0), 60.0)[-1].availability == 1.0
+    assert watched(Owner(SPARE, past(1.0, SURE)), Use(0.0), 60.0)[-1].available_share == 0.5
+    assert watched(Owner(SPARE, past(0.0, SURE)), Use(0.0), 60.0)[-1].available_share == 1.0
 
 
 # The past
@@ -108,7 +108,8 @@ def test_the_past_outlives_the_agent(tmp_path: Path) -> None:
     assert not file.exists()
     first.add(8, 1.0, used=False)
     again = Past(file)
-    assert (again.usual(7), again.sure(7)) == (0.5, pytest.approx(1 / SURE))
+    assert again.usual(7) == 0.5
+    assert again.sure(7) == pytest.approx(1 / SURE)
     assert (again.usual(8), again.sure(8)) == (0.0, 0.0)
 
 

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from events import (
     ModelFacts,
@@ -9,7 +10,7 @@ from events import (
 )
 from herd.http.problems import body as body_of
 from herd.http.problems import family_of
-from herd.link.messages import Refuse
+from herd.link.messages import PullView, Refuse
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import (
     CHAT,
@@ -215,6 +216,19 @@ def test_the_model_is_read_as_ollama_reads_it(
             post(one, "/api/chat", body)
             received = await control.heard(RequestReceived)
         assert (received.model, received.asked_model) == (model, asked)
+
+    run(main())
+
+
+@pytest.mark.parametrize("name", ["smollm2", "SMOLLM2:latest", "Smollm2"])
+def test_one_that_is_being_pulled_is_one_model_however_it_is_spelled(name: str, run: Run) -> None:
+    async def main() -> None:
+        control = Control()
+        pulling = replace(node_view("studio", LLAMA), pulls=(PullView("smollm2"),))
+        control.view = view(pulling)
+        async with fronting(control) as listener, client(listener.port) as one:
+            post(one, "/api/chat", b'{"model":"%s"}' % name.encode())
+            assert (await control.heard(RequestReceived)).model == "smollm2:latest"
 
     run(main())
 
