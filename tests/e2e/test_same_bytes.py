@@ -175,7 +175,9 @@ def test_whatever_a_body_has_in_it(herd: Herd, fleet: Nodes, path: str, *, strea
     }
     ours = ask(herd.url, path, body)
     theirs = ask(fleet.url("studio"), path, body)
-    assert_same(ours, theirs)
+    # A stream that is whole in one read has its length told by herd: the framing is each hop's own.
+    assert (ours.status, still(ours.body)) == (theirs.status, still(theirs.body))
+    assert ours.headers["content-type"] == theirs.headers["content-type"]
 
 
 PROGRESS = re.compile(rb'[^\n]*"completed":\d+[^\n]*\n')
