@@ -136,7 +136,7 @@ def test_every_answer_says_where_it_comes_from(herd: Herd) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages"])
-def test_a_route_is_the_nodes_own_or_as_missing_as_there(
+def test_a_route_is_the_nodes_own_or_translated(
     herd: Herd, fleet: Nodes, path: str, *, stream: bool
 ) -> None:
     body = {"model": BIG, "input": "why?", "max_tokens": 9, "stream": stream}
@@ -144,7 +144,7 @@ def test_a_route_is_the_nodes_own_or_as_missing_as_there(
         body = {**chat(BIG, stream=stream), "max_tokens": 9}
     ours = ask(herd.url, path, body)
     theirs = ask(fleet.url("studio"), path, body)
-    if theirs.status == 404 and path == "/v1/messages":  # translated
+    if theirs.status == 404:  # translated
         assert ours.status == 200
         assert b'"type":"message' in ours.body
     else:
@@ -175,7 +175,9 @@ def test_whatever_a_body_has_in_it(herd: Herd, fleet: Nodes, path: str, *, strea
     }
     ours = ask(herd.url, path, body)
     theirs = ask(fleet.url("studio"), path, body)
-    assert_same(ours, theirs)
+    # A stream that is whole in one read has its length told by herd: the framing is each hop's own.
+    assert (ours.status, still(ours.body)) == (theirs.status, still(theirs.body))
+    assert ours.headers["content-type"] == theirs.headers["content-type"]
 
 
 PROGRESS = re.compile(rb'[^\n]*"completed":\d+[^\n]*\n')
