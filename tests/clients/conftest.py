@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -49,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
         items[:] = [item for item in items if item not in left_out]
 
 
-def _balancer(directory: Path, nodes: Nodes, *, slots: int = 0, **options: str) -> Iterator[Herd]:
+def _balancer(directory: Path, nodes: Nodes, *, slots: int = 0, **options: Any) -> Iterator[Herd]:
     herd = Herd(directory, Composition("two fronts", 2, HERE[-1]), nodes.flags(slots), **options)
     try:
         herd.comes_up()
