@@ -19,6 +19,7 @@ from events.codec import (
     decode,
     encode,
 )
+from events.keys import KeyAdded, KeyRevoked
 from events.models import (
     ModelCopied,
     ModelCreated,
@@ -124,6 +125,8 @@ __all__ = [
     "FrontConnected",
     "FrontLost",
     "HeartbeatReceived",
+    "KeyAdded",
+    "KeyRevoked",
     "Lease",
     "LeaseAdopted",
     "LeaseVoided",

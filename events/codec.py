@@ -10,6 +10,7 @@ from typing import TypeAlias, Union, cast, get_args
 import msgspec
 
 from events.base import CONTROL, Event, Recorded, Source
+from events.keys import KeyAdded, KeyRevoked
 from events.models import (
     ModelCopied,
     ModelCreated,
@@ -87,6 +88,8 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     FrontConnected,
     FrontLost,
     HeartbeatReceived,
+    KeyAdded,
+    KeyRevoked,
     LeaseAdopted,
     LeaseVoided,
     LoadFinished,

@@ -74,6 +74,8 @@ class RequestReceived(Event, frozen=True, tag="request_received"):
 
     prefixes: tuple[Prefix, ...] = ()
     """Beginnings of its prompt, each longer than the last: a node may have one in its cache."""
+    key_name: str = ""
+    """What the key is called that it came with; empty without one."""
 
 
 class ModelSubstituted(Event, frozen=True, tag="model_substituted"):
@@ -111,10 +113,16 @@ Rejection = Literal[
     "deadline",
     "still_pulling",
     "pull_failed",
+    "key_unknown",
+    "key_model",
+    "key_rate",
+    "key_tokens",
 ]
 """`only_v1`: the model is on nodes that do not have Ollama's own routes. `too_late`: the wait is
 predicted to last beyond the client's deadline. `still_pulling`, `pull_failed`: no node has the
-model, and herd is, or was, about to get it (`auto_pull`)."""
+model, and herd is, or was, about to get it (`auto_pull`). `key_unknown`: its key was revoked as it came. `key_model`,
+`key_rate`, `key_tokens`: its key is for other models, was shown too often within a minute, has used
+its tokens of the day."""
 
 
 class RequestRejected(Event, frozen=True, tag="request_rejected"):

@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 from actors.core import (
     caching,
+    keying,
     observing,
     planning,
     predicting,
@@ -60,6 +61,8 @@ def evolve(state: State, record: Recorded) -> None:
     """Fold one event into leases, slots and statistics."""
     event = record.event
     now_us = record.recorded_at
+    if state.keys:
+        keying.spent(state, event, now_us)
     match event:
         case RequestDispatched():
             _dispatch(state, event, now_us)
@@ -88,6 +91,7 @@ def evolve(state: State, record: Recorded) -> None:
         ):
             _renew(state, event, now_us)
         case _:
+            keying.evolve(state, record)
             recovery.evolve(state, record)
             pulling.evolve(state, record)
 

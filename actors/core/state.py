@@ -14,6 +14,7 @@ clock, durations floating seconds. All of it is JSON, because a snapshot is.
 
 import msgspec
 
+from actors.core.keys import Bar, Key
 from actors.core.learning import Demand, Speed
 from actors.core.slots import Slots, Turn
 from events import (
@@ -29,7 +30,7 @@ from events import (
     Source,
 )
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of this state as stored; raise it when a fold gives more, or other, than it did before.
 
 An older one still decodes (fields only get added), but is not compared with what is folded now."""
@@ -185,6 +186,10 @@ class Request(msgspec.Struct):
     """Of its admission: its place in the queue, also after a retry."""
     received_us: int
     app: str = ""
+    key_name: str = ""
+    """Of the key that it came with."""
+    bar: Bar = ""
+    """Why that key does not open, if it does not."""
     route: str = ""
     num_ctx: int = 0
     """The context asked for, in tokens; 0 where the node is to choose."""
@@ -307,6 +312,8 @@ class State(msgspec.Struct):
     """Room that is kept for models which would starve."""
     demands: dict[str, Demand] = {}
     """What is asked of each model of the catalogue."""
+    keys: dict[str, Key] = {}
+    """By their names."""
     pulls: dict[str, Pull] = {}
     unpullable: dict[str, int] = {}
     """When a model could not be had, by its key: the latest of those that nobody has."""

@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from herd.http import problems, wire
 from herd.http.wire import Header
+from herd.link.messages import KeyView
 
 NEW: Final = 0
 STARTED: Final = 1
@@ -114,6 +115,7 @@ class Exchange:
         "_left_bytes",
         "_phase",
         "_silent",
+        "key",
         "lines",
         "on_blocked",
         "on_gone",
@@ -129,6 +131,8 @@ class Exchange:
         """The client's address; empty on a Unix socket."""
         self.lines = b""
         """Headers for whatever answer it gets, in whole lines that are known to be safe."""
+        self.key: KeyView | None = None
+        """The API key that it came with."""
         self.on_gone: Callable[[], None] | None = None
         """The client left before the answer ended; called once."""
         self.on_blocked: Callable[[], None] | None = None

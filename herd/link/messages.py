@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from actors.core.commands import Cancel, Grant, Refuse
-from events import AnyEvent, ModelFacts, NodeFacts, NodeId, ResidentModel, Source
+from events import AnyEvent, ModelFacts, NodeFacts, NodeId, Priority, ResidentModel, Source
 
 __all__ = [
     "PROTOCOL",
@@ -21,6 +21,7 @@ __all__ = [
     "FromFront",
     "Grant",
     "Hello",
+    "KeyView",
     "NodeView",
     "PullView",
     "Refuse",
@@ -29,7 +30,7 @@ __all__ = [
     "Welcome",
 ]
 
-PROTOCOL = 3
+PROTOCOL = 4
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -100,6 +101,23 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     pulls: tuple[PullView, ...] = ()
 
 
+class KeyView(msgspec.Struct, frozen=True, gc=False):
+    """A key as fronts and operators know it: by its digest."""
+
+    key_name: str
+    digest: str
+    models: tuple[str, ...] = ()
+    per_minute: int = 0
+    tokens_a_day: int = 0
+    priority: Priority = "normal"
+    added_s: float = 0.0
+    requests: int = 0
+    tokens: int = 0
+    day: int = 0
+    """The day that `tokens_today` are of, in days since 1970, UTC."""
+    tokens_today: int = 0
+
+
 class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """The fleet as control sees it: what a front answers from by itself."""
 
@@ -114,6 +132,7 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """Of one who comes last now, per model that somebody waits for; left out where nobody knows."""
     settings: dict[str, bool | int | float | str] = {}
     """The settings that can change while herd runs, with their values in force."""
+    keys: tuple[KeyView, ...] = ()
 
 
 FromFront: TypeAlias = Hello | Fact
