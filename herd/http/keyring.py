@@ -9,8 +9,8 @@ Rules
 3. What a key allows is not decided here but in control, where it is counted.
 """
 
-import hashlib
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Final
 
 from herd.config import Settings
@@ -18,12 +18,13 @@ from herd.http import problems
 from herd.http.exchange import Exchange, Request
 from herd.http.guard import Guard
 from herd.http.routes import Handler
+from herd.http.wire import Header
 from herd.link.messages import KeyView
 
-AUTHORIZATION: Final = b"authorization"
-API_KEY: Final = b"x-api-key"
 _BEARER: Final = b"bearer "
-_CARRIERS: Final = frozenset({AUTHORIZATION, API_KEY})
+_CARRIERS: Final = (b"authorization", b"x-api-key")
+_LENGTHS: Final = (13, 9)
+"""Of those names: what has another length need not be looked at."""
 _UNAUTHORIZED: Final = 401
 
 _MISSING: Final = (
@@ -34,7 +35,7 @@ _MISSING: Final = (
 
 def digest(key: bytes) -> str:
     """Return what herd keeps of a key."""
-    return hashlib.sha256(key).hexdigest()
+    return sha256(key).hexdigest()
 
 
 class Keyring:
@@ -45,7 +46,7 @@ class Keyring:
         self._keyless = settings.keyless
         self._public = settings.public_peers
         self._guard = guard
-        self._by_digest: dict[str, KeyView] = {}
+        self._by_digest: dict[bytes, KeyView] = {}
         self._needed = False
         self._paths: set[str] = set()
         self._prefixes: list[str] = []
@@ -53,7 +54,7 @@ class Keyring:
 
     def look(self, keys: Iterable[KeyView]) -> None:
         """Know these keys, and no others."""
-        self._by_digest = {key.digest: key for key in keys}
+        self._by_digest = {bytes.fromhex(key.digest): key for key in keys}
         self._needed = bool(self._by_digest) or self._keyless == "never"
 
     def opens(self, path: str, handler: Handler) -> Handler:
@@ -75,39 +76,38 @@ class Keyring:
             return False
         path = exchange.request.path
         opened = path in self._paths or any(path.startswith(each) for each in self._prefixes)
-        return opened and self._found(exchange.request) is not None
+        return opened and self._found(_carriers(exchange.request)) is not None
 
     def _lets(self, exchange: Exchange) -> bool:
         request = exchange.request
-        exchange.key = self._found(request)
+        carriers = _carriers(request)
+        exchange.key = self._found(carriers)
         if exchange.key is None and not self._guard.knows(request):
             if self._keyless == "local":
                 return True
             family = problems.family_of(request.target)
             headers = (problems.content_type(family), (b"WWW-Authenticate", b"Bearer"))
-            body = problems.body(family, _UNAUTHORIZED, _said(request))
+            text = problems.REFUSALS["key_unknown"] if carriers else _MISSING
+            body = problems.body(family, _UNAUTHORIZED, text)
             exchange.respond(_UNAUTHORIZED, headers, body)
             return False
-        request.headers = [
-            header for header in request.headers if header[0].lower() not in _CARRIERS
-        ]
+        for carrier in carriers:
+            request.headers.remove(carrier)
         return True
 
-    def _found(self, request: Request) -> KeyView | None:
-        for shown in _shown(request):
-            if (key := self._by_digest.get(digest(shown))) is not None:
+    def _found(self, carriers: Iterable[Header]) -> KeyView | None:
+        for _, given in carriers:
+            bearer = given[: len(_BEARER)].lower() == _BEARER
+            shown = (given[len(_BEARER) :] if bearer else given).strip()
+            if (key := self._by_digest.get(sha256(shown).digest())) is not None:
                 return key
         return None
 
 
-def _shown(request: Request) -> Iterable[bytes]:
-    if given := request.header(AUTHORIZATION):
-        bearer = given[: len(_BEARER)].lower() == _BEARER
-        yield (given[len(_BEARER) :] if bearer else given).strip()
-    if given := request.header(API_KEY):
-        yield given.strip()
-
-
-def _said(request: Request) -> str:
-    shown = request.header(AUTHORIZATION) or request.header(API_KEY)
-    return problems.REFUSALS["key_unknown"] if shown else _MISSING
+def _carriers(request: Request) -> list[Header]:
+    """Return the headers that may hold a key."""
+    return [
+        header
+        for header in request.headers
+        if len(header[0]) in _LENGTHS and header[0].lower() in _CARRIERS
+    ]
