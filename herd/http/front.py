@@ -72,7 +72,7 @@ class Front:
         self._control = control
         self._gate = gate or Gate(Settings())
         self._guard = guard or Guard()
-        self._keyring = Keyring(settings or Settings(), self._guard)
+        self._keyring = Keyring(settings or Settings(), self._guard, lambda: not control.connected)
         self._gate.lets_stranger = self._keyring.lets_stranger
         self._loop = asyncio.get_running_loop()
         self._version = version()
@@ -185,9 +185,7 @@ class Front:
 
     def _opened(self, path: str, methods: Methods) -> dict[bytes, Handler]:
         """Return what answers those only who show a key, once there is one."""
-        return {
-            method: self._keyring.opens(path, handler) for method, handler in methods.items()
-        }
+        return {method: self._keyring.opens(path, handler) for method, handler in methods.items()}
 
     def _admin(self, methods: Mapping[bytes, Handler]) -> dict[bytes, Handler]:
         return {method: self._guard.admin(handler) for method, handler in methods.items()}

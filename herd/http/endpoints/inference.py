@@ -291,7 +291,9 @@ class Inference:
             stream=asked.stream,
             body_bytes=len(request.body),
             client=exchange.peer,
-            app=tags[0] if tags else name or asked.user or self._product(noted.agent) or exchange.peer,
+            app=tags[0]
+            if tags
+            else name or asked.user or self._product(noted.agent) or exchange.peer,
             num_ctx=asked.num_ctx,
             deadline_s=flight.deadline_s,
             priority=granted_priority(noted.priority, None if key is None else key.priority),

@@ -81,7 +81,9 @@ def test_a_key_is_for_the_models_that_it_names(pattern: str) -> None:
 
 def test_an_alias_is_as_good_as_what_it_stands_for() -> None:
     alias = SettingsChanged(key="model_aliases", old="", new=f"gpt-*={MODEL}")
-    play = book(*node("studio", slots=9), alias, key("a", models=(MODEL,)), key("b", models=("gpt-4*",)))
+    play = book(
+        *node("studio", slots=9), alias, key("a", models=(MODEL,)), key("b", models=("gpt-4*",))
+    )
     play.given(keyed("r1", "gpt-4o", "a"), keyed("r2", "gpt-4o", "b"), keyed("r3", "gpt-3", "b"))
     play.given(keyed("r4", "gpt-3", "a"), keyed("r5", "o1", "a"))
     out = [e.event.request_id for e in play.log if isinstance(e.event, RequestRejected)]

@@ -37,7 +37,7 @@ def ask(
 
 
 def ring(*keys: KeyView, **settings: Any) -> Keyring:
-    made = Keyring(Settings(**settings), Guard(TOKEN))
+    made = Keyring(Settings(**settings), Guard(TOKEN), lambda: False)
     made.look(keys)
     return made
 
@@ -121,6 +121,21 @@ def test_a_key_that_is_gone_opens_nothing() -> None:
     keys = ring(LAPTOP, KeyView("other", digest(b"x")))
     keys.look((KeyView("other", digest(b"x")),))
     assert not ask(keys, (b"x-api-key", KEY))[2]
+
+
+def test_a_front_that_never_heard_of_keys_serves_nobody_until_control_is_there() -> None:
+    away = True
+    keys = Keyring(Settings(), Guard(TOKEN), lambda: away)
+    _, answer, let = ask(keys)
+    assert not let
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: 1\r\n" in answer
+    away = False
+    assert ask(keys)[2], "control is there, and told of no key"
+    keys.look((LAPTOP,))
+    away = True
+    assert ask(keys, (b"x-api-key", KEY))[2], "what was told once holds while control is away"
+    assert not ask(keys)[2]
 
 
 # Peers of other networks

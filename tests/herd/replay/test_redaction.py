@@ -36,7 +36,9 @@ def test_of_api_keys_neither_a_name_nor_a_digest_is_told() -> None:
     added = {"k": "key_added", "key_name": "laptop", "digest": "abcd", "by": ""}
     stored = {"key_name": "laptop", "digest": "abcd", "tokens": 3}
     assert redacted(redaction, dict(added)) == {**added, "key_name": "key-1", "digest": "redacted"}
-    assert redacted(redaction, {"k": "request_received", "app": "laptop", "key_name": "laptop"}) == {
+    assert redacted(
+        redaction, {"k": "request_received", "app": "laptop", "key_name": "laptop"}
+    ) == {
         "k": "request_received",
         "app": "key-1",
         "key_name": "key-1",
