@@ -120,9 +120,9 @@ Rejection = Literal[
 ]
 """`only_v1`: the model is on nodes that do not have Ollama's own routes. `too_late`: the wait is
 predicted to last beyond the client's deadline. `still_pulling`, `pull_failed`: no node has the
-model, and herd is, or was, about to get it (`auto_pull`). `key_unknown`: its key was revoked as it came. `key_model`,
-`key_rate`, `key_tokens`: its key is for other models, was shown too often within a minute, has used
-its tokens of the day."""
+model, and herd is, or was, about to get it (`auto_pull`). `key_unknown`: its key was revoked as it
+came. `key_model`, `key_rate`, `key_tokens`: its key is for other models, was shown too often within
+a minute, has used its tokens of the day."""
 
 
 class RequestRejected(Event, frozen=True, tag="request_rejected"):

@@ -52,19 +52,18 @@ def matters(state: State, event: KeyAdded | KeyRevoked) -> bool:
     return (event.key_name in state.keys) == isinstance(event, KeyRevoked)
 
 
-def spent(state: State, event: Event, now_us: int) -> None:
-    """Count the tokens of a request that ends with this event, while it is still known."""
-    if not isinstance(event, RequestCompleted | RequestFailed | RequestCancelled):
+def spent(state: State, request: Request, event: Event, now_us: int) -> None:
+    """Count the tokens of a request that ended with this event."""
+    key = state.keys.get(request.key_name)
+    if key is None:
         return
-    request = state.requests.get(event.request_id)
-    key = None if request is None else state.keys.get(request.key_name)
-    if request is None or key is None or state.late(event.request_id, event.lease):
-        return
-    tokens = event.completion_tokens
+    tokens = 0
     if isinstance(event, RequestCompleted):
-        tokens += event.prompt_tokens
-    elif event.phase == "stream":  # nobody told how long the prompt was that it was made from
-        tokens += int(prompt_tokens(demand(state, request.model), request))
+        tokens = event.prompt_tokens + event.completion_tokens
+    elif isinstance(event, RequestFailed | RequestCancelled):
+        tokens = event.completion_tokens
+        if event.phase == "stream":  # nobody told how long the prompt was that it was made from
+            tokens += int(prompt_tokens(demand(state, request.model), request))
     key.spend(tokens, now_us)
 
 

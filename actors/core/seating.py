@@ -61,8 +61,6 @@ def evolve(state: State, record: Recorded) -> None:
     """Fold one event into leases, slots and statistics."""
     event = record.event
     now_us = record.recorded_at
-    if state.keys:
-        keying.spent(state, event, now_us)
     match event:
         case RequestDispatched():
             _dispatch(state, event, now_us)
@@ -200,6 +198,7 @@ def _complete(state: State, event: RequestCompleted, now_us: int) -> None:
     if request is None or request.lease != event.lease:
         return
     del state.requests[event.request_id]
+    keying.spent(state, request, event, now_us)
     node = state.nodes.get(request.node_id)
     if node is None or event.status >= _CLIENT_ERROR:
         _leave(state, request, now_us, failed=False)
@@ -236,6 +235,7 @@ def _end(
     if request is None or (not gone and state.late(event.request_id, event.lease)):
         return
     del state.requests[event.request_id]
+    keying.spent(state, request, event, now_us)
     blamed = isinstance(event, RequestReaped) or (
         isinstance(event, RequestFailed) and event.fault == "node"
     )

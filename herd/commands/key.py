@@ -15,6 +15,7 @@ from herd.http.keyring import digest
 
 PREFIX = "herd-"
 KEY_BYTES = 32
+_HEADER = "NAME MODELS A-MINUTE TOKENS-A-DAY PRIORITY TODAY TOKENS REQUESTS SINCE"
 
 
 class _Key(msgspec.Struct):
@@ -37,8 +38,8 @@ class _Keys(msgspec.Struct):
 def command() -> None:
     r"""Make API keys, list them with what they have used, revoke them.
 
-    While there is no key, whoever is on the local network is served. From the first key on, everybody
-    who asks a model has to show one:
+    While there is no key, whoever is on the local network is served. From the first key on,
+    everybody who asks a model has to show one:
 
     \b
       herd key add laptop --models "llama3*,qwen3:8b" --rate 60
@@ -117,7 +118,7 @@ def list_keys(*, url: str | None, data_dir: str | None, as_json: bool) -> None:
     if not keys:
         click.echo("no key; `herd key add NAME` makes one")
         return
-    table = ["NAME MODELS A-MINUTE TOKENS-A-DAY PRIORITY TODAY TOKENS REQUESTS SINCE".split()]
+    table = [_HEADER.split()]
     table += [_row(key) for key in keys]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:

@@ -94,7 +94,8 @@ class Gate:
             _refuse(
                 exchange,
                 f"{exchange.peer} is not in this network: add its network to "
-                "FLEET_TRUSTED_NETWORKS if it may use this herd, or let it show an API key (`herd key add`)",
+                "FLEET_TRUSTED_NETWORKS if it may use this herd, or let it show an API key "
+                "(`herd key add`)",
             )
             return False
         if request.host and not self._hosts[request.host]:

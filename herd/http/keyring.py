@@ -1,12 +1,13 @@
 """API keys at a front: who is served, and by which key.
 
 Rules
-1. While there is no key, nothing is looked at. Once there is one, whoever wants an answer of a model
-   shows a key, from whichever machine: `Authorization: Bearer`, or `x-api-key` as Anthropic's
+1. While there is no key, nothing is looked at. Once there is one, whoever wants an answer of a
+   model shows a key, from whichever machine: `Authorization: Bearer`, or `x-api-key` as Anthropic's
    clients send it. The admin token is as good.
 2. A key is looked up by its SHA-256: how long that takes tells nothing of other keys. It goes no
    further than this: neither a node nor an event gets to see it.
-3. A front that has never heard from control does not know whether there are keys, and serves nobody.
+3. A front that has never heard from control does not know whether there are keys, and serves
+   nobody.
 4. What a key allows is not decided here but in control, where it is counted.
 """
 

@@ -6,7 +6,14 @@ import pytest
 
 from actors.core.keys import Key
 from actors.core.state import dump, load
-from events import ConfigurationLoaded, KeyAdded, KeyRevoked, RequestRejected, SettingsChanged
+from events import (
+    ConfigurationLoaded,
+    FrontLost,
+    KeyAdded,
+    KeyRevoked,
+    RequestRejected,
+    SettingsChanged,
+)
 from tests.actors.cast import (
     MODEL,
     OTHER_MODEL,
@@ -23,7 +30,7 @@ from tests.actors.cast import (
     rejected,
     rid,
 )
-from tests.playbook import NOT_RECORDED, START_US, US, Playbook, after
+from tests.playbook import FRONT, NOT_RECORDED, START_US, US, Playbook, after
 
 DAY_S = 86_400
 LEFT_S = DAY_S - START_US // US % DAY_S
@@ -201,3 +208,9 @@ def test_usage_of_the_last_day_is_not_of_this_one() -> None:
     assert key.day_left_us(START_US) == LEFT_S * US
     key.spend(3, START_US + DAY_S * US)
     assert (key.tokens_today, key.tokens, key.requests) == (3, 13, 2)
+
+
+def test_what_was_lost_with_its_front_is_a_request_without_tokens() -> None:
+    play = book(*node("studio", slots=9), key())
+    play.given(keyed("r1"), FrontLost(front_src=FRONT))
+    assert (play.state.keys["laptop"].requests, tokens(play)) == (1, 0)

@@ -111,7 +111,10 @@ def test_the_admin_token_is_as_good_as_a_key() -> None:
     ],
 )
 def test_who_is_served_without_a_key_is_a_setting(
-    keyless: str, keys: tuple[KeyView, ...], served: bool
+    keyless: str,
+    keys: tuple[KeyView, ...],
+    *,
+    served: bool,
 ) -> None:
     assert ask(ring(*keys, keyless=keyless))[2] == served
     assert ask(ring(*keys, keyless=keyless), (b"x-api-key", b"not-needed"))[2] == served
@@ -142,7 +145,7 @@ def test_a_front_that_never_heard_of_keys_serves_nobody_until_control_is_there()
 
 
 def stranger(
-    target: bytes, *shown: tuple[bytes, bytes], keys: tuple[KeyView, ...] = (LAPTOP,), **set: Any
+    target: bytes, *shown: tuple[bytes, bytes], keys: tuple[KeyView, ...] = (LAPTOP,), **more: Any
 ) -> bytes:
     """Return what a peer from far away is told; the link takes what goes further."""
     told: list[bytes] = []
@@ -151,10 +154,10 @@ def stranger(
         wire, request = Wire(), Request()
         request.method, request.target, request.host = b"GET", target, b"localhost"
         request.headers = list(shown)
-        gate = Gate(Settings(**set))
-        made = ring(*keys, **set)
-        made.opens("/api/tags", lambda exchange: None)
-        made.opens("/v1/models/", lambda exchange: None)
+        gate = Gate(Settings(**more))
+        made = ring(*keys, **more)
+        made.opens("/api/tags", lambda _: None)
+        made.opens("/v1/models/", lambda _: None)
         gate.lets_stranger = made.lets_stranger
         if gate.lets(Exchange(wire, request, "8.8.8.8")):
             told.append(b"in")

@@ -1,5 +1,6 @@
 """Keys over HTTP: an admin's business; a change is checked, told, and answered when it holds."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -78,8 +79,6 @@ def test_a_key_is_made_and_revoked_once_control_has_it(run: Run) -> None:
 
 
 def run_soon(one: Client, method: bytes, body: object) -> Any:
-    import asyncio
-
     return asyncio.ensure_future(asked(one, method, body))
 
 
