@@ -29,6 +29,7 @@ from events.codec import (
     decode,
     encode,
 )
+from events.keys import KeyAdded, KeyRevoked
 from events.models import (
     ModelCopied,
     ModelCreated,
@@ -142,6 +143,8 @@ __all__ = [
     "FrontConnected",
     "FrontLost",
     "HeartbeatReceived",
+    "KeyAdded",
+    "KeyRevoked",
     "Lease",
     "LeaseAdopted",
     "LeaseVoided",

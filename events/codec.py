@@ -11,6 +11,7 @@ import msgspec
 
 from events.base import CONTROL, Event, Recorded, Source
 from events.benchmarks import BenchmarkCancelled, BenchmarkEnded, BenchmarkStarted
+from events.keys import KeyAdded, KeyRevoked
 from events.models import (
     ModelCopied,
     ModelCreated,
@@ -93,6 +94,8 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     FrontConnected,
     FrontLost,
     HeartbeatReceived,
+    KeyAdded,
+    KeyRevoked,
     LeaseAdopted,
     LeaseVoided,
     LoadFinished,

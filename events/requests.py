@@ -78,6 +78,8 @@ class RequestReceived(Event, frozen=True, tag="request_received"):
     """The client's `traceparent` (W3C Trace Context), if it sent one."""
     native: bool = False
     """Only Ollama's own route will do: it asks for what cannot be said to servers without it."""
+    key_name: str = ""
+    """What the key is called that it came with; empty without one."""
 
 
 class ModelSubstituted(Event, frozen=True, tag="model_substituted"):
@@ -116,11 +118,17 @@ Rejection = Literal[
     "still_pulling",
     "pull_failed",
     "paused",
+    "key_unknown",
+    "key_model",
+    "key_rate",
+    "key_tokens",
 ]
 """`only_v1`: the model is on nodes that do not have Ollama's own routes. `too_late`: the wait is
 predicted to last beyond the client's deadline. `still_pulling`, `pull_failed`: no node has the
 model, and herd is, or was, about to get it (`auto_pull`). `paused`: `hold_timeout`, where owners
-keep the nodes to themselves that have the model."""
+keep the nodes to themselves that have the model. `key_unknown`: its key was revoked as it came.
+`key_model`, `key_rate`, `key_tokens`: its key is for other models, was shown too often within a
+minute, has used its tokens of the day."""
 
 
 class RequestRejected(Event, frozen=True, tag="request_rejected"):

@@ -152,6 +152,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Networks that may use this herd beside private ones and its own, like `203.0.113.0/24`."""
     allowed_hosts: str = ""
     """Names that clients may call this machine by, beside its own and those of private networks."""
+    keyless: Literal["auto", "local", "never"] = "auto"
+    """Who is served without an API key: local peers until there is a key, always, or nobody."""
+    public_peers: bool = True
+    """Whether peers of other networks are served, if they show an API key."""
     cors_origins: str = ""
     """Origins of pages that may ask, like `https://chat.example`; `*` for all."""
     fixed: dict[str, str] = {}

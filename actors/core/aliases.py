@@ -11,13 +11,17 @@ _TAG = ":latest"
 
 def meant(aliases: str, model: str, known: Iterable[str]) -> str:
     """Return the model that a name stands for, as one of those known spells it; else itself."""
-    name = model.lower()
     for pair in aliases.split(","):
         pattern, _, to = pair.strip().partition("=")
-        wanted = pattern.strip().lower()
-        if wanted and (_fits(wanted, name) or _fits(wanted, name.removesuffix(_TAG))):
+        if fits(pattern, model):
             return _spelled(to.strip(), known)
     return model
+
+
+def fits(pattern: str, model: str) -> bool:
+    """Whether a pattern is meant by the name of a model; an empty one never is."""
+    wanted, name = pattern.strip().lower(), model.lower()
+    return bool(wanted) and (_fits(wanted, name) or _fits(wanted, name.removesuffix(_TAG)))
 
 
 def _fits(pattern: str, name: str) -> bool:

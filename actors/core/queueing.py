@@ -11,7 +11,7 @@
 
 from typing import Literal
 
-from actors.core import owning, pulling, ranking, sharing, substituting
+from actors.core import keying, owning, pulling, ranking, sharing, substituting
 from actors.core.commands import Command
 from actors.core.refusing import UNKNOWN, fail, reject
 from actors.core.state import US, Line, Node, Request, State
@@ -219,25 +219,29 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
         seq=record.seq,
         received_us=received_us,
         app=event.app,
+        key_name=event.key_name,
         route=event.route,
         num_ctx=0 if event.route.startswith("/v1/") else event.num_ctx,
         needs=None if event.needs is None else list(event.needs),
         fixed=event.no_fallback,
-        choices=_choices(state, event),
         body_bytes=event.body_bytes,
         prefixes=event.prefixes if state.settings.prefix_affinity else (),
         deadline_us=received_us + int(event.deadline_s * US) if event.deadline_s else 0,
     )
     request = state.requests[event.request_id]
+    request.choices = _choices(state, event, request)
+    if event.key_name:
+        request.bar = keying.admitted(state, request)
     ranking.join(state, _line(state, request, received_us), request, event.priority)
     state.waiting += 1
 
 
-def _choices(state: State, event: RequestReceived) -> list[str]:
+def _choices(state: State, event: RequestReceived, request: Request) -> list[str]:
     allowed = state.settings.fallback_models and not event.no_fallback
     if not allowed or not event.fallbacks:
         return []
-    return list(dict.fromkeys((event.model, *event.fallbacks)))
+    others = [model for model in event.fallbacks if keying.allowed(state, request, model)]
+    return list(dict.fromkeys((event.model, *others)))
 
 
 def _move(state: State, event: ModelSubstituted) -> None:
@@ -300,6 +304,8 @@ def _watch_hold(state: State, model: str, now_us: int) -> None:
 
 
 def _admission(state: State, request: Request) -> list[Command]:
+    if request.bar:
+        return keying.turned_away(state, request)
     moved = substituting.on_admission(state, request)
     if moved is not None:
         return [moved]

@@ -20,6 +20,8 @@ BAD_GATEWAY = 502
 UNKNOWN = 404
 """Waiting would not help."""
 
+IN_VAIN = (401, 403, UNKNOWN)
+
 
 def retry_after_s(state: State, model: str) -> int:
     """Return when it is worth asking again, in whole seconds: the line's length over its pace."""
@@ -64,7 +66,7 @@ def reject(
     state: State, request: Request, status: int, reason: Rejection, again_s: int = 0
 ) -> list[Command]:
     """End a request that gets no node; its client may ask again then, or when its line is done."""
-    wait_s = again_s or (0 if status == UNKNOWN else retry_after_s(state, request.model))
+    wait_s = again_s or (0 if status in IN_VAIN else retry_after_s(state, request.model))
     return [
         RequestRejected(
             request_id=request.request_id,

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from actors.core import (
     clearing,
     health,
+    keying,
     planning,
     promising,
     queueing,
@@ -23,6 +24,8 @@ from actors.core.state import Node, State
 from events import (
     Event,
     HeartbeatReceived,
+    KeyAdded,
+    KeyRevoked,
     NodeConfigured,
     NodeFacts,
     NodeProbed,
@@ -53,6 +56,8 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
         case NodeProbed(node_id=node_id):
             node = state.nodes.get(node_id)
             return node is not None and _news(state, node, fact)
+        case KeyAdded() | KeyRevoked():
+            return keying.matters(state, fact)
         case _:
             return True
 

@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 from actors.core import (
     caching,
+    keying,
     observing,
     planning,
     predicting,
@@ -88,6 +89,7 @@ def evolve(state: State, record: Recorded) -> None:
         ):
             _renew(state, event, now_us)
         case _:
+            keying.evolve(state, record)
             recovery.evolve(state, record)
             pulling.evolve(state, record)
 
@@ -196,6 +198,7 @@ def _complete(state: State, event: RequestCompleted, now_us: int) -> None:
     if request is None or request.lease != event.lease:
         return
     del state.requests[event.request_id]
+    keying.spent(state, request, event, now_us)
     node = state.nodes.get(request.node_id)
     if node is None or event.status >= _CLIENT_ERROR:
         _leave(state, request, now_us, failed=False)
@@ -232,6 +235,7 @@ def _end(
     if request is None or (not gone and state.late(event.request_id, event.lease)):
         return
     del state.requests[event.request_id]
+    keying.spent(state, request, event, now_us)
     blamed = isinstance(event, RequestReaped) or (
         isinstance(event, RequestFailed) and event.fault == "node"
     )

@@ -14,6 +14,7 @@ clock, durations floating seconds. All of it is JSON, because a snapshot is.
 
 import msgspec
 
+from actors.core.keys import Bar, Key
 from actors.core.learning import Demand, Speed
 from actors.core.slots import Slots, Turn
 from events import (
@@ -197,6 +198,10 @@ class Request(msgspec.Struct):
     """Of its admission: its place in the queue, also after a retry."""
     received_us: int
     app: str = ""
+    key_name: str = ""
+    """Of the key that it came with."""
+    bar: Bar = ""
+    """Why that key does not open, if it does not."""
     route: str = ""
     num_ctx: int = 0
     """The context asked for, in tokens; 0 where the node is to choose."""
@@ -331,6 +336,8 @@ class State(msgspec.Struct):
     """Room that is kept for models which would starve."""
     demands: dict[str, Demand] = {}
     """What is asked of each model of the catalogue."""
+    keys: dict[str, Key] = {}
+    """By their names."""
     pulls: dict[str, Pull] = {}
     unpullable: dict[str, int] = {}
     """When a model could not be had, by its key: the latest of those that nobody has."""

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from actors.core import keying
 from actors.core.aliases import meant
 from actors.core.capable import can, category, facts_of
 from actors.core.contexts import loaded_ctx
@@ -161,6 +162,8 @@ def _prefill_s(state: State, node: Node, request: Request) -> float:
 
 def _place(state: State, request: Request, model: str) -> tuple[int, float, str] | None:
     """Return where a model stands among those that could serve instead; None for nowhere."""
+    if not keying.allowed(state, request, model):
+        return None
     if model in request.choices:
         return request.choices.index(model), 0.0, model
     if not _alike(state, request, model):

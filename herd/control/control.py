@@ -120,7 +120,7 @@ class Control:
         for address in self._settings.nodes:
             self._put(_configured(address))
         self._loop.call_later(TIMER_S, self._timer)
-        self._loop.call_later(VIEW_S, self._show)
+        self._show()  # no front shall believe that there are no keys
         if self._settings.mdns:
             self._advertising = spawn(self._advertise(), name="mdns")
 

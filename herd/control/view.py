@@ -2,11 +2,12 @@
 
 import msgspec
 
+from actors.core.keys import Key
 from actors.core.owning import limit_of
 from actors.core.placement import slots_of
 from actors.core.predicting import line_s
 from actors.core.state import US, Node, State, Tally
-from herd.link.messages import NodeView, PullView, SlotView, View
+from herd.link.messages import KeyView, NodeView, PullView, SlotView, View
 
 _ONLINE = {"healthy": "online", "degraded": "degraded", "offline": "offline", "new": "offline"}
 
@@ -24,6 +25,23 @@ def view_of(state: State, *, recording: bool) -> View:
             if line.waiting and (wait_s := line_s(state, model))
         },
         settings=msgspec.structs.asdict(state.settings),
+        keys=tuple(_key(key) for key in state.keys.values()),
+    )
+
+
+def _key(key: Key) -> KeyView:
+    return KeyView(
+        key_name=key.key_name,
+        digest=key.digest,
+        models=key.models,
+        per_minute=key.per_minute,
+        tokens_a_day=key.tokens_a_day,
+        priority=key.priority,
+        added_s=key.added_us / US,
+        requests=key.requests,
+        tokens=key.tokens,
+        day=key.day,
+        tokens_today=key.tokens_today,
     )
 
 

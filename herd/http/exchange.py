@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from herd.http import problems, wire
 from herd.http.upload import Upload
 from herd.http.wire import Header
+from herd.link.messages import KeyView
 
 NEW: Final = 0
 STARTED: Final = 1
@@ -118,6 +119,7 @@ class Exchange:
         "_left_bytes",
         "_phase",
         "_silent",
+        "key",
         "lines",
         "on_blocked",
         "on_gone",
@@ -133,6 +135,8 @@ class Exchange:
         """The client's address; empty on a Unix socket."""
         self.lines = b""
         """Headers for whatever answer it gets, in whole lines that are known to be safe."""
+        self.key: KeyView | None = None
+        """The API key that it came with."""
         self.on_gone: Callable[[], None] | None = None
         """The client left before the answer ended; called once."""
         self.on_blocked: Callable[[], None] | None = None

@@ -21,6 +21,8 @@ from herd.http.endpoints.benchmarks import Benchmarks
 from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
+from herd.http.endpoints.keys import PATH as KEYS
+from herd.http.endpoints.keys import KeysPage
 from herd.http.endpoints.metrics import MetricsPage
 from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.pages import Pages
@@ -33,6 +35,7 @@ from herd.http.exchange import Exchange
 from herd.http.gate import Gate
 from herd.http.guard import Guard
 from herd.http.history import History
+from herd.http.keyring import Keyring
 from herd.http.problems import JSON, JSON_UTF8, TEXT_UTF8
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.http.server import Limits
@@ -44,6 +47,8 @@ from herd.version import version
 SWEEP_S: Final = 1.0
 LIMITS: Final = Limits(streamed=(BLOBS.encode(),))
 """What the clients of a front may ask of a connection."""
+OPENED: Final = ("/api/tags", "/api/ps", "/api/show", "/v1/models", counting.PATH)
+"""Beside inference, what an API key opens."""
 
 
 class _Drain(msgspec.Struct):
@@ -72,6 +77,8 @@ class Front:
         self._control = control
         self._gate = gate or Gate(Settings())
         self._guard = guard or Guard()
+        self._keyring = Keyring(settings or Settings(), self._guard, lambda: not control.connected)
+        self._gate.lets_stranger = self._keyring.lets_stranger
         self._loop = asyncio.get_running_loop()
         self._version = version()
         self.waits = waits or Waits()
@@ -87,6 +94,7 @@ class Front:
         self._benchmarks = Benchmarks(control, self.history, self._models.settling)
         self.feed = Feed(control)
         self._settings = SettingsPage(control, settings or Settings())
+        self._keys = KeysPage(control)
         self._health = HealthPage(
             control, self.history, settings.directory.root if settings else None, self._version
         )
@@ -130,6 +138,7 @@ class Front:
         self._kept.clear()
         self.waits.follow(view.settings)
         self.inference.look(view)
+        self._keyring.look(view.keys)
         self._models.settling.changed()
         self.feed.changed()
 
@@ -164,6 +173,7 @@ class Front:
         by_path.update(self._pages.routes())
         by_path.update(self._past.routes())
         change = self._guard.admin(self._settings.change)
+        by_path[KEYS] = self._admin(self._keys.methods())
         by_path[SETTINGS] = {b"GET": self._settings.show, b"POST": change}
         by_path.update(self._benchmarks.routes(self._guard.admin))
         by_path.update(self.feed.routes())
@@ -180,7 +190,14 @@ class Front:
             BLOBS: self._admin(self._models.blobs()),
             **self._benchmarks.below(),
         }
+        for path in (*self.inference.handlers(), *OPENED):
+            by_path[path] = self._opened(path, by_path[path])
+        below[MODEL_PREFIX] = self._opened(MODEL_PREFIX, below[MODEL_PREFIX])
         return Routes(by_path, below)
+
+    def _opened(self, path: str, methods: Methods) -> dict[bytes, Handler]:
+        """Return what answers those only who show a key, once there is one."""
+        return {method: self._keyring.opens(path, handler) for method, handler in methods.items()}
 
     def _admin(self, methods: Mapping[bytes, Handler]) -> dict[bytes, Handler]:
         return {method: self._guard.admin(handler) for method, handler in methods.items()}

@@ -12,7 +12,7 @@ Rules
 """
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -82,16 +82,20 @@ class Gate:
         self._peers = _Peers((*PRIVATE, *trusted_networks(settings)))
         own = {socket.gethostname().lower(), *(name.lower() for name in names)}
         self._hosts = _Hosts(own | {word.lower() for word in words(settings.allowed_hosts)})
+        self.lets_stranger: Callable[[Exchange], bool] = _nobody
+        """Whether a peer of another network may go on all the same."""
         self._origins = frozenset(word.lower() for word in words(settings.cors_origins))
 
     def lets(self, exchange: Exchange) -> bool:
         """Whether a request may go on; one that may not is answered."""
         request = exchange.request
-        if exchange.peer and not self._peers[exchange.peer]:
+        stranger = exchange.peer and not self._peers[exchange.peer]
+        if stranger and not self.lets_stranger(exchange):
             _refuse(
                 exchange,
                 f"{exchange.peer} is not in this network: add its network to "
-                "FLEET_TRUSTED_NETWORKS if it may use this herd",
+                "FLEET_TRUSTED_NETWORKS if it may use this herd, or let it show an API key "
+                "(`herd key add`)",
             )
             return False
         if request.host and not self._hosts[request.host]:
@@ -229,6 +233,10 @@ def _name(host: str) -> str:
         return urlsplit(f"//{host.strip()}").hostname or ""
     except ValueError:
         return ""
+
+
+def _nobody(_exchange: Exchange) -> bool:
+    return False
 
 
 def _refuse(exchange: Exchange, text: str) -> None:

@@ -16,6 +16,7 @@ _PRIORITIES: Final[dict[bytes, Priority]] = {
     b"normal": "normal",
     b"batch": "batch",
 }
+_LOWER: Final[tuple[Priority, ...]] = ("interactive", "normal", "batch")
 LONGEST_WAIT_S: Final = 7 * 24 * 3600.0
 """Of a deadline; a longer one is as good as none."""
 _YES: Final = (b"true", b"1", b"yes", b"on")
@@ -29,7 +30,7 @@ class Noted(msgspec.Struct, gc=False):
 
     agent: bytes = b""
     deadline_s: float = 0.0
-    priority: Priority = "normal"
+    priority: Priority | None = None
     tags: tuple[str, ...] = ()
     no_fallback: bool = False
     trace: str = ""
@@ -77,6 +78,13 @@ def _priority(text: bytes) -> Priority:
 def _trace(traceparent: str) -> str:
     """Return a header that is of the form that it should have; any other is not recorded."""
     return "" if context_of(traceparent) is None else traceparent
+
+
+def granted_priority(asked: Priority | None, most: Priority | None) -> Priority:
+    """Return the priority of a request: as asked, but at most that of its key."""
+    if asked is None or most is None:
+        return asked or most or "normal"
+    return max(asked, most, key=_LOWER.index)
 
 
 def cleaned(tags: Iterable[str]) -> tuple[str, ...]:

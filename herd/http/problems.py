@@ -24,7 +24,13 @@ JSON: Final[Header] = (b"Content-Type", b"application/json")
 TEXT: Final[Header] = (b"Content-Type", b"text/plain")
 TEXT_UTF8: Final[Header] = (b"Content-Type", b"text/plain; charset=utf-8")
 
-_OPENAI_TYPES: Final[dict[int, str]] = {400: "invalid_request_error", 404: "not_found_error"}
+_OPENAI_TYPES: Final[dict[int, str]] = {
+    400: "invalid_request_error",
+    401: "invalid_request_error",
+    403: "permission_error",
+    404: "not_found_error",
+}
+_OPENAI_CODES: Final[dict[int, str]] = {401: "invalid_api_key"}
 _ANTHROPIC_TYPES: Final[dict[int, str]] = {
     **_OPENAI_TYPES,
     401: "authentication_error",
@@ -66,6 +72,10 @@ REFUSALS: Final[dict[str, str]] = {
     "node_failed": "node failed: {detail}",
     "internal_error": "herd made a mistake with this request; the log has it",
     "control_away": "the control process of herd does not answer; it should be back in a moment",
+    "key_unknown": "this API key is not known here (any more)",
+    "key_model": "this API key is not for model '{model}'",
+    "key_rate": "this API key has asked as often as it may in a minute: see Retry-After",
+    "key_tokens": "this API key has used its tokens of this day (UTC): see Retry-After",
     "reaped": "no progress for too long: herd ended this request",
 }
 """Why control, or the front in its place, refuses or ends a request: what the client is told."""
@@ -97,7 +107,8 @@ def body(family: Family, status: int, text: str) -> bytes:
         named = {"type": _ANTHROPIC_TYPES.get(status, "api_error"), "message": text}
         return msgspec.json.encode({"type": "error", "error": named})
     kind = _OPENAI_TYPES.get(status, "api_error")
-    error = {"message": text, "type": kind, "param": None, "code": None}
+    code = _OPENAI_CODES.get(status)
+    error = {"message": text, "type": kind, "param": None, "code": code}
     return msgspec.json.encode({"error": error})
 
 

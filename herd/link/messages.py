@@ -10,7 +10,16 @@ from typing import TypeAlias
 import msgspec
 
 from actors.core.commands import Cancel, Grant, Refuse
-from events import AnyEvent, Limits, ModelFacts, NodeFacts, NodeId, ResidentModel, Source
+from events import (
+    AnyEvent,
+    Limits,
+    ModelFacts,
+    NodeFacts,
+    NodeId,
+    Priority,
+    ResidentModel,
+    Source,
+)
 
 __all__ = [
     "PROTOCOL",
@@ -22,6 +31,7 @@ __all__ = [
     "FromFront",
     "Grant",
     "Hello",
+    "KeyView",
     "NodeView",
     "PullView",
     "Refuse",
@@ -127,6 +137,23 @@ class BenchView(msgspec.Struct, frozen=True, gc=False):
         return self.status in {"warming_up", "running"}
 
 
+class KeyView(msgspec.Struct, frozen=True, gc=False):
+    """A key as fronts and operators know it: by its digest."""
+
+    key_name: str
+    digest: str
+    models: tuple[str, ...] = ()
+    per_minute: int = 0
+    tokens_a_day: int = 0
+    priority: Priority = "normal"
+    added_s: float = 0.0
+    requests: int = 0
+    tokens: int = 0
+    day: int = 0
+    """The day that `tokens_today` are of, in days since 1970, UTC."""
+    tokens_today: int = 0
+
+
 class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """The fleet as control sees it: what a front answers from by itself."""
 
@@ -142,6 +169,7 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     settings: dict[str, bool | int | float | str] = {}
     """The settings that can change while herd runs, with their values in force."""
     benchmark: BenchView | None = None
+    keys: tuple[KeyView, ...] = ()
 
 
 FromFront: TypeAlias = Hello | Fact

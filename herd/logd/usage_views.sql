@@ -18,6 +18,42 @@ WHERE received_seq IS NOT NULL
 GROUP BY ALL;
 COMMENT ON VIEW apps IS 'One row an application: how much it asked for, and how it fared.';
 
+CREATE OR REPLACE TEMP VIEW key_usage AS
+SELECT
+    received_at::DATE AS day,
+    key_name,
+    count(*) AS requests,
+    count(*) FILTER (status = 'completed') AS completed,
+    count(*) FILTER (status IN ('failed', 'reaped', 'interrupted')) AS failed,
+    count(*) FILTER (status = 'rejected') AS rejected,
+    coalesce(sum(prompt_tokens), 0)::BIGINT AS prompt_tokens,
+    coalesce(sum(completion_tokens), 0)::BIGINT AS completion_tokens,
+    min(received_at) AS first_seen_at,
+    max(received_at) AS last_seen_at
+FROM requests
+WHERE received_seq IS NOT NULL AND key_name <> ''
+GROUP BY ALL;
+COMMENT ON VIEW key_usage IS 'One row a day and API key: how much was asked for with it, and how it fared.';
+
+CREATE OR REPLACE TEMP VIEW api_keys AS
+SELECT
+    payload ->> 'key_name' AS key_name,
+    recorded_at AS added_at,
+    coalesce((payload ->> 'models')::VARCHAR[], []) AS models,
+    (payload ->> 'per_minute')::BIGINT AS requests_per_minute,
+    (payload ->> 'tokens_a_day')::BIGINT AS tokens_per_day,
+    coalesce(payload ->> 'priority', 'normal') AS priority,
+    (
+        SELECT min(revoked.recorded_at)
+        FROM events AS revoked
+        WHERE revoked.kind = 'key_revoked'
+            AND revoked.payload ->> 'key_name' = added.payload ->> 'key_name'
+            AND revoked.seq > added.seq
+    ) AS revoked_at
+FROM events AS added
+WHERE kind = 'key_added';
+COMMENT ON VIEW api_keys IS 'One row an API key whose making is in the log: what it is for, and until when.';
+
 CREATE OR REPLACE TEMP VIEW request_usage AS
 SELECT
     received_seq,

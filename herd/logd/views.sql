@@ -24,6 +24,7 @@ SELECT
         AS stream,
     max(payload ->> 'client') FILTER (kind = 'request_received') AS client,
     max(payload ->> 'app') FILTER (kind = 'request_received') AS app,
+    coalesce(max(payload ->> 'key_name') FILTER (kind = 'request_received'), '') AS key_name,
     min(seq) FILTER (kind = 'request_received') AS received_seq,
     min(recorded_at) AS received_at,
     max(recorded_at) FILTER (ends) AS ended_at,

@@ -2,7 +2,8 @@
 
 * A client's address is `client-1`, `client-2`, ... in the order of their first appearance; the same
   address is the same name in the whole file. So is what an application calls itself: `app-1`, and
-  the hash of a prompt's beginning: who has the text could tell by it that it was sent.
+  the hash of a prompt's beginning: who has the text could tell by it that it was sent. Of API keys
+  the digests go, and the names are `key-1`.
 * Text in the settings goes, except what a decision may rest on.
 * Nothing that a decision rests on changes: whoever writes redacted lines checks that.
 
@@ -17,19 +18,25 @@ import msgspec
 from actors.core.health import AGENT
 from actors.core.state import Settings
 
-CLIENTS = ("client", "app", "tags", "by", "drained_by")
+CLIENTS = ("client", "app", "tags", "by", "key_name", "drained_by")
 """Fields that say who asked, in events and in the stored state; `tags` is a list."""
 
 HASHES = ("prefixes", "caches")
 """Fields that hold hashes of prompts: in lists of pairs with a size, in lists by model."""
 
+KEYS = "keys"
+"""The field of the stored state that holds API keys by their names."""
+
 GONE = "redacted"
 
-_PREFIXES = {"app": "app", "tags": "app", "prefixes": "prompt"}
+_PREFIXES = {"app": "app", "tags": "app", "prefixes": "prompt", "key_name": "key"}
 _TEXT_THAT_STAYS = frozenset({*Settings.__struct_fields__, "nodes", "log_level"})
 """Settings that decisions rest on, the fleet, and a plain word."""
 
-_WHO = r'"(?:client|app|by|drained_by)":"[^"]|"tags":\["|"prefixes":\[\[|"caches":\{"'
+_WHO = (
+    r'"(?:client|app|by|drained_by|key_name)":"[^"]|"tags":\["|"prefixes":\[\[|"caches":\{"'
+    r'|"keys":\{"'
+)
 _WHERE = r'"k":"(?:configuration_loaded|settings_changed|recording_resumed)"'
 _CLIENTS_AND_PATHS = re.compile(f"{_WHO}|{_WHERE}".encode())
 _PATHS = re.compile(_WHERE.encode())
@@ -63,6 +70,8 @@ class Redaction:
                 event |= {side: _setting(event["key"], event[side]) for side in ("old", "new")}
             case "recording_resumed" if "error" in event:
                 event["error"] = _without_path(event["error"])
+            case "key_added" if not self._keep_clients:
+                event["digest"] = GONE
             case _:
                 pass
         if not self._keep_clients:
@@ -79,6 +88,8 @@ class Redaction:
                 elif key in CLIENTS and isinstance(inner, list):
                     names = cast("list[str]", inner)
                     fields[key] = [self._name(key, name) for name in names]
+                elif key == KEYS and isinstance(inner, dict):
+                    fields[key] = self._keys(cast("dict[str, dict[str, object]]", inner))
                 elif key in HASHES:
                     fields[key] = self._hashes(inner)
                 else:
@@ -86,6 +97,12 @@ class Redaction:
         elif isinstance(value, list):
             for inner in cast("list[object]", value):
                 self._rename(inner)
+
+    def _keys(self, keys: dict[str, dict[str, object]]) -> object:
+        """Rename the keys of the stored state, by their names."""
+        for key in keys.values():
+            key |= {"digest": GONE, "key_name": self._name("key_name", str(key["key_name"]))}
+        return {self._name("key_name", name): key for name, key in keys.items()}
 
     def _hashes(self, value: object) -> object:
         if isinstance(value, dict):

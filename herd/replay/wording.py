@@ -231,6 +231,14 @@ def rejected(event: RequestRejected, state: State, ahead: int) -> str:
             return f"its client would wait no longer; it had waited {event.waited_s:.1f} s"
         case "still_pulling" | "pull_failed":
             return _pulled(event, settings)
+        case "key_unknown":
+            return "its key was revoked as it came"
+        case "key_model":
+            return f"its key is not for {event.model}"
+        case "key_rate":
+            return "its key had been shown too often in the last minute"
+        case "key_tokens":
+            return "its key had used its tokens of the day"
 
 
 def _full(event: RequestRejected, state: State, ahead: int) -> str:

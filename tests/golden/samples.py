@@ -31,6 +31,7 @@ PLAUSIBLE: dict[str, Any] = {
     "format": "gguf",
     "front_src": "f1-6b3c01",
     "key": "FLEET_QUEUE_LIMIT",
+    "key_name": "laptop",
     "lease": "3.1207",
     "memory_bytes": 206_158_430_208,
     "model": "llama3.3:70b",

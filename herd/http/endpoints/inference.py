@@ -33,7 +33,7 @@ from herd.http.asked import read
 from herd.http.exchange import Exchange
 from herd.http.flight import Flight
 from herd.http.needs import needs_of
-from herd.http.noted import Noted, cleaned, noted_of
+from herd.http.noted import Noted, cleaned, granted_priority, noted_of
 from herd.http.problems import BadRequestError, Family
 from herd.http.rewriting import without_extras
 from herd.http.spoken import Spoken
@@ -299,6 +299,8 @@ class Inference:
         self, flight: Flight, exchange: Exchange, route: Route, noted: Noted, *, native: bool
     ) -> None:
         asked, request = flight.asked, exchange.request
+        key = exchange.key
+        name = "" if key is None else key.key_name
         tags = cleaned((*asked.tags, *noted.tags)) if asked.tags else noted.tags
         received = RequestReceived(
             request_id=flight.request_id,
@@ -308,10 +310,12 @@ class Inference:
             stream=asked.stream,
             body_bytes=len(request.body),
             client=exchange.peer,
-            app=tags[0] if tags else asked.user or self._product(noted.agent) or exchange.peer,
+            app=tags[0]
+            if tags
+            else name or asked.user or self._product(noted.agent) or exchange.peer,
             num_ctx=asked.num_ctx,
             deadline_s=flight.deadline_s,
-            priority=noted.priority,
+            priority=granted_priority(noted.priority, None if key is None else key.priority),
             tags=tags,
             fallbacks=self._fallbacks(asked.fallbacks) if asked.fallbacks else (),
             no_fallback=noted.no_fallback,
@@ -319,6 +323,7 @@ class Inference:
             prefixes=asked.prefixes,
             trace=noted.trace,
             native=native,
+            key_name=name,
         )
         try:
             self._control.tell(received)

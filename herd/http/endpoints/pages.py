@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from herd.clock import wall_s
-from herd.http.endpoints import traces
+from herd.http.endpoints import keys, traces
 from herd.http.exchange import Exchange
 from herd.http.history import History, Row, answer_later
 from herd.http.parameters import ParameterError, Parameters
@@ -98,6 +98,7 @@ class Pages:
         return {
             "days": asked.units,
             "data": await self._history.rows("usage", asked.bounds()),
+            "keys": [keys.told(key, wall_s()) for key in self._control.view.keys],
         }
 
     async def _trends(self, given: Parameters) -> object:

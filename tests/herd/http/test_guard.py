@@ -115,7 +115,9 @@ def test_another_token_is_refused(token: str) -> None:
 
 def test_the_refusal_has_the_shape_of_its_family() -> None:
     answer = guarded(Guard(TOKEN), *FAR, target=b"/v1/anything")
-    assert msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])["error"]["type"] == "api_error"
+    assert (
+        msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "invalid_api_key"
+    )
 
 
 def test_http_1_0_is_what_a_proxy_beside_herd_speaks() -> None:

@@ -29,3 +29,23 @@ def test_hashes_of_prompts_get_names_that_are_the_same_everywhere() -> None:
 
 def test_who_keeps_clients_keeps_them() -> None:
     assert redacted(Redaction(keep_clients=True), dict(RECEIVED)) == RECEIVED
+
+
+def test_of_api_keys_neither_a_name_nor_a_digest_is_told() -> None:
+    redaction = Redaction()
+    added = {"k": "key_added", "key_name": "laptop", "digest": "abcd", "by": ""}
+    stored = {"key_name": "laptop", "digest": "abcd", "tokens": 3}
+    assert redacted(redaction, dict(added)) == {**added, "key_name": "key-1", "digest": "redacted"}
+    assert redacted(
+        redaction, {"k": "request_received", "app": "laptop", "key_name": "laptop"}
+    ) == {
+        "k": "request_received",
+        "app": "key-1",
+        "key_name": "key-1",
+    }
+    assert redacted(
+        redaction, {"k": "state_snapshotted", "state": {"keys": {"laptop": dict(stored)}}}
+    ) == {
+        "k": "state_snapshotted",
+        "state": {"keys": {"key-1": {"key_name": "key-1", "digest": "redacted", "tokens": 3}}},
+    }

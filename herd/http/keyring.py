@@ -1,0 +1,128 @@
+"""API keys at a front: who is served, and by which key.
+
+Rules
+1. While there is no key, nothing is looked at. Once there is one, whoever wants an answer of a
+   model shows a key, from whichever machine: `Authorization: Bearer`, or `x-api-key` as Anthropic's
+   clients send it. The admin token is as good.
+2. A key is looked up by its SHA-256: how long that takes tells nothing of other keys. It goes no
+   further than this: neither a node nor an event gets to see it.
+3. A front that has never heard from control does not know whether there are keys, and serves
+   nobody.
+4. What a key allows is not decided here but in control, where it is counted.
+"""
+
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from typing import Final
+
+from herd.config import Settings
+from herd.http import problems
+from herd.http.exchange import Exchange, Request
+from herd.http.guard import Guard
+from herd.http.routes import Handler
+from herd.http.wire import Header
+from herd.link.messages import KeyView
+
+_BEARER: Final = b"bearer "
+_CARRIERS: Final = (b"authorization", b"x-api-key")
+_LENGTHS: Final = (13, 9)
+"""Of those names: what has another length need not be looked at."""
+_UNAUTHORIZED: Final = 401
+_UNAVAILABLE: Final = 503
+_RETRY_AFTER: Final = (b"Retry-After", b"1")
+
+_MISSING: Final = (
+    "an API key is needed here: send `Authorization: Bearer KEY` or `x-api-key: KEY`; "
+    "`herd key add NAME` on the balancer's machine makes one"
+)
+
+
+def digest(key: bytes) -> str:
+    """Return what herd keeps of a key."""
+    return sha256(key).hexdigest()
+
+
+class Keyring:
+    """The keys of now, and the routes that they open."""
+
+    def __init__(self, settings: Settings, guard: Guard, away: Callable[[], bool]) -> None:
+        """Begin without a key; `look` tells of those that there are. Control may be away."""
+        self._away = away
+        self._keyless = settings.keyless
+        self._public = settings.public_peers
+        self._guard = guard
+        self._by_digest: dict[bytes, KeyView] = {}
+        self._needed = settings.keyless == "never"
+        self._paths: set[str] = set()
+        self._prefixes: list[str] = []
+        self._told = False
+
+    def look(self, keys: Iterable[KeyView]) -> None:
+        """Know these keys, and no others."""
+        self._by_digest = {bytes.fromhex(key.digest): key for key in keys}
+        self._needed = bool(self._by_digest) or self._keyless == "never"
+        self._told = True
+
+    def opens(self, path: str, handler: Handler) -> Handler:
+        """Return what answers that path only to those who may; a prefix ends with a slash."""
+        if path.endswith("/"):
+            self._prefixes.append(path)
+        else:
+            self._paths.add(path)
+
+        def checked(exchange: Exchange) -> None:
+            if (not self._needed and self._told) or self._lets(exchange):
+                handler(exchange)
+
+        return checked
+
+    def lets_stranger(self, exchange: Exchange) -> bool:
+        """Whether a peer of another network may go on: with a key, to what keys open."""
+        if not self._public or not self._by_digest:
+            return False
+        path = exchange.request.path
+        opened = path in self._paths or any(path.startswith(each) for each in self._prefixes)
+        return opened and self._found(_carriers(exchange.request)) is not None
+
+    def _lets(self, exchange: Exchange) -> bool:
+        request = exchange.request
+        if not self._told:
+            if self._away():
+                _refuse(exchange, _UNAVAILABLE, problems.REFUSALS["control_away"], _RETRY_AFTER)
+                return False
+            if not self._needed:
+                return True
+        carriers = _carriers(request)
+        exchange.key = self._found(carriers)
+        if exchange.key is None and not self._guard.knows(request):
+            if self._keyless == "local":
+                return True
+            text = problems.REFUSALS["key_unknown"] if carriers else _MISSING
+            _refuse(exchange, _UNAUTHORIZED, text, (b"WWW-Authenticate", b"Bearer"))
+            return False
+        for carrier in carriers:
+            request.headers.remove(carrier)
+        return True
+
+    def _found(self, carriers: Iterable[Header]) -> KeyView | None:
+        for _, given in carriers:
+            bearer = given[: len(_BEARER)].lower() == _BEARER
+            shown = (given[len(_BEARER) :] if bearer else given).strip()
+            if (key := self._by_digest.get(sha256(shown).digest())) is not None:
+                return key
+        return None
+
+
+def _refuse(exchange: Exchange, status: int, text: str, header: Header) -> None:
+    family = problems.family_of(exchange.request.target)
+    headers = (problems.content_type(family), header)
+    exchange.respond(status, headers, problems.body(family, status, text))
+
+
+def _carriers(request: Request) -> list[Header]:
+    """Return the headers that may hold a key."""
+    return [
+        header
+        for header in request.headers
+        if len(header[0]) in _LENGTHS and header[0].lower() in _CARRIERS
+    ]
