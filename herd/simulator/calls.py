@@ -131,6 +131,5 @@ def _mapping(value: object) -> Schema:
     return cast("Schema", value) if isinstance(value, dict) else {}
 
 
-def _list(value: object) -> list[Any]:
-    found: list[Any] = value if isinstance(value, list) else []
-    return found
+def _list(value: object) -> Sequence[Any]:
+    return cast("Sequence[Any]", value) if isinstance(value, list) else ()
