@@ -129,6 +129,24 @@ OPERATIONS: Final[dict[str, Operation]] = {
         body=_object("node_id", node_id=_TEXT, draining=_FLAG),
         admin=True,
     ),
+    "GET /fleet/keys": Operation("List the API keys, and what each has used", admin=True),
+    "POST /fleet/keys": Operation(
+        "Make an API key known, by its digest",
+        body=_object(
+            "name",
+            "digest",
+            name=_TEXT,
+            digest=_TEXT | {"pattern": "^[0-9a-f]{64}$"},
+            models={"type": "array", "items": _TEXT},
+            requests_per_minute=_whole(0, 1_000_000),
+            tokens_per_day=_whole(0, (1 << 53) - 1),
+            priority={"enum": ["interactive", "normal", "batch"]},
+        ),
+        admin=True,
+    ),
+    "DELETE /fleet/keys": Operation(
+        "Revoke an API key", body=_object("name", name=_TEXT), admin=True
+    ),
     "POST /heartbeat": Operation(
         "Take what an agent says of its node", body=_object("node_id", node_id=_TEXT)
     ),

@@ -12,6 +12,7 @@ import click
 
 import events.base
 import events.benchmarks
+import events.keys
 import events.models
 import events.nodes
 import events.requests
@@ -32,6 +33,7 @@ ROOMS: Final = {
     REQUESTS: "Requests",
     events.nodes.__name__: "Nodes",
     events.models.__name__: "Models",
+    events.keys.__name__: "API keys",
     events.benchmarks.__name__: "Benchmarks",
     events.system.__name__: "herd itself",
 }
