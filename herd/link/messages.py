@@ -32,6 +32,7 @@ __all__ = [
     "Grant",
     "Hello",
     "KeyView",
+    "Leave",
     "NodeView",
     "PullView",
     "Refuse",
@@ -56,6 +57,10 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
 
     n: int
     event: AnyEvent
+
+
+class Leave(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=9):
+    """A front's last message, if it ends as it was told to."""
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
@@ -172,5 +177,5 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     keys: tuple[KeyView, ...] = ()
 
 
-FromFront: TypeAlias = Hello | Fact
+FromFront: TypeAlias = Hello | Fact | Leave
 FromControl: TypeAlias = Welcome | Ack | Grant | Refuse | Cancel | View
