@@ -328,7 +328,8 @@ if sys.platform == "win32":
         if not ctypes.windll.user32.GetLastInputInfo(ctypes.byref(last)):
             return None
         now_ms = ctypes.c_uint(ctypes.windll.kernel32.GetTickCount()).value
-        return ((now_ms - last.tick_ms) % 2**32) / 1000
+        tick_ms: int = last.tick_ms
+        return ((now_ms - tick_ms) % 2**32) / 1000
 
     def _lock(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)

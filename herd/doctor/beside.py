@@ -76,7 +76,7 @@ def settings(environment: Mapping[str, str] | None) -> Iterator[Finding]:
 def running() -> tuple[bool, dict[str, str] | None]:
     """Return whether an Ollama runs here, and its environment, if we may read it."""
     for process in psutil.process_iter(["name", "cmdline"]):
-        words = process.info["cmdline"] or []
+        words: list[str] = process.info["cmdline"] or []
         name = process.info["name"] or ""
         if name.removesuffix(".exe") == "ollama" and "serve" in words:
             try:

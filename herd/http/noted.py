@@ -84,7 +84,7 @@ def granted_priority(asked: Priority | None, most: Priority | None) -> Priority:
     """Return the priority of a request: as asked, but at most that of its key."""
     if asked is None or most is None:
         return asked or most or "normal"
-    return max(asked, most, key=_LOWER.index)
+    return asked if _LOWER.index(asked) >= _LOWER.index(most) else most
 
 
 def cleaned(tags: Iterable[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -56,7 +56,7 @@ class Demo(NamedTuple):
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[Demo]:
+def running(directory: Path) -> Generator[Demo]:
     """Run one until it is left; it has answered some requests when it is entered."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])

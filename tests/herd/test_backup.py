@@ -88,7 +88,7 @@ def test_a_file_that_goes_while_they_are_linked_is_no_loss(
     directory, file = saved
     for name in ("0-1.parquet", "2-3.parquet"):
         (directory.sealed / name).write_bytes(b"x")
-    link = backup._link
+    link = vars(backup)["_link"]
     gone: list[Path] = []
 
     def merging(path: Path, target: Path) -> None:

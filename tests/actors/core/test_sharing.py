@@ -72,7 +72,7 @@ def served(made: Playbook, rounds: int) -> Counter[str]:
         running = [name for name, it in made.state.requests.items() if it.lease]
         for name in running:
             end(made, name)
-        now = [it for name, it in made.state.requests.items() if it.lease]
+        now = [it for it in made.state.requests.values() if it.lease]
         sent.update(it.app for it in now)
     return sent
 
@@ -230,13 +230,13 @@ def test_in_any_history_no_slot_stays_free_while_somebody_waits_for_it(steps: li
         match step:
             case ("ask", app, model, count):
                 ask(made, app, model, count)
-            case ("serve", which):
+            case ("serve", int(which)):
                 running = [name for name, it in made.state.requests.items() if it.lease]
                 made.given(after(SLOW_S))
                 if running:
                     end(made, running[which % len(running)])
             case _:
-                which = step[1]
+                which = int(step[1])
                 waiting = [it for it in made.state.requests.values() if not it.lease]
                 if waiting:
                     gone = waiting[which % len(waiting)]

@@ -74,7 +74,10 @@ def test_this_machine_says_something() -> None:
 
 
 def test_it_is_measured_only_where_the_owner_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meter.Meter, "read", lambda _: Use(100.0, 0.0))
+    def busy(_meter: meter.Meter) -> Use:
+        return Use(100.0, 0.0)
+
+    monkeypatch.setattr(meter.Meter, "read", busy)
     assert lending(Wishes(max_requests=1))() == Limits(max_requests=1)
     assert lending(Wishes(spare=True))().paused
 
