@@ -7,6 +7,7 @@ import pytest
 from events import (
     ConfigurationLoaded,
     Event,
+    KeyAdded,
     Lease,
     LeaseAdopted,
     ModelFacts,
@@ -93,6 +94,13 @@ def test_the_first_of_the_list_that_can_be_served_takes_over() -> None:
         << dispatched("r1", "studio", "1.1")
         << granted("r1", "studio", "1.1", model=OTHER_MODEL, reason="fallback_models")
     )
+
+
+def test_a_key_is_served_by_no_model_that_it_is_not_for() -> None:
+    key = KeyAdded(key_name="laptop", digest="ab" * 32, models=(NOBODYS, MODEL))
+    asks = received("r1", NOBODYS, fallbacks=(OTHER_MODEL, MODEL), key_name="laptop")
+    (move,) = after_all(on(), key, *node("studio", MODEL, OTHER_MODEL, slots=1), asks)
+    assert (move.model, move.to) == (NOBODYS, MODEL)
 
 
 def test_while_the_asked_model_can_be_served_it_is() -> None:
