@@ -28,8 +28,10 @@ VIEWS = (
     "substitutions",
     "throughput",
     "apps",
+    "api_keys",
     "daily",
     "health_events",
+    "key_usage",
     "settings",
 )
 

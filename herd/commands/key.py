@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 import msgspec
 
-from herd.commands.asking import send
+from herd.admin import send
 from herd.commands.drain import data_dir_option, json_option, url_option
 from herd.commands.status import ask, balancer_url
 from herd.errors import HerdError

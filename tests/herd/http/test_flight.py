@@ -238,6 +238,7 @@ def test_while_control_is_away_the_front_keeps_the_time(
         control.holds, control.connected = True, False
         async with fronting(control) as listener, client(listener.port) as one:
             assert control.front is not None
+            control.front.view_changed(control.view)  # it was there once
             control.front.waits.hold_timeout_s = 5.0 if reason == "deadline" else 0.05
             post(one, "/api/chat", CHAT, line)
             head, _ = await one.answer()
