@@ -14,7 +14,7 @@ from herd.logd.meters import Meters
 from herd.processes.figures import figures
 from tests.herd.logd.rig import data_dir, store
 
-FILE = Path(__file__).parents[3] / "docs" / "grafana.json"
+FILE = Path(__file__).parents[2] / "docs" / "grafana.json"
 NAME = re.compile(r"herd_[a-z_]+")
 SUFFIX = re.compile(r"_(total|bucket|count|sum)$")
 
