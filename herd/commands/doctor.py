@@ -49,11 +49,14 @@ async def _looked(settings: Settings) -> list[Finding]:
     found = [*here.package(), *here.data_directory(settings.directory), *here.listener(settings)]
     running = run_file.read(settings.directory)
     runs = running is not None and "supervisor" in run_file.living(running)
-    found += [network.addresses(settings), await network.discovery(settings, runs=runs)]
-    found += await _beside()
-    if running is not None and runs:
-        found += await fleet.balancer(balancer_url(str(settings.directory.root)))
-    return found
+    url = balancer_url(str(settings.directory.root)) if runs else ""
+    advertised = bool(url) and await fleet.advertises(url)
+    found += [
+        network.addresses(settings),
+        await network.discovery(settings, advertised=advertised),
+        *await _beside(),
+    ]
+    return found + await fleet.balancer(url) if url else found
 
 
 async def _beside() -> list[Finding]:

@@ -49,6 +49,19 @@ class Health(msgspec.Struct):
     recommendations: list[Advice] = []
 
 
+class Setting(msgspec.Struct):
+    """A setting in force."""
+
+    key: str
+    value: object
+
+
+class Settings(msgspec.Struct):
+    """`/dashboard/api/settings`."""
+
+    settings: list[Setting] = []
+
+
 async def balancer(url: str) -> list[Finding]:
     """Whether it answers and records, what it says of itself, and of its nodes."""
     try:
@@ -72,6 +85,13 @@ def _ready(url: str, answer: Response) -> Finding:
         return good("balancer", f"{url} answers, and records what it does")
     said = answer.body[:200].decode("utf-8", "replace").strip()
     return bad("balancer", f"{url} is not ready ({answer.status}): {said}", "see logs/herd.jsonl")
+
+
+async def advertises(url: str) -> bool:
+    """Whether the balancer that runs was started to be found by mDNS."""
+    page = await _page(f"{url}/dashboard/api/settings", Settings)
+    rows = [] if page is None else page.settings
+    return next((bool(row.value) for row in rows if row.key == "mdns"), False)
 
 
 async def _page(url: str, form: type[T]) -> T | None:

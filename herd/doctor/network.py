@@ -25,18 +25,18 @@ def addresses(settings: Settings) -> Finding:
     return good("address", f"other machines reach it at {', '.join(found)}")
 
 
-async def discovery(settings: Settings, *, runs: bool) -> Finding:
-    """Whether a balancer is found by mDNS: the own one if it runs, else any."""
+async def discovery(settings: Settings, *, advertised: bool) -> Finding:
+    """Whether a balancer is found by mDNS: the own one if it advertises itself, else any."""
     if not settings.mdns:
         return note("mDNS", "switched off (--no-mdns)", BY_HAND)
     try:
         found = await browse(BROWSE_S)
     except MdnsError as error:
         return bad("mDNS", error.what, BY_HAND)
-    if not found and runs:
+    if not found and advertised:
         return bad(
             "mDNS",
-            "the balancer runs here and is not found: multicast is blocked on this machine",
+            "the balancer advertises itself and is not found: multicast is blocked on this machine",
             f"let UDP port 5353 through the firewall, or {BY_HAND}",
         )
     if not found:

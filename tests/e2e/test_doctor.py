@@ -29,6 +29,7 @@ def test_a_node_that_is_gone_is_found(start_herd: StartHerd, start_nodes: StartN
     nodes = {each["about"]: each["state"] for each in found if each["about"].startswith("node ")}
     assert nodes == {f"node {name}": "good" for name in pair.names}
     assert any(each["about"] == "balancer" and each["state"] == "good" for each in found)
+    assert not [each for each in found if "multicast is blocked" in each["text"]]
     gone = pair.names[0]
     pair.kill(gone)
     herd.until(lambda status: any(n.status == "offline" for n in status.nodes), 15.0)

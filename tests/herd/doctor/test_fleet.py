@@ -72,6 +72,17 @@ def test_a_balancer_that_records_nothing_is_bad() -> None:
     assert "recording is off" in found[0].text
 
 
+@pytest.mark.parametrize("value", [True, False])
+def test_whether_it_is_to_be_found_is_what_it_was_started_with(*, value: bool) -> None:
+    async def main() -> bool:
+        async with SmallServer().running() as server:
+            rows = [{"key": "port", "value": 11435}, {"key": "mdns", "value": value}]
+            server.answers = {"/dashboard/api/settings": (200, {"settings": rows})}
+            return await fleet.advertises(server.url)
+
+    assert asyncio.run(main()) is value
+
+
 def test_nobody_answers() -> None:
     (found,) = asyncio.run(fleet.balancer("http://127.0.0.1:9"))
     assert (found.about, found.state) == ("balancer", "bad")

@@ -98,7 +98,7 @@ ONE = Balancer("studio", ("http://192.0.2.7:11435",))
 
 
 @pytest.mark.parametrize(
-    ("balancers", "runs", "told"),
+    ("balancers", "advertised", "told"),
     [((ONE,), True, "good"), ((), True, "bad"), ((), False, "note"), ((ONE, ONE), True, "note")],
 )
 def test_who_is_found_by_mdns(
@@ -107,10 +107,10 @@ def test_who_is_found_by_mdns(
     balancers: tuple[Balancer, ...],
     told: str,
     *,
-    runs: bool,
+    advertised: bool,
 ) -> None:
     monkeypatch.setattr(network, "browse", found_by(*balancers))
-    found = asyncio.run(network.discovery(settings(tmp_path), runs=runs))
+    found = asyncio.run(network.discovery(settings(tmp_path), advertised=advertised))
     assert (found.about, found.state) == ("mDNS", told)
     if told != "good":
         assert "--router-url" in found.fix
@@ -123,9 +123,9 @@ def test_multicast_that_does_not_work_names_the_way_without_it(
         raise MdnsError("mDNS does not work here", "")
 
     monkeypatch.setattr(network, "browse", broken)
-    found = asyncio.run(network.discovery(settings(tmp_path), runs=False))
+    found = asyncio.run(network.discovery(settings(tmp_path), advertised=False))
     assert (found.state, found.fix) == ("bad", network.BY_HAND)
-    off = asyncio.run(network.discovery(settings(tmp_path, mdns=False), runs=True))
+    off = asyncio.run(network.discovery(settings(tmp_path, mdns=False), advertised=True))
     assert off.state == "note"
 
 
