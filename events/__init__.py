@@ -19,6 +19,7 @@ from events.codec import (
     decode,
     encode,
 )
+from events.joining import NodeKnocked, NodePinned, NodeRevoked
 from events.keys import KeyAdded, KeyRevoked
 from events.models import (
     ModelCopied,
@@ -147,8 +148,11 @@ __all__ = [
     "NodeFacts",
     "NodeForgotten",
     "NodeId",
+    "NodeKnocked",
     "NodeMoved",
+    "NodePinned",
     "NodeProbed",
+    "NodeRevoked",
     "NodeSilent",
     "NodeUndrained",
     "NodeWentOffline",

@@ -10,6 +10,7 @@ from typing import TypeAlias, Union, cast, get_args
 import msgspec
 
 from events.base import CONTROL, Event, Recorded, Source
+from events.joining import NodeKnocked, NodePinned, NodeRevoked
 from events.keys import KeyAdded, KeyRevoked
 from events.models import (
     ModelCopied,
@@ -105,8 +106,11 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     NodeDiscovered,
     NodeDrained,
     NodeForgotten,
+    NodeKnocked,
     NodeMoved,
+    NodePinned,
     NodeProbed,
+    NodeRevoked,
     NodeSilent,
     NodeUndrained,
     NodeWentOffline,

@@ -23,6 +23,7 @@ COMMANDS = {
     "rm": "Delete a model from the nodes' disks.",
     "drain": "Send a node no new work.",
     "undrain": "Send a drained node work again.",
+    "nodes": "Tell which agents may join the fleet.",
     "key": "Make, list and revoke API keys.",
     "log": "Show what happened, one readable line an event.",
     "sql": "Ask the event log in SQL.",

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,12 @@ from herd import platform
 from herd.agent.facts import machine_facts, ollama_url
 from herd.agent.heartbeat import Agent, Terms
 from herd.agent.identity import checked_node_id, default_node_id
+from herd.agent.keypair import Keypair
 from herd.agent.payload import GIB
 from herd.agent.search import Search, router_address
 from herd.errors import HerdError
+from herd.paths import DEFAULT_ROOT, DataDir
+from herd.signing import fingerprint
 from herd.tasks import spawn
 from herd.version import version
 
@@ -40,6 +44,18 @@ if TYPE_CHECKING:
     help="The node's name in the fleet; this machine's name.",
 )
 @click.option(
+    "--join-token",
+    envvar=["FLEET_NODE_JOIN_TOKEN", "FLEET_JOIN_TOKEN"],
+    default="",
+    help="For a fleet that takes no node without it (`herd nodes token`).",
+)
+@click.option(
+    "--data-dir",
+    envvar=["FLEET_NODE_DATA_DIR", "FLEET_DATA_DIR"],
+    help="Where the key of this node is kept (~/.fleet-manager).",
+)
+@click.option("--rotate-key", is_flag=True, help="Take a new key; the old one names it.")
+@click.option(
     "--heartbeat-interval",
     "interval_s",
     envvar="FLEET_NODE_HEARTBEAT_INTERVAL",
@@ -54,11 +70,14 @@ if TYPE_CHECKING:
     default="warning",
     help="How much detail beside one line for each change.",
 )
-def command(
+def command(  # noqa: PLR0913 (one parameter an option)
     *,
     router_url: str | None,
     ollama_host: str | None,
     node_id: str | None,
+    join_token: str,
+    data_dir: str | None,
+    rotate_key: bool,
     interval_s: float,
     log_level: str,
 ) -> None:
@@ -72,11 +91,14 @@ def command(
         interval_s=interval_s,
     )
     machine = machine_facts()
-    click.echo(banner(terms, machine))
-    platform.run_loop(_live(Agent(terms, machine, Search(_browse, say), say)), fast=False)
+    keys = Keypair(DataDir(Path(data_dir or DEFAULT_ROOT)).node_key, join_token=join_token)
+    if rotate_key:
+        keys.rotate()
+    click.echo(banner(terms, machine, keys.public))
+    platform.run_loop(_live(Agent(terms, machine, Search(_browse, say), say, keys)), fast=False)
 
 
-def banner(terms: Terms, machine: NodeFacts) -> str:
+def banner(terms: Terms, machine: NodeFacts, public: str) -> str:
     """Return what a starting agent says of itself."""
     parts = [machine.chip, f"{machine.cores} cores", f"{machine.memory_bytes / GIB:.0f} GiB"]
     if machine.vram_bytes:
@@ -87,6 +109,7 @@ def banner(terms: Terms, machine: NodeFacts) -> str:
             f"  Ollama    {terms.ollama_url}",
             f"  balancer  {terms.router_url or 'whichever is found on this network'}",
             f"  machine   {', '.join(part for part in parts if part)}",
+            f"  key       {fingerprint(public)}",
         ]
     )
 

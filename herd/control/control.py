@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import socket
 
 from actors.core.state import State
@@ -39,6 +40,7 @@ from herd.control.restore import restore
 from herd.control.view import view_of
 from herd.errors import HerdError
 from herd.journal.segments import Journal
+from herd.link.messages import View
 from herd.link.server import LinkServer
 from herd.mdns import Advertisement, MdnsError, advertise, balancer_name
 from herd.probe import Pace, Prober
@@ -76,6 +78,9 @@ class Control:
         self._loader = Loader(self._put)
         self._pulls = Pulls(self._put, self._url_of, self._prober.look_at_disk)
         self._engine.observe.append(self._pulls.recorded)
+        self._challenge = secrets.token_hex(16)
+        self._counters: dict[tuple[NodeId, str], int] = {}
+        """Of the last heartbeat that each key has signed for its node: none comes twice."""
         self._expected = 0
         """Fronts that grants wait for; 0 until `recover` says it."""
         self._greeted = 0
@@ -156,11 +161,24 @@ class Control:
 
     def _put(self, event: Event, src: Source | None = None, n: int = 0) -> None:
         if isinstance(event, HeartbeatReceived):
+            if not self._hears(event):
+                return
             self._prober.heartbeat(event.node_id)
         if src is None:
             self._engine.put(event)
         else:
             self._engine.put(event, src, n)
+
+    def _hears(self, event: HeartbeatReceived) -> bool:
+        """Whether a heartbeat counts: by the key that speaks for its node, and not heard before."""
+        if not self._engine.state.door.hears(event):
+            return False
+        if event.counter:
+            signer = (event.node_id, event.node_key)
+            if event.counter <= self._counters.get(signer, 0):
+                return False
+            self._counters[signer] = event.counter
+        return True
 
     def _recorded(self, record: Recorded) -> None:
         self._dirty = True
@@ -217,8 +235,12 @@ class Control:
         if not self._stopping:
             self._loop.call_later(VIEW_S, self._show)
             if self._dirty:
-                self._link.show(view_of(self._engine.state, recording=self._engine.recording))
+                self._link.show(self._view())
                 self._dirty = False
+
+    def _view(self) -> View:
+        engine = self._engine
+        return view_of(engine.state, recording=engine.recording, challenge=self._challenge)
 
 
 def _with_changes(settings: Settings, state: State) -> Settings:
