@@ -6,12 +6,15 @@ Rules
 2. A signed word counts once: it answers the challenge of this control, by a counter that grows.
 3. `open` takes every new name, also from agents that do not sign; `token` those who know the join
    token; `ask` those whom an operator approves, who hears of them by `herd nodes`.
-4. A node of the command line, or this machine's own, is moved by nobody from another machine.
+4. An agent names an address that herd will ask: none that only this machine could reach, or that
+   is not one machine's (link-local ones of others, where clouds keep secrets; multicast).
+5. A node of the command line, or this machine's own, is moved by nobody from another machine.
 """
 
 import hmac
 from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -55,6 +58,8 @@ class Door:
         request, peer = exchange.request, exchange.peer
         fact = parse_heartbeat(request.body, peer)
         signed = signed_by(request)
+        if isinstance(fact, HeartbeatReceived):
+            _not_a_trap(fact.url, peer)
         _not_a_named_one(fact, view, peer)
         if signed is None:
             self._check_unsigned(fact.node_id, view)
@@ -164,6 +169,20 @@ def _not_a_named_one(fact: HeartbeatReceived | DrainRequested, view: View, peer:
             f"'{fact.node_id}' is a node of the balancer's own command line, at {named.url}: "
             "choose another --node-id, or start the balancer without that --node"
         )
+        raise NotAdmittedError(FORBIDDEN, text)
+
+
+def _not_a_trap(url: str, peer: str) -> None:
+    """Refuse an address that nobody should make herd ask."""
+    host = urlsplit(url).hostname or ""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return  # a name: it is the resolver's to say what it means
+    plain = getattr(address, "ipv4_mapped", None) or address
+    reserved = plain.is_multicast or plain.is_unspecified or plain.is_reserved
+    if reserved or (plain.is_link_local and host.partition("%")[0] != peer.partition("%")[0]):
+        text = f"{host} is no address of a node: name another with --ollama-host"
         raise NotAdmittedError(FORBIDDEN, text)
 
 
