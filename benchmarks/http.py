@@ -1,4 +1,4 @@
-"""The data path beside others: small requests and streams, all in one run, in turn.
+"""The data path beside others: small requests, streams and large bodies, in one run, in turn.
 
 Every round measures each target once (A B A B), and what is shown is the median of the rounds. CPU
 is that of the whole process tree, with what it puts off (herd's log) waited for.
@@ -8,16 +8,23 @@ import argparse
 import contextlib
 import statistics
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
-from benchmarks import loads, targets
+from benchmarks import bodies, loads, targets
 from benchmarks.machine import Json, begin, cpu_s, publish, settled, table, tree_cpu_s
 from benchmarks.targets import Target
 from herd.http.client import fetch
 from herd.platform import run_loop
+
+Start: TypeAlias = Callable[[Path, str], contextlib.AbstractAsyncContextManager[Target]]
+"""Starts a target, in a folder, in front of an upstream."""
+
+TWO_FRONTS = "herd, two fronts"
+_JSON = ((b"Content-Type", b"application/json"),)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -65,6 +72,12 @@ def _parts(target: Target) -> dict[str, float]:
     return {name: cpu_s(pid) for name, pid in target.herd.pids().items()}
 
 
+async def _load(target: Target, folder: Path, connections: int, seconds: float) -> loads.Small:
+    return await loads.small(
+        target.url, folder, connections=connections, seconds=seconds, path=target.path
+    )
+
+
 async def _small(
     target: Target, folder: Path, plan: Plan, direct: SmallFigures | None
 ) -> SmallFigures:
@@ -72,11 +85,11 @@ async def _small(
         await settled(target.pid)
     used_s = tree_cpu_s(target.pid)
     parts_s = _parts(target)
-    busy = await loads.small(target.url, folder, connections=64, seconds=plan.seconds)
+    busy = await _load(target, folder, 64, plan.seconds)
     await settled(target.pid)
     used_s = tree_cpu_s(target.pid) - used_s
     after_s = _parts(target)
-    calm = await loads.small(target.url, folder, connections=1, seconds=plan.seconds)
+    calm = await _load(target, folder, 1, plan.seconds)
     return SmallFigures(
         per_s=busy.per_s,
         c64_p50_us=busy.p50_us,
@@ -107,13 +120,13 @@ async def _streams(target: Target, count: int, tokens: int) -> StreamFigures:
 
 
 async def _proxies(
-    stack: contextlib.AsyncExitStack, folder: Path, upstream: Target
+    stack: contextlib.AsyncExitStack, folder: Path, upstream: Target, *starts: Start
 ) -> list[Target]:
-    """Start everything that stands in front of that upstream; say what cannot be had."""
+    """Start what stands in front of that upstream; say what cannot be had."""
     folder.mkdir(exist_ok=True)
     enter = stack.enter_async_context
     found = [upstream]
-    for start in (targets.nginx, targets.haproxy, _one_herd, targets.ollama_herd):
+    for start in starts:
         try:
             found.append(await enter(start(folder, upstream.url)))
         except targets.MissingError as error:
@@ -125,15 +138,29 @@ def _one_herd(folder: Path, upstream: str) -> contextlib.AbstractAsyncContextMan
     return targets.herd(folder, [upstream])
 
 
+@contextlib.asynccontextmanager
+async def _two_fronts(folder: Path, upstream: str) -> AsyncIterator[Target]:
+    place = folder / "two"
+    place.mkdir()
+    async with targets.herd(place, [upstream], workers=2) as target:
+        target.name = TWO_FRONTS
+        yield target
+
+
+_PROXIES: tuple[Start, ...] = (targets.nginx, targets.haproxy, _one_herd)
+_SLOW: tuple[Start, ...] = (targets.ollama_herd, targets.litellm)
+
+
 async def small_requests(folder: Path, plan: Plan) -> dict[str, list[SmallFigures]]:
     """Measure every target in turn, round after round."""
     figures: dict[str, list[SmallFigures]] = {}
     async with contextlib.AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(targets.canned(folder))
-        found = await _proxies(stack, folder / "small", upstream)
+        starts = (*_PROXIES, _two_fronts, *_SLOW)
+        found = await _proxies(stack, folder / "small", upstream, *starts)
         for target in found:
             await _answers_alike(target, upstream)
-            await loads.small(target.url, folder, connections=64, seconds=1)
+            await _load(target, folder, 64, 1)
         for _ in range(plan.rounds):
             direct: SmallFigures | None = None
             for target in found:
@@ -147,7 +174,7 @@ async def _answers_alike(target: Target, upstream: Target) -> None:
     """Make sure that what is measured is an answer."""
     body = loads.SMALL_BODY.encode()
     answer, wanted = [
-        await fetch("POST", f"{one.url}/api/chat", body=body, timeout_s=10.0)
+        await fetch("POST", one.url + one.path, headers=_JSON, body=body, timeout_s=20.0)
         for one in (target, upstream)
     ]
     assert answer.status == 200, (target.name, answer)
@@ -165,15 +192,23 @@ async def streams(
     figures: dict[str, list[StreamFigures]] = {}
     async with contextlib.AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(targets.paced(step_s))
-        found = await _proxies(stack, folder / f"streams-{step_s}-{count}", upstream)
-        if step_s:  # ollama-herd holds at most 8 requests of a model at a node: nothing to pace
-            found = [target for target in found if target.name != "ollama-herd"]
+        # ollama-herd holds at most 8 requests of a model at a node: nothing to pace
+        starts = _PROXIES if step_s else (*_PROXIES, targets.ollama_herd)
+        found = await _proxies(stack, folder / f"streams-{step_s}-{count}", upstream, *starts)
         for _ in range(plan.rounds):
             for target in found:
                 tokens = plan.tokens // 10 if target.name == "ollama-herd" else plan.tokens
                 one = await _streams(target, count, tokens)
                 figures.setdefault(target.name, []).append(one)
     return figures
+
+
+async def large_bodies(folder: Path, plan: Plan) -> dict[str, dict[str, list[bodies.BodyFigures]]]:
+    """Measure every target with requests of each size."""
+    async with contextlib.AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(bodies.node())
+        found = await _proxies(stack, folder / "bodies", upstream, *_PROXIES)
+        return await bodies.measure(found, folder, rounds=plan.rounds, seconds=plan.seconds)
 
 
 def _median(values: list[float]) -> float:
@@ -216,10 +251,10 @@ def _small_table(figures: dict[str, list[SmallFigures]]) -> str:
     return table("Small requests, not streamed", head, rows)
 
 
-def _parts_table(rounds: list[SmallFigures]) -> str:
+def _parts_table(name: str, rounds: list[SmallFigures]) -> str:
     names = list(rounds[0].parts)
-    rows = [[name, _median([one.parts[name] for one in rounds])] for name in names]
-    return table("herd, CPU us a small request at c=64", ("process", "us"), rows)
+    rows = [[part, _median([one.parts[part] for one in rounds])] for part in names]
+    return table(f"{name}, CPU us a small request at c=64", ("process", "us"), rows)
 
 
 def _stream_table(title: str, figures: dict[str, list[StreamFigures]]) -> str:
@@ -249,7 +284,8 @@ async def measure(plan: Plan, *, keep: bool) -> None:
         folder = Path(name)
         small = await small_requests(folder, plan)
         print(_small_table(small))
-        print(_parts_table(small["herd"]))
+        for herd in ("herd", TWO_FRONTS):
+            print(_parts_table(herd, small[herd]))
         result["small"] = msgspec.to_builtins(small)
         loads_of_streams: list[tuple[str, float, int]] = [
             ("256 streams x 10 ms", 0.01, 256),
@@ -260,6 +296,10 @@ async def measure(plan: Plan, *, keep: bool) -> None:
             seen = await streams(folder, plan, step_s=step_s, count=count)
             print(_stream_table(title, seen))
             result[title] = msgspec.to_builtins(seen)
+        large = await large_bodies(folder, plan)
+        for size, of_size in large.items():
+            print(bodies.shown(size, of_size, _median))
+        result["bodies"] = msgspec.to_builtins(large)
     publish("http", result, keep=keep)
 
 

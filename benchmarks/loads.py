@@ -30,7 +30,7 @@ SMALL_BODY = json.dumps(
 _SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-wrk.body = [==[%s]==]
+wrk.body = assert(io.open("%s", "rb")):read("*a")
 function done(summary, latency, requests)
   io.write(string.format('\\n{"requests":%%d,"microseconds":%%d,"p50_us":%%d,"p99_us":%%d,' ..
     '"statuses":%%d,"sockets":%%d}\\n', summary.requests, summary.duration,
@@ -65,11 +65,18 @@ class Small(msgspec.Struct):
 
 
 async def small(
-    url: str, folder: Path, *, connections: int, seconds: float, path: str = "/api/chat"
+    url: str,
+    folder: Path,
+    *,
+    connections: int,
+    seconds: float,
+    path: str = "/api/chat",
+    body: str = SMALL_BODY,
 ) -> Small:
-    """Send small requests that are not streamed, over so many connections at once."""
-    script = folder / "small.lua"
-    script.write_text(_SCRIPT % SMALL_BODY, encoding="utf-8")
+    """Send requests that are not streamed, small unless told, over so many connections at once."""
+    script, kept = folder / "small.lua", folder / "small.json"
+    kept.write_text(body, encoding="utf-8")
+    script.write_text(_SCRIPT % kept, encoding="utf-8")
     program = shutil.which("wrk")
     if program is None:
         raise SystemExit("wrk is missing: apt install wrk")

@@ -26,7 +26,8 @@ from benchmarks.machine import Json, begin, free_port, publish, table
 from herd.http.client import FetchError, fetch
 from herd.paths import DataDir
 from herd.platform import run_loop
-from herd.replay.check import Report, check
+from herd.replay.check import Report
+from herd.replay.cores import check_on_all_cores
 from herd.replay.source import Source
 from herd.simulator.faults import Fault
 from herd.simulator.fleet import NodeOrder, NodeProcess, start_node
@@ -344,7 +345,7 @@ def replayed(root: Path) -> tuple[Report, float]:
     """Check the whole log; return what was found, and how long it took."""
     began_s = perf_counter()
     with Source(root) as source:
-        report = check(source.records())
+        report = check_on_all_cores(source, source.first_seq)
     return report, perf_counter() - began_s
 
 

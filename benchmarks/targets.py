@@ -1,4 +1,4 @@
-"""What is compared: herd, nginx, HAProxy and ollama-herd, each in front of one upstream.
+"""What is compared: herd, nginx, HAProxy, ollama-herd and LiteLLM, each in front of one upstream.
 
 All of them keep their connections to the upstream open, write no access log, and pass streams on
 unbuffered. Each is one process tree on loopback that ends with the benchmark.
@@ -21,12 +21,13 @@ from typing import TypeAlias
 import msgspec
 
 from benchmarks.machine import end_of, free_port
-from benchmarks.upstream import MODEL, PAGES, SMALL_ANSWER
+from benchmarks.upstream import MODEL, OPENAI_ANSWER, PAGES, SMALL_ANSWER
 from herd.http.client import FetchError, fetch
 from herd.tasks import spawn
 from tests.chaos.running import Herd
 
 OLLAMA_HERD = "ollama-herd==0.11.4"
+LITELLM = "litellm[proxy]==1.108.7"
 RIVALS = Path(__file__).parents[1] / ".venv" / "rivals"
 """Environments of their own, kept from run to run."""
 
@@ -81,6 +82,15 @@ main()
 """
 
 
+_LITELLM = f"""
+model_list:
+  - model_name: "{MODEL}"
+    litellm_params: {{{{model: "openai/{MODEL}", api_base: "{{upstream}}/v1", api_key: "none"}}}}
+litellm_settings: {{{{drop_params: true, set_verbose: false}}}}
+"""
+OPENAI_PATH = "/v1/chat/completions"
+
+
 Beat: TypeAlias = Callable[[], Awaitable[bytes]]
 """Gives the next heartbeat of a node of ollama-herd."""
 
@@ -93,6 +103,8 @@ class Target(msgspec.Struct):
     pid: int = 0
     """The root of its process tree; 0 where there is none to measure."""
     herd: Herd | None = None
+    path: str = "/api/chat"
+    """The route for small requests."""
 
 
 class MissingError(Exception):
@@ -118,6 +130,7 @@ async def _running(
     env: dict[str, str] | None = None,
     *,
     ready: str = "/",
+    within_s: float = 20.0,
 ) -> AsyncIterator[Target]:
     process = subprocess.Popen(  # noqa: ASYNC220 (returns at once)
         arguments,
@@ -127,7 +140,7 @@ async def _running(
         env={**os.environ, **(env or {})},
     )
     try:
-        await answers(url, ready)
+        await answers(url, ready, within_s=within_s)
         yield Target(name, url, process.pid)
     finally:
         end_of(process)
@@ -155,7 +168,7 @@ async def _nginx(name: str, folder: Path, port: int, http: str) -> AsyncIterator
 async def canned(folder: Path) -> AsyncIterator[Target]:
     """An nginx that gives the same small Ollama answer to every request for a model."""
     port = free_port()
-    pages = {"/api/chat": SMALL_ANSWER, "/api/generate": SMALL_ANSWER, **PAGES}
+    pages = {"/api/chat": SMALL_ANSWER, OPENAI_PATH: OPENAI_ANSWER, **PAGES}
     places = "".join(
         f"location = {path} {{ default_type application/json; return 200 '{body}'; }}\n"
         for path, body in pages.items()
@@ -201,7 +214,7 @@ async def nginx(folder: Path, *upstreams: str) -> AsyncIterator[Target]:
     {more if len(upstreams) > 1 else ""}
     location / {{
       proxy_pass http://there; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_buffering off; proxy_read_timeout 600s;
+      proxy_buffering off; proxy_request_buffering off; proxy_read_timeout 600s;
     }}
   }}"""
     async with _nginx("nginx", folder / "nginx", port, http) as target:
@@ -256,7 +269,7 @@ async def ollama_herd(
     folder: Path, upstream: str = "", beats: Sequence[Beat] = ()
 ) -> AsyncIterator[Target]:
     """ollama-herd from the package index, logs and telemetry off, its nodes by heartbeat."""
-    python = await asyncio.to_thread(_ollama_herd_python)
+    python = await asyncio.to_thread(_python_with, "ollama-herd", OLLAMA_HERD)
     port = free_port()
     home = folder / "ollama-herd"
     home.mkdir()
@@ -279,6 +292,28 @@ async def ollama_herd(
         _agents(url, beats or [partial(_one_big_node, upstream)]),
     ):
         await asyncio.sleep(1.0)
+        yield target
+
+
+@contextlib.asynccontextmanager
+async def litellm(folder: Path, upstream: str) -> AsyncIterator[Target]:
+    """LiteLLM's proxy from the package index, one worker, logs off; it has OpenAI's routes only."""
+    python = await asyncio.to_thread(_python_with, "litellm", LITELLM)
+    port = free_port()
+    config = folder / "litellm.yaml"
+    config.write_text(_LITELLM.format(upstream=upstream), encoding="utf-8")
+    command = [str(Path(python).with_name("litellm")), "--config", str(config)]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+    settings = {
+        "LITELLM_LOG": "CRITICAL",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+        "PYTHONPATH": "",
+    }
+    url = f"http://127.0.0.1:{port}"
+    ready = "/health/liveliness"
+    async with _running("LiteLLM", url, command, settings, ready=ready, within_s=90.0) as target:
+        target.path = OPENAI_PATH
         yield target
 
 
@@ -320,15 +355,16 @@ async def _heartbeats(url: str, beat: Beat) -> None:
         await asyncio.sleep(BEAT_S)
 
 
-def _ollama_herd_python() -> str:
-    place = RIVALS / "ollama-herd"
-    python, stamp = place / "bin" / "python", place / OLLAMA_HERD
+def _python_with(name: str, requirement: str) -> str:
+    """Return the Python of an environment of its own that has a package."""
+    place = RIVALS / name
+    python, stamp = place / "bin" / "python", place / requirement
     if not stamp.exists():
-        print(f"installing {OLLAMA_HERD} into {place.relative_to(RIVALS.parents[1])}")
+        print(f"installing {requirement} into {place.relative_to(RIVALS.parents[1])}")
         venv.create(place, with_pip=True, clear=True)
-        command = [str(python), "-m", "pip", "-qq", "install", OLLAMA_HERD]
+        command = [str(python), "-m", "pip", "-qq", "install", requirement]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise MissingError(f"pip cannot install {OLLAMA_HERD}: {done.stderr[-300:]}")
+            raise MissingError(f"pip cannot install {requirement}: {done.stderr[-300:]}")
         stamp.touch()
     return str(python)

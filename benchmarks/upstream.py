@@ -60,6 +60,23 @@ SMALL_ANSWER = (
     _STAMP + '"message":{"role":"assistant","content":"Hello! How can I help you?"},' + END % 8
 )
 """A whole answer that is not streamed."""
+OPENAI_ANSWER = json.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_767_322_800,
+        "model": MODEL,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Hello! How can I help you?"},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 12, "completion_tokens": 8, "total_tokens": 20},
+    }
+)
+"""The same on OpenAI's route."""
 
 
 def _chunk(text: str) -> bytes:

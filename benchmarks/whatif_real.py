@@ -1,4 +1,7 @@
-"""What-if against a real engine: two llama.cpp servers of unequal threads behind a real herd.
+"""What-if against a real engine: two unequal llama.cpp servers behind a real herd.
+
+Each server has cores of its own: a fixed share of this machine, which the other cannot take
+(`benchmarks/apart.py`, needs root); with `--together` both run on all cores, with unequal threads.
 
 In each round the same traffic is sent once under A and then under each B. From A's log alone
 what-if predicts the p50 and p95 of each B; what B's log says is the truth. The re-run of A against
@@ -11,6 +14,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from math import fsum
 from pathlib import Path
@@ -19,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.apart import CannotPartError, group
 from benchmarks.machine import Json, Row, begin, free_port, publish, quantile, table
 from events import NodeId, RequestId
 from herd.http.client import FetchError, fetch
@@ -34,9 +39,10 @@ from herd.whatif.evidence import Evidence, gather
 from herd.whatif.figures import Figures, figure, figures
 from tests.chaos.running import Herd
 
-REQUESTS = 60
+REQUESTS = 100
+QUICK = 40
 PER_S = 0.45
-ROUNDS = 3
+ROUNDS = (1, 2, 3)
 TIMEOUT_S = 600.0
 POLICY = "resident-first"
 FIGURES = (("ttft", "p50"), ("ttft", "p95"), ("completion", "p50"), ("completion", "p95"))
@@ -52,6 +58,8 @@ class RealNode(msgspec.Struct, frozen=True):
     name: str
     slots: int
     threads: int
+    cores: float | None = None
+    """The share of this machine that it has for itself; None is whatever there is."""
 
     @property
     def called(self) -> str:
@@ -62,7 +70,8 @@ class RealNode(msgspec.Struct, frozen=True):
         return ["-m", "herd.real", *(word for pair in told.items() for word in pair)]
 
 
-NODES = (RealNode("alpha", 2, 2), RealNode("beta", 1, 1))
+APART = (RealNode("alpha", 2, 1, 0.7), RealNode("beta", 1, 1, 0.35))
+TOGETHER = (RealNode("alpha", 2, 2), RealNode("beta", 1, 1))
 ALPHA, BETA = NodeId("alpha"), NodeId("beta")
 SAME = Change(settings={"policy": POLICY})
 """A once more: what differs then is the machine's own chance."""
@@ -146,7 +155,7 @@ async def recorded(
     folder: Path, nodes: Sequence[NodeProcess], policy: str, traffic: Traffic
 ) -> Evidence:
     """Let a herd serve the traffic; return what its log shows."""
-    slots = {node.name: node.slots for node in NODES}
+    slots = {node.name: node.slots for node in APART}
     named = [f"{node.url},name={node.name},slots={slots[node.name]}" for node in nodes]
     os.environ["FLEET_POLICY"] = policy
     herd = Herd(folder, named, port=free_port())
@@ -176,13 +185,18 @@ def _pace(tokens: dict[RequestId, int], outcome: Outcome) -> float:
 
 
 async def one_round(
-    changes: Sequence[Change], traffic: Traffic
+    engines: tuple[RealNode, ...], changes: Sequence[Change], traffic: Traffic
 ) -> tuple[list[Compared], dict[str, float]]:
     """Play A and every B with the same traffic, on the same engines."""
     found: list[Compared] = []
     own: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="herd-whatif-") as name:
-        async with SimulatedFleet(NODES) as fleet:
+    with tempfile.TemporaryDirectory(prefix="herd-whatif-") as name, ExitStack() as shares:
+        async with SimulatedFleet(engines) as fleet:
+            for engine, node in zip(engines, fleet.nodes, strict=True):
+                if engine.cores is not None:
+                    own_cores = shares.enter_context(group(engine.name))
+                    own_cores.limit(engine.cores)
+                    own_cores.take(node.pid)
             play = partial(recorded, traffic=traffic)
             a = await play(Path(name) / "a", fleet.nodes, POLICY)
             for place, change in enumerate(changes):
@@ -214,14 +228,23 @@ def _said(each: Compared) -> str:
 
 
 async def measure(
-    rounds: int, changes: Sequence[Change], count: int, per_s: float, *, keep: bool
+    engines: tuple[RealNode, ...],
+    changes: Sequence[Change],
+    rounds: Sequence[Traffic],
+    *,
+    keep: bool,
 ) -> None:
     """Measure, show and keep all of it."""
-    result: dict[str, Json] = {"machine": begin("whatif_real"), "requests": count, "per_s": per_s}
+    result: dict[str, Json] = {
+        "machine": begin("whatif_real"),
+        "engines": [msgspec.to_builtins(each) for each in engines],
+        "requests": rounds[0].count,
+        "per_s": rounds[0].per_s,
+    }
     found: list[Compared] = []
     own: list[Json] = []
-    for number in range(1, rounds + 1):
-        compared, error = await one_round(changes, Traffic(number, count, per_s))
+    for traffic in rounds:
+        compared, error = await one_round(engines, changes, traffic)
         found += compared
         own.append(error)
     head = ("B", *(f"{t} {p}" for t, p in FIGURES))
@@ -248,15 +271,23 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.whatif_real", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round, nothing kept")
+    parser.add_argument("--together", action="store_true", help="both engines on all cores")
     parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--per-s", type=float, default=PER_S)
     told = parser.parse_args(arguments)
     if not available():
         raise SystemExit("the real engine is missing: make real")
-    if told.quick:
-        run_loop(measure(1, CHANGES[:1], 40, told.per_s, keep=False))
-    else:
-        run_loop(measure(ROUNDS, CHANGES, told.requests, told.per_s, keep=True))
+    engines = TOGETHER if told.together else APART
+    changes = CHANGES[:1] if told.quick else CHANGES
+    numbers = (1,) if told.quick else ROUNDS
+    rounds = [Traffic(each, QUICK if told.quick else told.requests, told.per_s) for each in numbers]
+    try:
+        with ExitStack() as shares:
+            if not told.together:  # herd and its clients are as undisturbed as the engines
+                shares.enter_context(group("herd")).take(os.getpid())
+            run_loop(measure(engines, changes, rounds, keep=not told.quick))
+    except CannotPartError as error:
+        raise SystemExit(f"{error}; `--together` needs none") from error
 
 
 if __name__ == "__main__":

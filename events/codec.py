@@ -10,6 +10,7 @@ from typing import TypeAlias, Union, cast, get_args
 import msgspec
 
 from events.base import CONTROL, Event, Recorded, Source
+from events.benchmarks import BenchmarkCancelled, BenchmarkEnded, BenchmarkStarted
 from events.joining import NodeKnocked, NodePinned, NodeRevoked
 from events.keys import KeyAdded, KeyRevoked
 from events.models import (
@@ -36,7 +37,9 @@ from events.nodes import (
     NodeDrained,
     NodeForgotten,
     NodeMoved,
+    NodePaused,
     NodeProbed,
+    NodeResumed,
     NodeSilent,
     NodeUndrained,
     NodeWentOffline,
@@ -79,6 +82,9 @@ from events.upcast import newest, upcast
 AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a chain of bars)
     ActorFailed,
     AttemptFailed,
+    BenchmarkCancelled,
+    BenchmarkEnded,
+    BenchmarkStarted,
     CircuitClosed,
     CircuitHalfOpened,
     CircuitOpened,
@@ -108,8 +114,10 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     NodeForgotten,
     NodeKnocked,
     NodeMoved,
+    NodePaused,
     NodePinned,
     NodeProbed,
+    NodeResumed,
     NodeRevoked,
     NodeSilent,
     NodeUndrained,

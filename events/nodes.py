@@ -65,6 +65,19 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     """The same, in whole GB; small changes of it are not news."""
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What a node's owner allows; its agent tells it."""
+
+    paused: str = ""
+    """Why it takes no work now, in words; empty while it does."""
+    max_requests: int = 0
+    """Requests that may run there at once, of all models; 0 for no limit."""
+    max_bytes: int = 0
+    """Memory that models may take which herd loads there; 0 for no limit."""
+    available_share: float = 1.0
+    """The part of the machine that its owner leaves to others: 0 to 1."""
+
+
 class NodeConfigured(Event, frozen=True, tag="node_configured"):
     """A node was named on the command line, or is this machine's own Ollama."""
 
@@ -85,6 +98,8 @@ class HeartbeatReceived(Event, frozen=True, tag="heartbeat_received"):
     reachable: bool = True
     """Whether the agent itself can reach its Ollama."""
     draining: bool = False
+    limits: Limits = Limits()
+    """What its owner allows now."""
     node_key: str = ""
     """The public key that signed it; empty if nobody did."""
     counter: int = 0
@@ -174,6 +189,20 @@ class NodeUndrained(Event, frozen=True, tag="node_undrained"):
 
     node_id: NodeId
     by: str = ""
+
+
+class NodePaused(Event, frozen=True, tag="node_paused"):
+    """A node's owner keeps it to himself: it takes no new work; what runs there may finish."""
+
+    node_id: NodeId
+    reason: str = ""
+    """In the agent's words."""
+
+
+class NodeResumed(Event, frozen=True, tag="node_resumed"):
+    """A paused node takes work again."""
+
+    node_id: NodeId
 
 
 class CircuitOpened(Event, frozen=True, tag="circuit_opened"):

@@ -74,6 +74,10 @@ class RequestReceived(Event, frozen=True, tag="request_received"):
 
     prefixes: tuple[Prefix, ...] = ()
     """Beginnings of its prompt, each longer than the last: a node may have one in its cache."""
+    trace: str = ""
+    """The client's `traceparent` (W3C Trace Context), if it sent one."""
+    native: bool = False
+    """Only Ollama's own route will do: it asks for what cannot be said to servers without it."""
     key_name: str = ""
     """What the key is called that it came with; empty without one."""
 
@@ -113,6 +117,7 @@ Rejection = Literal[
     "deadline",
     "still_pulling",
     "pull_failed",
+    "paused",
     "key_unknown",
     "key_model",
     "key_rate",
@@ -120,9 +125,10 @@ Rejection = Literal[
 ]
 """`only_v1`: the model is on nodes that do not have Ollama's own routes. `too_late`: the wait is
 predicted to last beyond the client's deadline. `still_pulling`, `pull_failed`: no node has the
-model, and herd is, or was, about to get it (`auto_pull`). `key_unknown`: its key was revoked as it
-came. `key_model`, `key_rate`, `key_tokens`: its key is for other models, was shown too often within
-a minute, has used its tokens of the day."""
+model, and herd is, or was, about to get it (`auto_pull`). `paused`: `hold_timeout`, where owners
+keep the nodes to themselves that have the model. `key_unknown`: its key was revoked as it came.
+`key_model`, `key_rate`, `key_tokens`: its key is for other models, was shown too often within a
+minute, has used its tokens of the day."""
 
 
 class RequestRejected(Event, frozen=True, tag="request_rejected"):

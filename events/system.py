@@ -51,6 +51,8 @@ class FrontLost(Event, frozen=True, tag="front_lost"):
     """A front's link closed; its connections died with it."""
 
     front_src: Source
+    told: bool = False
+    """It said that it ends, as it was told to."""
 
 
 class TimerFired(Event, frozen=True, tag="timer_fired"):

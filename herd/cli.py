@@ -19,8 +19,10 @@ COMMANDS = {
     "node": "Run the agent beside an Ollama.",
     "demo": "See it all on one machine, without a GPU or Ollama.",
     "status": "Show the fleet: nodes, models, queues.",
+    "top": "Watch the fleet at work, in the terminal.",
     "pull": "Pull a model onto a node's disk.",
     "rm": "Delete a model from the nodes' disks.",
+    "bench": "Measure the live fleet, and compare with before.",
     "drain": "Send a node no new work.",
     "undrain": "Send a drained node work again.",
     "nodes": "Tell which agents may join the fleet.",
@@ -32,6 +34,10 @@ COMMANDS = {
     "whatif": "Play the recorded requests again, under another policy or on another fleet.",
     "replay": "Rebuild the state from the log, verify every decision.",
     "incident": "Save a part of the log as one file that anybody can replay.",
+    "backup": "Save settings, keys and the whole log in one file, while herd runs.",
+    "restore": "Bring back what `herd backup` saved.",
+    "doctor": "Look at the whole chain on this machine, and say what to do.",
+    "otel": "Send every request as a trace to OpenTelemetry.",
     "where": "Show every path and address that herd uses here.",
 }
 """Every command with its line in `herd --help`; the module is `herd.commands.NAME`."""

@@ -49,6 +49,8 @@ class NodeAddress(msgspec.Struct, frozen=True):
     name: str = ""
     """What to call it; empty means after its address."""
     origin: Origin = "flag"
+    insecure: bool = False
+    """Whether its certificate is taken unseen (`https://` only)."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,12 +100,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A request of a batch waits as if it had come so much later."""
     fair_shares: bool = True
     """Whether applications that wait for one model share it by the work they ask for."""
+    shares_over_models: bool = True
+    """Whether what an application gets of one model counts in the lines of the others."""
     predictions: bool = True
     """Whether waits and answers are predicted, and hopeless deadlines refused at once."""
     prefix_affinity: bool = True
     """Whether tokens that a node has cached count as taken in, for `soonest` and predictions."""
     planner: bool = False
     """Whether models are loaded before anybody waits for them, where that saves time."""
+    translate_ollama: bool = True
+    """Whether servers without Ollama's own routes (llama.cpp, vLLM, LM Studio) serve them too, in
+    translation."""
+    foresight: bool = True
+    """Whether `soonest` counts what a model, loaded elsewhere, saves those who will ask for it."""
     make_room: bool = True
     """Whether a full line turns away its last one (of a batch, or of who asks most), not whoever
     comes."""
@@ -137,6 +146,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How nodes with an agent join: all of this network, those with the token, those approved."""
     allow_unsigned_nodes: bool = True
     """Whether agents that do not sign may speak for names that no key has claimed, if all may."""
+    tls_cert: str = ""
+    """A file with the certificate that clients are shown (https); without one herd speaks http."""
+    tls_key: str = ""
+    """The file with its key, if that is another one."""
+    ca_file: str = ""
+    """A file with certificates that are believed beside the system's, of `https://` nodes."""
     trusted_networks: str = ""
     """Networks that may use this herd beside private ones and its own, like `203.0.113.0/24`."""
     allowed_hosts: str = ""
@@ -184,6 +199,7 @@ CHANGEABLE = frozenset(
         "interactive_ahead_s",
         "batch_behind_s",
         "fair_shares",
+        "shares_over_models",
         "predictions",
         "make_room",
         "empty_answers_fail",
@@ -196,6 +212,8 @@ CHANGEABLE = frozenset(
         "model_aliases",
         "prefix_affinity",
         "planner",
+        "translate_ollama",
+        "foresight",
         "policy",
         "auto_pull",
         "auto_pull_timeout_s",
@@ -252,18 +270,21 @@ def check(field: str, value: object, *, named: str) -> Any:  # noqa: ANN401 (of 
 def parse_node(text: str, *, named: str = "--node") -> NodeAddress:
     """Read `URL`, `URL,slots=N`, `URL,name=NAME`; scheme and port may be left out."""
     address, *options = text.strip().split(",")
-    slots, name = 0, ""
+    slots, name, insecure = 0, "", False
     for option in options:
         key, _, value = (part.strip() for part in option.partition("="))
         if key == "slots" and value.isdecimal() and int(value) > 0:
             slots = int(value)
         elif key == "name" and NODE_NAME.fullmatch(value):
             name = value
+        elif option.strip() == "insecure" and address.startswith("https://"):
+            insecure = True
         else:
             raise HerdError(
-                f"{named} {text}: {option!r} is no option", "write URL,slots=N or URL,name=NAME"
+                f"{named} {text}: {option!r} is no option",
+                "write URL,slots=N or URL,name=NAME; https://…,insecure takes any certificate",
             )
-    return NodeAddress(normalised_url(address, named=named), slots, name)
+    return NodeAddress(normalised_url(address, named=named), slots, name, insecure=insecure)
 
 
 def parse_nodes(texts: Iterable[str], *, named: str = "--node") -> tuple[NodeAddress, ...]:
@@ -318,4 +339,4 @@ def _refused(field: str, value: object, named: str, error: Exception) -> HerdErr
 def _written(node: NodeAddress) -> str:
     slots = f",slots={node.slots}" if node.slots else ""
     name = f",name={node.name}" if node.name else ""
-    return f"{node.url}{slots}{name}"
+    return f"{node.url}{slots}{name}{',insecure' if node.insecure else ''}"

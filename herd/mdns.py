@@ -87,6 +87,7 @@ async def advertise(
     *,
     name: str,
     version: str,
+    secure: bool = False,
     interfaces: Sequence[str] | None = None,
 ) -> Advertisement:
     """Put a balancer on the network under a name, or a changed one if that is taken."""
@@ -96,7 +97,12 @@ async def advertise(
         SERVICE,
         f"{name}.{SERVICE}",
         port=port,
-        properties={"version": version, "path": "/", "protocol": PROTOCOL},
+        properties={
+            "version": version,
+            "path": "/",
+            "protocol": PROTOCOL,
+            **({"scheme": "https"} if secure else {}),
+        },
         server=f"herd-{secrets.token_hex(4)}.local.",  # the machine's own name is its own business
         parsed_addresses=list(addresses or (LOOPBACK,)),
     )
@@ -170,10 +176,11 @@ async def _details(network: AsyncZeroconf, name: str) -> Balancer | None:
         return None
     texts = info.decoded_properties
     protocol = texts.get("protocol") or ""
+    scheme = "https" if texts.get("scheme") == "https" else "http"
     return Balancer(
         name=name.removesuffix(f".{SERVICE}"),
         urls=tuple(
-            f"http://[{address}]:{info.port}" if ":" in address else f"http://{address}:{info.port}"
+            f"{scheme}://{f'[{address}]' if ':' in address else address}:{info.port}"
             for address in info.parsed_scoped_addresses(IPVersion.All)
         ),
         version=texts.get("version") or "",

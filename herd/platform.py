@@ -10,11 +10,16 @@ import ctypes
 import multiprocessing
 import os
 import platform as _platform
+import re
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -77,6 +82,50 @@ def core_count() -> int:
 def default_workers() -> int:
     """Return how many fronts suit this machine; 0 means one process for all."""
     return 0 if ONE_PROCESS_ONLY else max(1, core_count() - 1)
+
+
+# Who sits there
+
+ASK_S = 2.0
+"""How long a tool of the system may take."""
+
+
+def idle_s() -> float | None:
+    """Return the seconds since a key or the mouse was touched; None where nobody can tell.
+
+    Linux: as logind has it of all sessions. A desktop tells it that somebody is away only after
+    some minutes; until then it is 0.
+    """
+    if sys.platform == "win32":
+        return _windows_idle_s()
+    if sys.platform == "darwin":
+        found = re.search(r'"HIDIdleTime" = (\d+)', _ask("ioreg", "-c", "IOHIDSystem", "-d", "4"))
+        return None if found is None else int(found[1]) / 1e9
+    told = _ask("loginctl", "show-session", "-p", "IdleHint", "-p", "IdleSinceHintMonotonic")
+    return logind_idle_s(told, time.monotonic())
+
+
+def logind_idle_s(told: str, now_s: float) -> float | None:
+    """Read what logind says of all its sessions."""
+    pairs = dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+    since = pairs.get("IdleSinceHintMonotonic", "")
+    if pairs.get("IdleHint") == "no":
+        return 0.0
+    return max(0.0, now_s - int(since) / 1e6) if since.isdecimal() else None
+
+
+def _ask(tool: str, *arguments: str) -> str:
+    """Return what a tool of the system says; nothing where it is missing, fails or hangs."""
+    path = shutil.which(tool)
+    if path is None:
+        return ""
+    try:
+        answer = subprocess.run(  # noqa: S603 (a fixed command, found in the path)
+            [path, *arguments], capture_output=True, timeout=ASK_S, check=True, text=True
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return ""
+    return answer.stdout
 
 
 # Processes
@@ -213,6 +262,16 @@ async def open_unix(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWri
     return await asyncio.open_unix_connection(str(path))
 
 
+# Work for several cores
+
+
+def fresh_workers(
+    count: int, begin: Callable[..., None], arguments: tuple[object, ...]
+) -> ProcessPoolExecutor:
+    """Return processes that share nothing with this one; each begins with that call."""
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), begin, arguments)
+
+
 # Files
 
 
@@ -260,6 +319,17 @@ def open_files(process: psutil.Process) -> int:
 
 if sys.platform == "win32":
     import msvcrt
+
+    class _LastInput(ctypes.Structure):
+        _fields_ = (("size", ctypes.c_uint), ("tick_ms", ctypes.c_uint))
+
+    def _windows_idle_s() -> float | None:
+        last = _LastInput(ctypes.sizeof(_LastInput), 0)
+        if not ctypes.windll.user32.GetLastInputInfo(ctypes.byref(last)):
+            return None
+        now_ms = ctypes.c_uint(ctypes.windll.kernel32.GetTickCount()).value
+        tick_ms: int = last.tick_ms
+        return ((now_ms - tick_ms) % 2**32) / 1000
 
     def _lock(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)

@@ -26,6 +26,7 @@ HERE: tuple[LoopName, ...] = ("asyncio", "uvloop") if find_spec("uvloop") else (
 NO_SKIP = os.environ.get("HERD_NO_SKIP") == "1"
 
 settings.register_profile("herd", deadline=None, print_blob=True, derandomize="CI" in os.environ)
+settings.register_profile("fuzz", deadline=None, print_blob=True, max_examples=5_000)
 settings.load_profile("herd")
 
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from actors.core.commands import Command
 from actors.core.contexts import protected, wanted
+from actors.core.owning import exhausted, free
 from actors.core.placement import Choice, Policy, slots_of, usable
 from actors.core.predicting import NOTHING, predict
 from actors.core.slots import probing, proposal
@@ -31,7 +32,7 @@ def bind(state: State, model: str, now_us: int, policy: Policy) -> list[Command]
             continue
         choice = policy(state, request)
         if choice is None:
-            nodes = usable(state, request)
+            nodes = [node for node in usable(state, request) if not exhausted(node)]
             for node in nodes:
                 change = proposal(slots_of(node, model), now_us, waiting=True)
                 if change is not None:
@@ -103,14 +104,13 @@ def _kind(state: State, request: Request) -> _Kind:
 
 
 def _free(node: Node, model: str) -> bool:
-    slots = slots_of(node, model)
-    return slots.in_flight < slots.limit
+    return free(node, slots_of(node, model))
 
 
 def _room(state: State, model: str, now_us: int) -> bool:
     """Whether any node has, or may try, one more slot for a model, whoever asks."""
     for node in state.nodes.values():
-        if node.takes(model, v1=True):
+        if node.takes(model, v1=True) and not exhausted(node):
             slots = slots_of(node, model)
             if slots.in_flight < slots.limit or proposal(slots, now_us, waiting=True) is not None:
                 return True

@@ -55,11 +55,12 @@ def size_bytes(node: Node, model: str) -> int:
 
 def resident_bytes(node: Node, model: str) -> int:
     """Return the memory that a model takes, or would take, on a node."""
-    resident = node.resident.get(model)
     if is_remote(node, model):
         return 0
-    known = resident.size_vram_bytes or resident.size_bytes if resident is not None else 0
-    return known or node.footprints.get(model, 0) or int(size_bytes(node, model) * BESIDE_WEIGHTS)
+    resident = node.resident.get(model)
+    if resident is not None and (known := resident.size_vram_bytes or resident.size_bytes):
+        return known
+    return node.footprints.get(model, 0) or int(size_bytes(node, model) * BESIDE_WEIGHTS)
 
 
 def most_loaded(node: Node) -> int:
@@ -69,25 +70,21 @@ def most_loaded(node: Node) -> int:
     return max(node.facts.max_loaded_models or MOST_LOADED, len(node.resident))
 
 
-def step_s(node: Node, model: str) -> float:
-    """Return the time of one token of one answer, alone on the node."""
-    speed = node.speeds.get(model, _NEW)
+def rates_s(node: Node, model: str) -> tuple[float, float]:
+    """Return the time of one token of a prompt, and of one of an answer, alone on the node."""
+    speed, pace = node.speeds.get(model, _NEW), node.pace
     if speed.step.count:
-        return speed.step.value
-    if node.pace.step.count:
-        return node.pace.step.value * size_bytes(node, model)
-    bandwidth = node.facts.bandwidth_bytes_per_s or BANDWIDTH_BYTES_PER_S
-    return size_bytes(node, model) / (bandwidth * REACHED)
-
-
-def token_s(node: Node, model: str) -> float:
-    """Return the time of one token of a prompt, alone on the node."""
-    speed = node.speeds.get(model, _NEW)
+        step_s = speed.step.value
+    elif pace.step.count:
+        step_s = pace.step.value * size_bytes(node, model)
+    else:
+        bandwidth = node.facts.bandwidth_bytes_per_s or BANDWIDTH_BYTES_PER_S
+        step_s = size_bytes(node, model) / (bandwidth * REACHED)
     if speed.token.count:
-        return speed.token.value
-    if node.pace.token.count:
-        return node.pace.token.value * size_bytes(node, model)
-    return step_s(node, model) / TOKENS_A_STEP
+        return speed.token.value, step_s
+    if pace.token.count:
+        return pace.token.value * size_bytes(node, model), step_s
+    return step_s / TOKENS_A_STEP, step_s
 
 
 def load_s(node: Node, model: str) -> float:
@@ -121,8 +118,8 @@ def answer_tokens(asked: Demand) -> float:
 
 def service_s(asked: Demand, node: Node, request: Request) -> float:
     """Return the time that a request takes on a node that has its model in memory, and no other."""
-    prefill_s = prompt_tokens(asked, request) * token_s(node, request.model)
-    return prefill_s + answer_tokens(asked) * step_s(node, request.model)
+    token_s, step_s = rates_s(node, request.model)
+    return prompt_tokens(asked, request) * token_s + answer_tokens(asked) * step_s
 
 
 def alone_s(state: State, model: str) -> float:
@@ -138,7 +135,8 @@ def reckoned_alone_s(state: State, model: str) -> float:
     best_s = 0.0
     for node in state.nodes.values():
         if node.has(model):
-            node_s = prompt * token_s(node, model) + answer * step_s(node, model)
+            token_s, step_s = rates_s(node, model)
+            node_s = prompt * token_s + answer * step_s
             if not best_s or node_s < best_s:
                 best_s = node_s
     return best_s or 1.0
@@ -146,8 +144,9 @@ def reckoned_alone_s(state: State, model: str) -> float:
 
 def mean_s(asked: Demand, node: Node, model: str, n: int, models: int) -> float:
     """Return the mean time that requests of a model stay on a node when `n` of them always do."""
-    prefill_s = _mean_prompt(asked) * token_s(node, model) * models * n
-    return prefill_s + answer_tokens(asked) * step_s(node, model) * shared(n, models)
+    token_s, step_s = rates_s(node, model)
+    prefill_s = _mean_prompt(asked) * token_s * models * n
+    return prefill_s + answer_tokens(asked) * step_s * shared(n, models)
 
 
 def _mean_prompt(asked: Demand) -> float:

@@ -123,12 +123,17 @@ def _there(node: Node) -> list[str]:
 def _memory_bytes(node: Node) -> int:
     """Return all the memory that a model may lie in."""
     vram_bytes, memory_bytes = node.facts.vram_bytes, node.facts.memory_bytes
-    return vram_bytes + memory_bytes if vram_bytes and memory_bytes else BOUNDLESS
+    has_bytes = vram_bytes + memory_bytes if vram_bytes and memory_bytes else BOUNDLESS
+    return min(has_bytes, node.limits.max_bytes or BOUNDLESS)
 
 
 def _room_bytes(node: Node, wanted_bytes: int) -> int:
-    """Return the memory for models: the graphics card's; the system's too for one too large."""
-    vram_bytes = node.facts.vram_bytes
+    """Return the memory for models: the graphics card's; the system's too for one too large.
+
+    Never more than the node's owner allows.
+    """
+    vram_bytes, most_bytes = node.facts.vram_bytes, node.limits.max_bytes or BOUNDLESS
     if not vram_bytes:
-        return max(wanted_bytes, node.held_bytes) if node.evicts else BOUNDLESS
-    return vram_bytes if wanted_bytes <= vram_bytes else _memory_bytes(node)
+        has_bytes = max(wanted_bytes, node.held_bytes) if node.evicts else BOUNDLESS
+        return min(has_bytes, most_bytes)
+    return min(vram_bytes, most_bytes) if wanted_bytes <= vram_bytes else _memory_bytes(node)

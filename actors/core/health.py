@@ -5,10 +5,12 @@
 * One circuit per node and model: three failures in a row open it for 10 s, doubling up to
   `longest_open_s`; then one request may try (half-open); its success closes the circuit, its
   failure opens it again. A stall opens it at once.
+* A node is `paused` while its owner keeps it to himself, as its agent says.
 """
 
 from msgspec.structs import replace
 
+from actors.core import owning
 from actors.core.commands import Command
 from actors.core.state import US, Circuit, Node, State
 from actors.core.substituting import EMBEDDINGS
@@ -27,7 +29,9 @@ from events import (
     NodeDegraded,
     NodeDrained,
     NodeId,
+    NodePaused,
     NodeProbed,
+    NodeResumed,
     NodeSilent,
     NodeUndrained,
     NodeWentOffline,
@@ -52,6 +56,8 @@ HEARS: tuple[type[Event], ...] = (
     NodeWentOffline,
     NodeDrained,
     NodeUndrained,
+    NodePaused,
+    NodeResumed,
     AttemptFailed,
     RequestFailed,
     RequestCompleted,
@@ -93,6 +99,8 @@ def evolve(state: State, record: Recorded) -> None:
         ):
             if (node := state.nodes.get(node_id)) is not None:
                 _changed(node, record.event)
+        case NodePaused() | NodeResumed():
+            owning.evolve(state, record.event)
         case CircuitOpened() | CircuitHalfOpened() | CircuitClosed():
             _circuit(state, record.event, record.recorded_at)
         case LoadPlanned(node_id=node_id, leaving=leaving):
@@ -141,11 +149,12 @@ def consequences(
 ) -> list[Command]:
     """Return what a word about a node changes: also the test whether it is worth recording."""
     match event:
-        case HeartbeatReceived(reachable=reachable, draining=draining):
+        case HeartbeatReceived(reachable=reachable, draining=draining, limits=limits):
             asked = draining or node.drained_by not in {"", AGENT}
             return [
                 *_health(node, "its agent cannot reach Ollama", reachable=reachable),
                 *_drain(node, AGENT, asked=asked),
+                *owning.pauses(node, limits),
             ]
         case NodeProbed(reachable=False, error=error) if node.health == "healthy":
             return [NodeDegraded(node_id=node.node_id, reason=error)]
@@ -190,9 +199,15 @@ def _told(state: State, event: HeartbeatReceived | NodeProbed, seq: int) -> None
     if node is None:
         return
     node.heard = True
-    if not event.reachable:
+    if event.reachable:
+        _learn(state, node, event, seq)
+    else:
         node.resident = {}
-        return
+    if isinstance(event, HeartbeatReceived):
+        owning.told(node, event)
+
+
+def _learn(state: State, node: Node, event: HeartbeatReceived | NodeProbed, seq: int) -> None:
     if event.facts is not None:
         node.facts = event.facts
     if (resident := told_resident(state, event)) is not None:

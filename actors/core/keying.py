@@ -24,7 +24,6 @@ from events import (
     RequestFailed,
 )
 
-_STATUS: dict[str, int] = {"key_unknown": 401, "key_model": 403}
 _AGAIN_LATER = 429
 
 
@@ -81,11 +80,15 @@ def admitted(state: State, request: Request) -> Bar:
 
 def turned_away(state: State, request: Request) -> list[Command]:
     """Reject a request that its key does not allow, with the time at which it would."""
-    if request.bar in {"key_unknown", "key_model"}:
-        return reject(state, request, _STATUS[request.bar], request.bar)
+    bar = request.bar
+    if bar == "key_unknown":
+        return reject(state, request, 401, bar)
+    if bar == "key_model":
+        return reject(state, request, 403, bar)
     key, now_us = state.keys[request.key_name], state.recorded_at
-    wait_us = key.wait_us(now_us) if request.bar == "key_rate" else key.day_left_us(now_us)
-    return reject(state, request, _AGAIN_LATER, request.bar, -(-wait_us // US))
+    if bar == "key_rate":
+        return reject(state, request, _AGAIN_LATER, "key_rate", -(-key.wait_us(now_us) // US))
+    return reject(state, request, _AGAIN_LATER, "key_tokens", -(-key.day_left_us(now_us) // US))
 
 
 def allowed(state: State, request: Request, model: str) -> bool:

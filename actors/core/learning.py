@@ -31,7 +31,8 @@ class Mean(msgspec.Struct, gc=False):
         if self.count >= FEW and self.value > 0:
             observed = min(observed, OUTLIER * self.value)
         self.count += 1
-        self.value += max(GAIN, 1.0 / self.count) * (observed - self.value)
+        gain = GAIN if self.count * GAIN > 1.0 else 1.0 / self.count
+        self.value += gain * (observed - self.value)
 
 
 class Speed(msgspec.Struct):

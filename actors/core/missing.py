@@ -19,7 +19,11 @@ def miss(state: State, node: Node, model: str, others: int) -> float:
     return wanted * late / (1 + 2 * others)
 
 
-def elsewhere(state: State, model: str) -> int:
-    """Return how many nodes beside one have a model in memory."""
-    hosts = [True for other in state.nodes.values() if other.online and model in other.resident]
-    return max(0, len(hosts) - 1)
+def copies(state: State) -> dict[str, int]:
+    """Return how many nodes have each model in memory."""
+    found: dict[str, int] = {}
+    for node in state.nodes.values():
+        if node.online:
+            for model in node.resident:
+                found[model] = found.get(model, 0) + 1
+    return found

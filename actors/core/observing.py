@@ -7,7 +7,7 @@ piece, whose first byte is as good as its last, is split as was to be expected. 
 reports is taken out; where it reports none, what a cold start took beyond the expected is the load.
 """
 
-from actors.core.estimates import demand, reckoned_alone_s, step_s, token_s, weights_bytes
+from actors.core.estimates import demand, rates_s, reckoned_alone_s, weights_bytes
 from actors.core.learning import Demand, Mean, shared
 from actors.core.reusing import Prompt, came_true, prompt_of
 from actors.core.state import Node, Request, State
@@ -92,8 +92,9 @@ def _learn(
     model = request.model
     size = weights_bytes(node, model)
     answer = max(0, event.completion_tokens - 1)
-    prefill_s = prompt.taken_in * token_s(node, model) * models
-    decode_s = answer * step_s(node, model) * shared(n, models)
+    token_s, step_s = rates_s(node, model)
+    prefill_s = prompt.taken_in * token_s * models
+    decode_s = answer * step_s * shared(n, models)
     streamed = _streamed(event)
     first_s = event.ttft_s if streamed else event.service_s
     expected_s = prefill_s if streamed else prefill_s + decode_s
@@ -104,7 +105,7 @@ def _learn(
             _pace(node.pace.load, load_s, size)
     elif prompt.reckoned:
         if streamed:
-            whole_s = event.prompt_tokens * token_s(node, model) * models
+            whole_s = event.prompt_tokens * token_s * models
             came_true(speed, request, event, whole_s)
     elif prompt.taken_in >= LEAST_PROMPT_TOKENS:
         share = prefill_s / max(_LEAST_S, expected_s)

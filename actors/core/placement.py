@@ -15,6 +15,7 @@ from typing import TypeAlias
 import msgspec
 
 from actors.core.contexts import without_reload
+from actors.core.owning import crowded, free
 from actors.core.slots import Slots
 from actors.core.state import Node, Request, State
 from events import Candidate, NodeId
@@ -68,7 +69,7 @@ def candidates(state: State, request: Request) -> list[Candidate]:
     found: list[Candidate] = []
     for node in usable(state, request):
         slots = slots_of(node, model)
-        if slots.in_flight < slots.limit:
+        if free(node, slots) and not crowded(node, model, state.recorded_at):
             found.append(candidate(node, model, slots))
     return found
 

@@ -7,9 +7,10 @@ within `HORIZON_S`, and those who wait now, is the gain; the load, and what the 
 go are missed, is the cost. Both in stretch, as `soonest` weighs. The best is done if its gain is
 `SURE` times its cost, and at least `LEAST_GAIN`.
 
-Never on a node that is ill, drained, loading, or promised to another model; never at the expense of
-a model that works there or that anyone waits for. What a plan loaded or unloaded on a node no plan
-touches there for `REST_S`: so a plan cannot undo another at once, whatever the traffic.
+Never on a node that is ill, drained, used by its owner, loading, or promised to another model;
+never at the expense of a model that works there or that anyone waits for. What a plan loaded or
+unloaded on a node no plan touches there for `REST_S`: so a plan cannot undo another at once,
+whatever the traffic.
 """
 
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from actors.core.fitting import can_hold, in_flight, in_memory, making_room
 from actors.core.learning import Demand
 from actors.core.missing import HORIZON_S, miss
 from actors.core.observing import LEAST_LOAD_S, working
+from actors.core.owning import exhausted, limit_of
 from actors.core.placement import slots_of
 from actors.core.state import US, Node, Plan, State
 from events import LoadFinished, LoadPlanned
@@ -36,6 +38,8 @@ LEAST_GAIN = 1.0
 SURE = 2.0
 MOST_BUSY = 0.95
 """A share of the capacity: beyond it the wait has no bound."""
+LEAST_AVAILABLE = 0.5
+"""A node of which its owner leaves less is not loaded ahead of need."""
 MODELS_LOOKED_AT = 2
 """Those for which the most could be gained."""
 
@@ -120,7 +124,7 @@ def _pressed(
     pace_per_s = best_s = 0.0
     for node in hosts:
         models = max(1, working(node))
-        limit = slots_of(node, model).limit
+        limit = limit_of(node, slots_of(node, model))
         pace_per_s += limit / mean_s(asked, node, model, limit, models)
         node_s = mean_s(asked, node, model, 1, models)
         if not best_s or node_s < best_s:
@@ -146,7 +150,10 @@ def _may_load(state: State, node: Node, model: str, now_us: int) -> bool:
     circuit = node.circuits.get(model)
     return (
         node.health == "healthy"
-        and not node.drained_by
+        and node.online
+        and node.limits.available_share >= LEAST_AVAILABLE
+        and model not in node.too_large
+        and not exhausted(node)
         and node.facts.dialect == "ollama"
         and node.planned is None
         and model in node.models
@@ -171,7 +178,7 @@ def _plan(
     model, asked = pressed.model, demand(state, pressed.model)
     takes_s = load_s(node, model)
     models = working(node) + 1
-    limit = slots_of(node, model).limit
+    limit = limit_of(node, slots_of(node, model))
     own_s = mean_s(asked, node, model, 1, models)
     own_per_s = limit / mean_s(asked, node, model, limit, models)
     coming = pressed.per_s * max(0.0, HORIZON_S - takes_s)

@@ -12,6 +12,7 @@ are of another design. Memory is the system's, as there; a free slot is asked fo
 """
 
 from actors.core.estimates import demand, prompt_tokens, resident_bytes, size_bytes
+from actors.core.owning import crowded, free
 from actors.core.placement import Choice, best, slots_of, usable
 from actors.core.state import US, Node, Request, State
 from events import Candidate
@@ -40,7 +41,7 @@ def points(state: State, request: Request) -> Choice | None:
     found: list[Candidate] = []
     for node in nodes:
         slots = slots_of(node, request.model)
-        if slots.in_flight < slots.limit:
+        if free(node, slots) and not crowded(node, request.model, state.recorded_at):
             found.append(_candidate(state, request, node, usual))
     return best(state, request, found, lambda each: (-each.score,), POLICY)
 

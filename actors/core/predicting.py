@@ -18,11 +18,11 @@ from actors.core.estimates import (
     load_s,
     mean_s,
     prompt_tokens,
-    step_s,
-    token_s,
+    rates_s,
 )
 from actors.core.learning import Demand, shared
 from actors.core.observing import working
+from actors.core.owning import limit_of
 from actors.core.placement import Choice, slots_of, usable
 from actors.core.state import Request, State
 
@@ -54,15 +54,20 @@ def predict(state: State, request: Request, choice: Choice) -> Prediction:
     beside = slots_of(node, model).in_flight
     models = working(node) + (not beside)
     share = 0.0 if choice.cold else cached_share(node, request)
-    first_s = prompt_tokens(asked, request) * (1.0 - share) * token_s(node, model) * models
+    token_s, step_s = rates_s(node, model)
+    first_s = prompt_tokens(asked, request) * (1.0 - share) * token_s * models
     if choice.cold:
         first_s += load_s(node, model)
     elif beside and is_coming(node, model):
         first_s += left_of_load_s(state, node, model)
-    whole_s = first_s + answer_tokens(asked) * step_s(node, model) * shared(beside + 1, models)
+    whole_s = first_s + answer_tokens(asked) * step_s * shared(beside + 1, models)
     whole_s = max(LEAST_S, whole_s)
-    least_s, most_s = whole_s * asked.low, whole_s * asked.high
-    return Prediction(*(round(each, DIGITS) for each in (first_s, whole_s, least_s, most_s)))
+    return Prediction(
+        round(first_s, DIGITS),
+        round(whole_s, DIGITS),
+        round(whole_s * asked.low, DIGITS),
+        round(whole_s * asked.high, DIGITS),
+    )
 
 
 def wait_s(state: State, request: Request) -> float:
@@ -96,8 +101,9 @@ def freed_per_s(state: State, request: Request) -> float:
     for node in usable(state, request):
         slots = slots_of(node, model)
         if slots.in_flight:
-            lasts_s = mean_s(asked, node, model, slots.limit, working(node))
-            per_s += slots.limit / max(LEAST_S, lasts_s)
+            limit = limit_of(node, slots)
+            lasts_s = mean_s(asked, node, model, limit, working(node))
+            per_s += limit / max(LEAST_S, lasts_s)
     return per_s
 
 

@@ -11,7 +11,7 @@
 
 from typing import Literal
 
-from actors.core import keying, pulling, ranking, substituting
+from actors.core import keying, owning, pulling, ranking, sharing, substituting
 from actors.core.commands import Command
 from actors.core.refusing import UNKNOWN, fail, reject
 from actors.core.state import US, Line, Node, Request, State
@@ -27,7 +27,9 @@ from events import (
     NodeDegraded,
     NodeDrained,
     NodeForgotten,
+    NodePaused,
     NodeProbed,
+    NodeResumed,
     NodeUndrained,
     NodeWentOffline,
     PullEnded,
@@ -69,6 +71,8 @@ OF_ALL: tuple[type[Event], ...] = (
     NodeWentOffline,
     NodeDrained,
     NodeUndrained,
+    NodePaused,
+    NodeResumed,
     NodeForgotten,
     ModelDeleted,
     PullEnded,
@@ -77,7 +81,7 @@ OF_ALL: tuple[type[Event], ...] = (
 """Heard by every queue: what a model can hope for may have changed, or time has passed."""
 
 
-Overdue = Literal["hold_timeout", "queue_timeout", "deadline", "still_pulling"]
+Overdue = Literal["hold_timeout", "queue_timeout", "deadline", "still_pulling", "paused"]
 
 
 def key(state: State, model: str) -> str:
@@ -184,8 +188,19 @@ def overdue(state: State, model: str, now_us: int) -> list[tuple[Request, Overdu
         elif now_us - waits_since_us >= settings.queue_timeout_s * US:
             ended.append((request, "queue_timeout"))
         elif since_us and held_us >= hold_s * US:
-            ended.append((request, "still_pulling" if pulled else "hold_timeout"))
+            ended.append((request, "still_pulling" if pulled else _held_by(state, request)))
     return ended
+
+
+def _held_by(state: State, request: Request) -> Literal["hold_timeout", "paused"]:
+    """Return why no node had the model: owners may keep those that have it to themselves."""
+    kept = any(
+        node.health != "offline"
+        and node.serves(request.model, v1=request.v1)
+        and owning.keeps(node, request.model)
+        for node in state.nodes.values()
+    )
+    return "paused" if kept else "hold_timeout"
 
 
 def _models(state: State, queue: str) -> list[str]:
@@ -200,7 +215,7 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
         request_id=event.request_id,
         model=event.model,
         src=record.src,
-        v1=event.route.startswith("/v1/"),
+        v1=event.route.startswith("/v1/") or (state.settings.translate_ollama and not event.native),
         seq=record.seq,
         received_us=received_us,
         app=event.app,
@@ -270,7 +285,10 @@ def _take_out(state: State, model: str, request_id: RequestId, *, sent: bool) ->
     if line is None or line.waiting.pop(request_id, None) is None:
         return
     state.waiting -= 1
-    ranking.leave(line, state.requests.get(request_id), sent=sent)
+    request = state.requests.get(request_id)
+    ranking.leave(line, request, sent=sent)
+    if sent and request is not None:
+        sharing.sent(state, request)
     line.choosing = line.choosing and bool(line.waiting)
     if not line.waiting and model not in state.catalogue:
         del state.lines[model]

@@ -9,10 +9,11 @@ Goyal, Vin, Cheng, "Start-time fair queueing", 1996; by tokens: Sheng et al., "F
 large language models", 2024). The first waiting request of an application starts where the last
 that was sent did; each further one later by the time that the line needs for the one before. So of
 two who ask for more than there is each gets half, whoever came first with however much, and who
-asks alone gets all. Where no speed is known yet, the order is that of arrival.
+asks alone gets all. Where no speed is known yet, the order is that of arrival. What an application
+gets of other models counts too (`sharing`).
 """
 
-from actors.core.estimates import TOKENS_A_STEP, answer_tokens, demand, prompt_tokens
+from actors.core import sharing
 from actors.core.predicting import freed_per_s
 from actors.core.state import US, Line, Request, Share, State
 from events import Priority
@@ -71,8 +72,9 @@ def leave(line: Line, request: Request | None, *, sent: bool) -> None:
 def _share(state: State, line: Line, request: Request) -> None:
     if line.waiting and line.sent_us:
         request.start_us = min(line.sent_us, request.received_us)
+    request.back_us = sharing.came(state, line, request)
     share = _share_of(line, request)
-    request.start_us = max(request.start_us, share.next_us)
+    request.start_us = max(request.start_us, share.next_us) + request.back_us
     share.waiting += 1
     share.next_us = request.start_us
     if line.waiting:
@@ -92,11 +94,7 @@ def _lasts_us(state: State, request: Request) -> int:
     per_s = freed_per_s(state, request)
     if not per_s:
         return 0
-    asked = demand(state, request.model)
-    answer = answer_tokens(asked)
-    mean = asked.prompt_tokens.value / TOKENS_A_STEP + answer
-    work = prompt_tokens(asked, request) / TOKENS_A_STEP + answer
-    return int(US / per_s * (work / mean if mean else 1.0))
+    return int(US / per_s * sharing.portion(state, request))
 
 
 def _moved_us(state: State, priority: Priority) -> int:

@@ -1,6 +1,7 @@
 """Refusals: how a request ends that gets no node, and when it is worth asking again."""
 
 from actors.core.commands import Command, Refuse, Send
+from actors.core.owning import limit_of
 from actors.core.state import US, Request, State
 from events import (
     NodeId,
@@ -29,7 +30,7 @@ def retry_after_s(state: State, model: str) -> int:
     service_s = 0.0
     for node in state.nodes.values():
         if node.online and model in node.slots:
-            slots += node.slots[model].limit
+            slots += limit_of(node, node.slots[model])
         if (tally := node.tallies.get(model)) is not None:
             completed += tally.completed
             service_s += tally.service_s

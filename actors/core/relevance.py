@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from actors.core import (
+    clearing,
     health,
     keying,
     planning,
@@ -32,6 +33,8 @@ from events import (
     NodeProbed,
     NodeRevoked,
     NodeSilent,
+    RequestCompleted,
+    RequestReceived,
     ResidentModel,
     TimerFired,
 )
@@ -40,6 +43,8 @@ from events import (
 def matters(state: State, fact: Event, now_us: int) -> bool:
     """Whether folding this fact now would change anything."""
     match fact:
+        case RequestReceived() | RequestCompleted():  # nearly all facts: asked first
+            return True
         case TimerFired():
             return _due(state, now_us)
         case NodeSilent(node_id=node_id):
@@ -80,12 +85,15 @@ def _due(state: State, now_us: int) -> bool:
         )
         or bool(scheduling.proposals(state, now_us))
         or promising.due(state, now_us) is not None
+        or bool(clearing.due(state, now_us))
         or bool(planning.due(state, now_us))
     )
 
 
 def _news(state: State, node: Node, fact: HeartbeatReceived | NodeProbed) -> bool:
     if not node.heard or health.consequences(state, node, fact):
+        return True
+    if isinstance(fact, HeartbeatReceived) and fact.limits != node.limits:
         return True
     if not fact.reachable:
         return False

@@ -9,6 +9,7 @@ from math import ceil
 from typing import Literal
 
 from actors.core import (
+    clearing,
     planning,
     predicting,
     promising,
@@ -18,6 +19,7 @@ from actors.core import (
 )
 from actors.core.binding import bind, slots_changed
 from actors.core.commands import Command, Grant, Send
+from actors.core.owning import exhausted
 from actors.core.placement import Policy
 from actors.core.policies import place
 from actors.core.refusing import reject
@@ -28,6 +30,7 @@ from actors.core.slots import (
 from actors.core.state import US, Node, Request, State
 from events import (
     HeartbeatReceived,
+    LoadPlanned,
     ModelSubstituted,
     NodeConfigured,
     NodeProbed,
@@ -80,7 +83,7 @@ def proposals(state: State, now_us: int) -> list[Command]:
     for node in state.nodes.values():
         for model, slots in node.slots.items():
             line = state.lines.get(model)
-            waiting = line is not None and bool(line.waiting)
+            waiting = line is not None and bool(line.waiting) and not exhausted(node)
             if (change := proposal(slots, now_us, waiting=waiting)) is not None:
                 commands.append(slots_changed(node, model, *change))
     return commands
@@ -109,7 +112,7 @@ def _answer(state: State, record: Recorded) -> list[Command]:
             return [
                 *_promises(state, record.recorded_at),
                 *proposals(state, record.recorded_at),
-                *planning.due(state, record.recorded_at),
+                *_loads(state, record.recorded_at),
             ]
         case PullProgressed():
             return pulling.decide(state, record.event, record.recorded_at)
@@ -120,6 +123,10 @@ def _answer(state: State, record: Recorded) -> list[Command]:
 def _promises(state: State, now_us: int) -> list[Command]:
     promises = promising.due(state, now_us)
     return [] if promises is None else [RoomPromised(promises=promises)]
+
+
+def _loads(state: State, now_us: int) -> list[LoadPlanned]:
+    return clearing.due(state, now_us) or planning.due(state, now_us)
 
 
 def told_slots(node: Node) -> list[Command]:

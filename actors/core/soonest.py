@@ -9,6 +9,8 @@ candidate with a slot free now:
     + `OTHERS` x what it takes from those that run there, each over its own alone
     + `EVICTION` x what it costs to bring back the models that have to make room
     + `LOADING` x the load itself
+    - with the setting `foresight`, what the load saves those who will ask (`foresight`)
+    + `SPARING` x the part of the machine that its owner uses himself
 
 A cold node is a candidate only if it can make room at once, by idle models. The best one is taken,
 unless waiting for a slot where the model is in memory comes to less: then the request waits, for
@@ -31,13 +33,15 @@ from actors.core.estimates import (
     loading,
     mean_s,
     prompt_tokens,
-    step_s,
-    token_s,
+    rates_s,
 )
 from actors.core.fitting import can_hold, must_load, victims
+from actors.core.foresight import OTHERS as FORESEEN_OTHERS
+from actors.core.foresight import Foresight
 from actors.core.learning import BATCH_COST
-from actors.core.missing import elsewhere, miss
+from actors.core.missing import copies, miss
 from actors.core.observing import working
+from actors.core.owning import crowded, exhausted, limit_of
 from actors.core.placement import SHOWN, Choice, draw, slots_of, usable
 from actors.core.promising import barred
 from actors.core.slots import Slots
@@ -52,6 +56,8 @@ LOADING = 0.25
 that come together."""
 EVICTION = 10.0
 """The weight of an eviction. The load that it leads to is not all: that one evicts in its turn."""
+SPARING = 1.0
+"""The weight of an owner who uses his machine himself: what another node may take longer."""
 LEAST_S = 1e-6
 """Of a service: some servers say that prompts and answers have no tokens."""
 
@@ -94,34 +100,40 @@ class _Weighing:
         self._options: list[Option] = []
         self._pace_per_s = 0.0
         self._best_s = 0.0
-        self._elsewhere: dict[str, int] = {}
+        self._copies: dict[str, int] | None = None
+        self._foresight = Foresight(state) if state.settings.foresight else None
+        self._others = OTHERS if self._foresight is None else FORESEEN_OTHERS
 
     def weigh(self, node: Node) -> None:
         """Look at one node."""
         model = self._model
         slots = slots_of(node, model)
+        if crowded(node, model, self._state.recorded_at):
+            return
         if must_load(node, model, self._state.recorded_at):
-            self._weigh_cold(node, slots)
+            if not exhausted(node):
+                self._weigh_cold(node, slots)
             return
         models = working(node) + (not slots.in_flight)
-        limit = slots.limit
+        limit = limit_of(node, slots)
         prompt = self._prompt
         if self._request.prefixes:
             prompt *= 1.0 - cached_share(node, self._request)
-        prefill_s = prompt * token_s(node, model) * models
-        decode_s = self._answer * step_s(node, model) * models
+        token_s, step_s = rates_s(node, model)
+        prefill_s = prompt * token_s * models
+        decode_s = self._answer * step_s * models
         wait_s = 0.0
         if (slots.in_flight or is_planned(node, model)) and is_coming(node, model):
             wait_s = left_of_load_s(self._state, node, model)
-        if slots.in_flight >= limit:
+        if slots.in_flight >= limit or exhausted(node):
             full_s = prefill_s + decode_s * (1.0 + BATCH_COST * (limit - 1))
             self._pace_per_s += limit / max(LEAST_S, full_s + prefill_s * (limit - 1))
             if not self._best_s or wait_s + full_s < self._best_s:
                 self._best_s = wait_s + full_s
         else:
             work_s = prefill_s + decode_s * (1.0 + BATCH_COST * slots.in_flight)
-            taken = self._taken(node, models, prompt)
-            cost = (wait_s + work_s) / self._alone_s + OTHERS * taken
+            taken = self._taken(node, models, prompt * token_s)
+            cost = (wait_s + work_s) / self._alone_s + self._others * taken + _spared(node)
             self._options.append(Option(cost, node, slots, wait_s, resident=True))
 
     def _weigh_cold(self, node: Node, slots: Slots) -> None:
@@ -129,19 +141,24 @@ class _Weighing:
         if leaving is None:
             return
         model = self._model
-        wait_s = load_s(node, model)
+        wait_s = takes_s = load_s(node, model)
         for other in loading(node):
             wait_s += left_of_load_s(self._state, node, other)
         missed = 0.0
+        if leaving and self._copies is None:
+            self._copies = copies(self._state)
         for victim in leaving:
-            if victim not in self._elsewhere:
-                self._elsewhere[victim] = elsewhere(self._state, victim)
-            missed += miss(self._state, node, victim, self._elsewhere[victim])
+            others = max(0, (self._copies or {}).get(victim, 0) - 1)
+            missed += miss(self._state, node, victim, others)
         models = working(node) + 1
-        work_s = (self._prompt * token_s(node, model) + self._answer * step_s(node, model)) * models
-        taken = self._taken(node, models, self._prompt)
-        cost = (wait_s + work_s) / self._alone_s + OTHERS * taken
-        cost += LOADING * load_s(node, model) / self._alone_s + EVICTION * missed / self._line
+        token_s, step_s = rates_s(node, model)
+        work_s = (self._prompt * token_s + self._answer * step_s) * models
+        taken = self._taken(node, models, self._prompt * token_s)
+        cost = (wait_s + work_s) / self._alone_s + self._others * taken
+        cost += LOADING * takes_s / self._alone_s + EVICTION * missed / self._line
+        cost += _spared(node)
+        if self._foresight is not None:
+            cost -= self._foresight.of_load(node, model, leaving)
         self._options.append(Option(cost, node, slots, wait_s, resident=False))
 
     def choice(self) -> Choice | None:
@@ -163,7 +180,7 @@ class _Weighing:
         shown = tuple([_shown(each) for each in options[:SHOWN]])
         return Choice(options[0].node, shown, len(options) - len(shown), drawn, POLICY)
 
-    def _taken(self, node: Node, models: int, prompt: float) -> float:
+    def _taken(self, node: Node, models: int, prompt_s: float) -> float:
         """Return what the request takes from those that run on a node, in stretch."""
         total = 0.0
         state, own = self._state, self._model
@@ -174,10 +191,7 @@ class _Weighing:
                 continue
             asked = demand(state, model)
             left_s = mean_s(asked, node, model, n, models - new) / 2
-            if model == own:
-                lost_s = prompt * token_s(node, model) + left_s * BATCH_COST
-            else:
-                lost_s = left_s / (models - new)
+            lost_s = prompt_s + left_s * BATCH_COST if model == own else left_s / (models - new)
             total += n * lost_s / alone_s(state, model)
         return total
 
@@ -199,12 +213,17 @@ def _stood_s(state: State, request: Request) -> float:
     return (state.recorded_at - (head.waits_since_us or head.received_us)) / US
 
 
+def _spared(node: Node) -> float:
+    """Return what it takes from a node's owner, in stretch."""
+    return SPARING * (1.0 - node.limits.available_share)
+
+
 def _order(option: Option) -> tuple[float, int, str]:
     return option.cost, option.slots.in_flight, option.node.node_id
 
 
 def _shown(option: Option) -> Candidate:
-    score = 100.0 / (1.0 + option.cost)
+    score = 100.0 / (1.0 + max(0.0, option.cost))
     slots = option.slots
     return Candidate(
         option.node.node_id, option.resident, slots.in_flight, slots.limit, option.wait_s, score

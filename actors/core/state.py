@@ -20,6 +20,7 @@ from actors.core.learning import Demand, Speed
 from actors.core.slots import Slots, Turn
 from events import (
     Lease,
+    Limits,
     ModelFacts,
     NodeFacts,
     NodeId,
@@ -58,6 +59,7 @@ class Settings(msgspec.Struct):
     interactive_ahead_s: float = 60.0
     batch_behind_s: float = 300.0
     fair_shares: bool = False
+    shares_over_models: bool = False
     predictions: bool = False
     make_room: bool = False
     empty_answers_fail: bool = False
@@ -70,6 +72,8 @@ class Settings(msgspec.Struct):
     model_aliases: str = ""
     prefix_affinity: bool = False
     planner: bool = False
+    translate_ollama: bool = False
+    foresight: bool = False
     policy: str = "resident-first"
     auto_pull: bool = False
     auto_pull_timeout_s: float = 300.0
@@ -121,6 +125,12 @@ class Node(msgspec.Struct):
     """new, healthy, degraded or offline."""
     drained_by: str = ""
     """Who asked it to take no new work; empty while it takes work."""
+    limits: Limits = Limits()
+    """What its owner allows, as its agent said last."""
+    paused: str = ""
+    """Why its owner keeps it to himself, in words; empty while it takes work."""
+    too_large: list[str] = []
+    """The models that would take more memory than its owner allows."""
     heard: bool = False
     """It answered or failed at least once."""
     circuits: dict[str, Circuit] = {}
@@ -147,7 +157,7 @@ class Node(msgspec.Struct):
     @property
     def online(self) -> bool:
         """Whether it answers, and may get work."""
-        return self.health in {"healthy", "degraded"} and not self.drained_by
+        return self.health in {"healthy", "degraded"} and not self.drained_by and not self.paused
 
     def speed(self, model: str) -> Speed:
         """Return what is learned of a model here, to be changed; nothing yet if it is new."""
@@ -170,6 +180,8 @@ class Node(msgspec.Struct):
             (model in self.models or model in self.resident)
             and self.health in {"healthy", "degraded"}
             and not self.drained_by
+            and not self.paused
+            and model not in self.too_large
             and (v1 or self.facts.dialect == "ollama")
         )
 
@@ -182,7 +194,7 @@ class Request(msgspec.Struct):
     src: Source
     """The front that holds its client."""
     v1: bool
-    """It came by a `/v1` route, which nodes of both dialects serve."""
+    """Nodes of both dialects serve it: it came by a `/v1` route, or can be translated to one."""
     seq: int
     """Of its admission: its place in the queue, also after a retry."""
     received_us: int
@@ -208,6 +220,8 @@ class Request(msgspec.Struct):
     """When it came, or later, if its application has had its share."""
     rank_us: int = 0
     """Its place in its line, the lowest first: its start, moved by its priority."""
+    back_us: int = 0
+    """How far it stepped back, of that, for what its application was sent of other models."""
     waits_since_us: int = 0
     """Since a node failed it; 0 before."""
     deadline_us: int = 0
@@ -246,6 +260,14 @@ class Share(msgspec.Struct):
     waiting: int = 0
     next_us: int = 0
     """Where its next request starts at the earliest."""
+
+
+class Used(msgspec.Struct):
+    """What one application was sent, while others waited."""
+
+    app: str
+    work_us: int = 0
+    """The time that it takes alone on the best nodes."""
 
 
 class Line(msgspec.Struct):
@@ -310,6 +332,8 @@ class State(msgspec.Struct):
     """Every model ever seen on a node of the fleet, with the `seq` of the first sight."""
     lines: dict[str, Line] = {}
     requests: dict[RequestId, Request] = {}
+    used: list[Used] = []
+    """What each application was sent while others waited; the last one that was comes last."""
     promises: dict[NodeId, Promise] = {}
     """Room that is kept for models which would starve."""
     demands: dict[str, Demand] = {}

@@ -28,8 +28,8 @@ from actors.core.estimates import (
     is_remote,
     load_s,
     prompt_tokens,
+    rates_s,
     size_bytes,
-    token_s,
 )
 from actors.core.placement import slots_of, usable
 from actors.core.state import Node, Request, State
@@ -157,7 +157,7 @@ def _has_there(node: Node, model: str) -> bool:
 
 def _prefill_s(state: State, node: Node, request: Request) -> float:
     """Return the predicted time to the first byte where the model is in memory."""
-    return prompt_tokens(demand(state, request.model), request) * token_s(node, request.model)
+    return prompt_tokens(demand(state, request.model), request) * rates_s(node, request.model)[0]
 
 
 def _place(state: State, request: Request, model: str) -> tuple[int, float, str] | None:

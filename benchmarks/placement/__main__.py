@@ -11,16 +11,22 @@ import msgspec
 from benchmarks.machine import Json, begin, publish, table
 from benchmarks.placement.clairvoyant import Clairvoyant
 from benchmarks.placement.fleets import FLEETS
-from benchmarks.placement.play import BEGIN_US, Figures, play
+from benchmarks.placement.oracle import bounds
+from benchmarks.placement.play import BEGIN_US, START_US, Figures, figures, play
+from benchmarks.placement.proof import SEEDS as PROOF_SEEDS
+from benchmarks.placement.proof import prove
 from benchmarks.placement.workload import Part, arrivals, trace
+from herd.platform import core_count
 
 POLICIES = (
     "no-queue least-connections",
     "round-robin",
     "least-connections",
     "resident-first",
+    "points",
     "soonest",
     "clairvoyant",
+    "oracle",
 )
 COUNT = 500
 SEEDS = 5
@@ -42,13 +48,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks placement", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one fleet, one load, two seeds")
     parser.add_argument("--part", choices=("tune", "held"), default="held")
-    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--seeds", type=int, help=f"{SEEDS}; {PROOF_SEEDS} for a proof")
+    parser.add_argument("--proof", action="store_true", help="the targets, against the oracle")
+    parser.add_argument("--fleet", choices=tuple(FLEETS), action="append", help="only with --proof")
+    parser.add_argument("--processes", type=int, default=core_count())
     asked = parser.parse_args()
-    seeds = 2 if asked.quick else asked.seeds
+    if asked.proof:
+        seeds = 2 if asked.quick else asked.seeds or PROOF_SEEDS
+        fleets = asked.fleet or ("home", "office")
+        prove(
+            asked.part,
+            seeds,
+            asked.processes,
+            fleets,
+            keep=asked.part == "held" and not asked.quick,
+        )
+        return
+    seeds = 2 if asked.quick else asked.seeds or SEEDS
     cases = list(_cases(quick=asked.quick))
     result: dict[str, Json] = begin("placement")
     result |= {"part": asked.part, "seeds": seeds, "requests": COUNT}
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(asked.processes) as pool:
         work = [(case, asked.part, seed) for case in cases for seed in range(1, seeds + 1)]
         found = list(pool.map(_run, work, chunksize=1))
     rows: list[tuple[str | float, ...]] = []
@@ -95,6 +115,9 @@ def _run(work: tuple[Case, Part, int]) -> Figures:
     )
     if case.policy == "clairvoyant":
         return play(specs, asked, "soonest", by=Clairvoyant(specs, asked))
+    if case.policy == "oracle":
+        runs = [figures(specs, asked, each) for each in bounds(specs, asked, START_US)]
+        return min(runs, key=lambda each: each.slowdown)
     if case.policy.startswith(NO_QUEUE):
         return play(specs, asked, case.policy.removeprefix(NO_QUEUE), slots=NO_QUEUE_SLOTS)
     return play(specs, asked, case.policy)

@@ -19,7 +19,7 @@ from events import (
 )
 from herd.simulator.hardware import NodeSpec
 from herd.simulator.physics import Machine
-from herd.virtual.script import Arrival, Happening, Line
+from herd.virtual.script import Arrival, Happening, Line, Outcome
 from herd.virtual.world import World
 
 START_US = 1_760_000_000_000_000
@@ -47,6 +47,8 @@ class Figures(msgspec.Struct):
     """Loads that were planned, beside the cold ones."""
     evictions: float = 0.0
     """Models that were seen to be gone from a node's memory."""
+    cut: float = 0.0
+    """Of those that failed: after their answer had begun, so that no other node could be asked."""
 
 
 class _Counted:
@@ -73,7 +75,7 @@ def fleet(
     slots: int | None = None,
     *,
     told: bool = True,
-    more: Mapping[str, bool] | None = None,
+    more: Mapping[str, bool | int | float | str] | None = None,
 ) -> Iterator[Line]:
     """Yield the facts by which control learns of a fleet; `told`: its nodes tell their machines.
 
@@ -115,22 +117,28 @@ def play(
     slots: int | None = None,
     by: Policy = place,
     told: bool = True,
-    more: Mapping[str, bool] | None = None,
+    more: Mapping[str, bool | int | float | str] | None = None,
+    faults: Sequence[Happening] = (),
 ) -> Figures:
     """Play a workload to a fleet, cold at the start; `slots`: told to herd in place of the own."""
     machines = {NodeId(spec.name): Machine(spec) for spec in specs}
     counted = _Counted()
     world = World(machines, start_us=START_US, policy=by, observe=counted.observe)
-    world.run([*fleet(specs, policy, slots, told=told, more=more), *asked], settle_s=1e6)
-    found = figures(specs, asked, world)
+    lines: list[Line] = [*fleet(specs, policy, slots, told=told, more=more), *asked, *faults]
+    lines.sort(key=lambda line: line.at_us)
+    world.run(lines, settle_s=1e6)
+    found = figures(specs, asked, world.outcomes)
+    found.cut = sum(each.how == "failed" and each.ttft_s > 0 for each in world.outcomes)
     found.planned, found.evictions = counted.planned, counted.evictions
     return found
 
 
-def figures(specs: Sequence[NodeSpec], asked: Sequence[Arrival], world: World) -> Figures:
+def figures(
+    specs: Sequence[NodeSpec], asked: Sequence[Arrival], outcomes: Sequence[Outcome]
+) -> Figures:
     """Return what came of it; a request that failed counts as never done."""
     least_s = {each.request.request_id: best_s(specs, each) for each in asked}
-    done = {each.request_id: each for each in world.outcomes if each.how == "completed"}
+    done = {each.request_id: each for each in outcomes if each.how == "completed"}
     slow = {name: done[name].total_s / least_s[name] for name in done}
     met = sum(
         each.total_s <= max(DEADLINE_S, DEADLINE_SLOWDOWN * least_s[name])

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from events import ModelFacts, NodeFacts, ResidentModel
+from events import Limits, ModelFacts, NodeFacts, ResidentModel
 from herd.agent.facts import is_loopback, load, with_disk
 from herd.agent.keypair import Keypair
+from herd.agent.owner import Lend
 from herd.agent.payload import build_heartbeat
 from herd.agent.search import Say, Search, first_that_answers
 from herd.clock import wall_s
@@ -67,17 +68,21 @@ class _Refusal(msgspec.Struct, gc=False):
 class Agent:
     """Speaks for one Ollama."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what an agent is made of)
         self,
         terms: Terms,
         machine: NodeFacts,
         search: Search,
         say: Say,
+        lend: Lend = Limits,
+        *,
         keys: Keypair | None = None,
     ) -> None:
-        """Speak on these terms, of this machine; signed, if there are keys."""
+        """Speak on these terms, of this machine and what its owner lends; signed, with keys."""
         self._terms = terms
         self._keys = keys
+        self._lend = lend
+        self._limits = Limits()
         self._machine = machine
         self._search = search
         self._say = say
@@ -189,6 +194,7 @@ class Agent:
     async def _beat(self, *, draining: bool) -> bool:
         """Tell the balancer; return whether it took the heartbeat."""
         cpu, memory = load()
+        await self._ask_owner()
         body = build_heartbeat(
             node_id=self._terms.node_id,
             ollama_host=self._terms.ollama_url,
@@ -201,6 +207,7 @@ class Agent:
             reachable=self._reachable is True,
             draining=draining,
             timestamp_s=wall_s(),
+            limits=self._limits,
         )
         try:
             answer = await self._post(body)
@@ -242,6 +249,11 @@ class Agent:
             return False
         self._keys.challenged(refusal.challenge, refusal.after)
         return True
+
+    async def _ask_owner(self) -> None:
+        was, self._limits = self._limits, await asyncio.to_thread(self._lend)
+        if (reason := self._limits.paused) != was.paused:
+            self._say(f"paused: {reason}" if reason else "takes work again")
 
     def _with_disk(self) -> NodeFacts:
         """Return the facts with this machine's disk, if the models are on it."""

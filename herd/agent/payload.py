@@ -4,6 +4,7 @@ The keys and units are those of ollama-herd's `herd-node`, so that either side m
 sizes in GiB, in `models_available_sizes` in decimal GB. What it lacks is added beside: `protocol`,
 `reachable`, `dialect`, `vram_bytes`, exact sizes in bytes. Whoever reads prefers the exact ones,
 and takes no offence at what is missing or unknown; only the node's id is needed.
+What the owner lends is `capacity`.
 """
 
 import ipaddress
@@ -15,12 +16,15 @@ import msgspec
 from events import (
     DrainRequested,
     HeartbeatReceived,
+    Limits,
     ModelFacts,
     NodeDialect,
     NodeFacts,
     NodeId,
     ResidentModel,
 )
+from herd.agent import capacity
+from herd.agent.capacity import NO_LIMITS, Capacity
 from herd.agent.identity import checked_node_id
 from herd.config import OLLAMA_PORT, normalised_url
 from herd.dialects.names import normalise
@@ -125,6 +129,7 @@ class _Heartbeat(msgspec.Struct, kw_only=True, gc=False):
     ollama_host: str | None = ""
     lan_ip: str | None = ""
     draining: bool = False
+    capacity: Capacity | None = None
     agent_version: str | None = ""
     chip: str | None = ""
     memory_bandwidth_gbps: float | None = 0.0
@@ -150,6 +155,7 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
     reachable: bool,
     draining: bool,
     timestamp_s: float,
+    limits: Limits = NO_LIMITS,
 ) -> bytes:
     """Return the body of a heartbeat."""
     return msgspec.json.encode(
@@ -172,6 +178,7 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
             ollama_host=ollama_host,
             lan_ip=lan_ip,
             draining=draining,
+            capacity=capacity.written(limits),
             agent_version=facts.agent_version,
             chip=facts.chip,
             memory_bandwidth_gbps=facts.bandwidth_bytes_per_s / GB,
@@ -249,6 +256,7 @@ def parse_heartbeat(body: bytes, peer: str) -> HeartbeatReceived | DrainRequeste
         models=_models(ollama),
         reachable=beat.reachable,
         draining=beat.draining,
+        limits=capacity.read(beat.capacity, ours=bool(beat.protocol)),
     )
 
 

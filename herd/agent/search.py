@@ -98,7 +98,7 @@ class Search:
                 return url
             self._once(
                 f"balancer {balancer.name} is out of reach at {', '.join(balancer.urls)}; "
-                "is a firewall between?"
+                + _why_not(balancer.urls)
             )
         return ""
 
@@ -106,6 +106,15 @@ class Search:
         if line not in self._said:
             self._said.add(line)
             self._say(line)
+
+
+def _why_not(urls: tuple[str, ...]) -> str:
+    if any(url.startswith("https://") for url in urls):
+        return (
+            "name it as its certificate does (--router-url https://NAME:PORT), and the file of who "
+            "vouches for it (--ca-file), unless a firewall is between"
+        )
+    return "is a firewall between?"
 
 
 async def _answers(url: str) -> bool:

@@ -5,7 +5,7 @@ import logging
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -13,18 +13,37 @@ from events import NodeFacts
 from herd import platform
 from herd.agent.facts import machine_facts, ollama_url
 from herd.agent.heartbeat import Agent, Terms
+from herd.agent.hours import parse as parse_hours
 from herd.agent.identity import checked_node_id, default_node_id
 from herd.agent.keypair import Keypair
-from herd.agent.payload import GIB
+from herd.agent.meter import lending
+from herd.agent.owner import Wishes
+from herd.agent.past import Past
+from herd.agent.payload import GB, GIB
 from herd.agent.search import Search, router_address
 from herd.errors import HerdError
+from herd.http import tls
 from herd.paths import DEFAULT_ROOT, DataDir
 from herd.signing import fingerprint
 from herd.tasks import spawn
 from herd.version import version
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from herd.mdns import Balancer
+
+
+class Lent(TypedDict):
+    """What the owner has said on the command line."""
+
+    hours: str | None
+    max_requests: int | None
+    max_memory_gb: float | None
+    spare: bool | None
+    busy_pct: float
+    away_s: float
+    data_dir: str
 
 
 @click.command()
@@ -39,6 +58,12 @@ if TYPE_CHECKING:
     help="This machine's Ollama; OLLAMA_HOST, or http://localhost:11434.",
 )
 @click.option(
+    "--ca-file",
+    envvar="FLEET_CA_FILE",
+    metavar="FILE",
+    help="Certificates that vouch for an https:// balancer, beside the system's.",
+)
+@click.option(
     "--node-id",
     envvar=["FLEET_NODE_NODE_ID", "FLEET_NODE_ID"],
     help="The node's name in the fleet; this machine's name.",
@@ -48,11 +73,6 @@ if TYPE_CHECKING:
     envvar=["FLEET_NODE_JOIN_TOKEN", "FLEET_JOIN_TOKEN"],
     default="",
     help="For a fleet that takes no node without it (`herd nodes token`).",
-)
-@click.option(
-    "--data-dir",
-    envvar=["FLEET_NODE_DATA_DIR", "FLEET_DATA_DIR"],
-    help="Where the key of this node is kept (~/.fleet-manager).",
 )
 @click.option("--rotate-key", is_flag=True, help="Take a new key; the old one names it.")
 @click.option(
@@ -70,20 +90,74 @@ if TYPE_CHECKING:
     default="warning",
     help="How much detail beside one line for each change.",
 )
+@click.option(
+    "--hours",
+    envvar="FLEET_NODE_HOURS",
+    help="When it serves, like 22:00-07:00 or `mon-fri 19:00-07:00, sat-sun 0:00-24:00`; always.",
+)
+@click.option(
+    "--max-requests",
+    envvar="FLEET_NODE_MAX_REQUESTS",
+    type=click.IntRange(1, 1024),
+    help="Requests at once, of all models; as many as it serves well.",
+)
+@click.option(
+    "--max-memory-gb",
+    envvar="FLEET_NODE_MAX_MEMORY_GB",
+    type=click.FloatRange(0.1, 1_000_000),
+    help="Memory for the models that herd loads, in GB; all there is.",
+)
+@click.option(
+    "--spare-owner/--no-spare-owner",
+    "--learn-capacity/--no-learn-capacity",
+    "spare",
+    envvar=["FLEET_NODE_SPARE_OWNER", "FLEET_NODE_ENABLE_CAPACITY_LEARNING"],
+    help="Take no work while somebody uses this machine; learns when that usually is.",
+)
+@click.option(
+    "--busy-pct",
+    envvar="FLEET_NODE_BUSY_PCT",
+    type=click.FloatRange(1.0, 100.0),
+    default=50.0,
+    show_default=True,
+    help="With --spare-owner: use of the processor by other programs that counts as his.",
+)
+@click.option(
+    "--away-after",
+    "away_s",
+    envvar="FLEET_NODE_AWAY_AFTER",
+    type=click.FloatRange(1.0, 86_400.0),
+    default=300.0,
+    show_default=True,
+    help="With --spare-owner: seconds without key or mouse until he counts as away.",
+)
+@click.option(
+    "--data-dir",
+    envvar=["FLEET_NODE_DATA_DIR", "FLEET_DATA_DIR"],
+    default=DEFAULT_ROOT,
+    help="Where its key is, and what it learns with --spare-owner; ~/.fleet-manager.",
+)
 def command(  # noqa: PLR0913 (one parameter an option)
     *,
     router_url: str | None,
     ollama_host: str | None,
+    ca_file: str | None,
     node_id: str | None,
     join_token: str,
-    data_dir: str | None,
     rotate_key: bool,
     interval_s: float,
     log_level: str,
+    **lent: "Unpack[Lent]",
 ) -> None:
-    """Run the agent beside an Ollama."""
+    """Run the agent beside an Ollama.
+
+    What the owner of this machine lends of it is his to say: the hours at which it serves, how
+    many requests, how much memory, and whether it pauses while he uses it himself. A paused node
+    finishes what runs there, and gets nothing new.
+    """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(message)s")
     platform.set_title("node")
+    tls.trust(ca_file or "")
     terms = Terms(
         node_id=_node_id(node_id),
         ollama_url=ollama_url(ollama_host or ""),
@@ -91,14 +165,18 @@ def command(  # noqa: PLR0913 (one parameter an option)
         interval_s=interval_s,
     )
     machine = machine_facts()
-    keys = Keypair(DataDir(Path(data_dir or DEFAULT_ROOT)).node_key, join_token=join_token)
+    wishes = _wishes(lent)
+    past = Past(DataDir(Path(lent["data_dir"])).root / f"owner-{terms.node_id}.json")
+    lend = lending(wishes, past if wishes.spare else None)
+    keys = Keypair(DataDir(Path(lent["data_dir"])).node_key, join_token=join_token)
     if rotate_key:
         keys.rotate()
-    click.echo(banner(terms, machine, keys.public))
-    platform.run_loop(_live(Agent(terms, machine, Search(_browse, say), say, keys)), fast=False)
+    click.echo(banner(terms, machine, wishes, keys.public))
+    agent = Agent(terms, machine, Search(_browse, say), say, lend, keys=keys)
+    platform.run_loop(_live(agent), fast=False)
 
 
-def banner(terms: Terms, machine: NodeFacts, public: str) -> str:
+def banner(terms: Terms, machine: NodeFacts, wishes: Wishes, public: str) -> str:
     """Return what a starting agent says of itself."""
     parts = [machine.chip, f"{machine.cores} cores", f"{machine.memory_bytes / GIB:.0f} GiB"]
     if machine.vram_bytes:
@@ -110,7 +188,33 @@ def banner(terms: Terms, machine: NodeFacts, public: str) -> str:
             f"  balancer  {terms.router_url or 'whichever is found on this network'}",
             f"  machine   {', '.join(part for part in parts if part)}",
             f"  key       {fingerprint(public)}",
+            *(f"  lent      {', '.join(lent)}" for lent in [_lent(wishes)] if lent),
         ]
+    )
+
+
+def _lent(wishes: Wishes) -> list[str]:
+    """Return what the owner has said, in a few words each."""
+    return [
+        words
+        for said, words in (
+            (wishes.hours is not None, wishes.hours.text if wishes.hours else ""),
+            (wishes.max_requests, f"at most {wishes.max_requests} requests at once"),
+            (wishes.max_bytes, f"models of {wishes.max_bytes / GB:g} GB together"),
+            (wishes.spare, "while its owner does not use it"),
+        )
+        if said
+    ]
+
+
+def _wishes(lent: Lent) -> Wishes:
+    return Wishes(
+        hours=parse_hours(lent["hours"]) if lent["hours"] else None,
+        max_requests=lent["max_requests"] or 0,
+        max_bytes=int((lent["max_memory_gb"] or 0.0) * GB),
+        spare=bool(lent["spare"]),
+        busy_pct=lent["busy_pct"],
+        away_s=lent["away_s"],
     )
 
 

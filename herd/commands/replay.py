@@ -13,7 +13,8 @@ from events import Recorded
 from herd.errors import HerdError
 from herd.moments import parse, shown
 from herd.progress import watched
-from herd.replay.check import Report, check
+from herd.replay.check import Report
+from herd.replay.cores import check_on_all_cores
 from herd.replay.picture import picture, totals
 from herd.replay.source import Source
 from herd.tables import printable, show
@@ -70,12 +71,16 @@ def command(  # noqa: PLR0913 (one parameter an option)
 def _checked(source: Source, begin: str | None) -> tuple[Report, float]:
     first = source.first_seq if begin is None else source.head_at(_point(source, begin))
     began = perf_counter()
-    report = check(_watched(source.records(first), source.last_seq - first + 1))
+    report = check_on_all_cores(source, first, _watched, _shown)
     return report, perf_counter() - began
 
 
 def _watched(records: Iterator[Recorded], total: int) -> Iterator[Recorded]:
     return watched(records, total, "replay")
+
+
+def _shown(reports: Iterator[Report], total: int) -> Iterator[Report]:
+    return watched(reports, total, "replay, piece by piece", every=1)
 
 
 def _point(source: Source, text: str) -> int:

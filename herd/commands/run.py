@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import logging
 import socket
+from urllib.parse import urlsplit
 
 import click
 import msgspec
 
 from herd.config import NodeAddress, Settings, load, parse_nodes
+from herd.http import tls
 from herd.http.client import FetchError, fetch
 from herd.http.gate import trusted_networks
 from herd.processes.balancer import run_balancer
@@ -41,6 +43,8 @@ class _Status(msgspec.Struct):
 @click.option("--data-dir", help="Where everything is kept (~/.fleet-manager).")
 @click.option("--log-level", help="debug, info, warning or error.")
 @click.option("--policy", help="How a node is chosen: soonest unless you say otherwise.")
+@click.option("--tls-cert", metavar="FILE", help="Speak https, with this certificate (PEM).")
+@click.option("--tls-key", metavar="FILE", help="Its key, if that is in another file.")
 @click.option("--no-mdns", is_flag=True, help="Do not advertise the balancer on the network.")
 def command(  # noqa: PLR0913 (one parameter an option)
     *,
@@ -51,6 +55,8 @@ def command(  # noqa: PLR0913 (one parameter an option)
     data_dir: str | None,
     log_level: str | None,
     policy: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
     no_mdns: bool,
 ) -> None:
     """Run the balancer (what `herd` alone does)."""
@@ -62,10 +68,14 @@ def command(  # noqa: PLR0913 (one parameter an option)
         "data_dir": data_dir,
         "log_level": log_level,
         "policy": policy,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
         "mdns": False if no_mdns else None,
     }
     settings = load({name: value for name, value in given.items() if value is not None})
     trusted_networks(settings)
+    tls.renewal(settings)
+    tls.believe(settings)
     run_balancer(with_local_ollama(settings), compose, watch, say)
 
 
@@ -104,17 +114,17 @@ def _write(text: str, *, err: bool) -> None:
 
 def banner(settings: Settings) -> str:
     """Return what a running herd says of itself: where it is, and how to use it."""
-    here = local_url(settings.host, settings.port)
+    here = _here(settings)
     lines = [
         f"{click.style(f'herd {version()}', bold=True)}  {here}",
         f"  data     {settings.directory.root}",
         f"  nodes    {', '.join(map(_describe, settings.nodes)) or 'none yet'}",
         f"  Ollama   OLLAMA_HOST={here.removeprefix('http://')} ollama run MODEL",
         f'  OpenAI   base_url="{here}/v1"',
-        "  look     herd status, herd log -f",
+        f"  look     {here}/dashboard, herd status, herd log -f",
     ]
     if settings.host in {"0.0.0.0", "::"} and (lan := _lan_address()):  # noqa: S104 (asked)
-        lines.insert(1, f"  network  http://{lan}:{settings.port}")
+        lines.insert(1, f"  network  {urlsplit(here).scheme}://{lan}:{settings.port}")
     if settings.directory.beside_ollama_herd:
         lines.append(f"  log      {settings.directory.jsonl} (herd.jsonl is ollama-herd's)")
     return "\n".join(lines)
@@ -137,8 +147,16 @@ def _lan_address() -> str:
         return str(probe.getsockname()[0])
 
 
+def _here(settings: Settings) -> str:
+    """Return where this herd is for programs on this machine, which know its certificate."""
+    here = local_url(settings.host, settings.port, secure=bool(settings.tls_cert))
+    if settings.tls_cert:
+        tls.pin(here, settings.tls_cert)
+    return here
+
+
 def _has_no_node(settings: Settings) -> bool:
-    url = f"{local_url(settings.host, settings.port)}/fleet/status"
+    url = f"{_here(settings)}/fleet/status"
     try:
         answer = asyncio.run(fetch("GET", url, timeout_s=PATIENCE_S))
         return msgspec.json.decode(answer.body, type=_Status).fleet.nodes_total == 0

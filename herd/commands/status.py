@@ -1,16 +1,20 @@
 """`herd status`: the fleet as the running balancer sees it."""
 
 import asyncio
+import contextlib
+import time
 
 import click
 import msgspec
 
 from herd.config import load
 from herd.errors import HerdError
+from herd.http import tls
 from herd.http.client import FetchError, fetch
 from herd.processes import run_file
 
 PATIENCE_S = 5.0
+WATCH_EVERY_S = 2.0
 OK = 200
 
 
@@ -27,6 +31,8 @@ class _Ollama(msgspec.Struct):
 class _Node(msgspec.Struct):
     node_id: str
     status: str
+    draining: bool = False
+    paused: str = ""
     ollama_url: str = ""
     ollama: _Ollama = msgspec.field(default_factory=_Ollama)
 
@@ -50,13 +56,23 @@ class _Status(msgspec.Struct):
 @click.option("--url", help="The balancer; else the one that runs here, or FLEET_PORT.")
 @click.option("--data-dir", help="Whose balancer; else FLEET_DATA_DIR or ~/.fleet-manager.")
 @click.option("--json", "as_json", is_flag=True, help="Write the balancer's own JSON.")
-def command(url: str | None, data_dir: str | None, *, as_json: bool) -> None:
+@click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
+def command(url: str | None, data_dir: str | None, *, as_json: bool, watch: bool) -> None:
     """Show the fleet: nodes, models, queues."""
     address = url.rstrip("/") if url else balancer_url(data_dir)
-    body = ask(address, "/fleet/status")
     if as_json:
-        click.echo(body.decode())
+        click.echo(ask(address, "/fleet/status").decode())
         return
+    _print(address)
+    with contextlib.suppress(KeyboardInterrupt):
+        while watch:
+            time.sleep(WATCH_EVERY_S)
+            click.clear()
+            _print(address)
+
+
+def _print(address: str) -> None:
+    body = ask(address, "/fleet/status")
     try:
         status = msgspec.json.decode(body, type=_Status)
     except msgspec.MsgspecError as error:
@@ -75,7 +91,12 @@ def balancer_url(data_dir: str | None = None) -> str:
     """Return where the balancer of this machine is, running or not."""
     settings = load({} if data_dir is None else {"data_dir": data_dir})
     found = run_file.read(settings.directory)
-    return run_file.local_url(settings.host, settings.port) if found is None else found.url
+    certificate = settings.tls_cert if found is None else found.tls_cert
+    plain = run_file.local_url(settings.host, settings.port, secure=bool(certificate))
+    address = plain if found is None else found.url
+    if certificate:
+        tls.pin(address, certificate)
+    return address
 
 
 def ask(address: str, path: str) -> bytes:
@@ -94,7 +115,16 @@ def ask(address: str, path: str) -> bytes:
 def _node_row(node: _Node) -> list[str]:
     resident = ", ".join(model.name for model in node.ollama.models_loaded)
     on_disk = str(len(node.ollama.models_available))
-    return [node.node_id, node.status, node.ollama_url, resident, on_disk, node.ollama.version]
+    return [node.node_id, _said(node), node.ollama_url, resident, on_disk, node.ollama.version]
+
+
+def _said(node: _Node) -> str:
+    """Return how a node is; of one that takes no work, why."""
+    if node.status == "offline":
+        return node.status
+    if node.paused:
+        return f"paused: {node.paused}"
+    return "draining" if node.draining else node.status
 
 
 def _queue_row(queue: _Queue) -> list[str]:

@@ -7,6 +7,8 @@ import os
 import secrets
 import socket
 
+from msgspec.structs import replace
+
 from actors.core.state import State
 from events import (
     ActorFailed,
@@ -30,11 +32,15 @@ from events import (
     Source,
     TimerFired,
 )
+from herd import admin_token
 from herd.agent.identity import default_node_id
 from herd.clock import Clock
 from herd.config import NodeAddress, Settings
+from herd.control.benchmarks import HEARS as BENCHMARKS_HEARS
+from herd.control.benchmarks import Benchmarks
 from herd.control.engine import Engine
 from herd.control.loader import Loader
+from herd.control.pulls import HEARS as PULLS_HEARS
 from herd.control.pulls import Pulls
 from herd.control.restore import restore
 from herd.control.view import view_of
@@ -44,6 +50,7 @@ from herd.link.messages import View
 from herd.link.server import LinkServer
 from herd.mdns import Advertisement, MdnsError, advertise, balancer_name
 from herd.probe import Pace, Prober
+from herd.processes.run_file import local_url
 from herd.tasks import spawn
 from herd.version import version
 
@@ -53,6 +60,16 @@ TIMER_S = 0.25
 VIEW_S = 0.1
 FRONTS_WAIT_S = 0.3
 """How long grants wait for fronts that have not yet said what they carry."""
+HEARS: tuple[type[Event], ...] = (
+    NodeDiscovered,
+    NodeMoved,
+    NodeForgotten,
+    NodeDegraded,
+    FrontConnected,
+    ActorFailed,
+    SettingsChanged,
+    RequestDispatched,
+)
 
 
 class Control:
@@ -73,11 +90,17 @@ class Control:
         last_n = {src: front.last_n for src, front in state.fronts.items()}
         self._link = LinkServer(self._epoch, last_n, self._put, next_seq=state.seq + 1)
         self._engine.link = self._link
-        self._engine.observe += [self._recorded, self._planned]
+        self._engine.observe(self._recorded, HEARS)
+        self._engine.observe(self._planned, (LoadPlanned,))
         self._prober = Prober(self._put, _pace(self._settings))
         self._loader = Loader(self._put)
         self._pulls = Pulls(self._put, self._url_of, self._prober.look_at_disk)
-        self._engine.observe.append(self._pulls.recorded)
+        self._engine.observe(self._pulls.recorded, PULLS_HEARS)
+        here = local_url(
+            self._settings.host, self._settings.port, secure=bool(self._settings.tls_cert)
+        )
+        self._benchmarks = Benchmarks(self._put, here, self._changed, admin_token.read(directory))
+        self._engine.observe(self._benchmarks.recorded, BENCHMARKS_HEARS)
         self._challenge = secrets.token_hex(16)
         self._counters: dict[tuple[NodeId, str], int] = {}
         """Of the last heartbeat that each key has signed for its node: none comes twice."""
@@ -89,7 +112,8 @@ class Control:
         self._advertising: asyncio.Task[None] | None = None
         self._advertisement: Advertisement | None = None
         self._recovered = False
-        self._dirty = True
+        self._shown_seq = -1
+        """Of the last record when the fronts were given a view."""
         self._stopping = False
 
     async def start(self) -> None:
@@ -137,6 +161,7 @@ class Control:
         self._engine.finish()
         self._link.close()
         await self._pulls.close()
+        await self._benchmarks.close()
         await self._prober.close()
         await self._loader.close()
         if self._advertising is not None and not self._advertising.done():
@@ -148,7 +173,10 @@ class Control:
     async def _advertise(self) -> None:
         name = balancer_name(default_node_id(), self._settings.port)
         try:
-            shown = await advertise(self._settings.port, name=name, version=version())
+            secure = bool(self._settings.tls_cert)
+            shown = await advertise(
+                self._settings.port, name=name, version=version(), secure=secure
+            )
         except MdnsError as error:
             _log.warning("%s; %s", error.what, error.next_step)
             return
@@ -181,7 +209,6 @@ class Control:
         return True
 
     def _recorded(self, record: Recorded) -> None:
-        self._dirty = True
         match record.event:
             case NodeDiscovered(node_id=node_id, url=url, origin=origin):
                 self._watch(node_id, url, agentless=origin != "agent")
@@ -217,6 +244,9 @@ class Control:
                 self._loader.start(record.event, node)
                 self._prober.expect_load(node.node_id)
 
+    def _changed(self) -> None:
+        self._shown_seq = -1
+
     def _url_of(self, node_id: NodeId) -> str:
         node = self._engine.state.nodes.get(node_id)
         return "" if node is None else node.url
@@ -234,9 +264,10 @@ class Control:
     def _show(self) -> None:
         if not self._stopping:
             self._loop.call_later(VIEW_S, self._show)
-            if self._dirty:
-                self._link.show(self._view())
-                self._dirty = False
+            state = self._engine.state
+            if state.seq != self._shown_seq:
+                self._link.show(replace(self._view(), benchmark=self._benchmarks.shown))
+                self._shown_seq = state.seq
 
     def _view(self) -> View:
         engine = self._engine

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from time import perf_counter
 
@@ -47,8 +47,6 @@ class Engine:
     def __init__(self, state: State, journal: Journal, clock: Clock, directory: DataDir) -> None:
         """Run on a state that is the fold of the journal."""
         self.state = state
-        self.observe: list[Observer] = []
-        """Told each record after it was written."""
         self.link: LinkServer | None = None
         self.abandon: Callable[[], None] = partial(os._exit, ABANDONED)
         """Called where only a new start helps: as if it had been killed, which nobody notices."""
@@ -56,6 +54,7 @@ class Engine:
         self._clock = clock
         self._directory = directory
         self._loop = asyncio.get_running_loop()
+        self._observers: dict[type[Event], list[Observer]] = {}
         self._stage = Stage(state, self._wake)
         self._facts: deque[tuple[Event, Source, int]] = deque()
         self._scheduled = False
@@ -74,6 +73,11 @@ class Engine:
     def busy(self) -> bool:
         """Whether facts wait to be handled."""
         return bool(self._facts)
+
+    def observe(self, observer: Observer, kinds: Iterable[type[Event]]) -> None:
+        """Tell somebody each record of these kinds, after it was written."""
+        for kind in kinds:
+            self._observers.setdefault(kind, []).append(observer)
 
     def start(self) -> None:
         """Begin a segment if there is none, and keep the journal safe in the background."""
@@ -136,7 +140,7 @@ class Engine:
             self.link.send(sends)
             self.link.acknowledge(heard)
         for record in records:
-            for observe in self.observe:
+            for observe in self._observers.get(type(record.event), ()):
                 observe(record)
 
     def _matters(self, event: Event, now_us: int) -> bool:

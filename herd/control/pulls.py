@@ -27,6 +27,14 @@ from herd.tasks import spawn
 SILENT_S = 120.0
 """How long a node may say nothing of a pull: it tells several times a second how far it is."""
 
+HEARS: tuple[type[Event], ...] = (
+    PullStarted,
+    PullEnded,
+    ModelCreated,
+    ModelCopied,
+    ModelDeleted,
+)
+
 
 class Pulls:
     """The pulls that nobody but herd asked for."""
@@ -44,7 +52,7 @@ class Pulls:
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def recorded(self, record: Recorded) -> None:
-        """Act on what was just written."""
+        """Act on what was just written; of the kinds in `HEARS`."""
         match record.event:
             case PullStarted() as event if event.automatic and record.src == CONTROL:
                 self._running[event.pull_id] = spawn(self._pull(event), name=event.pull_id)

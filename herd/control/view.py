@@ -3,6 +3,7 @@
 import msgspec
 
 from actors.core.keys import Key
+from actors.core.owning import limit_of
 from actors.core.placement import slots_of
 from actors.core.predicting import line_s
 from actors.core.state import US, Node, State, Tally
@@ -58,6 +59,8 @@ def _node(state: State, node: Node) -> NodeView:
         status=_ONLINE[node.health],
         origin=node.origin,
         draining=bool(node.drained_by),
+        limits=node.limits,
+        paused=node.paused,
         facts=node.facts,
         resident=tuple(node.resident.values()),
         models=tuple(node.models.values()),
@@ -76,7 +79,7 @@ def _slot(node: Node, model: str) -> SlotView:
     completed = max(1, tally.completed)
     speed = node.speeds.get(model)
     return SlotView(
-        slots=slots.limit,
+        slots=limit_of(node, slots),
         in_flight=slots.in_flight,
         completed=tally.completed,
         failed=tally.failed,

@@ -76,6 +76,7 @@ def hints(url: str, model: str, route: str) -> list[str]:
     """Return what to type in another terminal."""
     body = f'{{"model":"{model}","stream":false,"messages":[{{"role":"user","content":"hello"}}]}}'
     return [
+        f"Look at it in a browser: {url}/dashboard",
         "Try it in another terminal:",
         f"  curl -s {url}{route} -d '{body}'",
         f'  OpenAI SDK: OpenAI(base_url="{url}/v1", api_key="not-needed"), model="{model}"',

@@ -52,19 +52,38 @@ class Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
 
 
+class Details(msgspec.Struct, gc=False):
+    """Of which kinds they were."""
+
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
 class Tokens(msgspec.Struct, gc=False):
     """How many tokens went in and came out."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_tokens_details: Details | None = None
+    completion_tokens_details: Details | None = None
+
+
+class Timings(msgspec.Struct, gc=False):
+    """How long it took, as llama.cpp tells it."""
+
+    prompt_ms: float | None = None
+    predicted_ms: float | None = None
 
 
 class Completion(msgspec.Struct, gc=False):
     """An answer, or a chunk of one."""
 
     id: str | None = None
+    created: float | None = None
+    """When, in seconds since 1970."""
     choices: list[Choice] | None = None
     usage: Tokens | None = None
+    timings: Timings | None = None
     error: msgspec.Raw = msgspec.Raw(b"")
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from herd.dialects import completions
+from herd.dialects.asking import Asking
 from herd.dialects.completions import Completion, Message, Tokens, ToolCall
 from herd.dialects.errors import GarbledError
 from herd.dialects.numbers import count
@@ -33,7 +34,7 @@ def error(status: int, body: bytes) -> str:
     return completions.refusal_text(body, status)
 
 
-def whole(body: bytes, model: str) -> bytes:
+def whole(body: bytes, asking: Asking) -> bytes:
     """Return the message; `GarbledError` if the body is no chat completion."""
     answer = completions.read(body)
     if text := completions.error_text(answer.error):
@@ -49,7 +50,7 @@ def whole(body: bytes, model: str) -> bytes:
     calls = message.tool_calls or []
     for position, call in enumerate(calls):
         content.append(_call(call, position) | {"input": _arguments(call)})
-    told = _message(answer, model)
+    told = _message(answer, asking.model)
     told["content"] = content
     told["stop_reason"] = _reason(reason, called=bool(calls))
     told["usage"] = _usage(answer.usage or Tokens())
@@ -73,9 +74,9 @@ class Stream:
         "_usage",
     )
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, asking: Asking) -> None:
         """Name the model as the client does."""
-        self._model = model
+        self._model = asking.model
         self._events = Events()
         self._begun = False
         self._ended = False

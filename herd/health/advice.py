@@ -19,7 +19,7 @@ ROOM = 1.2
 """Of a model's size on the disk: what it takes with a usual context."""
 CATEGORIES = {"embedding": "embedding", "vision": "vision", "reasoning": "thinking"}
 """Each by the capability that a model of it has; the others are general."""
-_NO_PLACE = ("hold_timeout", "queue_timeout", "deadline", "too_late", "queue_full")
+_NO_PLACE = ("hold_timeout", "paused", "queue_timeout", "deadline", "too_late", "queue_full")
 _MOST = 5
 
 
@@ -129,6 +129,7 @@ def _place(picture: Picture, model: str) -> NodeView | None:
         node
         for node in picture.nodes_online()
         if not node.draining
+        and not node.paused
         and node.facts.dialect == "ollama"
         and all(each.name != model for each in node.resident)
         and size

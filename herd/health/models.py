@@ -22,11 +22,11 @@ TOO_LONG = 1.25
 
 
 def thrashing(picture: Picture) -> Iterator[Finding]:
-    """Find nodes that load models again and again; what failed before a byte was no load."""
+    """Find nodes that load what they had a moment before; what failed before a byte was no load."""
     failed = picture.happened("attempt_failed", "request_failed")
     nodes = dict.fromkeys(work.node_id for work in picture.work)
     for node_id in nodes:
-        loads = [w for w in picture.work if w.recent and w.node_id == node_id and w.cold]
+        loads = [w for w in picture.work if w.recent and w.node_id == node_id and w.again]
         models: dict[str, int] = {}
         for work in loads:
             in_vain = sum(
@@ -36,22 +36,22 @@ def thrashing(picture: Picture) -> Iterator[Finding]:
                 and (each.node_id, each.model) == (node_id, work.model)
                 and each.phase in BEFORE_A_BYTE
             )
-            if work.cold > in_vain:
-                models[work.model] = work.cold - in_vain
+            if work.again > in_vain:
+                models[work.model] = work.again - in_vain
         count = sum(models.values())
         if count >= THRASHING_LOADS:
             yield Finding(
                 check_id="model_thrashing",
                 severity="warning",
-                title=f"{node_id} loaded models {count} times in an hour",
-                description="Models push one another out of its memory: "
+                title=f"{node_id} loaded models again {count} times in an hour",
+                description="They had answered a moment before, and were pushed out of its memory: "
                 + ", ".join(f"{model} ({n})" for model, n in sorted(models.items()))
                 + ". Each load makes a request wait.",
                 fix="Serve one of them from another node, or give Ollama a longer keep_alive and "
                 "room for more models (OLLAMA_MAX_LOADED_MODELS).",
                 node_id=node_id,
                 data={"loads_1h": count, "models": models},
-                seqs=newest(*(work.cold_seqs for work in loads)),
+                seqs=newest(*(work.again_seqs for work in loads)),
             )
 
 

@@ -74,6 +74,28 @@ def degraded(picture: Picture) -> Iterator[Finding]:
             )
 
 
+def paused(picture: Picture) -> Iterator[Finding]:
+    """Tell of nodes that their owners keep to themselves: that is theirs to say, and no alarm.
+
+    Where they keep all of them, nothing can be served.
+    """
+    online = picture.nodes_online()
+    alone = all(node.paused for node in online)
+    for node in online:
+        if node.paused:
+            yield Finding(
+                check_id="node_paused",
+                severity="warning" if alone else "info",
+                title=f"{node.node_id} is paused by its owner",
+                description=f"It takes no new work: {node.paused}. What runs there is finished."
+                + (" No other node is online: requests wait." if alone else ""),
+                fix="Nothing to do; it takes work again by itself. The options of `herd node` "
+                "there say when.",
+                node_id=node.node_id,
+                data={"reason": node.paused},
+            )
+
+
 def memory_pressure(picture: Picture) -> Iterator[Finding]:
     """Find nodes whose models take nearly all their memory."""
     for node in picture.nodes_online():
@@ -104,7 +126,7 @@ def underutilised(picture: Picture) -> Iterator[Finding]:
     if busy < BUSY_REQUESTS or waited_s < WAITED_S:
         return
     for node in picture.nodes_online():
-        if not node.draining and not picture.completed(node.node_id):
+        if not node.draining and not node.paused and not picture.completed(node.node_id):
             asked = {work.model for work in dispatched}
             yield Finding(
                 check_id="underutilised",

@@ -40,7 +40,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     decoded_tokens: int = 0
     """Of whole answers, after their first byte."""
     decode_s: float = 0.0
-    cold_seqs: list[int] | None = None
+    again: int = 0
+    """Loads of a model that had answered there a moment before; of the last hour alone."""
+    again_seqs: list[int] | None = None
     seqs: list[int] | None = None
 
 

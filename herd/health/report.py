@@ -16,6 +16,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     nodes.no_node,
     nodes.offline,
     nodes.degraded,
+    nodes.paused,
     nodes.memory_pressure,
     nodes.underutilised,
     nodes.version_mismatch,

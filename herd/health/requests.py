@@ -13,7 +13,7 @@ DISCONNECTS = 3
 DISCONNECT_RATE = 0.01
 LOAD_FAILURES = 3
 QUICK_FAILURES = 5
-_OVER_TIME = ("hold_timeout", "queue_timeout", "deadline", "too_late")
+_OVER_TIME = ("hold_timeout", "paused", "queue_timeout", "deadline", "too_late")
 
 
 def error_rate(picture: Picture) -> Iterator[Finding]:

@@ -12,7 +12,6 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ import httptools
 import msgspec
 
 from herd.errors import HerdError
+from herd.http import tls
 
 FetchPhase = Literal["address", "connect", "send", "first_byte", "body"]
 """How far a request had come when it failed."""
@@ -122,8 +122,10 @@ class Target:
 
 def reason(error: Exception) -> str:
     """Say in a few words why a connection failed, without Python's own wrapping."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS failed: {error.verify_message} (FLEET_CA_FILE names who vouches for it)"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {getattr(error, 'verify_message', '') or error.reason or error}"
+        return f"TLS failed: {error.reason or error}"
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return "name not known"
     known = {
@@ -155,11 +157,6 @@ def _request(method: str, target: Target, headers: Sequence[Header], body: bytes
     if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
         raise FetchError("address", "a line break in a header")
     return head + b"\r\n\r\n" + body
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 class _Exchange:
@@ -198,7 +195,7 @@ class _Exchange:
             reader, writer = await asyncio.open_connection(
                 target.host,
                 target.port,
-                ssl=_tls() if target.secure else None,
+                ssl=tls.context(target.host, target.port) if target.secure else None,
                 limit=CHUNK_BYTES,
             )
         try:

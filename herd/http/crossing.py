@@ -3,6 +3,7 @@
 Rules
 1. A node is asked on the route of the same name first, byte for byte. If it says that it knows no
    such route, the same request goes to it translated; what was found out is kept for `KNOWN_S`.
+   That a server has none of Ollama's own routes is known beforehand.
 2. A node that has the route is asked as any other: its answer does not come through here.
 3. For the attempt this is a connection like any other, that gives the answer in the words of the
    client's API: so the relay's rules hold for translated answers too.
@@ -12,15 +13,14 @@ Rules
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
-import msgspec
-
-from herd.dialects import messages_asked, messages_told
+from herd import clock
+from herd.dialects.asking import Asking
 from herd.dialects.errors import GarbledError, UntranslatableError
 from herd.http import problems, wire
 from herd.http.exchange import Request
-from herd.http.problems import Family
+from herd.http.translations import SSE, Stream, Translation
 from herd.http.upstream import Pool
 from herd.http.ways import Carrier, Receiver, Way
 
@@ -32,48 +32,13 @@ _OK: Final = 200
 _NO_ROUTE: Final = (404, 405)
 _NODE_ERROR: Final = 500
 _BAD_REQUEST: Final = 400
-_JSON_LINE: Final = b"Content-Type: application/json\r\n"
-_SSE: Final = b"text/event-stream"
-
-
-class Stream(Protocol):
-    """What translates a stream."""
-
-    def feed(self, data: bytes) -> bytes:
-        """Return what follows from the next bytes, which come in any pieces."""
-        ...
-
-
-class Translation(msgspec.Struct, frozen=True):
-    """How the requests of one route, and their answers, are said on another."""
-
-    target: bytes
-    """The other route."""
-    family: Family
-    asked: Callable[[bytes], bytes]
-    whole: Callable[[bytes, str], bytes]
-    """An answer in one piece, and the name of its model."""
-    stream: Callable[[str], Stream]
-    error: Callable[[int, bytes], str]
-
-
-TRANSLATIONS: Final = {
-    "/v1/messages": Translation(
-        target=b"/v1/chat/completions",
-        family="anthropic",
-        asked=messages_asked.translate,
-        whole=messages_told.whole,
-        stream=messages_told.Stream,
-        error=messages_told.error,
-    )
-}
-"""By the route that clients ask."""
 
 
 class Crossing:
     """The way of one attempt: what asks for it, what hears the node, what the attempt reads."""
 
     __slots__ = (
+        "_began_s",
         "_body",
         "_connection",
         "_dialing",
@@ -89,6 +54,7 @@ class Crossing:
         "_size_bytes",
         "_stream",
         "_translation",
+        "_wall_s",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 (whom, what, in which words)
@@ -110,6 +76,7 @@ class Crossing:
         self._plain = self._known() is not False
         """Whether it is asked byte for byte."""
         self._body = b""
+        self._began_s = self._wall_s = 0.0
         self._kept: list[bytes] = []
         self._size_bytes = 0
         self._stream: Stream | None = None
@@ -146,9 +113,11 @@ class Crossing:
     def content_type(self) -> bytes:
         """The type of what the client gets: streams stay streams, the rest is JSON."""
         connection = self._connection
-        if connection is None or not (self._plain or self._stream is not None):
-            return b"application/json"
-        return connection.content_type
+        if connection is not None and self._plain:
+            return connection.content_type
+        if self._stream is not None:
+            return self._translation.streamed
+        return problems.content_type(self._translation.family)[1]
 
     @property
     def length(self) -> int | None:
@@ -168,14 +137,14 @@ class Crossing:
     def lines(self) -> bytes:
         """Return the headers that travel on, in whole lines."""
         lines = b"" if self._connection is None else self._connection.lines()
-        if self._plain or self._stream is not None:
+        if self._plain:
             return lines
         kept = [
             line
             for line in lines.splitlines(keepends=True)
             if not line.lower().startswith(b"content-type:")
         ]
-        return b"".join((*kept, _JSON_LINE))
+        return b"".join((*kept, b"Content-Type: %b\r\n" % self.content_type))
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -233,6 +202,11 @@ class Crossing:
         if self._receiver is not None:
             self._receiver.lost(error)
 
+    def failed(self) -> None:
+        """Pass it on."""
+        if self._receiver is not None:
+            self._receiver.failed()
+
     # Inside
 
     def _send(
@@ -256,11 +230,14 @@ class Crossing:
             target = self._pool.prefix + self._translation.target
             headers, hops = self._request.headers, wire.hops(self._request.connection)
             head = wire.request_head(target, self._pool.host, headers, hops, len(body))
+            self._began_s, self._wall_s = self._now_s(), clock.wall_s()
         self._dialing = send(head, body, self)
         return self._dialing
 
     def _known(self) -> bool | None:
         """Return whether the node has the route; None while nobody knows."""
+        if self._translation.native:
+            return not self._pool.v1_only
         has, until_s = self._pool.routes.get(self._path, (False, 0.0))
         return has if self._now_s() < until_s else None
 
@@ -293,9 +270,9 @@ class Crossing:
         if connection is None:
             return
         try:
-            if connection.status == _OK and connection.content_type.lower().startswith(_SSE):
+            if connection.status == _OK and connection.content_type.lower().startswith(SSE):
                 if self._stream is None:
-                    self._stream = self._translation.stream(self._model)
+                    self._stream = self._translation.stream(self._asking())
                 told = self._stream.feed(body)
             elif self._keep(receiver, body, WHOLE_BYTES) and ended:
                 told = self._whole(connection.status, b"".join(self._kept))
@@ -309,9 +286,12 @@ class Crossing:
 
     def _whole(self, status: int, body: bytes) -> bytes:
         if status == _OK:
-            return self._translation.whole(body, self._model)
+            return self._translation.whole(body, self._asking())
         text = self._translation.error(status, body)
         return problems.body(self._translation.family, status, text)
+
+    def _asking(self) -> Asking:
+        return Asking(self._model, self._body, self._began_s, self._wall_s, self._now_s)
 
     def _keep(self, receiver: Receiver, body: bytes, limit_bytes: int) -> bool:
         self._kept.append(body)

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from herd.http import problems, wire
+from herd.http.upload import Upload
 from herd.http.wire import Header
 from herd.link.messages import KeyView
 
@@ -35,6 +36,7 @@ class Request:
         "noted",
         "old",
         "target",
+        "upload",
     )
 
     def __init__(self) -> None:
@@ -54,6 +56,8 @@ class Request:
         self.keep_alive = True
         self.old = False
         """HTTP/1.0: no chunks for this client."""
+        self.upload: Upload | None = None
+        """The body, where it is still coming."""
 
     @property
     def path(self) -> str:
@@ -246,6 +250,9 @@ class Exchange:
         self, status: int, headers: Sequence[Header], length: int | None, lines: bytes
     ) -> bytes:
         bodiless = status in _BODILESS
+        upload = self.request.upload
+        if upload is not None and not upload.ended:
+            self._keep = False  # the next request is behind what nobody wants
         self._silent = bodiless or self.request.method == b"HEAD"
         framing = self.lines + lines + self._connection.date
         if length is not None:

@@ -25,11 +25,12 @@ from events import (
 from herd.http import problems, wire
 from herd.http.asked import Asked
 from herd.http.client import FetchError
-from herd.http.crossing import Crossing, Translation
+from herd.http.crossing import Crossing
 from herd.http.exchange import Exchange
 from herd.http.granted import body_for, lines_before, lines_of
 from herd.http.problems import Family
 from herd.http.relay import Attempt
+from herd.http.translations import Translation
 from herd.http.upstream import Pool
 from herd.http.usage import Usage
 from herd.http.ways import Way
@@ -84,6 +85,7 @@ class Flight:
         "asked",
         "attempt",
         "deadline_s",
+        "ended",
         "grant",
         "model",
         "path",
@@ -130,6 +132,7 @@ class Flight:
         """The last one."""
         self.attempt: Attempt | None = None
         """Under way now; None while it waits for a node."""
+        self.ended = False
         exchange.on_gone = self.gone
 
     def age_s(self, now_s: float) -> float:
@@ -166,7 +169,8 @@ class Flight:
         body = body_for(grant, asked.body, self.asked.num_ctx)
         head = wire.request_head(target, pool.host, asked.headers, hops, len(body))
         way: Way = pool
-        if (other := self._translation) is not None:
+        other = self._translation
+        if other is not None and (pool.v1_only or not other.native):
             model, now_s = self.asked.model, self._tower.now_s
             way = Crossing(pool, self.path, other, asked, model, now_s).way()
         self.attempt = Attempt(self._exchange, self, way, head, body)
@@ -298,6 +302,27 @@ class Flight:
         self._close()
         self._report_failed("stream", status, error, tokens)
 
+    def failed(self) -> None:
+        """End it after a mistake of herd's own: 500, or a broken answer; the slot is free again."""
+        attempt, grant, ended = self._stop(), self.grant, self.ended
+        self._close()
+        if grant is not None and not ended:
+            self._tower.report(
+                RequestFailed(
+                    request_id=self.request_id,
+                    model=self.model,
+                    phase="stream" if self._exchange.started else "first_byte",
+                    fault="herd",
+                    status=500,
+                    node_id=grant.node_id,
+                    lease=grant.lease,
+                    error="internal error",
+                    service_s=self._since(self._dispatched_s),
+                    completion_tokens=0 if attempt is None else attempt.tokens,
+                )
+            )
+        self._exchange.fail()
+
     # Once a second
 
     def progress(self, now_s: float) -> tuple[RequestId, int] | None:
@@ -321,6 +346,7 @@ class Flight:
         """Leave nothing behind that only the garbage collector could find."""
         self._exchange.on_gone = None
         self.attempt = None
+        self.ended = True
         self._tower.ended(self)
 
     def _stop(self) -> Attempt | None:

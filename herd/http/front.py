@@ -14,9 +14,10 @@ import msgspec
 from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId
 from herd.clock import wall_s
 from herd.config import Settings
-from herd.http import problems
+from herd.http import openapi, problems
 from herd.http.door import Door, NotAdmittedError
 from herd.http.endpoints import assets, catalogue, counting, fleet, request_page, stored
+from herd.http.endpoints.benchmarks import Benchmarks
 from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
@@ -26,6 +27,7 @@ from herd.http.endpoints.metrics import MetricsPage
 from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.nodes import NodesPage
 from herd.http.endpoints.pages import Pages
+from herd.http.endpoints.past import Past
 from herd.http.endpoints.settings import PATH as SETTINGS
 from herd.http.endpoints.settings import SettingsPage
 from herd.http.endpoints.show import Show
@@ -35,14 +37,17 @@ from herd.http.gate import Gate
 from herd.http.guard import Guard
 from herd.http.history import History
 from herd.http.keyring import Keyring
-from herd.http.problems import JSON, JSON_UTF8, TEXT
+from herd.http.problems import JSON, JSON_UTF8, TEXT_UTF8
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
+from herd.http.server import Limits
 from herd.ids import RequestIds
 from herd.link.client import Control, LinkFullError
 from herd.link.messages import Cancel, Grant, Refuse, View
 from herd.version import version
 
 SWEEP_S: Final = 1.0
+LIMITS: Final = Limits(streamed=(BLOBS.encode(),))
+"""What the clients of a front may ask of a connection."""
 OPENED: Final = ("/api/tags", "/api/ps", "/api/show", "/v1/models", counting.PATH)
 """Beside inference, what an API key opens."""
 
@@ -89,6 +94,7 @@ class Front:
         self._pages = Pages(control, self.history)
         self._metrics = MetricsPage(control, self.history)
         self._stored = Stored(self._models, self.history)
+        self._benchmarks = Benchmarks(control, self.history, self._models.settling)
         self.feed = Feed(control)
         self._settings = SettingsPage(control, settings or Settings())
         self._keys = KeysPage(control)
@@ -96,14 +102,16 @@ class Front:
         self._health = HealthPage(
             control, self.history, settings.directory.root if settings else None, self._version
         )
+        self._past = Past(self.history, settings.directory.root if settings else None)
         self._kept: dict[str, bytes] = {}
-        self._routes = self._table()
+        self._described: bytes | None = None
+        self.routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request."""
         if self._gate.lets(exchange):
-            self._routes(exchange)
+            self.routes(exchange)
 
     def close(self) -> None:
         """Stop the sweep and the idle connections; what is under way goes on to its end."""
@@ -165,12 +173,15 @@ class Front:
         by_path["/heartbeat"] = {b"POST": self._heartbeat}
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
+        by_path[openapi.PATH] = self._get(self._openapi)
         by_path.update(self._pages.routes())
+        by_path.update(self._past.routes())
         change = self._guard.admin(self._settings.change)
         by_path[KEYS] = self._admin(self._keys.methods())
         for path, methods in self._nodes.routes().items():
             by_path[path] = self._admin(methods)
         by_path[SETTINGS] = {b"GET": self._settings.show, b"POST": change}
+        by_path.update(self._benchmarks.routes(self._guard.admin))
         by_path.update(self.feed.routes())
         by_path.update(self._health.routes())
         by_path[stored.SHOWN] = {b"GET": self._stored.show}
@@ -183,6 +194,7 @@ class Front:
             MODEL_PREFIX: {b"GET": self._model},
             request_page.PREFIX: {b"GET": self._request_page.request},
             BLOBS: self._admin(self._models.blobs()),
+            **self._benchmarks.below(),
         }
         for path in (*self.inference.handlers(), *OPENED):
             by_path[path] = self._opened(path, by_path[path])
@@ -210,6 +222,11 @@ class Front:
             exchange.respond(200, (JSON_UTF8,), body)
 
         return answer
+
+    def _openapi(self, exchange: Exchange) -> None:
+        if self._described is None:
+            self._described = msgspec.json.encode(openapi.document(self.routes, self._version))
+        exchange.respond(200, (JSON_UTF8,), self._described)
 
     def _model(self, exchange: Exchange) -> None:
         name = exchange.request.path.removeprefix(MODEL_PREFIX)
@@ -289,7 +306,7 @@ def _root(exchange: Exchange) -> None:
     if assets.wants_page(exchange):
         assets.to_page(exchange)
     else:
-        exchange.respond(200, (TEXT,), b"Ollama is running")
+        exchange.respond(200, (TEXT_UTF8,), b"Ollama is running")
 
 
 def _say(exchange: Exchange, status: int, answer: object) -> None:

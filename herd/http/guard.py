@@ -69,7 +69,7 @@ def from_here(exchange: Exchange) -> bool:
             host = value.decode("latin-1").strip().lower()
         elif lowered == b"origin":
             origin = value.decode("latin-1").strip().lower()
-    return _without_port(host) in _HERE and origin in {"", f"http://{host}"}
+    return _without_port(host) in _HERE and origin in {"", f"http://{host}", f"https://{host}"}
 
 
 def _shown(request: Request) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 from events import Priority
 from herd.http.exchange import Request
 from herd.http.problems import BadRequestError
+from herd.tracing.context import context_of
 
 _PRIORITIES: Final[dict[bytes, Priority]] = {
     b"interactive": "interactive",
@@ -32,6 +33,7 @@ class Noted(msgspec.Struct, gc=False):
     priority: Priority | None = None
     tags: tuple[str, ...] = ()
     no_fallback: bool = False
+    trace: str = ""
 
 
 def noted_of(request: Request) -> Noted:
@@ -47,6 +49,8 @@ def noted_of(request: Request) -> Noted:
             noted.priority = _priority(value)
         elif lowered == b"x-herd-tags":
             noted.tags = cleaned(value.decode("utf-8", "replace").split(","))
+        elif lowered == b"traceparent":
+            noted.trace = _trace(value.decode("latin-1"))
         elif lowered == b"x-fleet-no-fallback":
             noted.no_fallback = value.strip().lower() in _YES
         elif lowered == b"content-encoding" and value.lower() != b"identity":
@@ -71,11 +75,16 @@ def _priority(text: bytes) -> Priority:
     return priority
 
 
+def _trace(traceparent: str) -> str:
+    """Return a header that is of the form that it should have; any other is not recorded."""
+    return "" if context_of(traceparent) is None else traceparent
+
+
 def granted_priority(asked: Priority | None, most: Priority | None) -> Priority:
     """Return the priority of a request: as asked, but at most that of its key."""
     if asked is None or most is None:
         return asked or most or "normal"
-    return max(asked, most, key=_LOWER.index)
+    return asked if _LOWER.index(asked) >= _LOWER.index(most) else most
 
 
 def cleaned(tags: Iterable[str]) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ Rules
 2. The slower side sets the pace, and a client that leaves ends it at the node.
 3. An answer that breaks off ends with an error line, and never cleanly.
 4. Exactly one word to `ended`: nothing for a whole answer, else who ended it, or why it broke off.
-5. The end of a whole answer waits for the watcher to be `settled`.
+5. The last word of an order that was carried out waits for the watcher to be `settled`: clients
+   go on when they have read `success`, before the answer has ended.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import msgspec
 
 from herd.http import problems
 from herd.http.exchange import Exchange
+from herd.http.upload import Upload
 from herd.http.upstream import Pool
 from herd.http.ways import Carrier
 from herd.tasks import spawn
@@ -22,6 +24,9 @@ from herd.tasks import spawn
 LEFT: Final = "the client left"
 SILENT_S: Final = 3_600.0
 """How long a node may say nothing: without a stream it says nothing until it is done."""
+SUCCESS: Final = b'"success"'
+KEPT_BYTES: Final = 64 * 1024
+"""The longest last word that is held back."""
 
 
 class Watcher(Protocol):
@@ -47,6 +52,7 @@ class Passing:
         "_connection",
         "_dialing",
         "_exchange",
+        "_kept",
         "_lines",
         "_loop",
         "_over",
@@ -60,13 +66,14 @@ class Passing:
         exchange: Exchange,
         watcher: Watcher,
         pool: Pool,
-        asked: tuple[bytes, bytes],
+        asked: tuple[bytes, bytes | Upload],
         node: bytes,
     ) -> None:
         """Send the request: head and body; `node` is what the answer's headers call the node."""
         self._exchange = exchange
         self._watcher = watcher
         self._lines = b"X-Fleet-Node: %b\r\n" % node
+        self._kept = b""
         self._over = False
         self._connection: Carrier | None = None
         self._loop = asyncio.get_running_loop()
@@ -97,9 +104,11 @@ class Passing:
         self._touched_s = self._loop.time()
         self._watcher.heard(connection.status, body)
         if ended:
-            head = (connection.status, connection.lines() + self._lines)
+            head = (connection.status, connection.length, connection.lines() + self._lines)
             self._end("")
-            spawn(self._finish(head, body), name="settle")
+            spawn(self._finish(head, self._kept + body), name="settle")
+        elif not (body := self._but_the_last_word(body)):
+            return
         elif not exchange.started:
             exchange.on_blocked, exchange.on_writable = connection.pause, connection.resume
             lines = connection.lines() + self._lines
@@ -117,30 +126,51 @@ class Passing:
             self._refuse(error)
             return
         self._end(error)
-        self._exchange.cut(msgspec.json.encode({"error": f"node failed: {error}"}) + b"\n")
+        self._exchange.cut(
+            self._kept + msgspec.json.encode({"error": f"node failed: {error}"}) + b"\n"
+        )
+
+    def failed(self) -> None:
+        """End it: the log has why."""
+        if not self._over:
+            self._end("internal error")
+        self._exchange.fail()
 
     # Inside
 
-    async def _finish(self, head: tuple[int, bytes], last: bytes) -> None:
+    def _but_the_last_word(self, body: bytes) -> bytes:
+        """Return what may be passed on at once; keep the line that says `success`."""
+        body = self._kept + body
+        found = body.rfind(SUCCESS)
+        begins = body.rfind(b"\n", 0, found) + 1 if found >= 0 else body.rfind(b"\n") + 1
+        if len(body) - begins > KEPT_BYTES:
+            begins = len(body)
+        self._kept = body[begins:]
+        return body[:begins]
+
+    async def _finish(self, head: tuple[int, int | None, bytes], last: bytes) -> None:
         """Send what is left, which may be all of it."""
         exchange = self._exchange
         try:
-            exchange.write(last)
             await self._watcher.settled()
         finally:
             if exchange.started:
-                exchange.finish()
+                exchange.finish(last)
             else:
-                status, lines = head
-                exchange.respond(status, (), last, lines)
+                status, length, lines = head
+                exchange.start(status, (), length, b"", lines)
+                exchange.finish(last)
 
     def _listen(self) -> None:
         silent_s = self._loop.time() - self._touched_s
         if silent_s < SILENT_S:
             self._silence = self._loop.call_later(SILENT_S - silent_s, self._listen)
             return
+        self._give_up(f"it said nothing for {SILENT_S:g} s")
+
+    def _give_up(self, error: str) -> None:
         connection = self._connection
-        self.lost(f"it said nothing for {SILENT_S:g} s")
+        self.lost(error)
         if connection is not None:
             connection.abort()
 

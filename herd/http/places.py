@@ -31,7 +31,7 @@ def usable(view: View) -> list[NodeView]:
     found = [
         node for node in view.nodes if node.status != "offline" and node.facts.dialect == "ollama"
     ]
-    found.sort(key=lambda node: (node.status != "online", node.draining))
+    found.sort(key=lambda node: (node.status != "online", node.draining or bool(node.paused)))
     return found
 
 
@@ -98,7 +98,7 @@ def _host(node: NodeView, model: str) -> Host:
         pulling=any(key(pull.model) == wanted for pull in node.pulls),
         has=bool(model) and has(node, model),
         healthy=node.status == "online",
-        draining=node.draining,
+        draining=node.draining or bool(node.paused),
         vram_bytes=node.facts.vram_bytes,
         memory_bytes=node.facts.memory_bytes,
         disk_free_bytes=node.facts.disk_free_bytes,

@@ -16,6 +16,9 @@ NEAR_THE_END: Final = (1, 2, 3, 5)
 LEAST_BYTES: Final = 1_000
 """Of a body: what a shorter one has in common with another is taken in before it could matter."""
 DIGEST_BYTES: Final = 8
+MOST_BYTES: Final = 64 * 1024
+"""Of a longer part both ends of that size and its length stand for all of it: pictures are long,
+and who reads megabytes byte by byte keeps everybody else on the loop waiting."""
 
 
 def prefixes(
@@ -23,18 +26,27 @@ def prefixes(
 ) -> tuple[Prefix, ...]:
     """Return the beginnings of a prompt, from what stands before its messages and from these."""
     digest = blake2b(digest_size=DIGEST_BYTES)
-    update = digest.update
     size_bytes = 0
     for part in head:
         if part:
-            update(part)
+            _update(digest, part)
             size_bytes += len(part)
     left = len(messages)
     found: list[Prefix] = []
     for message in messages:
-        update(message)
+        _update(digest, message)
         size_bytes += len(message)
         if left in NEAR_THE_END or not found:
             found.append(Prefix(digest.hexdigest(), size_bytes))
         left -= 1
     return tuple(found)
+
+
+def _update(digest: blake2b, part: bytes | memoryview) -> None:
+    if len(part) <= 2 * MOST_BYTES:
+        digest.update(part)
+        return
+    view = memoryview(part)
+    digest.update(b"%d" % len(part))
+    digest.update(view[:MOST_BYTES])
+    digest.update(view[-MOST_BYTES:])

@@ -22,6 +22,7 @@ TEXT_BYTES: Final = 500
 JSON_UTF8: Final[Header] = (b"Content-Type", b"application/json; charset=utf-8")
 JSON: Final[Header] = (b"Content-Type", b"application/json")
 TEXT: Final[Header] = (b"Content-Type", b"text/plain")
+TEXT_UTF8: Final[Header] = (b"Content-Type", b"text/plain; charset=utf-8")
 
 _OPENAI_TYPES: Final[dict[int, str]] = {
     400: "invalid_request_error",
@@ -66,6 +67,8 @@ REFUSALS: Final[dict[str, str]] = {
     "{model}` shows how far it is",
     "pull_failed": "model '{model}' not found: no node has it, and none could pull it; see `herd "
     "log --kind pull_ended`",
+    "paused": "model '{model}' is only on nodes that their owners keep to themselves now: try "
+    "again later, or pull it on another",
     "node_failed": "node failed: {detail}",
     "internal_error": "herd made a mistake with this request; the log has it",
     "control_away": "the control process of herd does not answer; it should be back in a moment",

@@ -7,6 +7,8 @@ Rules
 2. A refusal ends the reading: what follows it cannot be trusted to be a request.
 3. `Upgrade` is ignored. llhttp would skip the body of such a request, and take it for the next
    one (Java's HTTP client asks every server for h2c): a fresh parser reads that body instead.
+4. A body that may be larger than the memory (`Limits.streamed`) is no part of its request: that one
+   is handed over at the end of its head, with an `Upload`.
 """
 
 import logging
@@ -18,6 +20,7 @@ import msgspec
 
 from herd.http import wire
 from herd.http.exchange import Request
+from herd.http.upload import Upload
 
 _LENGTH_DIGITS: Final = 18
 _HEAD_TOO_LARGE: Final = "request header fields too large"
@@ -33,9 +36,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     head_bytes: int = 32 * 1024
     body_bytes: int = 64 * 1024 * 1024
+    streamed: tuple[bytes, ...] = ()
+    """Beginnings of targets whose POST bodies are passed on while they come, however large."""
     pipelined: int = 16
     """Requests sent ahead of their answers; what comes after them is not read any more."""
     connections: int = 10_000
+    handshake_timeout_s: float = 10.0
+    """Of TLS, before a client can ask anything."""
     head_timeout_s: float = 30.0
     """From a request's first byte to the end of its head."""
     body_timeout_s: float = 60.0
@@ -71,11 +78,13 @@ class RequestReader:
         "_most_head_bytes",
         "_on_continue",
         "_on_request",
+        "_on_upload",
         "_parser",
         "_request",
         "_resuming",
         "_turned",
         "_upgrading",
+        "_upload",
         "deaf",
         "expects",
         "in_head",
@@ -87,13 +96,18 @@ class RequestReader:
         limits: Limits,
         on_request: Callable[[Request], None],
         on_continue: Callable[[], None],
+        on_upload: Callable[[int | None], Upload | None],
     ) -> None:
-        """Call back with each whole request, and when a client waits to be asked for a body."""
+        """Call back with each whole request, and when a client waits to be asked for a body.
+
+        `on_upload` makes a body of that announced length, if its request can be had without it.
+        """
         # Per connection
         self._limits = limits
         self._most_head_bytes = limits.head_bytes
         self._on_request = on_request
         self._on_continue = on_continue
+        self._on_upload = on_upload
         self._parser = httptools.HttpRequestParser(self)
         self._upgrading = False
         self._resuming = False
@@ -107,6 +121,7 @@ class RequestReader:
         self._headers: list[wire.Header] | None = None
         self._length = 0
         self._chunked = False
+        self._upload: Upload | None = None
         self.in_head = True
         """Its head has not come to its end."""
         self.expects = False
@@ -121,15 +136,21 @@ class RequestReader:
         """Whether a part of a request was read."""
         return self._request is not None
 
+    @property
+    def uploading(self) -> bool:
+        """Whether that request has been handed over, and its body is still coming."""
+        return self._upload is not None
+
     def feed(self, data: bytes) -> None:
         """Read on; `RefusedError` if this cannot be answered but with a refusal."""
         if self.deaf:
             return
         self._turned = False
+        skipped = -1
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._resume(data[upgrade.args[0] :])
+            skipped = upgrade.args[0]
         except httptools.HttpParserError as error:
             if not self.deaf:
                 raise self._refusal(error) from error
@@ -138,6 +159,8 @@ class RequestReader:
                 self._head_bytes += len(data)
                 if self._head_bytes > self._most_head_bytes:
                     raise self._deafen(431, _HEAD_TOO_LARGE)
+        if skipped >= 0:  # out here: what is raised inside `except` would hide why it was refused
+            self._resume(data[skipped:])
 
     # The parser's callbacks
 
@@ -189,20 +212,22 @@ class RequestReader:
             raise RefusedError(400, "bad request: exactly one Host header is needed")
         if self._chunked and (request.old or self._length):
             raise RefusedError(400, "bad request: two ways to tell the length of the body")
-        if self._length > self._limits.body_bytes:
-            raise RefusedError(413, self._too_large())
         if parser.should_upgrade():
             if request.method == b"CONNECT":
                 raise RefusedError(405, "CONNECT is not served here")
             self._upgrading = True
-        if self.expects and not request.old:
+        if request.target.startswith(self._limits.streamed) and self._streams(request):
+            return
+        if self._length > self._limits.body_bytes:
+            raise RefusedError(413, self._too_large())
+        if self.expects:
             self._on_continue()
-        else:
-            self.expects = False
 
     def on_body(self, body: bytes) -> None:
-        """Keep a piece of the body."""
-        if self._request is not None:
+        """Keep a piece of the body, or pass it on."""
+        if self._upload is not None:
+            self._upload.feed(body)
+        elif self._request is not None:
             self._body_bytes += len(body)
             if self._body_bytes > self._limits.body_bytes:
                 raise RefusedError(413, self._too_large())
@@ -216,6 +241,11 @@ class RequestReader:
         self._request = None
         self._turned = True
         self.expects = False
+        upload = self._upload
+        if upload is not None:
+            self._upload = None
+            upload.finish()
+            return
         body = self._body
         if body:
             request.body = body[0] if len(body) == 1 else b"".join(body)
@@ -223,6 +253,15 @@ class RequestReader:
         self._on_request(request)
 
     # Inside
+
+    def _streams(self, request: Request) -> bool:
+        if request.method != b"POST":
+            return False
+        upload = self._on_upload(None if self._chunked else self._length)
+        request.upload = self._upload = upload
+        if upload is not None:
+            self._on_request(request)
+        return upload is not None
 
     def _note(self, request: Request) -> int:
         """Read what the headers say of this connection and this body; return the Hosts."""
@@ -246,7 +285,7 @@ class RequestReader:
             elif kind == wire.EXPECT:
                 if value.lower() != b"100-continue":
                     raise RefusedError(417, "this expectation cannot be met")
-                self.expects = True
+                self.expects = not request.old
         self._head_bytes = size_bytes
         if size_bytes > self._most_head_bytes:
             raise RefusedError(431, _HEAD_TOO_LARGE)
@@ -287,6 +326,7 @@ class RequestReader:
     def _deafen(self, status: int, text: str) -> RefusedError:
         self.deaf = True
         self._request = None
+        self._upload = None
         self._headers = None
         self._body.clear()
         return RefusedError(status, text)

@@ -7,7 +7,8 @@ Rules
    the answer has begun.
 3. An answer that breaks off after that ends with the family's own error, and never cleanly.
 4. The slower side sets the pace: a client that does not read pauses the node's connection.
-5. Exactly one word to the outcome: `completed`, `attempt_failed` or `broken`; none after `stop`.
+5. Exactly one word to the outcome: `completed`, `attempt_failed` or `broken`; none after `stop`. If
+   herd itself fails with an answer, `failed` follows, whatever was said before.
 """
 
 from typing import Final, Protocol
@@ -44,6 +45,10 @@ class Outcome(Protocol):
 
     def broken(self, status: int, error: str, tokens: int) -> None:
         """Know that the answer broke off, and that the client was told."""
+        ...
+
+    def failed(self) -> None:
+        """Know that herd made a mistake: the client has to be told."""
         ...
 
 
@@ -149,6 +154,10 @@ class Attempt:
             status = 0 if connection is None else connection.status
             refused = status >= _NODE_ERROR
             self._fail(status if refused else 0, "" if refused else error)
+
+    def failed(self) -> None:
+        """Let nobody try again: the mistake would be the same."""
+        self._outcome.failed()
 
     # Inside
 

@@ -5,7 +5,7 @@ known path does not have. `HEAD` is a `GET` whose body is not sent. A prefix sta
 that begins so and goes on: the ids behind it may hold slashes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from herd.http.exchange import Exchange
@@ -28,6 +28,11 @@ class Routes:
         self._by_path = dict(by_path)
         self._by_target = {path.encode("ascii"): methods for path, methods in by_path.items()}
         self._below = dict(below)
+
+    def __iter__(self) -> Iterator[tuple[str, Methods]]:
+        """Yield each path, or its beginning, with its methods."""
+        yield from self._by_path.items()
+        yield from self._below.items()
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request, or say that nobody can."""

@@ -4,7 +4,8 @@ Rules
 1. The app is called once a request, on the loop, when the whole body is there. It answers then or
    later, through the exchange. Answers leave in the order of the requests.
 2. Reading is never paused: a paused transport sees neither FIN nor RST, and a client that leaves
-   must be seen at once. What a client sends ahead is bounded instead (`Limits.pipelined`).
+   must be seen at once. What a client sends ahead is bounded instead (`Limits.pipelined`). The one
+   exception is a body that is passed on while it comes (`herd.http.upload`).
 3. FIN means that the client has gone, as Ollama has it.
 4. No Task, Future or timer for a request: one sweep a second bounds every wait.
 """
@@ -12,6 +13,7 @@ Rules
 import asyncio
 import logging
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
@@ -22,6 +24,7 @@ from herd.http import problems, wire
 from herd.http.exchange import Exchange, Request
 from herd.http.flow import Stall, reset
 from herd.http.reader import Limits, RefusedError, RequestReader
+from herd.http.upload import Tap, Upload
 from herd.http.wire import Header
 
 __all__ = ["App", "Exchange", "Header", "Limits", "Listener", "Request", "listen"]
@@ -49,6 +52,7 @@ class Connection(asyncio.Protocol):
         "_listener",
         "_reader",
         "_stall",
+        "_tap",
         "_touched_s",
         "_transport",
         "_waiting",
@@ -63,9 +67,10 @@ class Connection(asyncio.Protocol):
         # Per process
         self._listener = listener
         # Per connection
-        self._reader = RequestReader(listener.limits, self._take, self._go_on)
+        self._reader = RequestReader(listener.limits, self._take, self._go_on, self._upload)
         self._touched_s = listener.now_s
         self._stall: Stall | None = None
+        self._tap: Tap | None = None
         self._closing = False
         self._closing_s = 0.0
         self._last_words = b""
@@ -175,7 +180,11 @@ class Connection(asyncio.Protocol):
             self.drop()
         elif self._closing:
             self._sweep_closing(now_s)
-        elif self._stall is not None or self._current is not None:
+        elif self._stall is not None:
+            return
+        elif self._tap is not None and self._tap.held:
+            self._touched_s = now_s
+        elif self._current is not None and not self._reader.uploading:
             return
         elif self._reader.under_way:
             limit_s = limits.head_timeout_s if self._reader.in_head else limits.body_timeout_s
@@ -219,6 +228,13 @@ class Connection(asyncio.Protocol):
         if len(self._waiting) >= limits.pipelined or kept_bytes >= limits.body_bytes:
             self._reader.deaf = True
 
+    def _upload(self, length: int | None) -> Upload | None:
+        """Return a body that is still to come; None where its request is behind others."""
+        if self._current is not None:
+            return None
+        self._tap = Tap(self._transport, self._go_on)
+        return Upload(self._tap, length)
+
     def _open(self, request: Request) -> None:
         exchange = self._current = Exchange(self, request, self.peer)
         try:
@@ -228,12 +244,20 @@ class Connection(asyncio.Protocol):
             exchange.fail()
 
     def _go_on(self) -> None:
-        if self._current is None:
+        if self._reader.expects and (self._current is None or self._reader.uploading):
             self._reader.expects = False
             self._transport.write(wire.CONTINUE)
 
     def _refuse(self, refused: RefusedError) -> None:
         """Answer in place of the app, after the answers that are due."""
+        current = self._current
+        if current is not None and (upload := current.request.upload) and not upload.ended:
+            self._current = None
+            if current.started:
+                current.lost()
+                self.abort()
+                return
+            current.lost()
         family = problems.family_of(self._reader.target)
         body = problems.body(family, refused.status, refused.text)
         framing = b"Content-Length: %d\r\nConnection: close\r\n" % len(body)
@@ -250,10 +274,12 @@ class Connection(asyncio.Protocol):
     def _end(self, *, linger: bool) -> None:
         """Close; with `linger` only our half, so that the client reads what we said last."""
         self._reader.deaf = self._closing = True
-        if linger and self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
-        else:
+        if self._tap is not None:
+            self._tap.read_on()
+        if not linger or self._transport.is_closing():
             self._transport.close()
+        elif self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def _lose(self) -> None:
         self._reader.deaf = self._closing = True
@@ -337,6 +363,7 @@ async def listen(  # noqa: PLR0913 (each is one of the ways to listen)
     limits: Limits | None = None,
     reuse_port: bool = False,
     sock: socket.socket | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Listener:
     """Listen on an address, or on a socket that somebody else has bound."""
     loop = asyncio.get_running_loop()
@@ -345,11 +372,20 @@ async def listen(  # noqa: PLR0913 (each is one of the ways to listen)
     def connection() -> Connection:
         return Connection(listener)
 
+    waits_s = None if tls is None else listener.limits.handshake_timeout_s
     if sock is not None:
-        server = await loop.create_server(connection, sock=sock, backlog=BACKLOG)
+        server = await loop.create_server(
+            connection, sock=sock, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=waits_s
+        )
     else:
         server = await loop.create_server(
-            connection, host, port, backlog=BACKLOG, reuse_port=reuse_port or None
+            connection,
+            host,
+            port,
+            backlog=BACKLOG,
+            reuse_port=reuse_port or None,
+            ssl=tls,
+            ssl_handshake_timeout=waits_s,
         )
     listener.attach(server)
     return listener

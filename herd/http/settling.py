@@ -39,6 +39,10 @@ class Settling:
             )
         )
 
+    async def measuring(self) -> None:
+        """Return once a benchmark is seen to be under way."""
+        await self._until(lambda view: view.benchmark is not None and view.benchmark.runs)
+
     async def _until(self, seen: Callable[[View], bool]) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_S):

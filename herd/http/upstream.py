@@ -7,17 +7,18 @@ Rules
 3. A pooled connection may have died meanwhile (llama.cpp closes after 5 s and 100 requests): the
    receiver is told `reused`, and may ask once more on a fresh one.
 4. The parser knows the framing; body bytes are handed on as they are.
+5. A receiver that raises is logged, and told `failed` in its turn: nobody is left waiting.
 """
 
 import asyncio
-import ssl
-from functools import cache
+import logging
 from typing import Final, cast
 
 import httptools
 
-from herd.http import wire
+from herd.http import tls, wire
 from herd.http.client import Target, reason
+from herd.http.upload import Upload
 from herd.http.ways import Receiver
 from herd.http.wire import Header
 from herd.tasks import spawn
@@ -27,6 +28,8 @@ IDLE_S: Final = 60.0
 MOST_IDLE: Final = 256
 HEAD_BYTES: Final = 64 * 1024
 WRITE_APART_BYTES: Final = 16 * 1024
+
+_log = logging.getLogger("herd.http.upstream")
 
 
 class Connection(asyncio.Protocol):
@@ -46,6 +49,7 @@ class Connection(asyncio.Protocol):
         "_receiver",
         "_spoiled",
         "_transport",
+        "_upload",
         "content_type",
         "idle_s",
         "length",
@@ -68,6 +72,8 @@ class Connection(asyncio.Protocol):
         """It carried a request before."""
         # Per request
         self._receiver: Receiver | None = None
+        self._upload: Upload | None = None
+        """What is still being sent."""
         self._body: list[bytes] = []
         self._in_head = True
         self._head_bytes = 0
@@ -105,9 +111,27 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
             self._transport.write(body)
 
+    def carry(self, upload: Upload) -> None:
+        """Send a body behind its head, as it comes."""
+        if self._receiver is not None:
+            self._upload = upload
+            upload.open(self)
+
+    def piece(self, data: bytes) -> None:
+        """Send a piece of it."""
+        if self._upload is not None:
+            self._transport.write(data if self._upload.length is not None else wire.chunk(data))
+
+    def whole(self) -> None:
+        """Send its end."""
+        upload, self._upload = self._upload, None
+        if upload is not None and upload.length is None:
+            self._transport.write(wire.LAST_CHUNK)
+
     def abort(self) -> None:
         """Give up at once: a node stops generating when its client goes."""
         self._receiver = None
+        self._upload = None
         self._spoiled = True
         self._transport.abort()
 
@@ -146,11 +170,26 @@ class Connection(asyncio.Protocol):
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 failed = "more headers than fit"
-        self._pass_on(failed)
+        receiver = self._receiver
+        try:
+            self._pass_on(failed)
+        except Exception:  # noqa: BLE001 (whatever it was, its client waits)
+            self.abort()
+            _end(receiver)
 
     def eof_received(self) -> bool:
         """Let the transport close itself."""
         return False
+
+    def pause_writing(self) -> None:
+        """Let the client send no more for now."""
+        if self._upload is not None:
+            self._upload.hold()
+
+    def resume_writing(self) -> None:
+        """Let it send again."""
+        if self._upload is not None:
+            self._upload.read_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the receiver, if one still waits."""
@@ -159,10 +198,13 @@ class Connection(asyncio.Protocol):
         receiver, self._receiver = self._receiver, None
         if receiver is None:
             return
-        if exc is None and not self._in_head and not self._delimited:
-            receiver.heard(b"", ended=True)
-        else:
-            receiver.lost("connection closed" if exc is None else "connection reset")
+        try:
+            if exc is None and not self._in_head and not self._delimited:
+                receiver.heard(b"", ended=True)
+            else:
+                receiver.lost("connection closed" if exc is None else "connection reset")
+        except Exception:  # noqa: BLE001 (the same)
+            _end(receiver)
 
     # The parser's callbacks
 
@@ -236,6 +278,8 @@ class Connection(asyncio.Protocol):
             receiver.lost(failed)
         elif self._ended:
             self._receiver = None
+            if self._upload is not None:  # answered before it was all sent
+                self._upload, self._spoiled = None, True
             self.resume()
             self._pool.take_back(self)
             receiver.heard(body, ended=True)
@@ -246,7 +290,7 @@ class Connection(asyncio.Protocol):
 class Pool:
     """The connections to one address."""
 
-    __slots__ = ("_closed", "_idle", "_loop", "_target", "host", "prefix", "routes")
+    __slots__ = ("_closed", "_idle", "_loop", "_target", "host", "prefix", "routes", "v1_only")
 
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to the node at that URL, which may have a path of its own."""
@@ -259,6 +303,8 @@ class Pool:
         self.prefix = self._target.path.rstrip("/").encode("ascii")
         self.routes: dict[bytes, tuple[bool, float]] = {}
         """Whether the node has a route, and until when that is taken for true (the loop's time)."""
+        self.v1_only = False
+        """It has none of Ollama's own routes."""
 
     def ask(self, head: bytes, body: bytes, receiver: Receiver) -> asyncio.Task[None] | None:
         """Send a request on a pooled connection, or on a new one: then return its task."""
@@ -270,7 +316,7 @@ class Pool:
                 return None
         return self.dial(head, body, receiver)
 
-    def dial(self, head: bytes, body: bytes, receiver: Receiver) -> asyncio.Task[None]:
+    def dial(self, head: bytes, body: bytes | Upload, receiver: Receiver) -> asyncio.Task[None]:
         """Send a request on a new connection."""
         return spawn(self._dial(head, body, receiver), name="connect")
 
@@ -302,7 +348,7 @@ class Pool:
         while self._idle:
             self._idle.pop().abort()
 
-    async def _dial(self, head: bytes, body: bytes, receiver: Receiver) -> None:
+    async def _dial(self, head: bytes, body: bytes | Upload, receiver: Receiver) -> None:
         target = self._target
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -310,17 +356,24 @@ class Pool:
                     lambda: Connection(self),
                     target.host,
                     target.port,
-                    ssl=_tls() if target.secure else None,
+                    ssl=tls.context(target.host, target.port) if target.secure else None,
                 )
         except TimeoutError:
             receiver.unreachable(f"no connection within {CONNECT_TIMEOUT_S:g} s")
         except (OSError, UnicodeError) as error:  # the second: no name that DNS could know
             receiver.unreachable(reason(error))
         else:
-            connection.ask(head, body, receiver)
+            upload = body if isinstance(body, Upload) else None
+            connection.ask(head, b"" if isinstance(body, Upload) else body, receiver)
             receiver.connected(connection)
+            if upload is not None:
+                connection.carry(upload)
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
+def _end(receiver: Receiver) -> None:
+    """End the request of a receiver that has just raised."""
+    _log.exception("an answer could not be passed on")
+    try:
+        receiver.failed()
+    except Exception:  # noqa: BLE001 (the same)
+        _log.exception("nor could its request be ended")

@@ -26,6 +26,10 @@ class Receiver(Protocol):
         """Know that the answer will not come to its end."""
         ...
 
+    def failed(self) -> None:
+        """End it: herd itself made a mistake with the answer."""
+        ...
+
 
 class Carrier(Protocol):
     """What a receiver sees of the connection that carries its request."""

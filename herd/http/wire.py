@@ -37,6 +37,7 @@ _KINDS: Final[dict[bytes, int]] = {
     b"expect": EXPECT,
     b"content-type": CONTENT_TYPE,
     b"content-encoding": NOTED,
+    b"traceparent": NOTED,
     b"user-agent": NOTED,
     b"keep-alive": HOP,
     b"proxy-connection": HOP,
@@ -145,3 +146,10 @@ def request_head(
             b"Content-Length: %d\r\n\r\n" % body_bytes,
         )
     )
+
+
+def upload_head(target: bytes, host: bytes, body_bytes: int | None) -> bytes:
+    """Build the head of a request whose body comes behind it, of a length that may be unknown."""
+    chunked = b"Transfer-Encoding: chunked"
+    framing = chunked if body_bytes is None else b"Content-Length: %d" % body_bytes
+    return b"POST %b HTTP/1.1\r\nHost: %b\r\n%b\r\n\r\n" % (target, host, framing)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 SUFFIX = ".ndjson"
+RESERVE = "reserve"
+"""The file that holds room for a full disk."""
 _NAME = re.compile(r"(\d{20})\.ndjson")
 _SEQ_AT = len(b'{"seq":')
 

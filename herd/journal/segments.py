@@ -24,7 +24,7 @@ from events import Recorded, StateSnapshotted, encode
 from herd.errors import HerdError
 from herd.journal import snapshots
 from herd.journal.disk import BINARY, allocate, sync_data, sync_directory
-from herd.journal.files import segment_path, segments
+from herd.journal.files import RESERVE, segment_path, segments
 from herd.journal.recovery import Place, repair
 
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
@@ -59,7 +59,7 @@ class Journal:
         # For life.
         self._directory = directory
         self._limits = limits
-        self._reserve = directory / "reserve"
+        self._reserve = directory / RESERVE
         # The log so far.
         self._last = last
         self._error: JournalError | None = None

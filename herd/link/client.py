@@ -26,6 +26,7 @@ from herd.link.messages import (
     FromControl,
     Grant,
     Hello,
+    Leave,
     Refuse,
     View,
     Welcome,
@@ -139,9 +140,10 @@ class LinkClient:
         await self._gone.wait()
 
     def close(self) -> None:
-        """Send what is left and leave."""
+        """Send what is left, say so, and leave."""
         self._closing = True
         if self._frames is not None:
+            self._frames.send(_encoder.encode(Leave()))
             self._frames.close()
 
     async def _follow(self, path: Path, answers: Answers) -> None:

@@ -10,11 +10,21 @@ from typing import TypeAlias
 import msgspec
 
 from actors.core.commands import Cancel, Grant, Refuse
-from events import AnyEvent, ModelFacts, NodeFacts, NodeId, Priority, ResidentModel, Source
+from events import (
+    AnyEvent,
+    Limits,
+    ModelFacts,
+    NodeFacts,
+    NodeId,
+    Priority,
+    ResidentModel,
+    Source,
+)
 
 __all__ = [
     "PROTOCOL",
     "Ack",
+    "BenchView",
     "Cancel",
     "Fact",
     "FromControl",
@@ -23,6 +33,7 @@ __all__ = [
     "Hello",
     "KeyView",
     "KnockView",
+    "Leave",
     "NodeView",
     "PinView",
     "PullView",
@@ -48,6 +59,10 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
 
     n: int
     event: AnyEvent
+
+
+class Leave(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=9):
+    """A front's last message, if it ends as it was told to."""
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
@@ -101,6 +116,32 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     models: tuple[ModelFacts, ...]
     slots: dict[str, SlotView]
     pulls: tuple[PullView, ...] = ()
+    limits: Limits = Limits()
+    """What its owner allows."""
+    paused: str = ""
+    """Why its owner keeps it to himself now; empty while it takes work."""
+
+
+class BenchView(msgspec.Struct, frozen=True, gc=False):
+    """A benchmark under way, or the last one of this life of control."""
+
+    run_id: str
+    mode: str
+    status: str
+    """warming_up, running, complete, cancelled or error."""
+    duration_s: float
+    phase: str = ""
+    elapsed_s: float = 0.0
+    completed: int = 0
+    failed: int = 0
+    tokens_per_s: float = 0.0
+    models: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is under way."""
+        return self.status in {"warming_up", "running"}
 
 
 class KeyView(msgspec.Struct, frozen=True, gc=False):
@@ -150,6 +191,7 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """Of one who comes last now, per model that somebody waits for; left out where nobody knows."""
     settings: dict[str, bool | int | float | str] = {}
     """The settings that can change while herd runs, with their values in force."""
+    benchmark: BenchView | None = None
     keys: tuple[KeyView, ...] = ()
     pins: dict[NodeId, PinView] = {}
     knocks: dict[NodeId, KnockView] = {}
@@ -157,5 +199,5 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """What agents sign along, as long as this control runs: nothing of before counts."""
 
 
-FromFront: TypeAlias = Hello | Fact
+FromFront: TypeAlias = Hello | Fact | Leave
 FromControl: TypeAlias = Welcome | Ack | Grant | Refuse | Cancel | View

@@ -11,7 +11,7 @@ import msgspec
 from actors.core.commands import Send
 from events import CONTROL, Event, FrontLost, RecordingResumed, Source
 from herd.link.frames import Frames
-from herd.link.messages import PROTOCOL, Ack, Fact, FromFront, Hello, View, Welcome
+from herd.link.messages import PROTOCOL, Ack, Fact, FromFront, Hello, Leave, View, Welcome
 from herd.platform import bind_unix
 
 _UNRECORDED = "control ended while it could not record"
@@ -41,6 +41,7 @@ class LinkServer:
         self._put = put
         self._links: dict[Source, Frames[FromFront]] = {}
         self._server: asyncio.Server | None = None
+        self._leaving: set[Source] = set()
         self._view = b""
         self._alone = asyncio.Event()
         self._alone.set()
@@ -103,10 +104,14 @@ class LinkServer:
     def _received(self, link: Frames[FromFront], messages: list[FromFront]) -> None:
         src = next((src for src, other in self._links.items() if other is link), None)
         for message in messages:
-            if isinstance(message, Hello):
+            if isinstance(message, Fact):
+                if src is not None:
+                    self._fact(src, message)
+            elif isinstance(message, Leave):
+                if src is not None:
+                    self._leaving.add(src)
+            else:
                 src = self._hello(link, message)
-            elif src is not None:
-                self._fact(src, message)
 
     def _hello(self, link: Frames[FromFront], hello: Hello) -> Source | None:
         if hello.protocol != PROTOCOL:
@@ -135,4 +140,6 @@ class LinkServer:
                 del self._links[src]
                 if not self._links:
                     self._alone.set()
-                self._put(FrontLost(front_src=src), CONTROL, 0)
+                told = src in self._leaving
+                self._leaving.discard(src)
+                self._put(FrontLost(front_src=src, told=told), CONTROL, 0)

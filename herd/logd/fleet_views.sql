@@ -19,6 +19,10 @@ SELECT
         arg_max(kind, seq) FILTER (kind IN ('node_drained', 'node_undrained')) = 'node_drained',
         false
     ) AS draining,
+    coalesce(
+        arg_max(kind, seq) FILTER (kind IN ('node_paused', 'node_resumed')) = 'node_paused',
+        false
+    ) AS paused,
     min(recorded_at) AS first_seen_at,
     max(recorded_at) AS last_event_at,
     count(*) FILTER (kind = 'request_dispatched') AS dispatched,
@@ -49,6 +53,8 @@ SELECT
         WHEN 'node_forgotten' THEN node_id || ' left the fleet' || why
         WHEN 'node_drained' THEN node_id || ' takes no new work'
         WHEN 'node_undrained' THEN node_id || ' takes work again'
+        WHEN 'node_paused' THEN node_id || ' is paused by its owner' || why
+        WHEN 'node_resumed' THEN node_id || ' is lent again'
         WHEN 'circuit_opened' THEN concat(
             node_id, ' gets no ', model, ' for ', payload ->> 'open_s', ' s after ',
             payload ->> 'failures', ' failures in a row'
@@ -73,8 +79,8 @@ FROM (
     FROM events
     WHERE kind IN (
         'node_became_healthy', 'node_degraded', 'node_went_offline', 'node_forgotten',
-        'node_drained', 'node_undrained', 'circuit_opened', 'circuit_half_opened',
-        'circuit_closed', 'actor_failed', 'recording_resumed', 'front_lost'
+        'node_drained', 'node_undrained', 'node_paused', 'node_resumed', 'circuit_opened',
+        'circuit_half_opened', 'circuit_closed', 'actor_failed', 'recording_resumed', 'front_lost'
     )
 );
 COMMENT ON VIEW health_events IS 'What went wrong and came right again: nodes, circuits, herd itself.';

@@ -12,7 +12,7 @@ import msgspec
 
 from herd.logd.meters import METRICS, Meters
 from herd.logd.rollup import aim
-from herd.logd.sql import text
+from herd.logd.sql import QUIET, text
 from herd.logd.wire import (
     ANSWER_WITHIN_S,
     LARGEST_QUESTION_BYTES,
@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 _PAGES = (
     "apps",
     "apps_daily",
+    "benchmarks",
     "context_usage",
     "log_span",
     "models",
@@ -131,6 +132,7 @@ class QueryServer:
         """Run one named query within its time."""
         with self._cloning:
             cursor = self._connection.cursor()
+            cursor.execute(QUIET)  # each cursor has settings of its own
         timer = threading.Timer(ANSWER_WITHIN_S, cursor.interrupt)
         timer.start()
         try:

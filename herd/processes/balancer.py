@@ -7,6 +7,7 @@ seconds to finish. The next one takes the lock, waits for them, and only then ta
 import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
@@ -69,6 +70,7 @@ def _supervise(settings: Settings, specs: Sequence[ChildSpec], watch: Watch) -> 
             host=settings.host,
             port=settings.port,
             data_dir=str(settings.directory.root),
+            tls_cert=str(Path(settings.tls_cert).resolve()) if settings.tls_cert else "",
             started_at=started_at,
             pids=pids,
             born={name: run_file.birth(pid) for name, pid in pids.items()},

@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import gc
 import secrets
+import ssl
 from multiprocessing.connection import Connection
 from socket import socket
 
 from events import Source
 from herd import admin_token, join_token, platform
 from herd.config import Settings
+from herd.http import tls
 from herd.http.door import Door
 from herd.http.endpoints.inference import Waits
+from herd.http.front import LIMITS
 from herd.http.front import Front as FrontApp
 from herd.http.gate import Gate
 from herd.http.guard import Guard
@@ -23,6 +26,8 @@ from herd.processes.child import say_ready
 
 WELCOME_S = 1.0
 """How long the port stays closed for control's first word; then requests wait inside instead."""
+RENEW_S = 10.0
+"""Between two looks at the files of the certificate."""
 DRAIN_S = 4.2
 """For requests that wait or run, once asked to finish."""
 DRAIN_POLL_S = 0.02
@@ -63,6 +68,8 @@ class Front:
     def __init__(self, settings: Settings, number: int) -> None:
         """Make the link and the app; the caller connects the link."""
         self._settings = settings
+        self._tls = tls.renewal(settings)
+        tls.believe(settings)
         self.link = LinkClient(Source(f"f{number}-{secrets.token_hex(3)}"), number)
         waits = Waits(settings.hold_timeout_s, settings.queue_timeout_s)
         self.app = FrontApp(
@@ -85,9 +92,22 @@ class Front:
             self.app,
             host=self._settings.host,
             port=self._settings.port,
+            limits=LIMITS,
             reuse_port=platform.PORT_SHARING == "reuseport",
             sock=inherited,
+            tls=self._shown(),
         )
+
+    def _shown(self) -> ssl.SSLContext | None:
+        """Return what clients are shown, which is looked after from now on."""
+        if self._tls is None:
+            return None
+        self._renew(self._tls)
+        return self._tls.context
+
+    def _renew(self, shown: tls.Renewal) -> None:
+        shown.look()
+        asyncio.get_running_loop().call_later(RENEW_S, self._renew, shown)
 
     async def stop(self, listener: Listener) -> None:
         """Take no more clients, let requests end or tell them why not, leave control last."""

@@ -26,20 +26,23 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the epoch."""
     pids: dict[str, int]
     """By name: `supervisor`, `control`, `logd`, `front 1`, and so on."""
+    tls_cert: str = ""
+    """The certificate that it shows, where it speaks TLS."""
     born: dict[str, float]
     """By the same names: when that process began, in seconds since the epoch."""
 
     @property
     def url(self) -> str:
         """Where a program on this machine reaches it."""
-        return local_url(self.host, self.port)
+        return local_url(self.host, self.port, secure=bool(self.tls_cert))
 
 
-def local_url(host: str, port: int) -> str:
+def local_url(host: str, port: int, *, secure: bool = False) -> str:
     """Return the address for programs on this machine."""
+    scheme = "https" if secure else "http"
     if host in {"", "0.0.0.0", "::"}:  # noqa: S104 (asked about, not bound)
-        return f"http://localhost:{port}"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"{scheme}://localhost:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def read(directory: DataDir) -> RunFile | None:

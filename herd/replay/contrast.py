@@ -15,12 +15,12 @@ from actors.core.state import Node, Request, State, dump, load
 from events import NodeId, Recorded, RequestDispatched, ResidentModel
 from herd.replay.deciding import again
 
-What: TypeAlias = Literal["in_flight", "resident", "online", "drained", "circuit_open"]
+What: TypeAlias = Literal["in_flight", "resident", "online", "drained", "paused", "circuit_open"]
 
 WAITS = NodeId("")
 """In place of a node: the request would have waited."""
 
-_COSTS: dict[What, int] = {"resident": 2, "online": 3, "drained": 3, "circuit_open": 3}
+_COSTS: dict[What, int] = {"resident": 2, "online": 3, "drained": 3, "paused": 3, "circuit_open": 3}
 _LOST = 6
 """That the winner was away says little: it comes last."""
 _STATED = 2
@@ -149,6 +149,7 @@ def _better(state: State, request: Request, node: Node, policy: Policy) -> Itera
         Change(node_id, "resident", 0, 1): model not in node.resident,
         Change(node_id, "online", 0, 1): node.health != "healthy",
         Change(node_id, "drained", 1, 0): bool(node.drained_by),
+        Change(node_id, "paused", 1, 0): bool(node.paused),
         Change(node_id, "circuit_open", 1, 0): circuit is not None and circuit.status != "closed",
     }
     for wanted, possible in single.items():
@@ -210,5 +211,7 @@ def _set(node: Node, model: str, wanted: Change) -> None:
             node.health = "healthy" if wanted.after else "offline"
         case "drained":
             node.drained_by = ""
+        case "paused":
+            node.paused = ""
         case "circuit_open":
             node.circuits.pop(model, None)

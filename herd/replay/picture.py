@@ -59,6 +59,8 @@ def _nodes(state: State) -> Section:
 def _health(node: Node) -> str:
     if node.drained_by:
         return f"{node.health}, draining (asked by {node.drained_by})"
+    if node.paused:
+        return f"{node.health}, paused by its owner: {node.paused}"
     return node.health
 
 

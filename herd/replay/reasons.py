@@ -12,7 +12,7 @@ from actors.core.learning import Speed
 from actors.core.placement import Policy, slots_of
 from actors.core.policies import place
 from actors.core.state import Node, Request, State, Tally
-from events import NodeId, ResidentModel
+from events import Limits, NodeId, ResidentModel
 from herd.replay.contrast import copied
 
 Aspect: TypeAlias = Literal["load", "busy", "speed"]
@@ -63,6 +63,7 @@ def _twin(like: Node, request: Request, source: Node, aspect: Aspect) -> Node:
     model = request.model
     twin = copied(like)
     twin.health, twin.drained_by, twin.circuits = "healthy", "", {}
+    twin.limits, twin.paused, twin.too_large = Limits(), "", []
     theirs = source.tallies.get(model, Tally())
     tally = twin.tallies[model] = twin.tallies.get(model, Tally())
     slots = source.slots.get(model)

@@ -17,6 +17,7 @@ from events import Recorded, decode
 from herd.analysis import open_log
 from herd.control.restore import apply
 from herd.errors import HerdError
+from herd.logd.sql import QUIET
 
 BATCH = 10_000
 _LAST = 1 << 62
@@ -37,6 +38,7 @@ class Source:
 
     def __init__(self, path: Path | str | None = None) -> None:
         """Open a data directory, an incident file, or the default directory if none is named."""
+        self.path = path
         self.log = open_log(path)
         """DuckDB with all the views."""
         [(first, last, heads)] = self.ask(
@@ -95,6 +97,7 @@ class Source:
 
     def _rows(self, first: int, last: int) -> Iterator[tuple[int, str]]:
         with self.log.cursor() as cursor:
+            cursor.execute(QUIET)  # each cursor has settings of its own
             result = cursor.execute(
                 "SELECT seq, payload::VARCHAR FROM events WHERE seq BETWEEN ? AND ? ORDER BY seq",
                 [first, last],

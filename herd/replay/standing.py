@@ -7,20 +7,26 @@ import msgspec
 from actors.core import promising
 from actors.core.contexts import loaded_ctx, wanted
 from actors.core.fitting import can_hold, must_load, victims
+from actors.core.owning import crowded, exhausted
 from actors.core.placement import slots_of, usable
 from actors.core.state import US, Node, Request, State
 from events import NodeId
+
+GB = 1_000_000_000
 
 Obstacle: TypeAlias = Literal[
     "unheard",
     "offline",
     "drained",
+    "paused",
     "model",
     "dialect",
     "failed_it",
     "circuit_open",
     "circuit_half_open",
     "full",
+    "exhausted",
+    "too_large",
     "degraded",
     "context",
     "promised",
@@ -61,6 +67,7 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
         (node.health == "new", "unheard", "not heard of yet"),
         (node.health == "offline", "offline", "offline"),
         (bool(node.drained_by), "drained", f"draining (asked by {node.drained_by})"),
+        (bool(node.paused), "paused", f"paused by its owner: {node.paused}"),
         (not node.has(model), "model", "does not have the model"),
         (
             node.has(model) and not node.serves(model, v1=request.v1),
@@ -83,6 +90,16 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
             "full",
             f"no free slot ({slots.in_flight} of {slots.limit})",
         ),
+        (
+            exhausted(node),
+            "exhausted",
+            f"runs the {node.limits.max_requests} requests that its owner allows",
+        ),
+        (
+            model in node.too_large,
+            "too_large",
+            f"its owner allows {node.limits.max_bytes / GB:.1f} GB for models",
+        ),
     ]
     found: dict[Obstacle, str] = {name: text for holds, name, text in all_there_are if holds}
     if found:
@@ -95,7 +112,10 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
 
 
 def _no_room(state: State, node: Node, model: str) -> dict[Obstacle, str]:
-    """Say why a model cannot be loaded now, under the policy that asks for that."""
+    """Say why a model cannot be loaded now: by its owner's word, or the policy's."""
+    if crowded(node, model, state.recorded_at):
+        most_gb = node.limits.max_bytes / GB
+        return {"memory": f"no room for the model in the {most_gb:.1f} GB that its owner allows"}
     if state.settings.policy != promising.POLICY:
         return {}
     if promising.barred(state, node, model):

@@ -15,6 +15,7 @@ from events import (
     NodeBecameHealthy,
     NodeId,
     NodeProbed,
+    NodeResumed,
     Recorded,
     RecoveryEnded,
     RequestDispatched,
@@ -126,6 +127,8 @@ def _had(contrast: Contrast) -> str:
             return f"had {node} been {'healthy' if wanted.after else 'offline'}"
         case "drained":
             return f"had {node} not been draining"
+        case "paused":
+            return f"had {node} not been paused by its owner"
         case "circuit_open":
             return f"had {node}'s circuit been closed"
 
@@ -147,6 +150,8 @@ def _opening(chunk: Sequence[Recorded], dispatch: RequestDispatched) -> str:
         event = record.event
         if isinstance(event, NodeBecameHealthy):
             return f"{event.node_id} came online"
+        if isinstance(event, NodeResumed):
+            return f"{event.node_id}'s owner lent it again"
         if isinstance(event, CircuitHalfOpened) and event.node_id == dispatch.node_id:
             return f"{event.node_id}'s circuit let one request try"
     match fact:
@@ -195,32 +200,35 @@ def nobody(found: Sequence[Hindered], state: State, ahead: int) -> str:
     return "; ".join(f"{each.node_id}: {', '.join(each.obstacles.values())}" for each in have)
 
 
+_REJECTED = {
+    "unknown_model": "no node has {model}, and every named node was heard of",
+    "only_v1": "{model} is only on nodes that serve no other routes than /v1",
+    "too_late": "{ahead} waited before it: more than its deadline allowed for",
+    "hold_timeout": "no node online had the model for {waited_s:.1f} s "
+    "(hold_timeout_s is {settings.hold_timeout_s:g})",
+    "paused": "the owners of the nodes that have the model kept them to themselves for "
+    "{waited_s:.1f} s (hold_timeout_s is {settings.hold_timeout_s:g})",
+    "queue_timeout": "no slot was free for it in {waited_s:.1f} s "
+    "(queue_timeout_s is {settings.queue_timeout_s:g})",
+    "deadline": "its client would wait no longer; it had waited {waited_s:.1f} s",
+    "key_unknown": "its key was revoked as it came",
+    "key_model": "its key is not for {model}",
+    "key_rate": "its key had been shown too often in the last minute",
+    "key_tokens": "its key had used its tokens of the day",
+}
+
+
 def rejected(event: RequestRejected, state: State, ahead: int) -> str:
     """Return why a request got no node, by the state that it met."""
-    settings = state.settings
     match event.reason:
-        case "unknown_model":
-            return f"no node has {event.model}, and every named node was heard of"
-        case "only_v1":
-            return f"{event.model} is only on nodes that serve no other routes than /v1"
         case "queue_full":
             return _full(event, state, ahead)
-        case "too_late":
-            return f"{ahead} waited before it: more than its deadline allowed for"
-        case "hold_timeout":
-            return (
-                f"no node online had the model for {event.waited_s:.1f} s "
-                f"(hold_timeout_s is {settings.hold_timeout_s:g})"
-            )
-        case "queue_timeout":
-            return (
-                f"no slot was free for it in {event.waited_s:.1f} s "
-                f"(queue_timeout_s is {settings.queue_timeout_s:g})"
-            )
-        case "deadline":
-            return f"its client would wait no longer; it had waited {event.waited_s:.1f} s"
         case "still_pulling" | "pull_failed":
-            return _pulled(event, settings)
+            return _pulled(event, state.settings)
+        case reason:
+            return _REJECTED[reason].format(
+                model=event.model, ahead=ahead, waited_s=event.waited_s, settings=state.settings
+            )
 
 
 def _full(event: RequestRejected, state: State, ahead: int) -> str:

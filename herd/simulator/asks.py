@@ -2,13 +2,15 @@
 
 - Types are checked as Go's decoder does, and refused in its words as far as they can be told.
 - Names of fields are matched in any case if `model` was not found as it is written: Go does so.
-- What has no meaning for a machine without a model (sampling, images) is taken and ignored.
+- What has no meaning for a machine without a model (sampling) is taken and ignored.
 """
 
 import re
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
+
+from herd.simulator.calls import Call, Schema, schema_of, wanted
 
 Family: TypeAlias = Literal["ollama", "openai"]
 
@@ -22,6 +24,8 @@ _BYTE = re.compile(r"\(byte (\d+)\)")
 CHARACTERS_PER_TOKEN = 4
 TEMPLATE_TOKENS = 10
 """What a chat template puts around the messages."""
+IMAGE_TOKENS = 256
+"""What an image counts for, whatever its size."""
 
 
 class AskError(Exception):
@@ -45,6 +49,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the prompt is made of: a node's cache may know how it begins."""
     inputs: tuple[str, ...] = ()
     """Of an embedding: one vector each."""
+    images: int = 0
     template_tokens: int = 0
     most_tokens: int = 0
     """The longest answer wanted; 0: not said."""
@@ -56,7 +61,11 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     truncate: bool = True
     think: bool = False
     tools: bool = False
+    call: Call | None = None
+    """The answer is this call, in place of words."""
     json: bool = False
+    schema: Schema | None = None
+    """The answer is an object that fits it, in place of words."""
     base64: bool = False
     dimensions: int = 0
 
@@ -65,7 +74,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Count tokens as this node does: by the length of the text. 0 only without a text."""
         if not self.text:
             return 0
-        return self.template_tokens + max(1, len(self.text) // CHARACTERS_PER_TOKEN)
+        written = self.template_tokens + max(1, len(self.text) // CHARACTERS_PER_TOKEN)
+        return written + IMAGE_TOKENS * self.images
 
 
 # Bodies, as their APIs write them. Lists of unknown things are kept as they are.
@@ -79,6 +89,7 @@ class _Options(msgspec.Struct, gc=False):
 class _Message(msgspec.Struct, gc=False):
     role: str = ""
     content: str = ""
+    images: list[str] | None = None
 
 
 class _Native(msgspec.Struct, gc=False):
@@ -104,6 +115,7 @@ class GenerateRequest(_Native, gc=False):
     prompt: str = ""
     system: str = ""
     suffix: str = ""
+    images: list[str] | None = None
 
 
 class EmbedRequest(_Native, gc=False):
@@ -128,8 +140,13 @@ class _StreamOptions(msgspec.Struct, gc=False):
     include_usage: bool = False
 
 
+class _JsonSchema(msgspec.Struct, gc=False):
+    schema: dict[str, Any] | None = None
+
+
 class _Format(msgspec.Struct, gc=False):
     type: str = ""
+    json_schema: _JsonSchema | None = None
 
 
 class _OpenAI(msgspec.Struct, gc=False):
@@ -235,19 +252,29 @@ def chat(body: bytes) -> Ask:
     asked = decode(body, ChatRequest)
     if not asked.model:
         raise AskError(400, "model is required")
-    parts = tuple(message.content for message in asked.messages or ())
+    messages = asked.messages or []
+    parts = tuple(message.content for message in messages)
     text = "\n".join(parts) or " " * bool(parts)
-    return _native(asked, text, parts, tools=bool(asked.tools))
+    found = _native(asked, text, parts)
+    images = sum(len(message.images or ()) for message in messages)
+    call = _call(asked.tools, messages[-1].role, parts[-1]) if messages else None
+    return msgspec.structs.replace(found, images=images, tools=bool(asked.tools), call=call)
 
 
 def generate(body: bytes) -> Ask:
     """Read `POST /api/generate`."""
     asked = decode(body, GenerateRequest)
     text = asked.system + asked.prompt + asked.suffix if asked.prompt else ""
-    return _native(asked, text, tools=False)
+    found = _native(asked, text)
+    return msgspec.structs.replace(found, images=len(asked.images or ()))
 
 
-def _native(asked: _Native, text: str, parts: tuple[str, ...] = (), *, tools: bool) -> Ask:
+def _call(tools: list[msgspec.Raw] | None, role: str, text: str) -> Call | None:
+    """Return what the last message leads to: the result of a tool leads to words."""
+    return wanted(tools, text) if tools and role == "user" else None
+
+
+def _native(asked: _Native, text: str, parts: tuple[str, ...] = ()) -> Ask:
     options = asked.options or _Options()
     return Ask(
         model=asked.model,
@@ -260,8 +287,8 @@ def _native(asked: _Native, text: str, parts: tuple[str, ...] = (), *, tools: bo
         keep_alive_s=duration_s(asked.keep_alive),
         truncate=asked.truncate is not False,
         think=bool(asked.think),
-        tools=tools,
         json=bytes(asked.format) not in {b"null", b'""'},
+        schema=schema_of(asked.format),
     )
 
 
@@ -297,18 +324,21 @@ def chat_completion(body: bytes) -> Ask:
         raise AskError(400, "[] is too short - 'messages'")
     if not asked.model:
         raise AskError(400, "model is required")
-    wants = asked.response_format.type if asked.response_format is not None else ""
+    wants = asked.response_format or _Format()
     parts = tuple(_content(message) for message in asked.messages)
     return Ask(
         model=asked.model,
         text="\n".join(parts) or " ",
         messages=parts,
+        images=sum(_images(message) for message in asked.messages),
         template_tokens=TEMPLATE_TOKENS,
         most_tokens=asked.max_completion_tokens or asked.max_tokens or 0,
         stream=bool(asked.stream),
         usage=asked.stream_options is not None and asked.stream_options.include_usage,
         tools=bool(asked.tools),
-        json=wants in {"json_object", "json_schema"},
+        call=_call(asked.tools, asked.messages[-1].role, parts[-1]),
+        json=wants.type in {"json_object", "json_schema"},
+        schema=wants.json_schema.schema if wants.json_schema is not None else None,
     )
 
 
@@ -316,6 +346,11 @@ def _content(message: _OpenAIMessage) -> str:
     if isinstance(message.content, list):
         return "\n".join(part.text for part in message.content)
     return message.content or ""
+
+
+def _images(message: _OpenAIMessage) -> int:
+    parts = message.content if isinstance(message.content, list) else []
+    return len([part for part in parts if part.type == "image_url"])
 
 
 def completion(body: bytes) -> Ask:

@@ -54,6 +54,8 @@ class NodeOrder(msgspec.Struct, frozen=True, kw_only=True):
     answer_tokens: int = 0
     """The length of all answers that nobody bounds below it; 0: drawn from the prompt."""
     seed: int = 0
+    v1_only: bool = False
+    """Without Ollama's own routes."""
 
     @property
     def called(self) -> str:
@@ -81,7 +83,8 @@ class NodeOrder(msgspec.Struct, frozen=True, kw_only=True):
         if self.answer_tokens:
             wanted["--answer-tokens"] = str(self.answer_tokens)
         named = [word for pair in wanted.items() for word in pair]
-        return ["-m", "herd.simulator", "--json", "--supervised", *named]
+        flags = ["--json", "--supervised", *(["--v1-only"] if self.v1_only else [])]
+        return ["-m", "herd.simulator", *flags, *named]
 
 
 class _Ready(msgspec.Struct, frozen=True):

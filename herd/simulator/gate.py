@@ -7,13 +7,14 @@ end after it.
 import asyncio
 import socket
 
-from herd.http.server import App, Listener, listen
+from herd.http.server import App, Limits, Listener, listen
 from herd.tasks import spawn
 
 REOPEN_TIMEOUT_S = 5.0
 _RETRY_S = 0.01
 _DRAIN_S = 3600.0
 _BACKLOG = 4096
+_LIMITS = Limits(streamed=(b"/api/blobs/",))
 
 
 class Gate:
@@ -72,7 +73,7 @@ class Gate:
             return None
 
     async def _listen(self, bound: socket.socket) -> None:
-        listener = await listen(self._app, sock=bound)
+        listener = await listen(self._app, sock=bound, limits=_LIMITS)
         if self._wanted:
             self._listener = listener
         else:

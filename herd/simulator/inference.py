@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from herd.dialects import names
-from herd.simulator import answers, asks, ollama_bodies, openai_bodies
+from herd.simulator import answers, asks, calls, ollama_bodies, openai_bodies
 from herd.simulator.asks import Ask, AskError
 from herd.simulator.hardware import NodeSpec, SimulatedModel, context_for
 from herd.simulator.ollama_bodies import Ending
@@ -83,7 +83,8 @@ class Planner:
 
     def _words(self, path: str, ask: Ask, model: SimulatedModel, job: int) -> Plan:
         drawn = answers.digest(self.spec, model.facts.name, ask.text)
-        tokens = answers.natural_tokens(self.spec, drawn) if ask.text else 0
+        fixed = _fixed(ask) if ask.text else ()
+        tokens = len(fixed) or (answers.natural_tokens(self.spec, drawn) if ask.text else 0)
         reason = "stop" if ask.text else "load"
         if ask.text and 0 < ask.most_tokens <= tokens:
             tokens, reason = ask.most_tokens, "length"
@@ -94,7 +95,7 @@ class Planner:
             job=self._job(ask, model, job, output_tokens=tokens),
             whole=body,
             stream=body if ask.stream else None,
-            pieces=answers.pieces(self.spec.name, drawn, tokens, json=ask.json),
+            pieces=fixed[:tokens] or answers.pieces(self.spec.name, drawn, tokens, json=ask.json),
             reason=reason,
         )
 
@@ -128,14 +129,21 @@ def _check(route: Route, ask: Ask, model: SimulatedModel) -> None:
         raise AskError(400, f'"{ask.model}" does not support thinking')
 
 
+def _fixed(ask: Ask) -> tuple[str, ...]:
+    """Return the tokens of an answer that is no free text: a call is one, and says nothing."""
+    if ask.call is not None:
+        return ("",)
+    return calls.in_pieces(calls.fitting(ask.schema, ask.text)) if ask.schema is not None else ()
+
+
 def _completion(path: str, ask: Ask, drawn: int) -> Words:
     match path:
         case "/api/chat":
-            return ollama_bodies.Chat(ask.model)
+            return ollama_bodies.Chat(ask.model, ask.call)
         case "/api/generate":
             return ollama_bodies.Generate(ask.model)
         case "/v1/chat/completions":
-            return openai_bodies.ChatCompletion(ask.model, drawn, usage=ask.usage)
+            return openai_bodies.ChatCompletion(ask.model, drawn, usage=ask.usage, call=ask.call)
         case _:
             return openai_bodies.Completion(ask.model, drawn, usage=ask.usage)
 

@@ -1,6 +1,7 @@
 """A simulated Ollama node: its routes, its faults, its counters, on herd's own HTTP server.
 
-It answers like Ollama (`/`, `/api/*`, `/v1/*`), says in every answer that it is simulated, and has
+It answers like Ollama (`/`, `/api/*`, `/v1/*`), or, if its dialect is `openai`, like a server that
+has the `/v1` routes only. It says in every answer that it is simulated, and has
 two routes of its own: `GET /sim/stats`, and `POST /sim/fault` to make something go wrong.
 """
 
@@ -24,6 +25,7 @@ from herd.simulator.shelf import BLOBS, Shelf
 
 _JSON = ((b"Content-Type", ollama_bodies.Chat.whole_type),)
 _TEXT = ((b"Content-Type", b"text/plain; charset=utf-8"),)
+_PLAIN = ((b"Content-Type", b"text/plain"),)
 _GET = (b"GET",)
 _GET_HEAD = (b"GET", b"HEAD")
 _POST = (b"POST",)
@@ -69,6 +71,11 @@ class SimulatedNode:
             "/sim/fault": (_POST, self._take_fault),
             **dict.fromkeys(ROUTES, (_POST, self._infer)),
         }
+        if spec.facts.dialect == "openai":
+            kept = ("/v1/", "/sim/")
+            self._routes = {
+                path: each for path, each in self._routes.items() if path.startswith(kept)
+            }
 
     @property
     def url(self) -> str:
@@ -185,12 +192,13 @@ class SimulatedNode:
         found = self._routes.get(path)
         if found is None and path.startswith("/v1/models/"):
             found = (_GET, self._one_model)
-        if found is None and path.startswith(BLOBS):
+        if found is None and path.startswith(BLOBS) and "/api/pull" in self._routes:
             found = ((b"HEAD", b"POST"), self._kept(self.shelf.blob))
         if found is None:
-            exchange.respond(404, _TEXT, b"404 page not found")
+            exchange.respond(404, _PLAIN, b"404 page not found")
         elif exchange.request.method not in found[0]:
-            exchange.respond(405, _TEXT, b"405 method not allowed")
+            allowed = (b"Allow", b", ".join(sorted(found[0])))
+            exchange.respond(405, (*_PLAIN, allowed), b"405 method not allowed")
         else:
             found[1](exchange)
 

@@ -3,14 +3,16 @@
 Fields of the last object that are zero are absent, as Go's `omitempty` has it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
 from events import ModelFacts
 from herd.clock import wall_s
 from herd.dialects import names
+from herd.simulator.calls import Call
 from herd.simulator.hardware import SimulatedModel
 from herd.simulator.physics import NEVER, Resident
 
@@ -19,6 +21,9 @@ FOREVER_S = 292 * 365.25 * 86_400.0
 
 CONTEXT_NUMBERS = 64
 """How many of its tokens' numbers `/api/generate` gives back at most."""
+
+CALL_ID = "call_simulated"
+"""Of every call of a tool: there is one in an answer."""
 
 encode = msgspec.json.encode
 
@@ -35,9 +40,21 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
     decode_ns: int = 0
 
 
-class _Message(msgspec.Struct, gc=False):
+class _Function(msgspec.Struct, gc=False):
+    index: int
+    name: str
+    arguments: Mapping[str, Any]
+
+
+class _ToolCall(msgspec.Struct, gc=False):
+    id: str
+    function: _Function
+
+
+class _Message(msgspec.Struct, omit_defaults=True, gc=False):
     role: str
     content: str
+    tool_calls: Sequence[_ToolCall] = ()
 
 
 class _Chunk(msgspec.Struct, gc=False):
@@ -93,13 +110,21 @@ class Chat:
     stream_type = b"application/x-ndjson"
     whole_type = b"application/json; charset=utf-8"
 
-    def __init__(self, model: str) -> None:
-        """Name the model as the client does."""
+    def __init__(self, model: str, call: Call | None = None) -> None:
+        """Name the model as the client does; a call goes out with the first token."""
         self._model = model
+        self._call = call
+
+    def _message(self, text: str) -> _Message:
+        call, self._call = self._call, None
+        if call is None:
+            return _Message("assistant", text)
+        function = _Function(0, call.name, call.arguments)
+        return _Message("assistant", text, (_ToolCall(CALL_ID, function),))
 
     def chunk(self, text: str) -> bytes:
         """Return one line of a stream."""
-        message = _Message("assistant", text)
+        message = self._message(text)
         return encode(_ChatChunk(self._model, rfc3339(wall_s()), message, done=False)) + b"\n"
 
     def end(self, ending: Ending) -> bytes:
@@ -108,7 +133,7 @@ class Chat:
 
     def whole(self, text: str, ending: Ending) -> bytes:
         """Return an answer in one piece."""
-        return encode(_last(self._model, ending, message=_Message("assistant", text)))
+        return encode(_last(self._model, ending, message=self._message(text)))
 
     def error(self, status: int, text: str) -> bytes:
         """Return an error."""

@@ -8,8 +8,9 @@ from datetime import datetime
 import msgspec
 
 from herd.clock import wall_s
+from herd.simulator.calls import Call
 from herd.simulator.hardware import SimulatedModel
-from herd.simulator.ollama_bodies import Ending
+from herd.simulator.ollama_bodies import CALL_ID, Ending
 
 FINGERPRINT = "fp_ollama"
 
@@ -24,9 +25,22 @@ class _Usage(msgspec.Struct, gc=False):
     total_tokens: int
 
 
-class _Delta(msgspec.Struct, gc=False):
+class _Function(msgspec.Struct, gc=False):
+    name: str
+    arguments: str
+
+
+class _ToolCall(msgspec.Struct, gc=False):
+    id: str
+    index: int
+    type: str
+    function: _Function
+
+
+class _Delta(msgspec.Struct, omit_defaults=True, gc=False):
     role: str
     content: str
+    tool_calls: Sequence[_ToolCall] = ()
 
 
 class _ChunkChoice(msgspec.Struct, gc=False):
@@ -96,14 +110,29 @@ def _event(chunk: _Completion) -> bytes:
 class ChatCompletion(_Answer):
     """An answer of `/v1/chat/completions`."""
 
+    def __init__(self, model: str, drawn: int, *, usage: bool, call: Call | None = None) -> None:
+        """Send a call with the first token: it is the reason why the answer ends."""
+        super().__init__(model, drawn, usage=usage)
+        self._call = call
+
+    def _reason(self, ending: Ending) -> str:
+        return ending.reason if self._call is None else "tool_calls"
+
+    def _said(self, text: str, call: Call | None) -> _Delta:
+        if call is None:
+            return _Delta("assistant", text)
+        function = _Function(call.name, encode(call.arguments).decode())
+        return _Delta("assistant", text, (_ToolCall(CALL_ID, 0, "function", function),))
+
     def _chunk(self, text: str, reason: str | None) -> _Completion:
+        call = self._call if reason is None else None
         return _Completion(
             id=f"chatcmpl-{self._number}",
             object="chat.completion.chunk",
             created=self._created,
             model=self._model,
             system_fingerprint=FINGERPRINT,
-            choices=[_ChunkChoice(0, _Delta("assistant", text), reason)],
+            choices=[_ChunkChoice(0, self._said(text, call), reason)],
         )
 
     def chunk(self, text: str) -> bytes:
@@ -112,13 +141,13 @@ class ChatCompletion(_Answer):
 
     def end(self, ending: Ending) -> bytes:
         """Return the last events of a stream."""
-        return self._closing(self._chunk("", ending.reason), ending)
+        return self._closing(self._chunk("", self._reason(ending)), ending)
 
     def whole(self, text: str, ending: Ending) -> bytes:
         """Return an answer in one piece."""
         answer = self._chunk("", None)
         answer.object = "chat.completion"
-        answer.choices = [_Choice(0, _Delta("assistant", text), ending.reason)]
+        answer.choices = [_Choice(0, self._said(text, self._call), self._reason(ending))]
         answer.usage = _usage(ending)
         return encode(answer)
 

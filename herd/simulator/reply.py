@@ -150,7 +150,7 @@ class Reply:
             prompt_tokens=self.plan.job.prompt_tokens,
             output_tokens=len(self.plan.pieces),
             total_ns=real_ns(timings.total_s),
-            load_ns=real_ns(timings.load_s),
+            load_ns=max(real_ns(timings.load_s), 1),  # a server takes time to see that it is there
             prefill_ns=real_ns(timings.prefill_s),
             decode_ns=real_ns(timings.decode_s),
         )

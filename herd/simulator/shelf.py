@@ -163,17 +163,18 @@ class Shelf:
 
     def blob(self, exchange: Exchange) -> None:
         """Answer `HEAD` and `POST /api/blobs/:digest`."""
-        digest, body = exchange.request.path.removeprefix(BLOBS), exchange.request.body
+        digest = exchange.request.path.removeprefix(BLOBS)
         known = digest in self._blobs
         if exchange.request.method == b"HEAD":
             exchange.respond(200 if known else 404, (), b"")
         elif known:
             exchange.respond(200, (), b"")
-        elif digest != f"sha256:{hashlib.sha256(body).hexdigest()}":
-            raise AskError(400, "digest mismatch")
+        elif (upload := exchange.request.upload) is not None:
+            upload.open(_Blob(self._blobs, digest, exchange))
         else:
-            self._blobs[digest] = len(body)
-            exchange.respond(201, (), b"")
+            blob = _Blob(self._blobs, digest, exchange)
+            blob.piece(exchange.request.body)
+            blob.whole()
 
     # Inside.
 
@@ -188,6 +189,29 @@ class Shelf:
             self._stock(download.model)
         else:
             self._partial[wanted] = download.have_bytes
+
+
+class _Blob:
+    """A part of a model, as it comes."""
+
+    def __init__(self, blobs: dict[str, int], digest: str, exchange: Exchange) -> None:
+        self._blobs = blobs
+        self._digest = digest
+        self._exchange = exchange
+        self._sum = hashlib.sha256()
+        self._size_bytes = 0
+
+    def piece(self, data: bytes) -> None:
+        self._sum.update(data)
+        self._size_bytes += len(data)
+
+    def whole(self) -> None:
+        if self._digest != f"sha256:{self._sum.hexdigest()}":
+            body = msgspec.json.encode({"error": "digest mismatch"})
+            self._exchange.respond(400, _JSON, body)
+        else:
+            self._blobs[self._digest] = self._size_bytes
+            self._exchange.respond(201, (), b"")
 
 
 class Download:

@@ -105,6 +105,16 @@ def test_a_benchmark_shows_how_far_it_is(on_tab: OnTab, mock: Mock) -> None:
     page.sees("Start")
 
 
+def test_a_benchmark_that_failed_says_why(on_tab: OnTab, mock: Mock) -> None:
+    [first, *_] = mock.answers["/dashboard/api/benchmarks"]["data"]
+    why = "no model is in memory <b>at all</b>"
+    first |= {"mode": "smart", "outcome": "failed", "error": why}
+
+    page = on_tab("benchmarks")
+
+    page.sees("smart", "failed", why)
+
+
 def test_two_benchmarks_are_compared(on_tab: OnTab) -> None:
     page = on_tab("benchmarks")
     page.sees("Choose two")

@@ -50,6 +50,30 @@ def test_a_tab_is_chosen_with_the_pointer_and_with_the_keyboard(on_tab: OnTab) -
     assert page.find("#tab-overview").get_attribute("aria-selected") == "true"
 
 
+LEGENDS = """
+return [...document.querySelectorAll('.chart')].map((chart) =>
+  [...chart.querySelectorAll('.legend span')].map((each) =>
+    [each.innerText, getComputedStyle(each.querySelector('i')).backgroundColor]))
+"""
+
+
+@pytest.mark.parametrize("tab", ["models", "apps"])
+def test_a_name_has_one_colour_in_all_charts(on_tab: OnTab, mock: Mock, tab: str) -> None:
+    models = mock.answers["/dashboard/api/models"]["daily"]
+    apps = mock.answers["/dashboard/api/apps/daily"]["data"]
+    for row in (*models, *apps):
+        tokens = 1_000_000 // row["request_count"]  # the other way round
+        row |= {"total_completion_tokens": tokens, "total_tokens": tokens}
+
+    page = on_tab(tab)
+    page.sees("Requests a day")
+
+    legends: Any = page.script(LEGENDS)
+    requests, tokens = legends
+    assert len(requests) > 1
+    assert dict(requests) == dict(tokens)
+
+
 Change = Callable[[dict[str, Any]], None]
 
 

@@ -11,6 +11,8 @@ from typing import Final
 import click
 
 import events.base
+import events.benchmarks
+import events.keys
 import events.models
 import events.nodes
 import events.requests
@@ -31,6 +33,8 @@ ROOMS: Final = {
     REQUESTS: "Requests",
     events.nodes.__name__: "Nodes",
     events.models.__name__: "Models",
+    events.keys.__name__: "API keys",
+    events.benchmarks.__name__: "Benchmarks",
     events.system.__name__: "herd itself",
 }
 

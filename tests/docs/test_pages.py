@@ -53,7 +53,15 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_sources_that_are_named_exist() -> None:
-    known = {name(path) for path in (*SOURCES, *TESTS, *ROOT.glob("herd/**/*.sql"))}
+    known = {
+        name(path)
+        for path in (
+            *SOURCES,
+            *TESTS,
+            *ROOT.glob("herd/**/*.sql"),
+            *ROOT.glob("benchmarks/**/*.py"),
+        )
+    }
 
     expect_none(
         f"{name(page)}: {span}"

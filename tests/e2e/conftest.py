@@ -122,7 +122,7 @@ def herd(fleet: Nodes, herds_of: HerdsOf) -> Iterator[Herd]:
         alone = {"FLEET_VRAM_FALLBACK": "off"}
         shared = start(*fleet.flags(), wait_for=tuple(fleet.names), **alone)
         yield shared
-        _ends_and_replays(shared)
+        ends_and_replays(shared)
 
 
 HOLD_S = 2.0
@@ -153,7 +153,7 @@ def _pair_herd(pair: Nodes, herds_of: HerdsOf) -> Iterator[Herd]:
             FLEET_POLICY="resident-first",  # lets nobody wait while a slot is free
         )
         yield shared
-        _ends_and_replays(shared)
+        ends_and_replays(shared)
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def _both_serve(herd: Herd) -> bool:
     return len({answer.node for answer in answers}) == 2
 
 
-def _ends_and_replays(herd: Herd) -> None:
+def ends_and_replays(herd: Herd) -> None:
     assert herd.stop() == 0, herd.tail()
     checked = command("replay", "--check", "--json", str(herd.data_dir))
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -69,6 +69,23 @@ def test_chat_and_its_stream(herd: Herd, use: Use) -> None:
 
 
 @either
+def test_responses_and_their_stream(herd: Herd, use: Use) -> None:
+    asked = {"model": BIG, "instructions": "Be short.", "input": USER}  # nodes lack the route
+    whole = use(herd.url, "responses.create", **asked)
+    assert whole.output_text.startswith(f"{SIMULATED} studio.")
+    assert (whole.status, whole.instructions) == ("completed", "Be short.")
+    assert whole.usage.output_tokens == 16
+    told = use(herd.url, "responses.create", **asked, stream=True, max_output_tokens=7)
+    assert [event.sequence_number for event in told] == list(range(len(told)))
+    texts = [event.delta for event in told if event.type == "response.output_text.delta"]
+    last = told[-1]
+    assert (last.type, last.response.output_text) == ("response.incomplete", "".join(texts))
+    assert last.response.incomplete_details.reason == "max_output_tokens"
+    with pytest.raises(openai.BadRequestError, match="previous_response_id"):
+        use(herd.url, "responses.create", **asked, previous_response_id="resp_1")
+
+
+@either
 def test_completions_and_their_stream(herd: Herd, use: Use) -> None:
     asked = {"model": BIG, "prompt": "x", "max_tokens": 7}
     whole = use(herd.url, "completions.create", **asked)
@@ -105,6 +122,7 @@ def test_an_unknown_model(herd: Herd, use: Use) -> None:
         ("chat.completions.create", {"messages": USER, "stream": True}),
         ("completions.create", {"prompt": "x"}),
         ("embeddings.create", {"input": "x"}),
+        ("responses.create", {"input": "x"}),
     )
     for method, asked in calls:
         with pytest.raises(openai.NotFoundError, match="model 'nope' not found") as failed:
@@ -124,8 +142,9 @@ def test_a_bad_body(herd: Herd, use: Use) -> None:
 @either
 def test_a_stream_that_dies_raises(pair_herd: Herd, pair: Nodes, use: Use) -> None:
     pair.fault("die", after_tokens=3)
-    with pytest.raises(openai.APIError, match="node failed: "):
-        use(pair_herd.url, "chat.completions.create", model=SMALL, messages=USER, stream=True)
+    for method, asked in (("chat.completions", {"messages": USER}), ("responses", {"input": "x"})):
+        with pytest.raises(openai.APIError, match="node failed: "):
+            use(pair_herd.url, f"{method}.create", model=SMALL, **asked, stream=True)
 
 
 @either

@@ -58,11 +58,11 @@ def test_a_changed_setting_holds_on_every_front_and_after_a_restart(
         toggles = [page(of, "dashboard/api/settings")["config"]["toggles"] for _ in range(6)]
         return not any(each["fair_shares"] for each in toggles)
 
-    assert until(lambda: kept(herd), 2.0)
+    assert until(lambda: kept(herd), 10.0)
     assert herd.stop() == 0
     again = Herd(herd.data_dir, composition, pair.flags())
     try:
         again.comes_up()
-        assert until(lambda: kept(again), 2.0)
+        assert until(lambda: kept(again), 10.0)
     finally:
         again.clear()

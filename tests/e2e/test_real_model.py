@@ -89,11 +89,13 @@ def test_its_model_is_listed_everywhere(real_herd: Herd) -> None:
     assert [row["id"] for row in ask(real_herd.url, "/v1/models").json["data"]] == [MODEL]
 
 
-def test_ollama_s_own_routes_are_refused_with_a_reason(real_herd: Herd) -> None:
-    answer = ask(real_herd.url, "/api/chat", chat(MODEL))
-    assert answer.status == 404
-    assert MODEL in answer.json["error"]
-    assert "/v1" in answer.json["error"]
+def test_ollama_s_own_routes_are_translated(real_herd: Herd) -> None:
+    answer = ask(real_herd.url, "/api/chat", chat(MODEL, options={"num_predict": 4}))
+    last = answer.json
+    assert (answer.status, last["done"]) == (200, True)
+    assert (last["done_reason"], last["eval_count"]) == ("length", 4)
+    assert last["eval_duration"] > 0  # as llama.cpp tells it
+    assert last["message"]["content"]
 
 
 def test_the_log_counts_real_tokens(real_herd: Herd) -> None:

@@ -1,14 +1,17 @@
 """What a node answers comes through herd byte for byte; only instants differ."""
 
+import hashlib
 import re
 
 import pytest
 
+from herd.simulator.fleet import NodeOrder
+from tests.e2e.conftest import StartHerd, StartNodes
 from tests.e2e.herds import Herd
 from tests.e2e.nodes import BIG, EMBED, Nodes
 from tests.e2e.wire import JSON, Answer, ask, chat
 
-MOVING = re.compile(rb'"(created_at|created|\w+_duration)":("[^"]*"|\d+)')
+MOVING = re.compile(rb'"(created_at|created|modified_at|\w+_duration)":("[^"]*"|\d+)')
 CHATS = ("/api/chat", "/v1/chat/completions")
 
 BODIES: dict[str, dict[str, object]] = {
@@ -126,3 +129,113 @@ def test_every_answer_says_where_it_comes_from(herd: Herd) -> None:
         "x-fleet-fallback": "false",
         "x-fleet-retries": "0",
     }
+
+
+# Routes that some servers lack, what is asked oddly, and models on disks
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/messages"])
+def test_a_route_is_the_nodes_own_or_translated(
+    herd: Herd, fleet: Nodes, path: str, *, stream: bool
+) -> None:
+    body = {"model": BIG, "input": "why?", "max_tokens": 9, "stream": stream}
+    if path == "/v1/messages":
+        body = {**chat(BIG, stream=stream), "max_tokens": 9}
+    ours = ask(herd.url, path, body)
+    theirs = ask(fleet.url("studio"), path, body)
+    if theirs.status == 404:  # translated
+        assert ours.status == 200
+        assert b'"type":"message' in ours.body
+    else:
+        assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("path", CHATS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_whatever_a_body_has_in_it(herd: Herd, fleet: Nodes, path: str, *, stream: bool) -> None:
+    image = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # noqa: E501 (one picture)
+    told = {"role": "system", "content": 'Sei h\u00f6flich. \U0001f984 "quoted" \\ \t'}
+    seen: dict[str, object] = {"role": "user", "content": "what is it?", "images": [image]}
+    if path.startswith("/v1"):
+        url = {"url": f"data:image/png;base64,{image}"}
+        parts = [{"type": "text", "text": "what?"}, {"type": "image_url", "image_url": url}]
+        seen = {"role": "user", "content": parts}
+    tool: dict[str, object] = {"name": "look", "parameters": {"type": "object"}}
+    body: dict[str, object] = {
+        "model": BIG,
+        "messages": [told, seen],
+        "stream": stream,
+        "format": {"type": "object"},
+        "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}},
+        "options": {"seed": 1, "temperature": 0.5},
+        "tools": [{"type": "function", "function": tool}],
+        "keep_alive": "10m",
+        "unheard_of": [None, 1e100, {"a": [[]]}],
+    }
+    ours = ask(herd.url, path, body)
+    theirs = ask(fleet.url("studio"), path, body)
+    # A stream that is whole in one read has its length told by herd: the framing is each hop's own.
+    assert (ours.status, still(ours.body)) == (theirs.status, still(theirs.body))
+    assert ours.headers["content-type"] == theirs.headers["content-type"]
+
+
+PROGRESS = re.compile(rb'[^\n]*"completed":\d+[^\n]*\n')
+
+
+def same_order(ours: Answer, theirs: Answer) -> None:
+    """Compare answers with progress in them, which comes as often as it comes.
+
+    A connection ends where an upload was not read to its end: each hop's own affair.
+    """
+    quiet = [
+        answer._replace(
+            body=PROGRESS.sub(b"", answer.body),
+            headers={k: v for k, v in answer.headers.items() if k != "connection"},
+        )
+        for answer in (ours, theirs)
+    ]
+    assert_same(*quiet)
+
+
+def test_models_come_and_go_in_the_same_bytes(
+    start_herd: StartHerd, start_nodes: StartNodes
+) -> None:
+    orders = [NodeOrder(profile="studio", name=name, time_scale=500.0) for name in ("ada", "bob")]
+    nodes = start_nodes(*orders)
+    url = start_herd(nodes.flag("ada"), wait_for=("ada",)).url
+    twin = nodes.url("bob")
+    data = b"GGUF" * 300_000
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    blob, tiny = f"/api/blobs/{digest}", "smollm2:135m"
+    made = {"model": "made", "files": {"a.gguf": digest}}
+    asked: list[tuple[str, str, object]] = [
+        ("HEAD", blob, None),
+        ("POST", f"/api/blobs/sha256:{'0' * 64}", data),
+        ("POST", blob, data),
+        ("POST", blob, data),
+        ("HEAD", blob, None),
+        ("POST", "/api/create", {**made, "stream": False}),
+        ("POST", "/api/create", made),
+        ("POST", "/api/create", {"model": "x", "from": "nope"}),
+        ("POST", "/api/pull", {"model": tiny}),
+        ("POST", "/api/pull", {"model": tiny, "stream": False}),
+        ("POST", "/api/pull", {"model": "nobody/has:this"}),
+        ("POST", "/api/pull", {"model": "nobody/has:this", "stream": False}),
+        ("POST", "/api/show", {"model": tiny}),
+        ("POST", "/api/copy", {"source": tiny, "destination": "mine"}),
+        ("POST", "/api/copy", {"source": "nope", "destination": "mine"}),
+        ("POST", "/api/push", {"model": "mine"}),
+        ("POST", "/api/push", {"model": "mine", "stream": False}),
+        ("DELETE", "/api/delete", {"model": "mine"}),
+        ("DELETE", "/api/delete", {"model": "mine"}),
+        ("POST", "/api/show", {"model": "mine"}),
+        ("GET", "/", None),
+        ("HEAD", "/", None),
+        ("GET", "/nope", None),
+        ("PUT", "/api/pull", None),
+    ]
+    for method, path, body in asked:
+        ours, theirs = (ask(each, path, body, method=method) for each in (url, twin))
+        assert ours.status == theirs.status, (method, path, body, ours.body)
+        same_order(ours, theirs)

@@ -47,7 +47,7 @@ def test_balancers_are_found_and_told_apart_and_say_goodbye() -> None:
         async with contextlib.AsyncExitStack() as stack:
             one, two = await asyncio.gather(
                 advertise(11435, name="one", version="1.2.3", interfaces=ONLY_HERE),
-                advertise(11436, name="two", version="1.2.4", interfaces=ONLY_HERE),
+                advertise(11436, name="two", version="1.2.4", secure=True, interfaces=ONLY_HERE),
             )
             stack.push_async_callback(one.close)
             stack.push_async_callback(two.close)
@@ -55,7 +55,7 @@ def test_balancers_are_found_and_told_apart_and_say_goodbye() -> None:
 
             assert set(await browse(5.0, interfaces=ONLY_HERE, settle_s=1.0)) == {
                 Balancer("one", (f"http://{LOOPBACK}:11435",), "1.2.3", 1),
-                Balancer("two", (f"http://{LOOPBACK}:11436",), "1.2.4", 1),
+                Balancer("two", (f"https://{LOOPBACK}:11436",), "1.2.4", 1),
             }
 
             await one.close()

@@ -104,7 +104,8 @@ function tip(node, u, { xs, series, show, daily }) {
 }
 
 // Rows of a long table ({key, x, value}) as one series a key, the largest first; the rest is one.
-export function pivoted(rows, keyOf, xOf, valueOf) {
+// Charts of the same keys are given the same `rankOf`, so that a key has one colour in all of them.
+export function pivoted(rows, keyOf, xOf, valueOf, rankOf = valueOf) {
   const xs = [...new Set(rows.map(xOf))].sort((one, other) => one - other);
   const places = new Map(xs.map((x, index) => [x, index]));
   const found = new Map();
@@ -113,7 +114,7 @@ export function pivoted(rows, keyOf, xOf, valueOf) {
     if (!found.has(key)) found.set(key, { label: key, values: xs.map(() => 0), sum: 0 });
     const series = found.get(key);
     series.values[places.get(xOf(row))] += valueOf(row) ?? 0;
-    series.sum += valueOf(row) ?? 0;
+    series.sum += rankOf(row) ?? 0;
   }
   const sorted = [...found.values()].sort((one, other) => other.sum - one.sum);
   const rest = sorted.splice(COLOURS - 1);

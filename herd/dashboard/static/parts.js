@@ -63,6 +63,9 @@ export function loaded(state, key, draw) {
 const DOTS = { online: "good", degraded: "warn", offline: "bad" };
 
 export function status(node) {
+  if (node.paused && node.status !== "offline") {
+    return h("span", { class: "status", title: node.paused }, `paused: ${node.paused}`);
+  }
   const word = node.draining ? "draining" : node.status;
   return h("span", { class: `status ${node.draining ? "warn" : (DOTS[node.status] ?? "")}` }, word);
 }

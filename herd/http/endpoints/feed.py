@@ -24,6 +24,7 @@ from herd.http.problems import JSON_UTF8
 from herd.http.routes import Methods
 from herd.http.wire import Header
 from herd.link.client import Control
+from herd.link.messages import View
 
 PATH: Final = "/dashboard/api/events"
 EVERY_S: Final = 0.5
@@ -123,6 +124,7 @@ class Feed:
             "nodes": {node["node_id"]: node for node in status["nodes"]},
             "queues": status["queues"],
             "settings": dict(view.settings),
+            "benchmark": _benchmark(view),
         }
 
     def _snapshot(self) -> bytes:
@@ -176,8 +178,18 @@ class Feed:
         self._write(b": \n\n")
 
 
-_HINTS: Final = (("requests", "queues"), ("settings", "settings"))
+_HINTS: Final = (
+    ("requests", "queues"),
+    ("settings", "settings"),
+    ("benchmarks", "benchmark"),
+)
 """What pages should ask again for, when which part of the state has changed."""
+
+
+def _benchmark(view: View) -> dict[str, object]:
+    """Return that one runs or has ended; how far it is, is asked for."""
+    found = view.benchmark
+    return {} if found is None else {"run_id": found.run_id, "status": found.status}
 
 
 def _changes(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, object]:

@@ -6,7 +6,10 @@ ever `pending` at a node: a model that has requests waiting has a row of its own
 herd does not measure is left out.
 """
 
+import msgspec
+
 from events import NodeFacts
+from herd.agent.capacity import written
 from herd.link.messages import NodeView, SlotView, View
 
 GIB = 1024**3
@@ -118,6 +121,12 @@ def disk_gb(facts: NodeFacts) -> dict[str, float]:
     }
 
 
+def lent(node: NodeView) -> dict[str, object]:
+    """Return what a node's owner lends of it, with ollama-herd's keys; nothing if he says none."""
+    told = written(node.limits)
+    return {} if told is None else {"capacity": msgspec.structs.asdict(told)}
+
+
 def _slots(slots: SlotView, pending: int = 0) -> dict[str, object]:
     return {
         "pending": pending,
@@ -152,6 +161,8 @@ def _node(node: NodeView) -> dict[str, object]:
         "node_id": node.node_id,
         "status": node.status,
         "draining": node.draining,
+        "paused": node.paused,
+        **lent(node),
         "origin": node.origin,
         "hardware": {
             "memory_total_gb": round(facts.memory_bytes / GIB, 2),

@@ -2,7 +2,8 @@
 
 Rules
 1. The body goes to the node's own route of the same name, byte for byte, but for what `rewriting`
-   takes out, or puts in; to a node that lacks the route, translated (`crossing`).
+   takes out, or puts in; to a node that lacks the route, translated (`crossing`). Whatever only an
+   Ollama can do is refused where there is none with the model, and else control is told.
 2. Whoever is refused here was never admitted: no fact is told of a body that cannot be read.
 3. While control is away, requests wait for it; this front keeps the hold time and the deadlines.
 """
@@ -29,13 +30,14 @@ from events import (
 from herd.dialects.names import key, normalise
 from herd.http import problems
 from herd.http.asked import read
-from herd.http.crossing import TRANSLATIONS
 from herd.http.exchange import Exchange
 from herd.http.flight import Flight
 from herd.http.needs import needs_of
 from herd.http.noted import Noted, cleaned, granted_priority, noted_of
 from herd.http.problems import BadRequestError, Family
 from herd.http.rewriting import without_extras
+from herd.http.spoken import Spoken
+from herd.http.translations import TRANSLATIONS
 from herd.http.upstream import Pool
 from herd.ids import RequestIds
 from herd.link.client import Control, LinkFullError
@@ -132,6 +134,7 @@ class Inference:
         self._asked: dict[str, str] = {}
         self._resident: set[str] = set()
         self._urls: set[str] = set()
+        self._spoken = Spoken()
         self._online = False
         self._products: dict[bytes, str] = {}
         self._swept_s = loop.time()
@@ -143,12 +146,16 @@ class Inference:
 
     def look(self, view: View) -> None:
         """Know the fleet's models, and how they are spelled."""
-        self._spellings = {
+        pulled = {key(it.model): normalise(it.model) for node in view.nodes for it in node.pulls}
+        self._spellings = pulled | {
             key(model.name): model.name for node in view.nodes for model in node.models
         }
         self._asked = {}
         self._resident = {model.name for node in view.nodes for model in node.resident}
         self._urls = {node.url for node in view.nodes}
+        self._spoken.look(view)
+        for url, pool in self._pools.items():
+            pool.v1_only = self._spoken.v1_only(url)
         self._online = any(node.status != "offline" for node in view.nodes)
 
     def ask(self, route: Route, exchange: Exchange) -> None:
@@ -166,6 +173,11 @@ class Inference:
             return
         if asked.extras:
             request.body = without_extras(request.body)
+        why_not = self._spoken.why_native(route.path, request.body, model)
+        if why_not and not self._spoken.native(model):
+            text = f"model '{asked.model}' is on servers without Ollama's own routes, and herd "
+            self._turn_away(route, exchange, 400, f"{text}cannot translate: {why_not}")
+            return
         path, target = route.wire, request.target
         if target != path and b"?" in target:
             path += b"?" + target.partition(b"?")[2]
@@ -180,7 +192,7 @@ class Inference:
             deadline_s=noted.deadline_s,
             translation=TRANSLATIONS.get(route.path),
         )
-        self._admit(flight, exchange, route, noted)
+        self._admit(flight, exchange, route, noted, native=bool(why_not))
 
     # What control decides
 
@@ -190,7 +202,11 @@ class Inference:
         if flight is None:
             self.report(_nobody(grant.request_id, grant.node_id, grant.lease))
         elif flight.attempt is None:
-            flight.dispatch(grant)
+            try:
+                flight.dispatch(grant)
+            except Exception:  # noqa: BLE001 (whatever it was, the slot is free again)
+                _log.exception("a request could not be sent")
+                flight.failed()
         else:
             _log.warning("request %s was granted while it runs", grant.request_id)
 
@@ -224,6 +240,7 @@ class Inference:
         pool = self._pools.get(url)
         if pool is None:
             pool = self._pools[url] = Pool(url, self._loop)
+            pool.v1_only = self._spoken.v1_only(url)
         return pool
 
     def report(self, event: Event) -> bool:
@@ -278,7 +295,9 @@ class Inference:
 
     # Inside
 
-    def _admit(self, flight: Flight, exchange: Exchange, route: Route, noted: Noted) -> None:
+    def _admit(
+        self, flight: Flight, exchange: Exchange, route: Route, noted: Noted, *, native: bool
+    ) -> None:
         asked, request = flight.asked, exchange.request
         key = exchange.key
         name = "" if key is None else key.key_name
@@ -302,6 +321,8 @@ class Inference:
             no_fallback=noted.no_fallback,
             needs=None if flight.model in self._resident else needs_of(request.body),
             prefixes=asked.prefixes,
+            trace=noted.trace,
+            native=native,
             key_name=name,
         )
         try:

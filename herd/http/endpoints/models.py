@@ -8,7 +8,7 @@ Rules
    one node share one download: the node itself sees to that, and herd sends the second one there.
 4. What was done is recorded, and who asked for it. Then control looks at that node's disk, and the
    answer ends when herd itself sees it so: what comes next may rest on it.
-5. A blob is a whole body in memory, bounded by the server's limit; a new model is made where its
+5. A blob goes through to its node as it comes, whatever its size; a new model is made where its
    blobs are.
 """
 
@@ -27,6 +27,7 @@ from herd.http.passing import Passing, Watcher
 from herd.http.problems import BadRequestError
 from herd.http.routes import Handler
 from herd.http.settling import Settling
+from herd.http.uploading import Nobody, Uploading
 from herd.http.upstream import Pool
 from herd.link.client import Control, LinkFullError
 from herd.link.messages import NodeView, View
@@ -34,7 +35,6 @@ from herd.tasks import spawn
 
 TIMEOUT_S: Final = 30.0
 """For an answer without progress."""
-BLOB_TIMEOUT_S: Final = 600.0
 BLOBS: Final = "/api/blobs/"
 OK, NOT_FOUND = 200, 404
 
@@ -153,10 +153,16 @@ class Models:
         digest = _digest(exchange)
         had = await self._with_blobs(exchange, (digest,))
         node = had[0] if had else places.emptiest(self._asked(exchange))
-        answer = await _asked(
-            node, "POST", BLOBS + digest, exchange.request.body, timeout_s=BLOB_TIMEOUT_S
-        )
-        _answer(exchange, answer, (node,))
+        pool, path = self._pools(node.url), (BLOBS + digest).encode("ascii")
+        name, upload = wire.header_value(node.node_id), exchange.request.upload
+        if exchange.ended:
+            return
+        if upload is not None:
+            Uploading(exchange, upload, pool, path, name)
+        else:  # it came behind other requests
+            body = exchange.request.body
+            head = wire.upload_head(pool.prefix + path, pool.host, len(body))
+            Passing(exchange, Nobody(), pool, (head, body), name)
 
     # Inside
 
@@ -359,7 +365,7 @@ def _answer(exchange: Exchange, answer: Response, nodes: Sequence[NodeView]) -> 
 async def _asked(
     node: NodeView, method: str, path: str, body: bytes, *, timeout_s: float
 ) -> Response:
-    headers = JSON_BODY if body and not path.startswith(BLOBS) else ()
+    headers = JSON_BODY if body else ()
     try:
         return await fetch(method, node.url + path, headers=headers, body=body, timeout_s=timeout_s)
     except FetchError as error:

@@ -74,6 +74,8 @@ class Pages:
             "models": self._models,
             "apps": self._apps,
             "apps/daily": self._apps_daily,
+            "tags": self._apps,
+            "tags/daily": self._apps_daily,
             "context-usage": self._context_usage,
             "traces": lambda given: traces.page(self._history, given),
         }
@@ -137,8 +139,7 @@ class Pages:
     async def _context_usage(self, given: Parameters) -> object:
         asked = _days(given)
         day_us = asked.to_us - DAY_S * _US
-        bounds: dict[str, Parameter] = {"from_us": asked.from_us, "day_us": day_us}
-        rows = await self._history.rows("context_usage", bounds)
+        rows = await self._history.rows("context_usage", asked.bounds() | {"day_us": day_us})
         view = self._control.view
         return {"days": asked.units, "models": [_context(row, view) for row in rows]}
 

@@ -18,6 +18,7 @@ FROM events
 WHERE kind = 'request_completed'
     AND seq > getvariable('last_seq') - 300000
     AND recorded_at >= make_timestamp($from_us)
+    AND recorded_at < make_timestamp($to_us)
     AND prompt_tokens IS NOT NULL
 GROUP BY model
 ORDER BY request_count DESC, model

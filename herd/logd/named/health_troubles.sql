@@ -22,6 +22,7 @@ FROM (
         'circuit_closed', 'node_degraded', 'node_went_offline', 'actor_failed',
         'recording_resumed', 'front_lost'
     )
+    AND NOT (kind = 'front_lost' AND coalesce((payload ->> 'told')::BOOLEAN, false))
 )
 GROUP BY ALL
 ORDER BY events DESC, kind, node_id, model

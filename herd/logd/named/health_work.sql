@@ -1,5 +1,23 @@
 -- What each node did with each model since $from_us, the part since $recent_us apart: whole answers,
--- and the tokens they made between their first byte and their last.
+-- and the tokens they made between their first byte and their last. `again`: loads of a model that had
+-- answered there in the four minutes before (Ollama keeps one for five); of the recent part only.
+WITH back AS (
+    SELECT seq
+    FROM (
+        SELECT
+            seq, recorded_at, kind, payload,
+            max(recorded_at) FILTER (kind = 'request_completed') OVER (
+                PARTITION BY node_id, model ORDER BY seq
+            ) AS answered_at
+        FROM events
+        WHERE recorded_at >= make_timestamp($recent_us::BIGINT) - INTERVAL 4 MINUTE
+        AND seq > (SELECT max(seq) - 200000 FROM events)
+        AND kind IN ('request_dispatched', 'request_completed')
+    )
+    WHERE recorded_at >= make_timestamp($recent_us::BIGINT)
+    AND kind = 'request_dispatched' AND (payload ->> 'cold')::BOOLEAN
+    AND recorded_at < answered_at + INTERVAL 4 MINUTE
+)
 SELECT
     recorded_at >= make_timestamp($recent_us::BIGINT) AS recent,
     node_id,
@@ -12,9 +30,8 @@ SELECT
         AS decoded_tokens,
     coalesce(sum(service_s - ttft_s) FILTER (service_s > ttft_s AND completion_tokens > 1), 0)
         AS decode_s,
-    list(seq ORDER BY seq DESC) FILTER (
-        kind = 'request_dispatched' AND (payload ->> 'cold')::BOOLEAN
-    )[1:5] AS cold_seqs,
+    count(*) FILTER (back.seq IS NOT NULL) AS again,
+    list(seq ORDER BY seq DESC) FILTER (back.seq IS NOT NULL)[1:5] AS again_seqs,
     list(seq ORDER BY seq DESC) FILTER (kind = 'request_completed')[1:5] AS seqs
 FROM (
     SELECT
@@ -24,7 +41,7 @@ FROM (
     WHERE recorded_at >= make_timestamp($from_us::BIGINT)
     AND seq > (SELECT max(seq) - 200000 FROM events)
     AND kind IN ('request_dispatched', 'request_completed') AND node_id IS NOT NULL
-)
+) LEFT JOIN back USING (seq)
 GROUP BY ALL
 ORDER BY completed DESC, node_id, model
 LIMIT 5000

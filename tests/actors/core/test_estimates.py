@@ -23,11 +23,10 @@ from actors.core.estimates import (
     mean_s,
     most_loaded,
     prompt_tokens,
+    rates_s,
     resident_bytes,
     service_s,
     size_bytes,
-    step_s,
-    token_s,
     weights_bytes,
 )
 from actors.core.learning import Demand, Mean
@@ -49,7 +48,7 @@ UNSEEN = Node(NodeId("unseen"), "http://unseen", "flag")
 
 def test_what_was_learned_of_the_model_here() -> None:
     node = a_node("ada", step_s=0.02, load_s=7.0)
-    assert (step_s(node, SMALL), token_s(node, SMALL), load_s(node, SMALL)) == (0.02, 0.001, 7.0)
+    assert (*rates_s(node, SMALL), load_s(node, SMALL)) == (0.001, 0.02, 7.0)
 
 
 def test_else_what_its_other_models_took_for_each_byte() -> None:
@@ -58,8 +57,8 @@ def test_else_what_its_other_models_took_for_each_byte() -> None:
     for mean, value in ((node.pace.step, 1e-12), (node.pace.token, 1e-13), (node.pace.load, 1e-9)):
         mean.add(value)
     size = SIZES[LARGE]
-    assert step_s(node, LARGE) == pytest.approx(size * 1e-12)
-    assert token_s(node, LARGE) == pytest.approx(size * 1e-13)
+    assert rates_s(node, LARGE)[1] == pytest.approx(size * 1e-12)
+    assert rates_s(node, LARGE)[0] == pytest.approx(size * 1e-13)
     assert load_s(node, LARGE) == pytest.approx(size * 1e-9)
 
 
@@ -67,11 +66,11 @@ def test_else_what_the_memory_allows() -> None:
     node = a_node("ada")
     node.speeds = {}
     expected_s = SIZES[SMALL] / (BANDWIDTH_BYTES_PER_S * REACHED)
-    assert step_s(node, SMALL) == pytest.approx(expected_s)
-    assert token_s(node, SMALL) == pytest.approx(expected_s / TOKENS_A_STEP)
+    assert rates_s(node, SMALL)[1] == pytest.approx(expected_s)
+    assert rates_s(node, SMALL)[0] == pytest.approx(expected_s / TOKENS_A_STEP)
     assert 1.0 < load_s(node, SMALL) < load_s(node, LARGE)
     node.facts = NodeFacts(bandwidth_bytes_per_s=800_000_000_000)
-    assert step_s(node, SMALL) == pytest.approx(expected_s / 4)
+    assert rates_s(node, SMALL)[1] == pytest.approx(expected_s / 4)
 
 
 def test_memory_is_what_was_seen_last_else_reckoned() -> None:

@@ -11,6 +11,7 @@ from events import (
     ModelFacts,
     NodeProbed,
     RequestDispatched,
+    SettingsChanged,
     Source,
 )
 from tests.actors.cast import (
@@ -143,3 +144,15 @@ def test_a_node_that_only_speaks_v1_gets_only_v1() -> None:
         << refused("r1", 404, "only_v1")
     )
     assert dispatch(openai, "r2", route="/v1/chat/completions").node_id == "ada"
+
+
+def test_a_node_that_only_speaks_v1_gets_what_can_be_translated() -> None:
+    both = book(configured("ada", 1), probed("ada", MODEL, resident=(MODEL,), dialect="openai"))
+    both.given(SettingsChanged(key="translate_ollama", old=False, new=True))
+    assert dispatch(both, "r1").node_id == "ada"
+    assert (
+        both
+        >> received("r2", native=True)
+        << rejected("r2", 404, "only_v1", 0.0)
+        << refused("r2", 404, "only_v1")
+    )

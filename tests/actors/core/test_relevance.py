@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from events import Event, NodeFacts, NodeId, NodeSilent, ResidentModel, TimerFired
+from events import Event, Limits, NodeFacts, NodeId, NodeSilent, ResidentModel, TimerFired
 from tests.actors.cast import (
     MODEL,
     OTHER_MODEL,
@@ -62,6 +62,7 @@ def test_when_a_model_leaves_memory_is_no_news() -> None:
         heartbeat("studio", MODEL, OTHER_MODEL, models=on_disk(MODEL)),
         heartbeat("studio", MODEL, OTHER_MODEL, url="http://10.0.0.9:11434"),
         heartbeat("studio", MODEL, OTHER_MODEL, draining=True),
+        heartbeat("studio", MODEL, OTHER_MODEL, limits=Limits(max_requests=1)),
         heartbeat("studio", MODEL, OTHER_MODEL, reachable=False),
         heartbeat("tower", MODEL),
         probed("mini", MODEL),

@@ -7,6 +7,7 @@ import pytest
 from events import (
     ConfigurationLoaded,
     Event,
+    KeyAdded,
     Lease,
     LeaseAdopted,
     ModelFacts,
@@ -93,6 +94,13 @@ def test_the_first_of_the_list_that_can_be_served_takes_over() -> None:
         << dispatched("r1", "studio", "1.1")
         << granted("r1", "studio", "1.1", model=OTHER_MODEL, reason="fallback_models")
     )
+
+
+def test_a_key_is_served_by_no_model_that_it_is_not_for() -> None:
+    key = KeyAdded(key_name="k", digest="ab", models=(NOBODYS, MODEL))
+    asks = received("r1", NOBODYS, fallbacks=(OTHER_MODEL, MODEL), key_name="k")
+    (move,) = after_all(on(), key, *node("studio", MODEL, OTHER_MODEL, slots=1), asks)
+    assert (move.model, move.to) == (NOBODYS, MODEL)
 
 
 def test_while_the_asked_model_can_be_served_it_is() -> None:
@@ -275,6 +283,7 @@ def test_a_model_in_memory_serves_where_much_time_is_saved() -> None:
         (on(), *BOTH, cold(num_ctx=16_384)),
         (on(), *BOTH, cold(body_bytes=100_000)),
         (on(), *BOTH, received("r0", CHAT), cold()),
+        (on(), *BOTH, KeyAdded(key_name="k", digest="ab", models=(LARGE,)), cold(key_name="k")),
         (on(), *BOTH, *host("mini", facts(LARGE), resident={LARGE: 0}), cold()),
         (on(), *host("studio", facts(LARGE, 9), facts(CHAT, 1), resident={CHAT: 0}), cold()),
         (on(), *host("studio", facts(LARGE), facts(CHAT, 4)), cold()),

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import msgspec
 import pytest
 
-from events import HeartbeatReceived, NodeFacts
+from events import HeartbeatReceived, Limits, NodeFacts
 from herd.agent.heartbeat import Agent, Terms
 from herd.agent.payload import parse_heartbeat
 from herd.agent.search import Search
@@ -36,6 +36,7 @@ class Stage:
         self.balancer = balancer
         self.balancers: list[Balancer] = []
         self.said: list[str] = []
+        self.lent = Limits()
         self._speaking = asyncio.Event()
         self.agent = self.with_terms()
 
@@ -46,6 +47,7 @@ class Stage:
             MACHINE,
             Search(self._browse, self.say),
             self.say,
+            lambda: self.lent,
         )
         return self.agent
 
@@ -113,6 +115,19 @@ def test_it_tells_what_the_node_is_and_has() -> None:
             assert (beat.reachable, beat.draining) == (True, False)
             await stage.beats(5)
         assert stage.said == [f"connected to the balancer {stage.balancer.url}"]
+
+    _play(scene)
+
+
+def test_what_its_owner_lends_is_told_each_time_and_a_pause_said_once() -> None:
+    async def scene(stage: Stage) -> None:
+        async with stage.living():
+            assert (await stage.beats()).limits == Limits()
+            stage.lent = Limits(paused="its owner is using it", max_requests=3)
+            assert (await stage.beats(3)).limits == stage.lent
+            stage.lent = Limits(max_requests=3)
+            assert (await stage.beats(3)).limits == stage.lent
+        assert stage.said[1:] == ["paused: its owner is using it", "takes work again"]
 
     _play(scene)
 

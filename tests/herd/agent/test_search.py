@@ -126,3 +126,15 @@ def test_one_out_of_reach_is_named_and_passed_over() -> None:
 
     asyncio.run(play())
     assert network.said[0].startswith(f"balancer one is out of reach at {NOWHERE}")
+
+
+def test_one_whose_certificate_may_be_the_reason_is_told_how_to_be_named() -> None:
+    network = Network()
+
+    async def play() -> None:
+        network.balancers = [Balancer("one", (NOWHERE.replace("http:", "https:"),))]
+        assert await network.search.find(0.01) == ""
+
+    asyncio.run(play())
+    assert "--router-url https://NAME:PORT" in network.said[0]
+    assert "--ca-file" in network.said[0]

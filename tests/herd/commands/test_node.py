@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import psutil
 import pytest
 
-from events import HeartbeatReceived
+from events import HeartbeatReceived, Limits
 from herd.agent.payload import parse_heartbeat
 from tests.herd.small_server import SmallServer
 
@@ -138,6 +138,7 @@ def test_it_ends_while_it_still_looks_for_a_balancer() -> None:
         (["--node-id", "a b"], "a node id has 1 to 64"),
         (["--router-url", "ftp://x"], "not an http:// or https:// address"),
         (["--ollama-host", "ftp://x"], "--ollama-host ftp://x"),
+        (["--hours", "at night"], "--hours 'at night': no hours"),
     ],
 )
 def test_what_it_cannot_use_ends_it(flags: list[str], words: str) -> None:
@@ -147,3 +148,21 @@ def test_what_it_cannot_use_ends_it(flags: list[str], words: str) -> None:
             assert await agent.ends() == 1
 
     asyncio.run(play())
+
+
+def test_what_its_owner_lends_is_told_and_shown() -> None:
+    async def scene(ollama: SmallServer, balancer: SmallServer) -> None:
+        environment = {
+            "FLEET_NODE_OLLAMA_HOST": ollama.url,
+            "FLEET_NODE_ROUTER_URL": balancer.url,
+            "FLEET_NODE_MAX_REQUESTS": "2",
+            "FLEET_NODE_MAX_MEMORY_GB": "12.5",
+        }
+        async with _agent("--hours", "0:00-24:00", **environment) as agent:
+            await agent.writes("connected to the balancer")
+            assert "0:00-24:00, at most 2 requests at once, models of 12.5 GB" in agent.written
+        beat = parse_heartbeat(balancer.bodies[-1], "127.0.0.1")
+        assert isinstance(beat, HeartbeatReceived)
+        assert beat.limits == Limits(max_requests=2, max_bytes=12_500_000_000)
+
+    _play(scene)

@@ -32,7 +32,7 @@ def test_the_banner_says_where_it_is_and_how_to_use_it(tmp_path: Path) -> None:
         ["nodes", f"{local.url} (this machine), http://studio:11434 (4 slots), http://mini:11434"],
         ["Ollama", "OLLAMA_HOST=127.0.0.1:4321 ollama run MODEL"],
         ["OpenAI", 'base_url="http://127.0.0.1:4321/v1"'],
-        ["look", "herd status, herd log -f"],
+        ["look", "http://127.0.0.1:4321/dashboard, herd status, herd log -f"],
     ]
 
 

@@ -66,6 +66,18 @@ def balancer() -> Iterator[str]:
         thread.join()
 
 
+def test_a_node_that_takes_no_work_says_why(balancer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        {"node_id": "ada", "status": "online", "paused": "its owner is using it"},
+        {"node_id": "bob", "status": "online", "draining": True},
+        {"node_id": "cyd", "status": "offline", "paused": "its owner is using it"},
+    ]
+    monkeypatch.setattr(Answer, "body", msgspec.json.encode({"nodes": nodes}))
+    lines = herd_status("--url", balancer).output.splitlines()[3:]
+    assert ["paused: its owner is using it" in line for line in lines] == [True, False, False]
+    assert [line.split()[1] for line in lines[1:]] == ["draining", "offline"]
+
+
 def herd_status(*arguments: str) -> Result:
     return CliRunner().invoke(status.command, arguments)
 

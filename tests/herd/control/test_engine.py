@@ -13,6 +13,7 @@ from actors.core.commands import Grant, Send
 from actors.core.state import State, dump
 from events import (
     CONTROL,
+    KINDS,
     ControlStarted,
     Event,
     FrontConnected,
@@ -83,7 +84,7 @@ class Rig:
         self.engine = Engine(self.state, journal, clock, self.directory)
         self.engine.link = self.link = Link(self.directory)
         self.observed: list[Recorded] = []
-        self.engine.observe.append(self.observed.append)
+        self.engine.observe(self.observed.append, KINDS.values())
         self.engine.start()
         self.n = 0
 

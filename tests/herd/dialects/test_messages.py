@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herd.dialects import messages_asked, messages_told
+from herd.dialects.asking import Asking
 from herd.dialects.errors import GarbledError, UntranslatableError
 
+ASKING = Asking("m")
 MESSAGE = {"role": "user", "content": "Hi"}
 STREAM = (
     b'data: {"id":"chatcmpl-7","choices":[{"delta":{"role":"assistant","content":null}}]}\r\n\r\n'
@@ -97,7 +99,7 @@ def test_what_a_node_could_not_do_is_refused(more: dict[str, Any]) -> None:
 
 
 def test_a_stream_has_its_events_in_order() -> None:
-    told = events(messages_told.Stream("m").feed(STREAM))
+    told = events(messages_told.Stream(ASKING).feed(STREAM))
     assert [each["type"] for each in told] == KINDS
     assert [each["delta"] for each in told if each["type"] == "content_block_delta"] == [
         {"type": "thinking_delta", "thinking": "Hm"},
@@ -111,15 +113,15 @@ def test_a_stream_has_its_events_in_order() -> None:
 
 @given(st.lists(st.integers(0, len(STREAM))))
 def test_any_pieces_give_the_same(cuts: list[int]) -> None:
-    stream, at, out = messages_told.Stream("m"), 0, b""
+    stream, at, out = messages_told.Stream(ASKING), 0, b""
     for cut in (*sorted(cuts), len(STREAM)):
         out += stream.feed(STREAM[at:cut])
         at = cut
-    assert out == messages_told.Stream("m").feed(STREAM)
+    assert out == messages_told.Stream(ASKING).feed(STREAM)
 
 
 def test_an_error_in_a_stream_is_an_error() -> None:
-    stream = messages_told.Stream("m")
+    stream = messages_told.Stream(ASKING)
     stream.feed(STREAM[: STREAM.index(b"data: ", 9)])
     told = events(stream.feed(b'data: {"error":{"message":"boom"}}\n\ndata: [DONE]\n\n'))
     error = {"type": "api_error", "message": "boom"}
@@ -128,7 +130,7 @@ def test_an_error_in_a_stream_is_an_error() -> None:
 
 def test_an_end_without_a_reason_is_no_end() -> None:
     with pytest.raises(GarbledError):
-        messages_told.Stream("m").feed(b'data: {"choices":[]}\n\ndata: [DONE]\n\n')
+        messages_told.Stream(ASKING).feed(b'data: {"choices":[]}\n\ndata: [DONE]\n\n')
 
 
 def test_an_answer_in_one_piece() -> None:
@@ -136,7 +138,7 @@ def test_an_answer_in_one_piece() -> None:
         b'{"id":"chatcmpl-1","choices":[{"message":{"content":"Hi"},"finish_reason":"length"}],'
         b'"usage":{"prompt_tokens":2,"completion_tokens":3}}'
     )
-    told = msgspec.json.decode(messages_told.whole(body, "M"))
+    told = msgspec.json.decode(messages_told.whole(body, Asking("M")))
     assert told["content"] == [{"type": "text", "text": "Hi"}]
     assert (told["model"], told["stop_reason"]) == ("M", "max_tokens")
     assert told["usage"] == {"input_tokens": 2, "output_tokens": 3}
@@ -145,8 +147,8 @@ def test_an_answer_in_one_piece() -> None:
 @given(st.binary(max_size=200))
 def test_garbage_raises_the_own_errors_only(data: bytes) -> None:
     for told in (
-        lambda: messages_told.Stream("m").feed(b"data: " + data + b"\n\n"),
-        lambda: messages_told.whole(data, "m"),
+        lambda: messages_told.Stream(ASKING).feed(b"data: " + data + b"\n\n"),
+        lambda: messages_told.whole(data, ASKING),
         lambda: messages_asked.translate(data),
         lambda: messages_asked.estimate_tokens(data),
         lambda: messages_told.error(400, data),

@@ -82,6 +82,7 @@ CASES: list[tuple[Check, str, Picture, Picture]] = [
     (nodes.no_node, "no_node", fleet(node_view("a", status="offline")), IDLE),
     (nodes.offline, "node_offline", fleet(node_view("a", status="offline")), IDLE),
     (nodes.degraded, "node_degraded", fleet(node_view("a", status="degraded")), IDLE),
+    (nodes.paused, "node_paused", fleet(node_view("a", paused="in use")), IDLE),
     (nodes.memory_pressure, "memory_pressure", holding(23.5), holding(20)),
     (nodes.underutilised, "underutilised", waited(queue_s=400), waited(queue_s=10)),
     (nodes.version_mismatch, "version_mismatch", seen(version="2.0"), IDLE),
@@ -89,8 +90,8 @@ CASES: list[tuple[Check, str, Picture, Picture]] = [
     (
         models.thrashing,
         "model_thrashing",
-        seen(work=(worked(recent=True, cold=6, cold_seqs=[3]),)),
-        seen(work=(worked(recent=True, cold=5), worked(cold=50))),
+        seen(work=(worked(recent=True, again=6, again_seqs=[3]),)),
+        seen(work=(worked(recent=True, cold=50, again=5), worked(again=50))),
     ),
     (models.kv_bloat, "kv_cache_bloat", holding(16), holding(12)),
     (models.context_protection, "context_protection", asked(held=4096), asked(held=8192)),
@@ -174,6 +175,24 @@ def test_a_check_fires_where_it_should_and_only_there(
     assert list(check(well)) == []
 
 
+def test_a_node_that_its_owner_uses_is_no_alarm_unless_it_is_the_last() -> None:
+    resting, awake = node_view("a", paused="its owner is using it"), node_view("b")
+    (said,) = nodes.paused(fleet(resting, awake))
+    assert (said.severity, said.node_id) == ("info", "a")
+    assert "its owner is using it" in said.description
+    assert report.score([said]) == 100
+    (said,) = nodes.paused(fleet(resting, node_view("b", status="offline")))
+    assert said.severity == "warning"
+    assert "requests wait" in said.description
+
+
+def test_a_paused_node_is_not_called_idle() -> None:
+    picture = waited(queue_s=400)
+    views = (node_view("a"), node_view("idle", paused="its owner is using it"))
+    rested = msgspec.structs.replace(picture, view=View(nodes=views))
+    assert list(nodes.underutilised(rested)) == []
+
+
 def test_every_check_is_tested_and_asked() -> None:
     assert {case[0] for case in CASES} == set(report.CHECKS)
 
@@ -223,7 +242,9 @@ def test_a_node_that_was_drained_before_it_left_is_not_missed() -> None:
 
 def test_a_dispatch_that_failed_before_a_byte_was_no_load() -> None:
     failures = trouble("attempt_failed", phase="first_byte")
-    refused = msgspec.structs.replace(failures, work=(worked(recent=True, cold=6, cold_seqs=[3]),))
+    refused = msgspec.structs.replace(
+        failures, work=(worked(recent=True, again=6, again_seqs=[3]),)
+    )
     assert list(models.thrashing(refused)) == []
 
 

@@ -19,7 +19,7 @@ from events import (
     RequestReceived,
     ResidentModel,
 )
-from herd.http.front import Front
+from herd.http.front import LIMITS, Front
 from herd.http.server import Limits, Listener, listen
 from herd.link.client import LinkFullError
 from herd.link.messages import Grant, NodeView, Refuse, View
@@ -207,7 +207,7 @@ async def fronting(
 ) -> AsyncGenerator[Listener]:
     front = control.front = Front(control, logd=logd)
     front.view_changed(control.view)
-    listener = await listen(front, host="127.0.0.1", port=0, limits=limits)
+    listener = await listen(front, host="127.0.0.1", port=0, limits=limits or LIMITS)
     try:
         yield listener
     finally:
@@ -254,6 +254,7 @@ def node_view(
     resident: tuple[ResidentModel, ...] = (),
     status: str = "online",
     facts: NodeFacts | None = None,
+    paused: str = "",
 ) -> NodeView:
     return NodeView(
         node_id=NodeId(name),
@@ -265,4 +266,5 @@ def node_view(
         resident=resident,
         models=models,
         slots={},
+        paused=paused,
     )

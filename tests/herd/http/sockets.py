@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from herd.http.server import App, Exchange, Limits, Listener, listen
@@ -90,6 +90,12 @@ class Client:
             parts.append((await self.reader.readexactly(size + 2))[:-2])
         assert await self.reader.readline() == b"\r\n"
         return b"".join(parts)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait until something holds that tells nobody."""
+    while not true():  # noqa: ASYNC110 (it has no event)
+        await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from herd.http.asked import Asked, read
@@ -33,9 +33,27 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         asked(body).model.encode()
 
 
-@given(st.lists(PAIRS, max_size=5), st.booleans())
-def test_pairs_are_read_as_go_reads_them(pairs: list[tuple[str, object]], escaped: bool) -> None:  # noqa: FBT001 (drawn)
-    body = "{" + ",".join(f"{json.dumps(k)}:{json.dumps(v)}" for k, v in pairs) + "}"
+PICTURE = f'"images":["{"iVBORw0KGgo" * 10_000}"]'
+"""So long that the body around it is read by its few quotes."""
+
+
+@given(
+    pairs=st.lists(PAIRS, max_size=5),
+    escaped=st.booleans(),
+    picture=st.sampled_from(["", PICTURE]),
+)
+@example(pairs=[("model", "a"), ("MODEL", "b")], escaped=False, picture=PICTURE)
+@example(
+    pairs=[("stream", False), ("model", "a"), ("Stream", True)], escaped=False, picture=PICTURE
+)
+@example(pairs=[("model", "a")], escaped=True, picture=PICTURE)
+def test_pairs_are_read_as_go_reads_them(
+    pairs: list[tuple[str, object]],
+    escaped: bool,  # noqa: FBT001 (drawn)
+    picture: str,
+) -> None:
+    told = [f"{json.dumps(k)}:{json.dumps(v)}" for k, v in pairs]
+    body = "{" + ",".join([*told[:2], *filter(None, [picture]), *told[2:]]) + "}"
     if escaped:
         body = body.replace("model", "\\u006dodel")
     models = [v for k, v in pairs if k.casefold() == "model" and v is not None]

@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import ssl
-import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from herd.http import client
+from herd.http import tls
 from herd.http.client import FetchError, Response, fetch
+from herd.http.tls import Renewal
+from tests.certificates import Authority
 
 Serve = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
@@ -138,26 +139,22 @@ def test_reaches_an_ipv6_host() -> None:
 
 
 def test_https_checks_the_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    made = subprocess.run(
-        f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 "
-        f"-addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}".split(),
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip("no openssl to make a certificate with")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    monkeypatch.setattr(tls, "belief", tls.Belief())  # this process's own, put back
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    context = Renewal(*authority.issue()).context
     answer = _answers(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntls")
 
-    with pytest.raises(FetchError, match="TLS failed: self-signed certificate") as caught:
+    with pytest.raises(FetchError, match=r"TLS failed: .*certificate") as caught:
         asyncio.run(_ask(answer, tls=context))
     assert caught.value.phase == "connect"
-
-    trusting = ssl.create_default_context(cafile=str(certificate))
-    monkeypatch.setattr(client, "_tls", lambda: trusting)
+    tls.trust(str(stranger.file))
+    with pytest.raises(FetchError, match=r"TLS failed: .*certificate"):
+        asyncio.run(_ask(answer, tls=context))
+    tls.trust(str(authority.file))
     assert asyncio.run(_ask(answer, tls=context)).body == b"tls"
+    elsewhere = Renewal(*authority.issue("elsewhere.test")).context
+    with pytest.raises(FetchError, match=r"TLS failed: .*IP address mismatch"):
+        asyncio.run(_ask(answer, tls=elsewhere))
 
 
 def test_nobody_listens() -> None:

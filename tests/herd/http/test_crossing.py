@@ -1,8 +1,11 @@
 """A node without `/v1/messages` is asked on the route that it has; another, byte for byte."""
 
+from typing import Literal
+
 import msgspec
 
-from events import RequestCompleted, RequestFailed
+from events import ModelFacts, NodeFacts, NodeId, RequestCompleted, RequestFailed, RequestReceived
+from herd.link.messages import NodeView, View
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import SSE, Ask, Control, fronting, node, post
 from tests.herd.http.sockets import client
@@ -106,5 +109,105 @@ def test_a_missing_model_is_no_missing_route(run: Run) -> None:
                 _, answer = await one.answer()
             assert answer == said
             assert len(here.asks) == 1
+
+    run(main())
+
+
+def test_responses_are_crossed_too(run: Run) -> None:
+    path, body = "/v1/responses", b'{"model":"m","input":"Hi","stream":%b}'
+
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(*[here.url] * 3)
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, path, body % b"false")
+                told = msgspec.json.decode((await one.answer())[1])
+                assert (told["object"], told["status"]) == ("response", "completed")
+                post(one, path, body.replace(b'"Hi"', b'"Hi","background":true') % b"false")
+                head, refused = await one.answer()
+                error = msgspec.json.decode(refused)["error"]
+                assert head.startswith(b"HTTP/1.1 400")
+                assert error["type"] == "invalid_request_error"
+                assert "background" in error["message"]
+                post(one, path, body % b"true")
+                await one.until(b"event: response.completed")
+            targets = [ask.head.split(b" ")[1] for ask in here.asks]
+            assert targets == [b"/v1/responses", *[b"/v1/chat/completions"] * 2]
+            done = await control.heard(RequestCompleted)
+            assert (done.prompt_tokens, done.completion_tokens) == (3, 5)
+
+    run(main())
+
+
+CHAT_M = b'{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":%b}'
+RAW = b'{"model":"m","prompt":"x","raw":true,"stream":false}'
+
+
+def seen(name: str, url: str, dialect: Literal["ollama", "openai"]) -> NodeView:
+    facts, models = NodeFacts(dialect=dialect), (ModelFacts(name="m:latest"),)
+    return NodeView(NodeId(name), url, "online", "configured", False, facts, (), models, {})  # noqa: FBT003 (it is not draining)
+
+
+def view(*nodes: NodeView, translates: bool = True) -> View:
+    return View(nodes=nodes, settings={"translate_ollama": translates})
+
+
+def test_ollamas_routes_are_translated_without_asking_first(run: Run) -> None:
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(here.url, here.url)
+            control.view = view(seen("a", here.url, "openai"))
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/api/chat", CHAT_M % b"false")
+                head, answer = await one.answer()
+                told = msgspec.json.decode(answer)
+                assert b"Content-Type: application/json; charset=utf-8\r\n" in head
+                assert (told["model"], told["message"]["content"]) == ("m", "Hi")
+                assert (told["done"], told["eval_count"]) == (True, 5)
+                post(one, "/api/chat", CHAT_M % b"true")
+                streamed = await one.until(b'"done":true')
+                assert streamed.count(b"Content-Type: application/x-ndjson") == 1
+                assert b"event-stream" not in streamed
+            assert {ask.head.split(b" ")[1] for ask in here.asks} == {b"/v1/chat/completions"}
+            done = await control.heard(RequestCompleted, 2)
+            assert done.finish == "stop"
+
+    run(main())
+
+
+def test_an_ollama_is_asked_on_its_own_route(run: Run) -> None:
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(here.url)
+            control.view = view(seen("a", here.url, "ollama"))
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/api/chat", CHAT_M % b"false")
+                head, _ = await one.answer()
+                assert head.startswith(b"HTTP/1.1 404")
+            assert [ask.head.split(b" ")[1] for ask in here.asks] == [b"/api/chat"]
+
+    run(main())
+
+
+def test_what_only_an_ollama_can_do_is_refused_or_said_to_control(run: Run) -> None:
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(here.url)
+            control.view = view(seen("a", here.url, "openai"))
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/api/generate", RAW)
+                head, answer = await one.answer()
+                assert head.startswith(b"HTTP/1.1 400")
+                assert "cannot translate: raw" in msgspec.json.decode(answer)["error"]
+                assert not control.facts
+        for both, translates in ((True, True), (False, False)):
+            control = Control()
+            nodes = [seen("a", "http://127.0.0.1:1", "openai")]
+            nodes += [seen("b", "http://127.0.0.1:2", "ollama")] if both else []
+            control.view = view(*nodes, translates=translates)
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/api/generate", RAW)
+                await one.answer()
+            assert (await control.heard(RequestReceived)).native is translates
 
     run(main())

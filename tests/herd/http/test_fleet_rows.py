@@ -2,7 +2,9 @@
 
 from typing import Any, cast
 
-from events import NodeFacts, NodeId
+from msgspec.structs import replace
+
+from events import Limits, NodeFacts, NodeId
 from herd.http.endpoints import fleet
 from herd.link.messages import NodeView, SlotView, View
 
@@ -57,3 +59,18 @@ def test_the_disk_is_told_where_it_is_known() -> None:
     assert fleet.disk_gb(NodeFacts()) == {}
     rows = cast("list[dict[str, Any]]", fleet.status(VIEW, 0.0)["nodes"])
     assert "disk_total_gb" not in rows[0]["hardware"]
+
+
+def test_what_an_owner_lends_is_told_with_the_keys_that_scripts_know() -> None:
+    def told(limits: Limits) -> dict[str, Any]:
+        one = replace(VIEW.nodes[0], limits=limits, paused=limits.paused)
+        body = fleet.status(View(nodes=(one,)), 0.0)
+        return cast("list[dict[str, Any]]", body["nodes"])[0]
+
+    assert told(Limits())["paused"] == ""
+    assert "capacity" not in told(Limits())
+    lent = told(Limits(paused="in use", max_requests=2, max_bytes=2 * 1024**3))
+    assert lent["paused"] == "in use"
+    assert lent["capacity"]["mode"] == "paused"
+    assert lent["capacity"]["reason"] == "in use"
+    assert (lent["capacity"]["max_requests"], lent["capacity"]["ceiling_gb"]) == (2, 2.0)

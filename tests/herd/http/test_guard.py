@@ -44,6 +44,7 @@ def test_a_page_in_a_browser_may_not() -> None:
 
 def test_a_page_of_herd_itself_may() -> None:
     assert from_here(asked("127.0.0.1", HOST, (b"Origin", b"http://localhost:11435")))
+    assert from_here(asked("127.0.0.1", HOST, (b"Origin", b"https://localhost:11435")))
     assert not from_here(asked("127.0.0.1", HOST, (b"Origin", b"http://localhost:3000")))
     assert not from_here(asked("127.0.0.1", HOST, (b"Origin", b"null")))
 

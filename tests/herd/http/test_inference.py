@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from events import (
     ModelFacts,
@@ -9,7 +10,7 @@ from events import (
 )
 from herd.http.problems import body as body_of
 from herd.http.problems import family_of
-from herd.link.messages import Refuse
+from herd.link.messages import PullView, Refuse
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import (
     CHAT,
@@ -219,6 +220,19 @@ def test_the_model_is_read_as_ollama_reads_it(
     run(main())
 
 
+@pytest.mark.parametrize("name", ["smollm2", "SMOLLM2:latest", "Smollm2"])
+def test_one_that_is_being_pulled_is_one_model_however_it_is_spelled(name: str, run: Run) -> None:
+    async def main() -> None:
+        control = Control()
+        pulling = replace(node_view("studio", LLAMA), pulls=(PullView("smollm2"),))
+        control.view = view(pulling)
+        async with fronting(control) as listener, client(listener.port) as one:
+            post(one, "/api/chat", b'{"model":"%s"}' % name.encode())
+            assert (await control.heard(RequestReceived)).model == "smollm2:latest"
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("path", "body", "stream"),
     [
@@ -255,6 +269,26 @@ def test_who_asks_is_told_by_user_then_product_then_address(run: Run) -> None:
                 assert (received.app, received.client) == (app, "127.0.0.1")
                 assert received.num_ctx == (8192 if number == 1 else 0)
                 await one.answer()
+
+    run(main())
+
+
+def test_the_clients_trace_is_recorded_and_passed_on(run: Run) -> None:
+    async def main() -> None:
+        parent = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        heads: list[bytes] = []
+
+        async def answer(ask: Ask) -> None:
+            heads.append(ask.head)
+            ask.answer(b'{"done":true}')
+
+        async with node(answer) as here:
+            control = Control(here.url)
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/api/chat", b'{"model":"m"}', b"traceparent: " + parent)
+                await one.answer()
+        assert (await control.heard(RequestReceived)).trace == parent.decode()
+        assert header(heads[0], b"traceparent") == parent
 
     run(main())
 

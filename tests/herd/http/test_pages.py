@@ -69,6 +69,10 @@ def test_the_figures_of_a_log(logd: Path, run: Run) -> None:
             assert [(row["tag"], row["total_requests"]) for row in apps["summary"]] == [("", 30)]
             daily = await got(one, f"apps/daily?{THEN}")
             assert daily["data"][0]["total_tokens"] == 30 * 51
+            assert await got(one, f"tags?{THEN}") == await got(one, f"apps?{THEN}")
+            assert await got(one, f"tags/daily?{THEN}") == daily
+            before = f"start_ts={START_S - 10 * 86_400}&end_ts={START_S - 3 * 86_400}"
+            assert (await got(one, f"context-usage?{before}"))["models"] == []
             contexts = (await got(one, f"context-usage?{THEN}"))["models"]
             found = {row["model"]: row for row in contexts}
             assert found["qwen2.5:7b"]["recommended_ctx"] == 4096
@@ -135,6 +139,12 @@ def test_traces_are_filtered(logd: Path, run: Run) -> None:
         ("usage?days=367", "days"),
         ("usage?start_ts=nan", "start_ts"),
         ("models?start_ts=20&end_ts=10", "start_ts"),
+        ("apps?days=0", "days"),
+        ("apps/daily?days=1.5", "days"),
+        ("tags?start_ts=20&end_ts=10", "start_ts"),
+        ("tags/daily?end_ts=x", "end_ts"),
+        ("context-usage?days=week", "days"),
+        ("context-usage?start_ts=-1", "start_ts"),
         ("trends?hours=2161", "hours"),
         ("trends?start_ts=0", "start_ts"),
     ],

@@ -59,3 +59,11 @@ def test_the_text_is_not_in_it() -> None:
     told = str(asked("a secret of mine " + LONG, "another").prefixes)
     assert "secret" not in told
     assert all(len(each) == 16 for each in hashes(asked(LONG)))
+
+
+def test_of_a_picture_both_ends_and_the_length_tell() -> None:
+    picture = "a" * 500_000
+    plain = set(hashes(asked(picture)))
+    for other in ("b" + picture[1:], picture[1:] + "b", picture + "a"):
+        assert not plain & set(hashes(asked(other))), other[:2]
+    assert plain == set(hashes(asked(picture[:250_000] + "b" + picture[250_001:])))

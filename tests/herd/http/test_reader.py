@@ -170,3 +170,19 @@ def test_an_upgrade_is_ignored_and_its_body_is_no_request(body: bytes, run: Run)
         assert len(app.seen) == 2
 
     run(main())
+
+
+def test_a_refusal_behind_an_upgrade_is_the_same(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    limits = Limits(body_bytes=10)
+
+    async def main() -> None:
+        async with serving(Echo(), limits) as listener, client(listener.port) as one:
+            one.send(upgrade + POST + b"Content-Length: 11\r\n\r\n")
+            assert (await one.answer())[1] == b"GET /x "
+            assert (await one.answer())[0].startswith(b"HTTP/1.1 413 ")
+        assert not caplog.records
+
+    run(main())

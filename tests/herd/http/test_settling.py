@@ -1,8 +1,12 @@
 """An answer ends when herd itself sees what was done: what comes next may rest on it."""
 
+import json
+
 import pytest
 
 from tests.herd.http.conftest import Run
+from tests.herd.http.fleet import post
+from tests.herd.http.sockets import client
 from tests.herd.http.stocked import TINY, fleet, listed
 
 
@@ -21,6 +25,18 @@ def test_the_next_request_sees_what_was_done(run: Run) -> None:
                     gone = await herd.ask("/api/delete", {"model": model}, method="DELETE")
                     assert gone.status == 200
                 assert not {TINY, "mine:latest", "new:latest"} & await listed(herd)
+
+    run(main())
+
+
+def test_who_goes_on_at_the_word_success_sees_it_too(run: Run) -> None:
+    """As `ollama` for JavaScript does: it does not wait for the end of the answer."""
+
+    async def main() -> None:
+        async with fleet(time_scale=20.0) as herd, client(herd.port) as one:
+            post(one, "/api/pull", json.dumps({"model": TINY}).encode())
+            await one.until(b'"success"')
+            assert TINY in await listed(herd)
 
     run(main())
 

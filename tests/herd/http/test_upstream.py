@@ -42,6 +42,9 @@ class Heard:
         self.error = error
         self.over.set()
 
+    def failed(self) -> None:
+        self.lost("failed")
+
 
 async def asked(pool: Pool) -> Heard:
     heard = Heard()

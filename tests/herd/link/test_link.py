@@ -113,12 +113,12 @@ def test_a_frame_larger_than_one_read_arrives_whole(on_each_loop: Run[Any]) -> N
     on_each_loop(play())
 
 
-def test_a_front_that_leaves_is_reported_once(on_each_loop: Run[Any]) -> None:
+def test_a_front_that_leaves_says_so_and_is_reported_once(on_each_loop: Run[Any]) -> None:
     async def play() -> None:
         async with pair() as (front, control, _):
             front.close()
             await until(lambda: control.link.fronts == 0)
-            assert control.facts[1:] == [(FrontLost(front_src=SRC), "control", 0)]
+            assert control.facts[1:] == [(FrontLost(front_src=SRC, told=True), "control", 0)]
 
     on_each_loop(play())
 

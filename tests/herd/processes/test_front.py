@@ -10,7 +10,7 @@ import pytest
 from events import Lease, NodeId
 from herd.config import Settings
 from herd.http.server import Listener
-from herd.link.messages import Grant
+from herd.link.messages import Grant, View
 from herd.processes import front as fronts
 from herd.processes.front import Front
 
@@ -50,6 +50,7 @@ async def running() -> AsyncGenerator[tuple[Front, Listener, Node]]:
     server = await asyncio.start_server(node.answer, "127.0.0.1", 0)
     node.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     front = Front(Settings(host="127.0.0.1", port=0), 1)
+    front.app.view_changed(View(settled=True))  # control was heard once: nobody needs a key
     listener = await front.listen(None)
     async with server:
         yield front, listener, node

@@ -69,7 +69,7 @@ def test_compatible_bodies() -> None:
         b'{"model":"m","messages":[{"role":"assistant","content":null},{"role":"user","content":'
         b'[{"type":"text","text":"12345678"},{"type":"image_url","image_url":{"url":"data:"}}]}]}'
     )
-    assert (asked.prompt_tokens, asked.stream, asked.usage) == (12, False, False)
+    assert (asked.prompt_tokens, asked.stream, asked.usage) == (12 + 256, False, False)
     assert asks.chat_completion(
         b'{"model":"m","messages":[{}],"response_format":{"type":"json_schema"}}'
     ).json

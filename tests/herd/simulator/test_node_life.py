@@ -64,7 +64,7 @@ def test_expires_at_is_in_real_time(run: Run) -> None:
 def test_a_model_leaves_when_its_keep_alive_is_over(run: Run) -> None:
     async def main() -> None:
         async with simulated() as node:
-            await told(node, "/api/generate", {"model": SMALL, "keep_alive": "20s"})
+            await told(node, "/api/generate", {"model": SMALL, "keep_alive": "1000s"})
             assert (await told(node, "/api/ps"))["models"]
             await until(lambda: not node.engine.machine.runners)
             assert (await told(node, "/api/ps")) == {"models": []}

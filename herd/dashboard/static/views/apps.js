@@ -66,7 +66,7 @@ function list(rows, summary) {
 function daily(rows, redraw) {
   if (rows.length === 0) return null;
   const requests = pivoted(rows, (row) => row.tag || "not named", (row) => row.day_bucket, (row) => row.request_count);
-  const tokens = pivoted(rows, (row) => row.tag || "not named", (row) => row.day_bucket, (row) => row.total_tokens);
+  const tokens = pivoted(rows, (row) => row.tag || "not named", (row) => row.day_bucket, (row) => row.total_tokens, (row) => row.request_count);
   return section(
     "Day by day",
     h(

@@ -67,7 +67,7 @@ function run(ctx, state) {
       "p",
       { class: "note" },
       "Sends real requests to the live fleet for that long; they wait in the same lines as everybody's. ",
-      mode === "smart" ? "Smart asks herd to choose what to measure; it may load other models." : "Only models that are in memory are asked.",
+      mode === "smart" ? "Smart also loads the models on the nodes' disks that fit beside those in memory; nothing is pulled." : "Only models that are in memory are asked.",
     ),
     h(
       "div",
@@ -162,6 +162,7 @@ function history(ctx, state, runs) {
             h("input", { type: "checkbox", "aria-label": `Compare the run of ${clock(row.timestamp)}`, checked: chosen.includes(row.run_id), onchange: () => pick(row.run_id) }),
         },
         { title: "When", cell: (row) => clock(row.timestamp), class: "nowrap" },
+        { title: "How", cell: how, class: "what" },
         { title: "Length", number: true, cell: (row) => seconds(row.duration_s) },
         ...FIGURES.slice(0, 8).map(([title, cell]) => ({ title, cell, number: true })),
         { title: "Models and nodes", cell: parts },
@@ -170,6 +171,13 @@ function history(ctx, state, runs) {
     ),
   );
 }
+
+// What was asked for and how it ended, where that is not simply well.
+const how = (row) => [
+  name(row.mode ?? "default"),
+  row.outcome && row.outcome !== "done" ? h("span", { class: `status block ${row.outcome === "failed" ? "bad" : "warn"}` }, row.outcome) : null,
+  row.error ? h("span", { class: "why" }, name(row.error)) : null,
+];
 
 const parts = (row) =>
   h(

@@ -59,13 +59,14 @@ function used(rows) {
 
 function perDay(rows, redraw) {
   if (rows.length === 0) return null;
-  const of = (value) => pivoted(rows, (row) => row.model_name, (row) => row.day_bucket, value);
+  const requests = (row) => row.request_count;
+  const of = (value) => pivoted(rows, (row) => row.model_name, (row) => row.day_bucket, value, requests);
   return section(
     "Day by day",
     h(
       "div",
       { class: "charts" },
-      chart({ key: "requests", title: "Requests a day", ...of((row) => row.request_count), kind: "stack", show: count, daily: true, redraw }),
+      chart({ key: "requests", title: "Requests a day", ...of(requests), kind: "stack", show: count, daily: true, redraw }),
       chart({ key: "tokens", title: "Answer tokens a day", ...of((row) => row.total_completion_tokens), kind: "stack", show: many, daily: true, redraw }),
     ),
   );

@@ -3,32 +3,42 @@
 import { h, memo, name } from "../dom.js";
 import { total } from "../fleet.js";
 import { clock, count, gib, gigabytes, millis, percent, plural, seconds } from "../format.js";
+import * as past from "../past.js";
 import { empty, figure, figures, link, loaded, meter, section, sizes, slots, status, traces } from "../parts.js";
 
 export const overview = {
   id: "overview",
   title: "Fleet Overview",
   hears: ["requests", "health", "nodes"],
-  paths: () => ({ decisions: "/dashboard/api/decisions?limit=8", traces: "/dashboard/api/traces?limit=20" }),
-  draw(ctx, state) {
+  paths: () => ({ span: past.PATH, decisions: "/dashboard/api/decisions?limit=8", traces: "/dashboard/api/traces?limit=20" }),
+  draw(live, state) {
+    if (!live.fleet.known) return h("p", { class: "note" }, "Waiting for the first word from herd…");
+    const ctx = past.shown(live, state);
     const { fleet } = ctx;
-    if (!fleet.known) return h("p", { class: "note" }, "Waiting for the first word from herd…");
     return [
       verdict(ctx),
-      fleet.nodes.size === 0 ? beginning() : [vitals(ctx), waiting(fleet), nodes(fleet)],
-      section(
-        "Just decided",
-        loaded(state, "decisions", ({ decisions }) => (decisions.length ? memo([decisions], () => decided(decisions)) : first())),
-      ),
-      section(
-        "Just ended",
-        loaded(state, "traces", ({ traces: rows }) =>
-          rows.length ? memo([rows], () => traces(rows)) : h("p", { class: "note" }, "Nothing yet."),
-        ),
-      ),
+      past.slider(live, state),
+      fleet.nodes.size === 0 ? (state.then ? null : beginning()) : [vitals(ctx), waiting(fleet), nodes(fleet)],
+      ...(state.then ? [] : lately(state)),
     ];
   },
 };
+
+// What was decided and what ended, of now; the past has its request pages.
+function lately(state) {
+  return [
+    section(
+      "Just decided",
+      loaded(state, "decisions", ({ decisions }) => (decisions.length ? memo([decisions], () => decided(decisions)) : first())),
+    ),
+    section(
+      "Just ended",
+      loaded(state, "traces", ({ traces: rows }) =>
+        rows.length ? memo([rows], () => traces(rows)) : h("p", { class: "note" }, "Nothing yet."),
+      ),
+    ),
+  ];
+}
 
 const first = () =>
   empty(

@@ -1,0 +1,110 @@
+"""What one question to the policy `soonest`, and one look of the planner, cost on a large fleet.
+
+32 nodes, 6 or 40 models, all of them asked for; each node has three in memory and requests on them;
+200 requests wait. CPU time of one thread; the best of the rounds.
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from time import process_time
+
+from actors.core import planning
+from actors.core.learning import Demand, Mean
+from actors.core.slots import Slots
+from actors.core.soonest import soonest
+from actors.core.state import US, Line, Node, Request, State
+from benchmarks.machine import Json, begin, publish, table
+from events import ModelFacts, NodeFacts, NodeId, RequestId, ResidentModel, Source
+
+NODES, WAITING, RESIDENT = 32, 200, 3
+NOW_US = 1_760_000_000 * US
+GIB = 1 << 30
+
+
+def large(models: int) -> State:
+    """Return the state of such a fleet, with the settings of an installation."""
+    random = Random(1)  # noqa: S311 (a fleet, no secret)
+    state = State(recorded_at=NOW_US, recovering=False)
+    state.settings.policy, state.settings.planner = "soonest", True
+    state.settings.foresight = True
+    names = [f"model-{number}" for number in range(models)]
+    sizes = {name: random.randrange(2, 20) * GIB for name in names}
+    for number in range(NODES):
+        node = Node(NodeId(f"node-{number}"), f"http://node-{number}:11434", "flag")
+        node.health, node.told_slots = "healthy", 4
+        node.facts = NodeFacts(
+            version="0.12.0", slots=4, vram_bytes=64 * GIB, bandwidth_bytes_per_s=10**12
+        )
+        node.models = {name: ModelFacts(name=name, size_bytes=sizes[name]) for name in names}
+        for name in random.sample(names, RESIDENT):
+            node.resident[name] = ResidentModel(name=name, size_bytes=sizes[name])
+            node.slots[name] = Slots(limit=4, told=True, in_flight=random.randrange(4))
+            speed = node.speed(name)
+            speed.token, speed.step, speed.load = Mean(9, 2e-4), Mean(9, 1e-2), Mean(9, 4.0)
+            speed.served_us = NOW_US - US
+        node.in_flight = sum(each.in_flight for each in node.slots.values())
+        state.nodes[node.node_id] = node
+    for name in names:
+        state.demands[name] = Demand(
+            0.2, NOW_US, Mean(50, 900.0), Mean(50, 200.0), Mean(50, 4000.0), alone_s=3.0
+        )
+        state.lines[name] = Line()
+    for number in range(WAITING):
+        request = Request(
+            RequestId(f"request-{number:03}"),
+            random.choice(names),
+            Source("f1-aaaaaa"),
+            v1=False,
+            seq=number,
+            received_us=NOW_US - random.randrange(20 * US),
+            body_bytes=4000,
+        )
+        state.requests[request.request_id] = request
+        state.lines[request.model].waiting[request.request_id] = request.received_us
+    state.waiting = WAITING
+    return state
+
+
+def question_s(models: int, *, foresight: bool) -> float:
+    """Return the mean time of a question, over all who wait."""
+    state = large(models)
+    state.settings.foresight = foresight
+    began_s = process_time()
+    for request in state.requests.values():
+        soonest(state, request)
+    return (process_time() - began_s) / WAITING
+
+
+def look_s() -> float:
+    """Return the time of a look of the planner, with 40 models."""
+    state = large(40)
+    began_s = process_time()
+    planning.due(state, NOW_US)
+    return process_time() - began_s
+
+
+COSTS: dict[str, Callable[[], float]] = {
+    "soonest, 6 models: us a question": partial(question_s, 6, foresight=False),
+    "soonest, 6 models, foresight: us a question": partial(question_s, 6, foresight=True),
+    "soonest, 40 models: us a question": partial(question_s, 40, foresight=False),
+    "soonest, 40 models, foresight: us a question": partial(question_s, 40, foresight=True),
+    "planner, 40 models: us a look": look_s,
+}
+
+
+def main() -> None:
+    """Measure from the command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks policy", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds, nothing kept")
+    told = parser.parse_args()
+    result: dict[str, Json] = begin("policy") | {"nodes": NODES, "waiting": WAITING}
+    rounds = 3 if told.quick else 8
+    costs = {name: 1e6 * min(once() for _ in range(rounds)) for name, once in COSTS.items()}
+    print(table(f"{NODES} nodes, {WAITING} wait", ("", "us"), list(costs.items())))
+    publish("policy", result | {"us": costs}, keep=not told.quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What stands between somebody and a working herd: each link of the chain, looked at."""

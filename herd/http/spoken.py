@@ -1,0 +1,59 @@
+"""What the nodes of a view speak: Ollama's whole API, or only `/v1` routes.
+
+A request by one of Ollama's own routes goes to either, if it can be translated. Whether it can is
+looked at only where it matters: where a node without those routes has the model.
+"""
+
+from collections.abc import Iterable
+
+from herd.dialects.errors import UntranslatableError
+from herd.http.translations import TRANSLATIONS
+from herd.link.messages import NodeView, View
+
+
+class Spoken:
+    """Who speaks what."""
+
+    __slots__ = ("_native", "_translated", "_v1_only")
+
+    def __init__(self) -> None:
+        """Know of no node."""
+        self._v1_only: set[str] = set()
+        """The addresses of nodes without Ollama's own routes."""
+        self._native: set[str] = set()
+        """Models on the other nodes."""
+        self._translated: set[str] = set()
+        """Models on those without, if requests are translated for them."""
+
+    def look(self, view: View) -> None:
+        """Know the fleet."""
+        others = [node for node in view.nodes if node.facts.dialect != "ollama"]
+        self._v1_only = {node.url for node in others}
+        translates = view.settings.get("translate_ollama", False)
+        self._translated = _models(others) if translates else set()
+        self._native = _models(node for node in view.nodes if node.url not in self._v1_only)
+
+    def v1_only(self, url: str) -> bool:
+        """Whether the node there has none of Ollama's own routes."""
+        return url in self._v1_only
+
+    def why_native(self, path: str, body: bytes, model: str) -> str:
+        """Return why only an Ollama can serve a request, as far as another node has its model."""
+        translation = TRANSLATIONS.get(path) if model in self._translated else None
+        if translation is None or not translation.native:
+            return ""
+        try:
+            translation.asked(body)
+        except UntranslatableError as error:
+            return error.what
+        return ""
+
+    def native(self, model: str) -> bool:
+        """Whether any Ollama has the model."""
+        return model in self._native
+
+
+def _models(nodes: Iterable[NodeView]) -> set[str]:
+    found = list(nodes)
+    on_disk = {model.name for node in found for model in node.models}
+    return on_disk | {model.name for node in found for model in node.resident}

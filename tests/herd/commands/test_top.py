@@ -1,0 +1,111 @@
+"""`herd top`: what one picture shows, and what it does when nobody answers."""
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from herd.commands import top
+from herd.commands.top import (
+    Frame,
+    Loaded,
+    Node,
+    Ollama,
+    Part,
+    Queues,
+    Slots,
+    Status,
+    Trace,
+    Traces,
+    drawn,
+)
+from herd.errors import HerdError
+
+URL = "http://localhost:11435"
+STUDIO = Node(
+    node_id="studio",
+    status="online",
+    ollama=Ollama(models_loaded=[Loaded("llama3.2:3b"), Loaded("qwen2.5:7b")]),
+    memory=Part(total_gb=64, used_gb=20.4),
+    cpu=Part(utilization_pct=12.3),
+)
+GONE = Node(node_id="gone", status="offline")
+RUNNING = Slots("llama3.2:3b", "studio", in_flight=3, completed=1200, failed=7, max_concurrent=4)
+WAITING = Slots("qwen2.5:7b", pending=5, predicted_wait_s=12.34)
+
+
+def trace(number: int, **more: object) -> Trace:
+    known = Trace(f"r{number}", 1_760_000_000 + number, "llama3.2:3b", "completed", "studio")
+    return msgspec.structs.replace(known, **more)
+
+
+def text(
+    *nodes: Node, queues: tuple[Slots, ...] = (), traces: tuple[Trace, ...] = (), lines: int = 40
+) -> str:
+    frame = Frame(
+        URL,
+        Status(list(nodes)),
+        Queues({str(n): each for n, each in enumerate(queues)}),
+        Traces(list(traces)),
+    )
+    console = Console(width=140, color_system=None)
+    with console.capture() as captured:
+        console.print(drawn(frame, lines))
+    return captured.get()
+
+
+def row(picture: str, begins: str) -> list[str]:
+    return next(line for line in picture.splitlines() if line.startswith(begins)).split()
+
+
+def test_a_node_shows_what_runs_and_what_it_holds() -> None:
+    picture = text(STUDIO, GONE, queues=(RUNNING,))
+    assert "1 of 2 nodes online   3 running   0 waiting   1,200 done   7 failed" in picture
+    assert row(picture, "studio")[:2] == ["studio", "online"]
+    assert "3/4" in row(picture, "studio")
+    assert "20 of 64 GB" in picture
+    assert "12 %" in picture
+    assert "llama3.2:3b (3), qwen2.5:7b" in picture
+    assert row(picture, "gone")[:2] == ["gone", "offline"]
+
+
+def test_a_drained_node_says_so() -> None:
+    assert "draining" in text(Node(node_id="a", status="online", draining=True))
+
+
+def test_lines_are_shown_only_while_somebody_waits() -> None:
+    assert "WAITING FOR" not in text(STUDIO, queues=(RUNNING,))
+    picture = text(STUDIO, queues=(RUNNING, WAITING))
+    assert row(picture, "qwen2.5:7b") == ["qwen2.5:7b", "5", "12.3", "s"]
+
+
+def test_the_last_requests_fill_what_is_left_of_the_screen() -> None:
+    traces = tuple(trace(n) for n in range(50))
+    assert text(STUDIO, traces=traces, lines=20).count("completed") == 13
+    assert text(STUDIO, traces=traces, lines=7).count("completed") == 0
+
+
+def test_a_request_shows_its_times_and_its_pace() -> None:
+    times = {"queue_ms": 40.0, "time_to_first_token_ms": 500.0, "latency_ms": 2500.0}
+    ended = trace(1, app="notes", completion_tokens=100, **times)
+    line = next(line for line in text(STUDIO, traces=(ended,)).splitlines() if "notes" in line)
+    assert line.split()[1:] == [
+        *("llama3.2:3b", "studio", "notes", "0.04", "s", "0.50", "s", "2.50", "s", "50"),
+        "completed",
+    ]
+
+
+def test_names_cannot_write_to_the_terminal() -> None:
+    hostile = Node(node_id="\x1b[2Jx", status="on\x07line")
+    picture = text(hostile, traces=(trace(1, model="\x1b]0;owned\x07"),))
+    assert "\x1b" not in picture
+    assert "\x07" not in picture
+
+
+def test_no_node_teaches_the_next_step() -> None:
+    assert "run `herd node`" in text()
+
+
+def test_nobody_answers() -> None:
+    with pytest.raises(HerdError, match=r"no balancer answers at http://127\.0\.0\.1:9"):
+        CliRunner().invoke(top.command, ["--url", "http://127.0.0.1:9"], catch_exceptions=False)
