@@ -70,8 +70,8 @@ def decide(state: State, record: Recorded) -> list[Command]:
             reason = f"its agent {node_id} speaks for it"
             return _placed(node, url) + [_forgotten(twin, reason) for twin in named]
         case NodeRevoked(node_id=node_id):
-            node = state.nodes.get(node_id)
-            there = node is not None and node.origin == "agent"
+            revoked = state.nodes.get(node_id)
+            there = revoked is not None and revoked.origin == "agent"
             return [NodeForgotten(node_id=node_id, reason="revoked")] if there else []
         case ConfigurationLoaded(settings=settings):
             words = [word.split(",")[0] for word in str(settings.get("nodes", "")).split()]

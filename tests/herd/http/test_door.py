@@ -111,12 +111,12 @@ def test_a_drain_of_before_a_restart_counts_no_more(stage: Stage) -> None:
 
 
 def test_a_clock_that_was_set_back_is_made_up_for(stage: Stage) -> None:
-    stage.heard(*stage.signed())
-    after = stage.door._counters[NodeId("studio"), stage.keys.public] + 10**15
-    stage.door._counters[NodeId("studio"), stage.keys.public] = after
-    refused = stage.refused(*stage.signed())
-    stage.keys.challenged(MARK, int(str(refused.answer["after"])))
-    assert stage.heard(*stage.keys.headers("studio", BODY))
+    stage.keys.challenged(MARK, 10**16 - 9)
+    stage.heard(*stage.keys.headers("studio", BODY))
+    again = Keypair(stage.path / "node.key")
+    refused = stage.refused(*stage.signed(again))
+    again.challenged(MARK, int(str(refused.answer["after"])))
+    assert stage.heard(*again.headers("studio", BODY))
 
 
 @pytest.mark.parametrize("changed", [BODY.replace(b"a:1", b"b:1"), BODY + b" "])
@@ -215,7 +215,11 @@ def test_who_knows_the_join_token_joins_once_and_for_all(tmp_path: Path) -> None
 def test_a_proof_is_of_one_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage(tmp_path, "token")
     proof = dict(stage.signed())[b"X-Herd-Join-Proof"].decode()
-    monkeypatch.setattr(keypair, "join_proof", lambda *_: proof)
+
+    def overheard(*_: str) -> str:
+        return proof
+
+    monkeypatch.setattr(keypair, "join_proof", overheard)
     thief = stage.other(join_token="overheard")  # noqa: S106 (it opens nothing)
     assert "join token" in str(stage.refused(*stage.signed(thief)))
 
