@@ -33,6 +33,7 @@ ROOMS: Final = {
     REQUESTS: "Requests",
     events.nodes.__name__: "Nodes",
     events.models.__name__: "Models",
+    events.joining.__name__: "The door",
     events.keys.__name__: "API keys",
     events.benchmarks.__name__: "Benchmarks",
     events.system.__name__: "herd itself",
