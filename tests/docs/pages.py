@@ -12,6 +12,7 @@ import click
 
 import events.base
 import events.benchmarks
+import events.joining
 import events.keys
 import events.models
 import events.nodes
