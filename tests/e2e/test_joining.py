@@ -41,7 +41,11 @@ def test_the_first_key_of_a_name_keeps_it(start_herd: StartHerd, start_agent: St
     first = start_agent(herd, "first")
     first.hears("connected to the balancer")
     herd.until_online("ada")
-    forged: dict[str, object] = {"node_id": "ada", "ollama_host": "http://10.6.6.6:11434", "ollama": {}}
+    forged: dict[str, object] = {
+        "node_id": "ada",
+        "ollama_host": "http://10.6.6.6:11434",
+        "ollama": {},
+    }
     assert ask(herd.url, "/heartbeat", forged).status == 403
     assert ask(herd.url, "/heartbeat", {"node_id": "ada", "draining": True}).status == 403
     start_agent(herd, "second").hears("another key speaks for 'ada'")
