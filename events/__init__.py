@@ -29,6 +29,7 @@ from events.codec import (
     decode,
     encode,
 )
+from events.joining import NodeKnocked, NodePinned, NodeRevoked
 from events.keys import KeyAdded, KeyRevoked
 from events.models import (
     ModelCopied,
@@ -169,10 +170,13 @@ __all__ = [
     "NodeFacts",
     "NodeForgotten",
     "NodeId",
+    "NodeKnocked",
     "NodeMoved",
     "NodePaused",
+    "NodePinned",
     "NodeProbed",
     "NodeResumed",
+    "NodeRevoked",
     "NodeSilent",
     "NodeUndrained",
     "NodeWentOffline",

@@ -11,6 +11,7 @@ import msgspec
 
 from events.base import CONTROL, Event, Recorded, Source
 from events.benchmarks import BenchmarkCancelled, BenchmarkEnded, BenchmarkStarted
+from events.joining import NodeKnocked, NodePinned, NodeRevoked
 from events.keys import KeyAdded, KeyRevoked
 from events.models import (
     ModelCopied,
@@ -111,10 +112,13 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     NodeDiscovered,
     NodeDrained,
     NodeForgotten,
+    NodeKnocked,
     NodeMoved,
     NodePaused,
+    NodePinned,
     NodeProbed,
     NodeResumed,
+    NodeRevoked,
     NodeSilent,
     NodeUndrained,
     NodeWentOffline,

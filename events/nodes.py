@@ -100,6 +100,10 @@ class HeartbeatReceived(Event, frozen=True, tag="heartbeat_received"):
     draining: bool = False
     limits: Limits = Limits()
     """What its owner allows now."""
+    node_key: str = ""
+    """The public key that signed it; empty if nobody did."""
+    counter: int = 0
+    """Of the agent: a higher one with each heartbeat that it signs."""
 
 
 class NodeProbed(Event, frozen=True, tag="node_probed"):

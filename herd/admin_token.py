@@ -5,6 +5,7 @@ Who knows it may change the fleet from another machine: `herd.http.guard` compar
 
 import os
 import secrets
+from pathlib import Path
 
 from herd.errors import HerdError
 from herd.paths import DataDir
@@ -16,24 +17,33 @@ _MODE = 0o600
 
 def ensure(directory: DataDir) -> None:
     """Make the token if there is none; one that somebody wrote there himself is left alone."""
-    path = directory.admin_token
+    make(directory.admin_token)
+
+
+def read(directory: DataDir) -> str:
+    """Return the token; nothing where there is none, or none that we may read."""
+    return held(directory.admin_token)
+
+
+def make(path: Path) -> None:
+    """Make a file that holds a token, if it is not there."""
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
     except FileExistsError:
         return
     except OSError as error:
         raise HerdError(
-            f"the admin token {path} cannot be written: {error.strerror}",
+            f"the token {path} cannot be written: {error.strerror}",
             "choose another data directory with --data-dir or FLEET_DATA_DIR",
         ) from error
     with os.fdopen(file, "w", encoding="ascii") as opened:
         opened.write(secrets.token_urlsafe(TOKEN_BYTES) + "\n")
 
 
-def read(directory: DataDir) -> str:
-    """Return the token; nothing where there is none, or none that we may read."""
+def held(path: Path) -> str:
+    """Return the token that a file holds; nothing where there is none that we may read."""
     try:
-        with directory.admin_token.open(encoding="ascii") as opened:
+        with path.open(encoding="ascii") as opened:
             return opened.read(LONGEST_CHARACTERS).strip()
     except (OSError, UnicodeDecodeError):
         return ""

@@ -33,7 +33,7 @@ TRIES: Final = 10
 """A folder is listed again if one of its files went while they were linked."""
 _MODE: Final = 0o600
 _MEMBER: Final = re.compile(
-    r"(log/(journal|sealed|totals|snapshots)/[\w-][\w.-]*|admin\.token|keys(/[\w-][\w.-]*)?)",
+    r"(log/(journal|sealed|totals|snapshots)/[\w-][\w.-]*|(admin|join)\.token)",
     re.ASCII,
 )
 _KEPT: Final = {".ndjson", ".parquet", ".json", ""}
@@ -95,7 +95,7 @@ def restore(file: Path, directory: DataDir) -> Manifest:
     Raises `HerdError` if it is no backup, or not a whole one, or if something is there already.
     """
     root = directory.root
-    if any(path.exists() for path in (directory.journal.parent, directory.keys)):
+    if directory.journal.parent.exists():
         raise HerdError(
             f"{root} has a log already: nothing was changed",
             "restore into another directory with --data-dir, or move that one away",
@@ -122,12 +122,7 @@ def _stage(directory: DataDir, place: Path) -> list[Path]:
     found: list[Path] = []
     for folder in (directory.snapshots, directory.journal, directory.sealed, directory.totals):
         found += _linked(folder, place / folder.relative_to(directory.root))
-    secrets = [directory.admin_token]
-    if directory.keys.is_dir():
-        found += _linked(directory.keys, place / directory.keys.name)
-    else:
-        secrets.append(directory.keys)
-    for path in secrets:
+    for path in (directory.admin_token, directory.join_token):
         if path.exists():
             shutil.copyfile(path, place / path.name)
             found.append(place / path.name)

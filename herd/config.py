@@ -142,6 +142,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long such a request is held; the pull goes on after that."""
     auto_pull_max_bytes: Annotated[int, msgspec.Meta(gt=0)] = 20_000_000_000
     """The largest model that is pulled so; what turns out to be larger is ended."""
+    join: Literal["open", "token", "ask"] = "open"
+    """How nodes with an agent join: all of this network, those with the token, those approved."""
+    allow_unsigned_nodes: bool = True
+    """Whether agents that do not sign may speak for names that no key has claimed, if all may."""
     tls_cert: str = ""
     """A file with the certificate that clients are shown (https); without one herd speaks http."""
     tls_key: str = ""

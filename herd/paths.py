@@ -116,9 +116,14 @@ class DataDir:
         return self.root / "admin.token"
 
     @property
-    def keys(self) -> Path:
-        """API keys, hashed."""
-        return self.root / "keys"
+    def join_token(self) -> Path:
+        """The token that brings nodes into a fleet which takes none without it."""
+        return self.root / "join.token"
+
+    @property
+    def node_key(self) -> Path:
+        """The private key of this machine's agent."""
+        return self.root / "node.key"
 
     def create(self) -> None:
         """Make the directories that are missing, readable by their owner only."""

@@ -14,7 +14,10 @@ from events import (
     NodeDiscovered,
     NodeForgotten,
     NodeId,
+    NodeKnocked,
     NodeMoved,
+    NodePinned,
+    NodeRevoked,
     Origin,
     Recorded,
 )
@@ -28,6 +31,9 @@ HEARS: tuple[type[Event], ...] = (
     NodeDiscovered,
     NodeMoved,
     NodeForgotten,
+    NodePinned,
+    NodeKnocked,
+    NodeRevoked,
 )
 
 
@@ -46,7 +52,7 @@ def evolve(state: State, record: Recorded) -> None:
         case NodeForgotten(node_id=node_id):
             state.nodes.pop(node_id, None)
         case _:
-            pass
+            state.door.evolve(record.event, record.recorded_at)
 
 
 def decide(state: State, record: Recorded) -> list[Command]:
@@ -63,6 +69,10 @@ def decide(state: State, record: Recorded) -> list[Command]:
             named = [twin for twin in _twins(state, node) if twin.origin != "agent"]
             reason = f"its agent {node_id} speaks for it"
             return _placed(node, url) + [_forgotten(twin, reason) for twin in named]
+        case NodeRevoked(node_id=node_id):
+            revoked = state.nodes.get(node_id)
+            there = revoked is not None and revoked.origin == "agent"
+            return [NodeForgotten(node_id=node_id, reason="revoked")] if there else []
         case ConfigurationLoaded(settings=settings):
             words = [word.split(",")[0] for word in str(settings.get("nodes", "")).split()]
             return [

@@ -28,7 +28,10 @@ from events import (
     KeyRevoked,
     NodeConfigured,
     NodeFacts,
+    NodeKnocked,
+    NodePinned,
     NodeProbed,
+    NodeRevoked,
     NodeSilent,
     RequestCompleted,
     RequestReceived,
@@ -50,12 +53,17 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
         case NodeConfigured(node_id=node_id, url=url, slots=slots):
             node = state.nodes.get(node_id)
             return node is None or (node.url, node.told_slots) != (url, slots)
+        case HeartbeatReceived() if not state.door.hears(fact):
+            return False
         case HeartbeatReceived(node_id=node_id, url=url):
             node = state.nodes.get(node_id)
             return node is None or node.url != url or _news(state, node, fact)
         case NodeProbed(node_id=node_id):
             node = state.nodes.get(node_id)
             return node is not None and _news(state, node, fact)
+        case NodePinned() | NodeKnocked() | NodeRevoked():
+            node = state.nodes.get(fact.node_id)
+            return state.door.matters(fact, there=node is not None and node.origin == "agent")
         case KeyAdded() | KeyRevoked():
             return keying.matters(state, fact)
         case _:

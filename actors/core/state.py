@@ -2,7 +2,7 @@
 
 One state, five actors: each writes only its own part and reads the rest (decision 0005).
 
-* Discovery: which nodes there are (`Node.url`, `origin`, `told_slots`, `announced`).
+* Discovery: which nodes there are (`Node.url`, `origin`, `told_slots`, `announced`, `door`).
 * NodeMonitor: what they are able to do now (health, draining, facts, models, circuits).
 * Queue: who waits (`State.lines`, and a `Request` from its admission on).
 * Scheduler: who runs where (the lease of a `Request`, slots, statistics, fronts, epoch), pulls.
@@ -14,6 +14,7 @@ clock, durations floating seconds. All of it is JSON, because a snapshot is.
 
 import msgspec
 
+from actors.core.joining import Door
 from actors.core.keys import Bar, Key
 from actors.core.learning import Demand, Speed
 from actors.core.slots import Slots, Turn
@@ -326,6 +327,7 @@ class State(msgspec.Struct):
     changes: dict[str, bool | int | float | str] = {}
     """Settings that were changed while running, with their last values: they outlive a restart."""
     nodes: dict[NodeId, Node] = {}
+    door: Door = msgspec.field(default_factory=Door)
     catalogue: dict[str, int] = {}
     """Every model ever seen on a node of the fleet, with the `seq` of the first sight."""
     lines: dict[str, Line] = {}

@@ -14,6 +14,7 @@ import msgspec
 
 from events import Limits, ModelFacts, NodeFacts, ResidentModel
 from herd.agent.facts import is_loopback, load, with_disk
+from herd.agent.keypair import Keypair
 from herd.agent.owner import Lend
 from herd.agent.payload import build_heartbeat
 from herd.agent.search import Say, Search, first_that_answers
@@ -22,7 +23,7 @@ from herd.http.client import FetchError, Response, fetch
 from herd.interfaces import address_towards
 from herd.survey import Kind, Survey, survey
 
-OK, REDIRECTED = 200, 300
+OK, REDIRECTED, CHALLENGED = 200, 300, 401
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,16 +60,27 @@ class _Status(msgspec.Struct, gc=False):
 class _Refusal(msgspec.Struct, gc=False):
     error: str = ""
     detail: str = ""
+    challenge: str = ""
+    after: int = 0
+    other_key: bool = False
 
 
 class Agent:
     """Speaks for one Ollama."""
 
-    def __init__(
-        self, terms: Terms, machine: NodeFacts, search: Search, say: Say, lend: Lend = Limits
+    def __init__(  # noqa: PLR0913 (what an agent is made of)
+        self,
+        terms: Terms,
+        machine: NodeFacts,
+        search: Search,
+        say: Say,
+        lend: Lend = Limits,
+        *,
+        keys: Keypair | None = None,
     ) -> None:
-        """Speak on these terms, of this machine and what its owner lends of it."""
+        """Speak on these terms, of this machine and what its owner lends; signed, with keys."""
         self._terms = terms
+        self._keys = keys
         self._lend = lend
         self._limits = Limits()
         self._machine = machine
@@ -198,24 +210,44 @@ class Agent:
             limits=self._limits,
         )
         try:
-            answer = await fetch(
-                "POST",
-                f"{self._router}/heartbeat",
-                headers=[(b"Content-Type", b"application/json")],
-                body=body,
-                timeout_s=self._terms.timeout_s,
-            )
+            answer = await self._post(body)
+            if answer.status == CHALLENGED and self._heard_challenge(answer):
+                answer = await self._post(body)
         except FetchError as error:
             await self._no_answer(error)
             return False
         self._missed = 0
         if not OK <= answer.status < REDIRECTED:
             self._refusal(f"{answer.status} {_words(answer)}".strip())
+            if self._keys is not None and _refusal(answer).other_key and self._keys.not_known():
+                self._say("trying the next key of this node, which was not yet in use")
             return False
         self._refused = ""
+        if self._keys is not None and self._keys.taken():
+            self._say("the new key of this node is in use")
         if not self._connected:
             self._connected = True
             await self._joined()
+        return True
+
+    async def _post(self, body: bytes) -> Response:
+        headers = [(b"Content-Type", b"application/json")]
+        if self._keys is not None:
+            headers += self._keys.headers(self._terms.node_id, body)
+        return await fetch(
+            "POST",
+            f"{self._router}/heartbeat",
+            headers=headers,
+            body=body,
+            timeout_s=self._terms.timeout_s,
+        )
+
+    def _heard_challenge(self, answer: Response) -> bool:
+        """Take the challenge that the balancer wants to have signed, if there is one."""
+        refusal = _refusal(answer)
+        if self._keys is None or not refusal.challenge:
+            return False
+        self._keys.challenged(refusal.challenge, refusal.after)
         return True
 
     async def _ask_owner(self) -> None:
@@ -285,7 +317,12 @@ def _joined(machine: NodeFacts, server: NodeFacts) -> NodeFacts:
 
 def _words(answer: Response) -> str:
     """Return the reason that a refusal gives."""
+    refusal = _refusal(answer)
+    said = answer.body[:200].decode("utf-8", "replace").strip()
+    return refusal.error or refusal.detail or said
+
+
+def _refusal(answer: Response) -> _Refusal:
     with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-        refusal = msgspec.json.decode(answer.body, type=_Refusal)
-        return refusal.error or refusal.detail
-    return answer.body[:200].decode("utf-8", "replace").strip()
+        return msgspec.json.decode(answer.body, type=_Refusal)
+    return _Refusal()

@@ -12,7 +12,7 @@ from events import BenchmarkEnded, BenchmarkOutcome
 from herd.bench import choosing, counting
 from herd.bench.choosing import Choice, Known, Status
 from herd.bench.counting import Peaks, Sample
-from herd.bench.sending import OK, send
+from herd.bench.sending import OK, send, shown
 from herd.bench.words import Plan, Progress
 from herd.dialects.names import key
 from herd.errors import HerdError
@@ -92,7 +92,10 @@ class Benchmark:
             self._choices = choosing.choose(plan.mode, self._status, known, used, plan.model_types)
         self._say("warming_up", f"warming up {', '.join(self._names)}")
         warm = await asyncio.gather(
-            *(send(plan.url, choice, 0, most_tokens=1) for choice in self._choices)
+            *(
+                send(plan.url, choice, 0, most_tokens=1, token=plan.token)
+                for choice in self._choices
+            )
         )
         cold = {sample.model for sample in warm if sample.failed}
         self._choices = [choice for choice in self._choices if choice.model not in cold]
@@ -129,7 +132,7 @@ class Benchmark:
 
     async def _send(self, choice: Choice, until_s: float) -> None:
         while perf_counter() < until_s:
-            sample = await send(self._plan.url, choice, next(self._numbers))
+            sample = await send(self._plan.url, choice, next(self._numbers), token=self._plan.token)
             self._samples.append(sample)
             if sample.failed:
                 await asyncio.sleep(PAUSE_S)
@@ -156,7 +159,9 @@ class Benchmark:
         return None
 
     async def _asked(self, path: str, shape: type[T]) -> T:
-        answer = await fetch("GET", self._plan.url + path, timeout_s=LOOK_WITHIN_S)
+        headers = shown(self._plan.token)
+        url = self._plan.url + path
+        answer = await fetch("GET", url, headers=headers, timeout_s=LOOK_WITHIN_S)
         if answer.status != OK:
             raise HerdError(f"{path} answered {answer.status}")
         return msgspec.json.decode(answer.body, type=shape)

@@ -13,6 +13,7 @@ from herd.bench.choosing import Choice
 from herd.bench.counting import Sample
 from herd.bench.words import AGENT
 from herd.http.client import FetchError, follow
+from herd.http.wire import Header
 
 MOST_TOKENS: Final = 64
 SILENT_S: Final = 300.0
@@ -43,8 +44,16 @@ class _Last(msgspec.Struct):
     prompt_eval_count: int = 0
 
 
-async def send(url: str, choice: Choice, number: int, most_tokens: int = MOST_TOKENS) -> Sample:
+def shown(token: str) -> tuple[Header, ...]:
+    """Return the header that shows the admin token, if there is one."""
+    return ((b"X-Herd-Admin-Token", token.encode()),) if token else ()
+
+
+async def send(
+    url: str, choice: Choice, number: int, most_tokens: int = MOST_TOKENS, *, token: str = ""
+) -> Sample:
     """Send the request of that number, and return what it took."""
+    headers = [*_HEADERS, *shown(token)]
     path, body = _request(choice, number, most_tokens)
     began_s = perf_counter()
     first_s = 0.0
@@ -57,7 +66,7 @@ async def send(url: str, choice: Choice, number: int, most_tokens: int = MOST_TO
 
     try:
         answer = await follow(
-            "POST", url + path, heard, headers=_HEADERS, body=body, silent_s=SILENT_S
+            "POST", url + path, heard, headers=headers, body=body, silent_s=SILENT_S
         )
     except FetchError:
         return Sample(choice.model, failed=True, latency_s=perf_counter() - began_s)

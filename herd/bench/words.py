@@ -24,6 +24,8 @@ class Plan(msgspec.Struct, frozen=True):
     model_types: tuple[ModelType, ...]
     models: tuple[str, ...] = ()
     """These and no others; chosen if there are none."""
+    token: str = ""
+    """The admin token, which is as good as an API key."""
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="k", tag="progress"):

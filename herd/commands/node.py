@@ -15,6 +15,7 @@ from herd.agent.facts import machine_facts, ollama_url
 from herd.agent.heartbeat import Agent, Terms
 from herd.agent.hours import parse as parse_hours
 from herd.agent.identity import checked_node_id, default_node_id
+from herd.agent.keypair import Keypair
 from herd.agent.meter import lending
 from herd.agent.owner import Wishes
 from herd.agent.past import Past
@@ -23,6 +24,7 @@ from herd.agent.search import Search, router_address
 from herd.errors import HerdError
 from herd.http import tls
 from herd.paths import DEFAULT_ROOT, DataDir
+from herd.signing import fingerprint
 from herd.tasks import spawn
 from herd.version import version
 
@@ -66,6 +68,13 @@ class Lent(TypedDict):
     envvar=["FLEET_NODE_NODE_ID", "FLEET_NODE_ID"],
     help="The node's name in the fleet; this machine's name.",
 )
+@click.option(
+    "--join-token",
+    envvar=["FLEET_NODE_JOIN_TOKEN", "FLEET_JOIN_TOKEN"],
+    default="",
+    help="For a fleet that takes no node without it (`herd nodes token`).",
+)
+@click.option("--rotate-key", is_flag=True, help="Take a new key; the old one names it.")
 @click.option(
     "--heartbeat-interval",
     "interval_s",
@@ -126,7 +135,7 @@ class Lent(TypedDict):
     "--data-dir",
     envvar=["FLEET_NODE_DATA_DIR", "FLEET_DATA_DIR"],
     default=DEFAULT_ROOT,
-    help="With --spare-owner: where it keeps what it learns; ~/.fleet-manager.",
+    help="Where its key is, and what it learns with --spare-owner; ~/.fleet-manager.",
 )
 def command(  # noqa: PLR0913 (one parameter an option)
     *,
@@ -134,6 +143,8 @@ def command(  # noqa: PLR0913 (one parameter an option)
     ollama_host: str | None,
     ca_file: str | None,
     node_id: str | None,
+    join_token: str,
+    rotate_key: bool,
     interval_s: float,
     log_level: str,
     **lent: "Unpack[Lent]",
@@ -157,11 +168,15 @@ def command(  # noqa: PLR0913 (one parameter an option)
     wishes = _wishes(lent)
     past = Past(DataDir(Path(lent["data_dir"])).root / f"owner-{terms.node_id}.json")
     lend = lending(wishes, past if wishes.spare else None)
-    click.echo(banner(terms, machine, wishes))
-    platform.run_loop(_live(Agent(terms, machine, Search(_browse, say), say, lend)), fast=False)
+    keys = Keypair(DataDir(Path(lent["data_dir"])).node_key, join_token=join_token)
+    if rotate_key:
+        keys.rotate()
+    click.echo(banner(terms, machine, wishes, keys.public))
+    agent = Agent(terms, machine, Search(_browse, say), say, lend, keys=keys)
+    platform.run_loop(_live(agent), fast=False)
 
 
-def banner(terms: Terms, machine: NodeFacts, wishes: Wishes) -> str:
+def banner(terms: Terms, machine: NodeFacts, wishes: Wishes, public: str) -> str:
     """Return what a starting agent says of itself."""
     parts = [machine.chip, f"{machine.cores} cores", f"{machine.memory_bytes / GIB:.0f} GiB"]
     if machine.vram_bytes:
@@ -172,6 +187,7 @@ def banner(terms: Terms, machine: NodeFacts, wishes: Wishes) -> str:
             f"  Ollama    {terms.ollama_url}",
             f"  balancer  {terms.router_url or 'whichever is found on this network'}",
             f"  machine   {', '.join(part for part in parts if part)}",
+            f"  key       {fingerprint(public)}",
             *(f"  lent      {', '.join(lent)}" for lent in [_lent(wishes)] if lent),
         ]
     )

@@ -29,7 +29,8 @@ def command(data_dir: str | None, *, as_json: bool) -> None:
         "control_socket": str(directory.control_socket),
         "logd_socket": str(directory.logd_socket),
         "admin_token": str(directory.admin_token),
-        "keys": str(directory.keys),
+        "join_token": str(directory.join_token),
+        "node_key": str(directory.node_key),
     }
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(places), indent=2).decode())

@@ -31,8 +31,18 @@ _WORDS: Final = {"done": "complete", "cancelled": "cancelled"}
 class Benchmarks:
     """The benchmark that runs, on the loop it was made on, and how the last one ended."""
 
-    def __init__(self, put: Callable[[Event], None], url: str, changed: Callable[[], None]) -> None:
-        """Put facts; measure what is at this address; tell when there is something new to show."""
+    def __init__(
+        self,
+        put: Callable[[Event], None],
+        url: str,
+        changed: Callable[[], None],
+        token: str = "",
+    ) -> None:
+        """Put facts; measure what is at this address; tell when there is something new to show.
+
+        `token` is the admin token, for a fleet in which nobody is served without a key.
+        """
+        self._token = token
         self._put = put
         self._url = url
         self._changed = changed
@@ -116,6 +126,7 @@ class Benchmarks:
             started.duration_s,
             started.model_types,
             started.models,
+            self._token,
         )
         try:
             self._say(msgspec.json.encode(plan) + b"\n")

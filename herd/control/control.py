@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import socket
 
 from msgspec.structs import replace
@@ -31,6 +32,7 @@ from events import (
     Source,
     TimerFired,
 )
+from herd import admin_token
 from herd.agent.identity import default_node_id
 from herd.clock import Clock
 from herd.config import NodeAddress, Settings
@@ -44,6 +46,7 @@ from herd.control.restore import restore
 from herd.control.view import view_of
 from herd.errors import HerdError
 from herd.journal.segments import Journal
+from herd.link.messages import View
 from herd.link.server import LinkServer
 from herd.mdns import Advertisement, MdnsError, advertise, balancer_name
 from herd.probe import Pace, Prober
@@ -96,8 +99,11 @@ class Control:
         here = local_url(
             self._settings.host, self._settings.port, secure=bool(self._settings.tls_cert)
         )
-        self._benchmarks = Benchmarks(self._put, here, self._changed)
+        self._benchmarks = Benchmarks(self._put, here, self._changed, admin_token.read(directory))
         self._engine.observe(self._benchmarks.recorded, BENCHMARKS_HEARS)
+        self._challenge = secrets.token_hex(16)
+        self._counters: dict[tuple[NodeId, str], int] = {}
+        """Of the last heartbeat that each key has signed for its node: none comes twice."""
         self._expected = 0
         """Fronts that grants wait for; 0 until `recover` says it."""
         self._greeted = 0
@@ -183,11 +189,24 @@ class Control:
 
     def _put(self, event: Event, src: Source | None = None, n: int = 0) -> None:
         if isinstance(event, HeartbeatReceived):
+            if not self._hears(event):
+                return
             self._prober.heartbeat(event.node_id)
         if src is None:
             self._engine.put(event)
         else:
             self._engine.put(event, src, n)
+
+    def _hears(self, event: HeartbeatReceived) -> bool:
+        """Whether a heartbeat counts: by the key that speaks for its node, and not heard before."""
+        if not self._engine.state.door.hears(event):
+            return False
+        if event.counter:
+            signer = (event.node_id, event.node_key)
+            if event.counter <= self._counters.get(signer, 0):
+                return False
+            self._counters[signer] = event.counter
+        return True
 
     def _recorded(self, record: Recorded) -> None:
         match record.event:
@@ -247,9 +266,12 @@ class Control:
             self._loop.call_later(VIEW_S, self._show)
             state = self._engine.state
             if state.seq != self._shown_seq:
-                view = view_of(state, recording=self._engine.recording)
-                self._link.show(replace(view, benchmark=self._benchmarks.shown))
+                self._link.show(replace(self._view(), benchmark=self._benchmarks.shown))
                 self._shown_seq = state.seq
+
+    def _view(self) -> View:
+        engine = self._engine
+        return view_of(engine.state, recording=engine.recording, challenge=self._challenge)
 
 
 def _with_changes(settings: Settings, state: State) -> Settings:

@@ -7,12 +7,12 @@ from actors.core.owning import limit_of
 from actors.core.placement import slots_of
 from actors.core.predicting import line_s
 from actors.core.state import US, Node, State, Tally
-from herd.link.messages import KeyView, NodeView, PullView, SlotView, View
+from herd.link.messages import KeyView, KnockView, NodeView, PinView, PullView, SlotView, View
 
 _ONLINE = {"healthy": "online", "degraded": "degraded", "offline": "offline", "new": "offline"}
 
 
-def view_of(state: State, *, recording: bool) -> View:
+def view_of(state: State, *, recording: bool, challenge: str = "") -> View:
     """Return what fronts answer `/api/tags`, `/api/ps`, `/v1/models`, `/fleet/status` from."""
     return View(
         nodes=tuple(_node(state, node) for node in state.nodes.values()),
@@ -26,6 +26,12 @@ def view_of(state: State, *, recording: bool) -> View:
         },
         settings=msgspec.structs.asdict(state.settings),
         keys=tuple(_key(key) for key in state.keys.values()),
+        pins={name: PinView(pin.node_key, pin.revoked) for name, pin in state.door.pins.items()},
+        knocks={
+            name: KnockView(knock.node_key, knock.url, knock.by, knock.at_us / US)
+            for name, knock in state.door.knocks.items()
+        },
+        challenge=challenge,
     )
 
 

@@ -129,6 +129,15 @@ OPERATIONS: Final[dict[str, Operation]] = {
         body=_object("node_id", node_id=_TEXT, draining=_FLAG),
         admin=True,
     ),
+    "GET /fleet/nodes": Operation("List who speaks for the nodes, and who waits to", admin=True),
+    "POST /fleet/nodes/approve": Operation(
+        "Let a node in that waits", body=_object("node_id", node_id=_TEXT), admin=True
+    ),
+    "POST /fleet/nodes/revoke": Operation(
+        "Let nobody speak for a node any more",
+        body=_object("node_id", node_id=_TEXT),
+        admin=True,
+    ),
     "GET /fleet/keys": Operation("List the API keys, and what each has used", admin=True),
     "POST /fleet/keys": Operation(
         "Make an API key known, by its digest",

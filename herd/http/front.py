@@ -12,10 +12,10 @@ from typing import Final
 import msgspec
 
 from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId
-from herd.agent.payload import parse_heartbeat
 from herd.clock import wall_s
 from herd.config import Settings
 from herd.http import openapi, problems
+from herd.http.door import Door, NotAdmittedError
 from herd.http.endpoints import assets, catalogue, counting, fleet, request_page, stored
 from herd.http.endpoints.benchmarks import Benchmarks
 from herd.http.endpoints.feed import Feed
@@ -25,6 +25,7 @@ from herd.http.endpoints.keys import PATH as KEYS
 from herd.http.endpoints.keys import KeysPage
 from herd.http.endpoints.metrics import MetricsPage
 from herd.http.endpoints.models import BLOBS, Models
+from herd.http.endpoints.nodes import NodesPage
 from herd.http.endpoints.pages import Pages
 from herd.http.endpoints.past import Past
 from herd.http.endpoints.settings import PATH as SETTINGS
@@ -68,6 +69,7 @@ class Front:
         ids: RequestIds | None = None,
         logd: Path | None = None,
         guard: Guard | None = None,
+        door: Door | None = None,
         settings: Settings | None = None,
     ) -> None:
         """Start the sweep; must be made on the loop that it will live on.
@@ -77,6 +79,7 @@ class Front:
         self._control = control
         self._gate = gate or Gate(Settings())
         self._guard = guard or Guard()
+        self._door = door or Door("open", "", unsigned=True)
         self._keyring = Keyring(settings or Settings(), self._guard, lambda: not control.connected)
         self._gate.lets_stranger = self._keyring.lets_stranger
         self._loop = asyncio.get_running_loop()
@@ -95,6 +98,7 @@ class Front:
         self.feed = Feed(control)
         self._settings = SettingsPage(control, settings or Settings())
         self._keys = KeysPage(control)
+        self._nodes = NodesPage(control)
         self._health = HealthPage(
             control, self.history, settings.directory.root if settings else None, self._version
         )
@@ -174,6 +178,8 @@ class Front:
         by_path.update(self._past.routes())
         change = self._guard.admin(self._settings.change)
         by_path[KEYS] = self._admin(self._keys.methods())
+        for path, methods in self._nodes.routes().items():
+            by_path[path] = self._admin(methods)
         by_path[SETTINGS] = {b"GET": self._settings.show, b"POST": change}
         by_path.update(self._benchmarks.routes(self._guard.admin))
         by_path.update(self.feed.routes())
@@ -251,15 +257,18 @@ class Front:
         _say(exchange, 200 if connected else 503, detail)
 
     def _heartbeat(self, exchange: Exchange) -> None:
+        view = self._control.view
         try:
-            fact = parse_heartbeat(exchange.request.body, exchange.peer)
+            node_id, facts = self._door.admitted(exchange, view)
         except (ValueError, RecursionError) as error:
             _say(exchange, 400, {"error": str(error)})
-            return
-        status = next(
-            (n.status for n in self._control.view.nodes if n.node_id == fact.node_id), "online"
-        )
-        self._tell(exchange, fact, {"status": "ok", "node_status": status})
+        except NotAdmittedError as refused:
+            if refused.knock is not None:
+                self.inference.report(refused.knock)
+            _say(exchange, refused.status, refused.answer)
+        else:
+            status = next((n.status for n in view.nodes if n.node_id == node_id), "online")
+            self._tell(exchange, facts, {"status": "ok", "node_status": status})
 
     def _drain(self, exchange: Exchange) -> None:
         try:
@@ -275,11 +284,12 @@ class Front:
             return
         node_id = NodeId(asked.node_id)
         fact = DrainRequested(node_id=node_id, draining=asked.draining, by=exchange.peer)
-        self._tell(exchange, fact, {"node_id": asked.node_id, "draining": asked.draining})
+        self._tell(exchange, [fact], {"node_id": asked.node_id, "draining": asked.draining})
 
-    def _tell(self, exchange: Exchange, fact: Event, answer: dict[str, object]) -> None:
+    def _tell(self, exchange: Exchange, facts: list[Event], answer: dict[str, object]) -> None:
         try:
-            self._control.tell(fact)
+            for fact in facts:
+                self._control.tell(fact)
         except LinkFullError as error:
             exchange.respond(
                 503, (JSON_UTF8, (b"Retry-After", b"1")), problems.body("ollama", 503, error.what)

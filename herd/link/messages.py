@@ -32,8 +32,10 @@ __all__ = [
     "Grant",
     "Hello",
     "KeyView",
+    "KnockView",
     "Leave",
     "NodeView",
+    "PinView",
     "PullView",
     "Refuse",
     "SlotView",
@@ -159,6 +161,22 @@ class KeyView(msgspec.Struct, frozen=True, gc=False):
     tokens_today: int = 0
 
 
+class PinView(msgspec.Struct, frozen=True, gc=False):
+    """The key that speaks for a node; of one that is revoked, nobody's."""
+
+    node_key: str
+    revoked: bool = False
+
+
+class KnockView(msgspec.Struct, frozen=True, gc=False):
+    """An agent that waits for an operator's word."""
+
+    node_key: str
+    url: str
+    by: str
+    at_s: float
+
+
 class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """The fleet as control sees it: what a front answers from by itself."""
 
@@ -175,6 +193,10 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """The settings that can change while herd runs, with their values in force."""
     benchmark: BenchView | None = None
     keys: tuple[KeyView, ...] = ()
+    pins: dict[NodeId, PinView] = {}
+    knocks: dict[NodeId, KnockView] = {}
+    challenge: str = ""
+    """What agents sign along, as long as this control runs: nothing of before counts."""
 
 
 FromFront: TypeAlias = Hello | Fact | Leave

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import msgspec
 import psutil
 
-from herd import admin_token, platform
+from herd import admin_token, join_token, platform
 from herd.clock import wall_s
 from herd.config import Settings
 from herd.errors import HerdError
@@ -47,6 +47,7 @@ def run_balancer(
     try:
         _end_leftovers(directory, say)
         admin_token.ensure(directory)
+        join_token.ensure(directory)
         claim = ports.claim(settings.host, settings.port)
         settings = msgspec.structs.replace(settings, port=claim.port)
         try:

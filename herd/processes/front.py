@@ -9,9 +9,10 @@ from multiprocessing.connection import Connection
 from socket import socket
 
 from events import Source
-from herd import admin_token, platform
+from herd import admin_token, join_token, platform
 from herd.config import Settings
 from herd.http import tls
+from herd.http.door import Door
 from herd.http.endpoints.inference import Waits
 from herd.http.front import LIMITS
 from herd.http.front import Front as FrontApp
@@ -75,6 +76,11 @@ class Front:
             self.link,
             gate=Gate(settings),
             guard=Guard(admin_token.read(settings.directory)),
+            door=Door(
+                join_token.mode(settings),
+                join_token.read(settings.directory),
+                unsigned=settings.allow_unsigned_nodes,
+            ),
             waits=waits,
             logd=settings.directory.logd_socket,
             settings=settings,

@@ -12,6 +12,7 @@ import click
 
 import events.base
 import events.benchmarks
+import events.joining
 import events.keys
 import events.models
 import events.nodes
@@ -33,6 +34,7 @@ ROOMS: Final = {
     REQUESTS: "Requests",
     events.nodes.__name__: "Nodes",
     events.models.__name__: "Models",
+    events.joining.__name__: "The door",
     events.keys.__name__: "API keys",
     events.benchmarks.__name__: "Benchmarks",
     events.system.__name__: "herd itself",

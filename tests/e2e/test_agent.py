@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -32,14 +33,14 @@ def agents_herd(herds_of: HerdsOf) -> Iterator[Herd]:
 
 
 @pytest.fixture
-def start_agent() -> Iterator[StartAgent]:
+def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
     """Start agents that end with the test."""
     with ExitStack() as stack:
 
         def start(url: str, name: str, *options: str, **environment: str) -> Program:
             words = ["-m", "herd", "node", "--ollama-host", url, "--node-id", name]
             words += ["--heartbeat-interval", str(BEAT_S), *options]
-            agent = Program(words, environment)
+            agent = Program(words, {"FLEET_NODE_DATA_DIR": str(tmp_path / name)} | environment)
             stack.callback(agent.clear)
             return agent
 

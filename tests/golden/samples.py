@@ -38,6 +38,7 @@ PLAUSIBLE: dict[str, Any] = {
     "modified_at": "2026-11-20T09:15:00Z",
     "name": "llama3.3:70b",
     "node_id": "studio",
+    "node_key": "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
     "parameter_size": "70.6B",
     "parent_model": "llama3.3:base",
     "policy": "least-wait/2",

@@ -25,8 +25,8 @@ def saved(tmp_path: Path) -> tuple[DataDir, Path]:
     directory = data_dir(tmp_path / "here")
     write(directory, chaos(0))
     directory.admin_token.write_text("token\n")
-    directory.keys.mkdir()
-    (directory.keys / "keys.json").write_text("[]")
+    directory.join_token.write_text("join\n")
+    directory.node_key.write_text("of this machine's agent alone\n")
     (directory.sealed / "00000000000000000001-00000000000000000002.parquet.new").write_text("half")
     (directory.snapshots / "00000000000000000009.json").write_text("{}")
     directory.database.write_bytes(b"a database")
@@ -55,6 +55,8 @@ def test_everything_comes_back_as_it_was(saved: tuple[DataDir, Path], tmp_path: 
         assert path.stat().st_mode & 0o077 == 0
         assert path.parent.stat().st_mode & 0o077 == 0
     assert there.admin_token.read_text() == "token\n"
+    assert there.join_token.read_text() == "join\n"
+    assert not there.node_key.exists(), "another machine is another node"
     assert not list(directory.root.glob(".backup-*"))
     assert not list(there.root.glob(".restore-*"))
 

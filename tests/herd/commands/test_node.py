@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import psutil
@@ -42,21 +43,23 @@ class Agent:
 
 @contextlib.asynccontextmanager
 async def _agent(*arguments: str, **environment: str) -> AsyncGenerator[Agent, None]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        COMMAND,
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
-    )
-    try:
-        yield Agent(process)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
+    with tempfile.TemporaryDirectory() as keys:
+        own = {"PYTHONUNBUFFERED": "1", "FLEET_NODE_DATA_DIR": keys}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            COMMAND,
+            *arguments,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **own, **environment},
+        )
+        try:
+            yield Agent(process)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
 
 
 def _play(scene: Callable[[SmallServer, SmallServer], Awaitable[None]]) -> None:

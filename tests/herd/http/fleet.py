@@ -206,6 +206,7 @@ async def fronting(
     control: Control, limits: Limits | None = None, logd: Path | None = None
 ) -> AsyncGenerator[Listener]:
     front = control.front = Front(control, logd=logd)
+    front.view_changed(control.view)
     listener = await listen(front, host="127.0.0.1", port=0, limits=limits or LIMITS)
     try:
         yield listener
