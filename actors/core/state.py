@@ -32,7 +32,7 @@ from events import (
     Source,
 )
 
-SCHEMA = 5
+SCHEMA = 6
 """Version of this state as stored; raise it when a fold gives more, or other, than it did before.
 
 An older one still decodes (fields only get added), but is not compared with what is folded now."""

@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from herd import join_token
-from herd.commands.asking import send
+from herd.admin import send
 from herd.commands.drain import data_dir_option, json_option, url_option
 from herd.commands.status import ask, balancer_url
 from herd.config import load

@@ -43,7 +43,7 @@ __all__ = [
     "Welcome",
 ]
 
-PROTOCOL = 4
+PROTOCOL = 5
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
