@@ -18,6 +18,12 @@ from herd.commands.status import OK, PATIENCE_S, ask, balancer_url
 from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
 
+EXAMPLES = """\b
+Examples:
+  herd bench --duration 30
+  herd bench --list
+  herd bench --compare bench-1795447881-0f3a bench-1795451170-77c2
+"""
 API = "/dashboard/api/benchmarks"
 LOOK_S = 0.5
 IN_LOG_WITHIN_S = 6.0
@@ -55,7 +61,7 @@ class _Refused(msgspec.Struct):
     error: str = ""
 
 
-@click.command()
+@click.command(epilog=EXAMPLES)
 @click.option(
     "--mode",
     type=click.Choice(["default", "smart"]),
@@ -87,15 +93,10 @@ def command(  # noqa: PLR0913 (one parameter an option)
     cancel: bool,
     as_json: bool,
 ) -> None:
-    r"""Measure the live fleet with real requests; they wait in the same lines as everybody's.
+    """Measure the live fleet with real requests; they wait in the same lines as everybody's.
 
     Ctrl-C cancels the run. Every run is kept in the log. For a balancer on another machine,
     FLEET_ADMIN_TOKEN holds its admin token.
-
-    \b
-      herd bench --duration 30
-      herd bench --list
-      herd bench --compare bench-1795447881-0f3a bench-1795451170-77c2
     """
     address = url.rstrip("/") if url else balancer_url(data_dir)
     if listed:
