@@ -113,6 +113,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     translation."""
     foresight: bool = True
     """Whether `soonest` counts what a model, loaded elsewhere, saves those who will ask for it."""
+    wake_on_lan: bool = True
+    """Whether nodes whose owners allow it (`herd node --wake`) are woken when they are needed."""
     make_room: bool = True
     """Whether a full line turns away its last one (of a batch, or of who asks most), not whoever
     comes."""
@@ -214,6 +216,7 @@ CHANGEABLE = frozenset(
         "planner",
         "translate_ollama",
         "foresight",
+        "wake_on_lan",
         "policy",
         "auto_pull",
         "auto_pull_timeout_s",
