@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from events import Limits, ModelFacts, NodeFacts, ResidentModel
+from herd.agent.cards import AUTO, Wake, cards
 from herd.agent.facts import is_loopback, load, with_disk
 from herd.agent.keypair import Keypair
 from herd.agent.owner import Lend
@@ -20,7 +21,7 @@ from herd.agent.payload import build_heartbeat
 from herd.agent.search import Say, Search, first_that_answers
 from herd.clock import wall_s
 from herd.http.client import FetchError, Response, fetch
-from herd.interfaces import address_towards
+from herd.interfaces import address_towards, card_of
 from herd.survey import Kind, Survey, survey
 
 OK, REDIRECTED, CHALLENGED = 200, 300, 401
@@ -42,6 +43,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     browse_s: float = 10.0
     lost_after: int = 2
     """Heartbeats in a row without an answer until the balancer counts as lost."""
+    wake: Wake = ()
+    """By which hardware addresses the machine may be woken."""
     drain_s: float = 30.0
     drain_poll_s: float = 0.3
 
@@ -90,6 +93,9 @@ class Agent:
         self._router = ""
         self._own_address = ""
         """This machine's, on the way to the balancer."""
+        self._macs: tuple[str, ...] = ()
+        self._cardless: str | None = None
+        """The last address of this machine that is no network card's."""
         self._connected = False
         self._refused = ""
         self._missed = 0
@@ -147,6 +153,17 @@ class Agent:
             parts = urlsplit(self._router)
             host, port = parts.hostname or "", parts.port or 80
             self._own_address = await asyncio.to_thread(address_towards, host, port)
+            await self._find_card()
+
+    async def _find_card(self) -> None:
+        if self._terms.wake != AUTO:
+            self._macs = self._terms.wake
+            return
+        own = self._own_address
+        self._macs = cards([await asyncio.to_thread(card_of, own)])
+        if not self._macs and own != self._cardless:
+            self._cardless = own
+            self._say(f"no network card has the address {own}: name one with --wake MAC")
 
     # Ollama's side
 
@@ -251,7 +268,8 @@ class Agent:
         return True
 
     async def _ask_owner(self) -> None:
-        was, self._limits = self._limits, await asyncio.to_thread(self._lend)
+        lent = await asyncio.to_thread(self._lend)
+        was, self._limits = self._limits, msgspec.structs.replace(lent, macs=self._macs)
         if (reason := self._limits.paused) != was.paused:
             self._say(f"paused: {reason}" if reason else "takes work again")
 

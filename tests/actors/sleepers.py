@@ -15,7 +15,7 @@ from tests.actors.cast import MODEL, heartbeat, nid, settings
 from tests.playbook import Cue, like
 
 MACS = ("3c:7c:3f:00:00:01",)
-ON = settings(wake_on_lan=True, predictions=True)
+ON = settings(wake_on_lan=True)
 SILENCE = "silent for 31 s"
 
 

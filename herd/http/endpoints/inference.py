@@ -156,7 +156,7 @@ class Inference:
         self._spoken.look(view)
         for url, pool in self._pools.items():
             pool.v1_only = self._spoken.v1_only(url)
-        self._online = any(node.status != "offline" for node in view.nodes)
+        self._online = any(node.answers for node in view.nodes)
 
     def ask(self, route: Route, exchange: Exchange) -> None:
         """Admit a request."""

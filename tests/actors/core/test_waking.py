@@ -2,7 +2,6 @@
 
 import pytest
 
-from actors.core.commands import Send
 from actors.core.waking import AGAIN_S, TRIES, WAKE_S
 from events import (
     DrainRequested,
@@ -13,7 +12,6 @@ from events import (
     WakePlanned,
 )
 from tests.actors.cast import (
-    FRONT,
     MODEL,
     OTHER_MODEL,
     attempt_failed,
@@ -21,6 +19,7 @@ from tests.actors.cast import (
     cancelled,
     completed,
     dispatched,
+    granted,
     nid,
     node,
     queued,
@@ -47,14 +46,16 @@ from tests.playbook import (
     like,
 )
 
-SENT = like(Send, to=FRONT)
+TOLD = settings(predictions=True)
 
 
 # The only one that has a model
 
 
 def test_the_only_one_with_a_model_is_woken_and_its_request_served() -> None:
-    story = book(asleep("studio"))
+    first = {"predicted_first_s": 0.833, "predicted_s": 7.5, "predicted_range_s": (2.25, 22.5)}
+    second = first | {"predicted_s": 8.033, "predicted_range_s": (2.41, 24.1)}
+    story = book(asleep("studio"), TOLD)
     assert (
         story
         >> received("r1")
@@ -85,8 +86,8 @@ def test_the_only_one_with_a_model_is_woken_and_its_request_served() -> None:
         << up("studio")
         << dispatched("r1", "studio", "1.1")
         << dispatched("r2", "studio", "1.2")
-        << SENT
-        << SENT
+        << granted("r1", "studio", "1.1", probing=True, predicted_wait_s=WAKE_S, **first)
+        << granted("r2", "studio", "1.2", probing=True, predicted_wait_s=26.25, **second)
     )
     took = story.state.nodes[nid("studio")].sleep.took
     assert (took.count, took.value) == (1, 40.0)
@@ -95,6 +96,7 @@ def test_the_only_one_with_a_model_is_woken_and_its_request_served() -> None:
 def test_what_it_took_is_what_it_is_said_to_take() -> None:
     story = book(
         asleep("studio"),
+        TOLD,
         received("r1"),
         TimerFired(),
         after(12.0),
@@ -139,7 +141,7 @@ def test_a_request_is_held_until_it_is_sure_that_nobody_wakes() -> None:
         >> agent("studio")
         << up("studio")
         << dispatched("r2", "studio", "1.1")
-        << SENT
+        << granted("r2", "studio", "1.1", probing=True)
     )
 
 
@@ -179,7 +181,7 @@ def test_an_ollama_that_is_slower_than_its_agent_is_waited_for() -> None:
         >> agent("studio")
         << up("studio")
         << dispatched("r1", "studio", "1.1")
-        << SENT
+        << granted("r1", "studio", "1.1", probing=True)
     )
 
 
