@@ -292,7 +292,11 @@ class Front:
         node = next(each for each in self._control.view.nodes if each.node_id == asked.node_id)
         if node.wakes or node.answers:
             told = [WakeRequested(node_id=node.node_id, by=exchange.peer)] if node.wakes else []
-            answer = {"node_id": node.node_id, "status": node.status, "woken": node.wakes}
+            answer: dict[str, object] = {
+                "node_id": node.node_id,
+                "status": node.status,
+                "woken": node.wakes,
+            }
             self._tell(exchange, [*told], answer)
         else:
             text = f"the owner of '{node.node_id}' does not let it be woken: `herd node --wake`"

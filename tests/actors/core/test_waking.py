@@ -1,5 +1,7 @@
 """Waking: who is woken, for what, and what becomes of those who wait."""
 
+from typing import Any
+
 import pytest
 
 from actors.core.waking import AGAIN_S, TRIES, WAKE_S
@@ -53,8 +55,9 @@ TOLD = settings(predictions=True)
 
 
 def test_the_only_one_with_a_model_is_woken_and_its_request_served() -> None:
-    first = {"predicted_first_s": 0.833, "predicted_s": 7.5, "predicted_range_s": (2.25, 22.5)}
-    second = first | {"predicted_s": 8.033, "predicted_range_s": (2.41, 24.1)}
+    alone: dict[str, Any] = {"predicted_s": 7.5, "predicted_range_s": (2.25, 22.5)}
+    beside: dict[str, Any] = {"predicted_s": 8.033, "predicted_range_s": (2.41, 24.1)}
+    both: dict[str, Any] = {"probing": True, "predicted_first_s": 0.833}
     story = book(asleep("studio"), TOLD)
     assert (
         story
@@ -86,8 +89,8 @@ def test_the_only_one_with_a_model_is_woken_and_its_request_served() -> None:
         << up("studio")
         << dispatched("r1", "studio", "1.1")
         << dispatched("r2", "studio", "1.2")
-        << granted("r1", "studio", "1.1", probing=True, predicted_wait_s=WAKE_S, **first)
-        << granted("r2", "studio", "1.2", probing=True, predicted_wait_s=26.25, **second)
+        << granted("r1", "studio", "1.1", predicted_wait_s=WAKE_S, **both, **alone)
+        << granted("r2", "studio", "1.2", predicted_wait_s=26.25, **both, **beside)
     )
     took = story.state.nodes[nid("studio")].sleep.took
     assert (took.count, took.value) == (1, 40.0)

@@ -146,7 +146,7 @@ def test_it_tells_the_card_towards_the_balancer_if_its_owner_lets_it(
         stage.with_terms(wake=("3c:7c:3f:00:00:02",))
         async with stage.living():
             assert (await stage.beats()).limits.macs == ("3c:7c:3f:00:00:02",)
-        monkeypatch.setattr(heartbeat, "card_of", lambda _address: "")
+        monkeypatch.setattr(heartbeat, "card_of", {"127.0.0.1": ""}.__getitem__)
         stage.with_terms(wake="auto")
         async with stage.living():
             await stage.beats(3)

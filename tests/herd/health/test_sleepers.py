@@ -5,7 +5,8 @@ import pytest
 
 from actors.core.waking import DID_NOT_WAKE
 from herd.health import report
-from tests.herd.health.test_checks import fleet, node_view, trouble
+from tests.herd.health.test_checks import fleet, trouble
+from tests.herd.http.fleet import node_view
 
 
 def test_a_fleet_that_sleeps_is_well() -> None:
