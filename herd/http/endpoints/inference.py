@@ -34,6 +34,7 @@ from herd.http.exchange import Exchange
 from herd.http.flight import Flight
 from herd.http.needs import needs_of
 from herd.http.noted import Noted, cleaned, granted_priority, noted_of
+from herd.http.opening import open_body
 from herd.http.problems import BadRequestError, Family
 from herd.http.rewriting import without_extras
 from herd.http.spoken import Spoken
@@ -163,6 +164,8 @@ class Inference:
         request = exchange.request
         try:
             noted = noted_of(request)
+            if noted.coding:
+                open_body(request, noted.coding)
             asked = read(request.body, streams=route.streams, kind=route.kind)
         except BadRequestError as error:
             self._turn_away(route, exchange, error.status, error.what)
