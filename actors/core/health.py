@@ -73,7 +73,7 @@ HEARS: tuple[type[Event], ...] = (
     *waking.HEARS,
 )
 
-AGENT = "its agent"
+AGENT = waking.AGENT
 
 _CLIENT_ERROR = 400
 _LOADS = ("load", "unload")
@@ -166,8 +166,7 @@ def consequences(
         case NodeSilent(silent_s=silent_s):
             reason = f"silent for {int(silent_s)} s"
             if silent_s >= state.settings.offline_after_s:
-                sleeps = state.settings.wake_on_lan and node.drained_by != AGENT
-                return waking.instead(node, _health(node, reason, reachable=False), sleeps=sleeps)
+                return waking.silent(state, node, reason, _health(node, reason, reachable=False))
             if silent_s >= state.settings.degraded_after_s and node.health == "healthy":
                 return [NodeDegraded(node_id=node.node_id, reason=reason)]
             return []
@@ -364,12 +363,10 @@ def _judge(state: State, event: RequestCompleted | AttemptFailed | RequestFailed
             return []
         return [CircuitClosed(node_id=node.node_id, model=event.model)]
     commands: list[Command] = []
-    if (
-        not isinstance(event, RequestCompleted)
-        and event.phase == "connect"
-        and node.health == "healthy"
-    ):
-        commands.append(NodeDegraded(node_id=node.node_id, reason="refused a connection"))
+    if not isinstance(event, RequestCompleted) and event.phase == "connect":
+        ill = NodeDegraded(node_id=node.node_id, reason="refused a connection")
+        healthy = node.health == "healthy"
+        commands += waking.unreached(state, node, event.error, [ill] if healthy else [])
     again = circuit.status == "half_open"
     if again or (circuit.status == "closed" and circuit.failures >= FAILURES_TO_OPEN):
         longest_s = state.settings.longest_open_s

@@ -170,7 +170,9 @@ def stranded(state: State, model: str) -> list[Request]:
     return [
         request
         for request_id in state.lines[model].waiting
-        if (request := state.requests[request_id]).excluded and not _others(state, request)
+        if (request := state.requests[request_id]).excluded
+        and not _others(state, request)
+        and not waking.awaited(state, request)
     ]
 
 
@@ -365,6 +367,8 @@ def _next_attempt(state: State, request: Request, event: AttemptFailed) -> list[
     others = [node for node in _others(state, request) if node.node_id != event.node_id]
     if request.attempt <= state.settings.max_retries:
         if others:
+            return []
+        if waking.waits_on(state, event) or waking.awaited(state, request):
             return []
         if (back := substituting.back(state, request)) is not None:
             return [back]

@@ -3,7 +3,9 @@
 A node that falls silent is taken to sleep if its owner lets it be woken (its agent tells hardware
 addresses) and its agent did not take its leave: who stops the agent, or shuts the machine down,
 has said that he does not lend it. Silence is all that can be known: a machine that lost its power
-looks the same. So a node that does not wake counts as dead, until it is heard of.
+looks the same. So a node that does not wake counts as dead, until it is heard of. A connection that
+nobody answers is taken for the same at once, and whoever was to go there waits for it; one that is
+refused is not, since a machine that sleeps refuses nothing.
 
 It is woken, looked at once a tick, if
 
@@ -25,6 +27,7 @@ from actors.core.placement import usable
 from actors.core.predicting import freed_per_s
 from actors.core.state import US, Node, Request, State
 from events import (
+    AttemptFailed,
     Event,
     NodeBecameHealthy,
     NodeId,
@@ -39,6 +42,10 @@ from events import (
 HEARS: tuple[type[Event], ...] = (NodeSlept, WakeRequested, WakePlanned)
 """Beside what NodeMonitor hears anyway."""
 
+AGENT = "its agent"
+"""Who drains a node before it leaves."""
+REFUSED = "connection refused"
+"""How a front begins to say that somebody was there, and would not."""
 ASLEEP = "asleep"
 WAKE_S = 30.0
 """Of a machine that was never woken: some seconds out of memory, a minute from its disk."""
@@ -88,17 +95,36 @@ def can_be_asked(node: Node) -> bool:
     return bool(node.limits.macs) and node.health not in {"healthy", "degraded"}
 
 
-def instead(node: Node, gone: list[Command], *, sleeps: bool) -> list[Command]:
+def silent(state: State, node: Node, reason: str, gone: list[Command]) -> list[Command]:
     """Return what a long silence says of a node: that it is gone, unless it sleeps."""
     if node.health == ASLEEP:
         return []
-    if gone and sleeps and node.limits.macs:
-        return [
-            NodeSlept(node_id=each.node_id, reason=each.reason)
-            for each in gone
-            if isinstance(each, NodeWentOffline)
-        ]
-    return gone
+    return [NodeSlept(node_id=node.node_id, reason=reason)] if gone and _may(state, node) else gone
+
+
+def unreached(state: State, node: Node, error: str, ill: list[Command]) -> list[Command]:
+    """Return what a connection that came to nothing says of a node: that it is ill, or sleeps."""
+    if not _leads_to_sleep(state, node, error) or node.health == ASLEEP:
+        return ill
+    return [NodeSlept(node_id=node.node_id, reason=error)]
+
+
+def waits_on(state: State, event: AttemptFailed) -> bool:
+    """Whether a request waits for the node that it did not reach, as that is about to be woken."""
+    node = state.nodes.get(event.node_id)
+    unreached = node is not None and event.phase == "connect"
+    return unreached and node is not None and _leads_to_sleep(state, node, event.error)
+
+
+def _leads_to_sleep(state: State, node: Node, error: str) -> bool:
+    there = node.health in {"healthy", "degraded", ASLEEP}
+    return there and _may(state, node) and not error.startswith(REFUSED)
+
+
+def _may(state: State, node: Node) -> bool:
+    """Whether a node that does not answer is taken to sleep."""
+    on = state.settings.wake_on_lan and node.drained_by != AGENT
+    return on and bool(node.limits.macs)
 
 
 def is_called(node: Node, now_us: int) -> bool:

@@ -4,15 +4,25 @@ import pytest
 
 from actors.core.waking import AGAIN_S, TRIES
 from events import (
+    AttemptFailed,
     Event,
+    HeartbeatReceived,
+    NodeDegraded,
     NodeUndrained,
+    RequestFailed,
     TimerFired,
 )
 from tests.actors.cast import (
     MODEL,
+    attempt_failed,
     book,
+    dispatched,
+    granted,
     heartbeat,
     nid,
+    node,
+    received,
+    refused,
     settings,
 )
 from tests.actors.sleepers import (
@@ -30,9 +40,8 @@ from tests.actors.sleepers import (
 from tests.playbook import (
     NOT_RECORDED,
     after,
+    like,
 )
-
-# Who sleeps
 
 
 def test_a_node_that_may_be_woken_sleeps_when_it_falls_silent() -> None:
@@ -68,6 +77,92 @@ def test_a_node_that_goes_offline_for_another_reason_does_not_sleep() -> None:
         << gone("studio", reason)
         >> silent("studio")
         << NOT_RECORDED
+    )
+
+
+# Who is found asleep before it was silent for long
+
+
+NO_ANSWER = "no connection within 5 s"
+
+
+def unreached(name: str, lease: str, error: str = NO_ANSWER) -> AttemptFailed:
+    return attempt_failed(name, "studio", lease, phase="connect", status=0, error=error)
+
+
+def test_who_does_not_reach_one_that_sleeps_waits_until_it_is_awake() -> None:
+    assert (
+        book(ON, agent("studio"), received("r1"))
+        >> unreached("r1", "1.1")
+        << slept("studio", NO_ANSWER)
+        >> TimerFired()
+        << woken("studio", "only", request_id="r1")
+        >> silent("studio")
+        << NOT_RECORDED
+        >> after(12.0)
+        >> agent("studio")
+        << up("studio")
+        << dispatched("r1", "studio", "1.2", attempt=2)
+        << granted("r1", "studio", "1.2", attempt=2, probing=True)
+    )
+
+
+def test_who_was_failed_elsewhere_waits_for_one_that_sleeps() -> None:
+    fleet = (ON, agent("studio"), silent("studio"), *node("mini", MODEL, slots=1))
+    assert (
+        book(*fleet, received("r1"))
+        >> attempt_failed("r1", "mini", "1.1")
+        >> TimerFired()
+        << woken("studio", "only", request_id="r1")
+        >> after(1.0)
+        >> TimerFired()
+        << NOT_RECORDED
+        >> agent("studio")
+        << up("studio")
+        << dispatched("r1", "studio", "1.2", attempt=2)
+        << granted("r1", "studio", "1.2", attempt=2, probing=True)
+    )
+
+
+def test_one_that_fell_asleep_meanwhile_is_waited_for_too() -> None:
+    assert (
+        book(ON, agent("studio"), received("r1"), silent("studio"))
+        >> unreached("r1", "1.1")
+        >> TimerFired()
+        << woken("studio", "only")
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        (agent("studio"), "connection refused"),
+        (heartbeat("studio", MODEL), NO_ANSWER),
+        (agent("studio", draining=True), NO_ANSWER),
+    ],
+    ids=["somebody was there", "its owner did not say so", "its agent took its leave"],
+)
+def test_who_does_not_reach_any_other_fails(told: HeartbeatReceived, error: str) -> None:
+    story = book(ON, agent("studio"), received("r1"), told)
+    assert (
+        story
+        >> unreached("r1", "1.1", error)
+        << NodeDegraded(node_id=nid("studio"), reason="refused a connection")
+        << like(RequestFailed, request_id="r1", status=502)
+        << refused("r1", 502, "node_failed", error=error)
+    )
+
+
+def test_a_network_that_is_broken_is_tried_three_times() -> None:
+    story = book(ON, agent("studio"), received("r1"))
+    for lease in ("1.1", "1.2"):
+        story.given(unreached("r1", lease), after(3.0), agent("studio"))
+    assert (
+        story
+        >> unreached("r1", "1.3")
+        << slept("studio", NO_ANSWER)
+        << like(RequestFailed, request_id="r1", status=502)
+        << refused("r1", 502, "node_failed", error=NO_ANSWER)
     )
 
 

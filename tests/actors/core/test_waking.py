@@ -227,7 +227,7 @@ def test_after_one_that_is_dead_the_next_is_woken() -> None:
 )
 def test_who_takes_no_work_is_not_woken_for_any(why_not: Event) -> None:
     assert (
-        book(ON, agent("studio"), why_not)
+        book(ON, TOLD, agent("studio"), why_not)
         >> silent("studio")
         << slept("studio")
         >> received("r1")
