@@ -188,7 +188,7 @@ class Exchange:
     def write(self, data: bytes) -> None:
         """Send a piece of the body."""
         if self._phase == STARTED and data and not self._silent:
-            self._connection.write(self._framed(data))
+            self._connection.write(wire.chunk(data) if self._chunked else self._framed(data))
 
     def finish(self, last: bytes = b"") -> None:
         """End well; an answer that is short of its announced length is aborted instead."""
