@@ -5,7 +5,7 @@ import logging
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -26,6 +26,7 @@ from herd.agent.search import Search, router_address
 from herd.errors import HerdError
 from herd.http import tls
 from herd.paths import DEFAULT_ROOT, DataDir
+from herd.services.command import NODE, Serviced
 from herd.signing import fingerprint
 from herd.tasks import spawn
 from herd.version import version
@@ -49,7 +50,16 @@ class Lent(TypedDict):
     data_dir: str
 
 
-@click.command()
+def _check(given: dict[str, Any]) -> None:
+    """Raise what would keep the agent from running with these options."""
+    _node_id(given["node_id"])
+    ollama_url(given["ollama_host"] or "")
+    router_address(given["router_url"] or "localhost")
+    if given["hours"]:
+        parse_hours(given["hours"])
+
+
+@click.command(cls=Serviced, kind=NODE, check=_check)
 @click.option(
     "--router-url",
     envvar="FLEET_NODE_ROUTER_URL",
