@@ -64,6 +64,7 @@ from events.nodes import (
     NodeProbed,
     NodeResumed,
     NodeSilent,
+    NodeSlept,
     NodeUndrained,
     NodeWentOffline,
     Origin,
@@ -71,6 +72,9 @@ from events.nodes import (
     ResidentModel,
     RoomPromised,
     SlotsChanged,
+    WakePlanned,
+    WakeReason,
+    WakeRequested,
 )
 from events.requests import (
     AttemptFailed,
@@ -178,6 +182,7 @@ __all__ = [
     "NodeResumed",
     "NodeRevoked",
     "NodeSilent",
+    "NodeSlept",
     "NodeUndrained",
     "NodeWentOffline",
     "Origin",
@@ -216,6 +221,9 @@ __all__ = [
     "TimerFired",
     "Unknown",
     "UsageSource",
+    "WakePlanned",
+    "WakeReason",
+    "WakeRequested",
     "decode",
     "encode",
 ]

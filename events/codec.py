@@ -41,10 +41,13 @@ from events.nodes import (
     NodeProbed,
     NodeResumed,
     NodeSilent,
+    NodeSlept,
     NodeUndrained,
     NodeWentOffline,
     RoomPromised,
     SlotsChanged,
+    WakePlanned,
+    WakeRequested,
 )
 from events.requests import (
     AttemptFailed,
@@ -120,6 +123,7 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     NodeResumed,
     NodeRevoked,
     NodeSilent,
+    NodeSlept,
     NodeUndrained,
     NodeWentOffline,
     PullEnded,
@@ -144,6 +148,8 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     StreamStarted,
     StreamsProgressed,
     TimerFired,
+    WakePlanned,
+    WakeRequested,
 ]
 
 KINDS: dict[str, type[Event]] = {

@@ -19,6 +19,7 @@ from actors.core import (
     reaping,
     scheduling,
     stalling,
+    waking,
 )
 from actors.core.state import Node, State
 from events import (
@@ -37,6 +38,7 @@ from events import (
     RequestReceived,
     ResidentModel,
     TimerFired,
+    WakeRequested,
 )
 
 
@@ -47,9 +49,8 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
             return True
         case TimerFired():
             return _due(state, now_us)
-        case NodeSilent(node_id=node_id):
-            node = state.nodes.get(node_id)
-            return node is not None and bool(health.consequences(state, node, fact))
+        case NodeSilent() | WakeRequested():
+            return _changes(state, fact)
         case NodeConfigured(node_id=node_id, url=url, slots=slots):
             node = state.nodes.get(node_id)
             return node is None or (node.url, node.told_slots) != (url, slots)
@@ -87,7 +88,16 @@ def _due(state: State, now_us: int) -> bool:
         or promising.due(state, now_us) is not None
         or bool(clearing.due(state, now_us))
         or bool(planning.due(state, now_us))
+        or bool(waking.due(state, now_us))
+        or bool(waking.in_vain(state, now_us))
     )
+
+
+def _changes(state: State, fact: NodeSilent | WakeRequested) -> bool:
+    if isinstance(fact, WakeRequested):
+        return bool(waking.decide(state, fact))
+    node = state.nodes.get(fact.node_id)
+    return node is not None and bool(health.consequences(state, node, fact))
 
 
 def _news(state: State, node: Node, fact: HeartbeatReceived | NodeProbed) -> bool:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from events import Limits, ModelFacts, NodeFacts, ResidentModel
+from herd.agent.cards import AUTO, Wake, cards
 from herd.agent.facts import is_loopback, load, with_disk
 from herd.agent.keypair import Keypair
 from herd.agent.owner import Lend
@@ -20,7 +21,7 @@ from herd.agent.payload import build_heartbeat
 from herd.agent.search import Say, Search, first_that_answers
 from herd.clock import wall_s
 from herd.http.client import FetchError, Response, fetch
-from herd.interfaces import address_towards
+from herd.interfaces import address_towards, card_of
 from herd.survey import Kind, Survey, survey
 
 OK, REDIRECTED, CHALLENGED = 200, 300, 401
@@ -44,6 +45,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """How long a balancer that was found, and does not answer, is looked for elsewhere."""
     lost_after: int = 2
     """Heartbeats in a row without an answer until the balancer counts as lost."""
+    wake: Wake = ()
+    """By which hardware addresses the machine may be woken."""
     drain_s: float = 30.0
     drain_poll_s: float = 0.3
 
@@ -92,6 +95,9 @@ class Agent:
         self._router = ""
         self._own_address = ""
         """This machine's, on the way to the balancer."""
+        self._macs: tuple[str, ...] = ()
+        self._carded: str | None = None
+        """The address whose card was looked for."""
         self._connected = False
         self._refused = ""
         self._missed = 0
@@ -192,11 +198,12 @@ class Agent:
     async def _beat(self, *, draining: bool) -> bool:
         """Tell the balancer; return whether it took the heartbeat."""
         cpu, memory = load()
-        await self._ask_owner()
         parts = urlsplit(self._router)
         self._own_address = await asyncio.to_thread(
             address_towards, parts.hostname or "", parts.port or 80
         )
+        await self._find_card()
+        await self._ask_owner()
         body = build_heartbeat(
             node_id=self._terms.node_id,
             ollama_host=self._terms.ollama_url,
@@ -254,8 +261,19 @@ class Agent:
         self._keys.challenged(refusal.challenge, refusal.after)
         return True
 
+    async def _find_card(self) -> None:
+        own, wake = self._own_address, self._terms.wake
+        if wake != AUTO:
+            self._macs = wake
+        elif own != self._carded:
+            self._carded = own
+            self._macs = cards([await asyncio.to_thread(card_of, own)])
+            if not self._macs:
+                self._say(f"no network card has the address {own}: name one with --wake MAC")
+
     async def _ask_owner(self) -> None:
-        was, self._limits = self._limits, await asyncio.to_thread(self._lend)
+        lent = await asyncio.to_thread(self._lend)
+        was, self._limits = self._limits, msgspec.structs.replace(lent, macs=self._macs)
         if (reason := self._limits.paused) != was.paused:
             self._say(f"paused: {reason}" if reason else "takes work again")
 

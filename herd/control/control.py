@@ -31,6 +31,7 @@ from events import (
     SettingsChanged,
     Source,
     TimerFired,
+    WakePlanned,
 )
 from herd import admin_token
 from herd.agent.identity import default_node_id
@@ -45,6 +46,7 @@ from herd.control.pulls import HEARS as PULLS_HEARS
 from herd.control.pulls import Pulls
 from herd.control.restore import restore
 from herd.control.view import view_of
+from herd.control.waker import Waker
 from herd.errors import HerdError
 from herd.journal.segments import Journal
 from herd.link.messages import View
@@ -94,6 +96,8 @@ class Control:
         self._engine.observe(self._planned, (LoadPlanned,))
         self._prober = Prober(self._put, _pace(self._settings))
         self._loader = Loader(self._put)
+        self._waker = Waker(self._settings.wake_to)
+        self._engine.observe(self._woken, (WakePlanned,))
         self._pulls = Pulls(self._put, self._url_of, self._prober.look_at_disk)
         self._engine.observe(self._pulls.recorded, PULLS_HEARS)
         here = local_url(
@@ -163,6 +167,7 @@ class Control:
         await self._benchmarks.close()
         await self._prober.close()
         await self._loader.close()
+        await self._waker.close()
         if self._advertising is not None:
             self._advertising.cancel()
             await asyncio.wait((self._advertising,))
@@ -226,6 +231,13 @@ class Control:
             if node is not None:
                 self._loader.start(record.event, node)
                 self._prober.expect_load(node.node_id)
+
+    def _woken(self, record: Recorded) -> None:
+        """Wake a node, as was decided."""
+        if isinstance(record.event, WakePlanned):
+            node = self._engine.state.nodes.get(record.event.node_id)
+            if node is not None:
+                self._waker.wake(node.node_id, node.limits.macs)
 
     def _changed(self) -> None:
         self._shown_seq = -1

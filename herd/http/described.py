@@ -129,6 +129,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
         body=_object("node_id", node_id=_TEXT, draining=_FLAG),
         admin=True,
     ),
+    "POST /fleet/wake": Operation(
+        "Wake a node that sleeps", body=_object("node_id", node_id=_TEXT), admin=True
+    ),
     "GET /fleet/nodes": Operation("List who speaks for the nodes, and who waits to", admin=True),
     "POST /fleet/nodes/approve": Operation(
         "Let a node in that waits", body=_object("node_id", node_id=_TEXT), admin=True

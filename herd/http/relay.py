@@ -4,7 +4,8 @@ Rules
 1. Nothing goes to the client before the first byte of the body, or the end of a whole bodiless
    answer: until then any failure leaves the request free for another node.
 2. Body bytes are passed on as they are; chunk boundaries are herd's own. Nothing is kept back once
-   the answer has begun.
+   the answer has begun. What had no length from the node has none for the client, also when all of
+   it was read at once: clients choose by the framing how to read.
 3. An answer that breaks off after that ends with the family's own error, and never cleanly.
 4. The slower side sets the pace: a client that does not read pauses the node's connection.
 5. Exactly one word to the outcome: `completed`, `attempt_failed` or `broken`; none after `stop`. If
@@ -189,7 +190,7 @@ class Attempt:
         self._started = True
         self._outcome.first_byte()
         lines = connection.lines() + self._outcome.fleet_lines()
-        self._exchange.respond(status, (), body, lines)
+        self._exchange.respond(status, (), body, lines, chunked=connection.length is None)
         self._finish(usage)
 
     def _end(self, body: bytes) -> None:

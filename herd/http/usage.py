@@ -201,30 +201,39 @@ class Ndjson:
 class Sse:
     """Server-sent events: the streams of the OpenAI and the Anthropic family."""
 
-    __slots__ = ("_name", "_tail", "tokens")
+    __slots__ = ("_name", "_parts", "_size_bytes", "tokens")
 
     def __init__(self) -> None:
         """Begin at the start of an event."""
         self.tokens = 0
-        self._tail = b""
+        self._parts: list[bytes] = []
+        """The end of what came; joined when it is looked at, or has grown too large."""
+        self._size_bytes = 0
         self._name = ""
         """Of the last event whose name came in one piece: one may be larger than what is kept."""
 
     def feed(self, data: bytes) -> None:
         """Count the events, keep the last ones."""
         self.tokens += data.count(b"\n\n") + data.count(b"\n\r\n")
-        tail = self._tail
-        if data[:1] == b"\n" and tail[-1:] == b"\n":
+        parts = self._parts
+        if data[:1] == b"\n" and parts and parts[-1][-1:] == b"\n":
             self.tokens += 1
         if b"event:" in data:
             for name in _NAMED.findall(data):
                 self._name = name.decode("ascii")
+        size_bytes = self._size_bytes
         if len(data) >= _SSE_KEPT_BYTES:
-            self._tail = data[-KEPT_BYTES:]
-        elif len(tail) + len(data) > KEPT_BYTES:
-            self._tail = tail[-_SSE_KEPT_BYTES:] + data
-        else:
-            self._tail = tail + data
+            data, size_bytes = data[-KEPT_BYTES:], 0
+            parts.clear()
+        elif size_bytes + len(data) > KEPT_BYTES:
+            parts[:] = [b"".join(parts)[-_SSE_KEPT_BYTES:]]
+            size_bytes = _SSE_KEPT_BYTES
+        parts.append(data)
+        self._size_bytes = size_bytes + len(data)
+
+    @property
+    def _tail(self) -> bytes:
+        return b"".join(self._parts)
 
     def usage(self) -> Usage:
         """Read the last events, newest first."""

@@ -108,7 +108,7 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     node_id: NodeId
     url: str
     status: str
-    """online, degraded or offline."""
+    """online, degraded, offline or sleeping."""
     origin: str
     draining: bool
     facts: NodeFacts
@@ -120,6 +120,15 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     """What its owner allows."""
     paused: str = ""
     """Why its owner keeps it to himself now; empty while it takes work."""
+    waking: int = 0
+    """How often packets were sent to wake it, since it sleeps."""
+    wakes: bool = False
+    """It does not answer, and may be woken."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it was heard of of late: it is neither offline nor asleep."""
+        return self.status in {"online", "degraded"}
 
 
 class BenchView(msgspec.Struct, frozen=True, gc=False):

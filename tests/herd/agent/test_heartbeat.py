@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from events import HeartbeatReceived, Limits, NodeFacts
+from herd.agent import heartbeat
 from herd.agent.heartbeat import Agent, Terms
 from herd.agent.payload import parse_heartbeat
 from herd.agent.search import Search
@@ -129,6 +130,29 @@ def test_what_its_owner_lends_is_told_each_time_and_a_pause_said_once() -> None:
             assert (await stage.beats(3)).limits == stage.lent
         assert stage.said[1:] == ["paused: its owner is using it", "takes work again"]
 
+    _play(scene)
+
+
+def test_it_tells_the_card_towards_the_balancer_if_its_owner_lets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.with_terms(wake="auto")
+        async with stage.living():
+            assert (await stage.beats()).limits.macs == ("3c:7c:3f:00:00:01",)
+        stage.with_terms()
+        async with stage.living():
+            assert (await stage.beats()).limits == Limits()
+        stage.with_terms(wake=("3c:7c:3f:00:00:02",))
+        async with stage.living():
+            assert (await stage.beats()).limits.macs == ("3c:7c:3f:00:00:02",)
+        monkeypatch.setattr(heartbeat, "card_of", {"127.0.0.1": ""}.__getitem__)
+        stage.with_terms(wake="auto")
+        async with stage.living():
+            await stage.beats(3)
+        assert len([line for line in stage.said if "no network card has the address" in line]) == 1
+
+    monkeypatch.setattr(heartbeat, "card_of", {"127.0.0.1": "3C:7C:3F:00:00:01"}.__getitem__)
     _play(scene)
 
 
