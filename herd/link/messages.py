@@ -197,6 +197,8 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     knocks: dict[NodeId, KnockView] = {}
     challenge: str = ""
     """What agents sign along, as long as this control runs: nothing of before counts."""
+    pinned: dict[NodeId, tuple[str, ...]] = {}
+    """The models that are to stay in a node's memory."""
 
 
 FromFront: TypeAlias = Hello | Fact | Leave

@@ -65,6 +65,24 @@ def test_a_deletion_asks_first(on_tab: OnTab, mock: Mock) -> None:
     assert mock.posted == [("/dashboard/api/delete", {"model": "qwen2.5:7b", "node_id": "tower"})]
 
 
+def test_a_pin_asks_first_and_again_if_there_is_little_room(on_tab: OnTab, mock: Mock) -> None:
+    path = "/dashboard/api/pinned-models"
+    order = {"model": "qwen2.5:7b", "node_id": "tower", "pinned": True}
+    mock.refusals[path] = (409, {"error": "pinned models may take 6 GiB"})
+    page = on_tab("models")
+    page.sees("pin…")
+
+    page.click('[aria-label="Pin qwen2.5:7b on tower"]')
+    page.sees("in the memory of tower")
+    assert mock.posted == []
+    page.click(".question .main")
+    page.sees("pinned models may take 6 GiB", "Pin all the same")
+    del mock.refusals[path]
+    page.click(".question .main")
+    page.sees_in("#toast", "qwen2.5:7b stays in the memory of tower.")
+    assert mock.posted == [(path, order), (path, order | {"force": True})]
+
+
 def test_a_pull_asks_first_and_shows_how_far_it_is(on_tab: OnTab, mock: Mock) -> None:
     pull = {"model": "phi4:14b", "node_id": "studio", "status": "pulling"}
     half = pull | {"completed_bytes": 4_500_000_000, "total_bytes": 9_000_000_000}
