@@ -2,7 +2,7 @@
 
 import { h, name } from "../dom.js";
 import { ago, count, gib, gigabytes } from "../format.js";
-import { empty, meter, table } from "../parts.js";
+import { question as ask, empty, meter, table } from "../parts.js";
 
 const WORDS = {
   pull: {
@@ -98,22 +98,9 @@ function question(ctx, state) {
       } else ctx.toast(error.message);
     }
   };
-  return h(
-    "div",
-    { class: "question", role: "alertdialog", "aria-label": `${what} ${model}?` },
-    h(
-      "p",
-      null,
-      `${words.verb} `,
-      h("b", null, name(model)),
-      ` ${words.where} `,
-      h("b", null, name(node_id)),
-      "? ",
-      why ? name(`${why}.`) : what === "delete" && size ? `That frees ${gigabytes(size, "GiB")}. ${words.means}` : words.means,
-    ),
-    h("button", { type: "button", class: what === "delete" ? "danger" : "main", onclick: yes }, force ? `${words.verb} all the same` : words.verb),
-    h("button", { type: "button", onclick: end }, "Leave it"),
-  );
+  const means = why ? name(`${why}.`) : what === "delete" && size ? `That frees ${gigabytes(size, "GiB")}. ${words.means}` : words.means;
+  const text = [`${words.verb} `, h("b", null, name(model)), ` ${words.where} `, h("b", null, name(node_id)), "? ", means];
+  return ask(`${words.verb} ${model}?`, text, force ? `${words.verb} all the same` : words.verb, what === "delete", yes, end);
 }
 
 function follow(ctx, state) {
