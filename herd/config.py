@@ -56,7 +56,7 @@ class NodeAddress(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set, with its value in force."""
 
-    host: str = "0.0.0.0"  # noqa: S104 (a balancer for the network; guarded by who may ask)
+    host: str = ""
     """The address to listen on; all interfaces unless you say otherwise."""
     port: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_PORT)] = 11435
     """The port to listen on; 0 takes any free one."""

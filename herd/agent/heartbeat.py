@@ -40,6 +40,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     models_s: float = 4.0
     """Between two looks at the disk: as good as each time, as models come and go through herd."""
     browse_s: float = 10.0
+    moved_s: float = 2.0
+    """How long a balancer that was found, and does not answer, is looked for elsewhere."""
     lost_after: int = 2
     """Heartbeats in a row without an answer until the balancer counts as lost."""
     drain_s: float = 30.0
@@ -143,10 +145,6 @@ class Agent:
             self._router = await first_that_answers((given,)) or given
         else:
             self._router = await self._search.find(self._terms.browse_s)
-        if self._router:
-            parts = urlsplit(self._router)
-            host, port = parts.hostname or "", parts.port or 80
-            self._own_address = await asyncio.to_thread(address_towards, host, port)
 
     # Ollama's side
 
@@ -195,6 +193,10 @@ class Agent:
         """Tell the balancer; return whether it took the heartbeat."""
         cpu, memory = load()
         await self._ask_owner()
+        parts = urlsplit(self._router)
+        self._own_address = await asyncio.to_thread(
+            address_towards, parts.hostname or "", parts.port or 80
+        )
         body = build_heartbeat(
             node_id=self._terms.node_id,
             ollama_host=self._terms.ollama_url,
@@ -214,7 +216,9 @@ class Agent:
             if answer.status == CHALLENGED and self._heard_challenge(answer):
                 answer = await self._post(body)
         except FetchError as error:
-            await self._no_answer(error)
+            self._no_answer(error)
+            if self._connected and not draining:
+                await self._follow()
             return False
         self._missed = 0
         if not OK <= answer.status < REDIRECTED:
@@ -284,13 +288,21 @@ class Agent:
             self._refused = reason
             self._say(f"the balancer at {self._router} refuses this node: {reason}")
 
-    async def _no_answer(self, error: FetchError) -> None:
+    def _no_answer(self, error: FetchError) -> None:
         self._missed += 1
         if self._missed == self._terms.lost_after or (self._missed == 1 and not self._connected):
             self._connected = False
             self._say(f"no balancer at {self._router}: {error.text}; trying again")
         if self._missed >= self._terms.lost_after and not self._terms.router_url:
-            self._router = ""  # it may have moved: look for it again
+            self._router = ""  # look for it again
+
+    async def _follow(self) -> None:
+        """Go to where the balancer is now, if it was found on the network and is found there."""
+        if self._terms.router_url:
+            return
+        moved = await self._search.moved(self._terms.moved_s)
+        if moved and moved != self._router:
+            self._connected, self._router = False, moved
 
     async def _in_flight(self) -> int:
         answer = await fetch("GET", f"{self._router}/fleet/status", timeout_s=self._terms.timeout_s)

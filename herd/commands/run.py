@@ -13,6 +13,7 @@ from herd.config import NodeAddress, Settings, load, parse_nodes
 from herd.http import tls
 from herd.http.client import FetchError, fetch
 from herd.http.gate import trusted_networks
+from herd.interfaces import own_addresses
 from herd.processes.balancer import run_balancer
 from herd.processes.composition import compose
 from herd.processes.local_node import with_local_ollama
@@ -123,7 +124,7 @@ def banner(settings: Settings) -> str:
         f'  OpenAI   base_url="{here}/v1"',
         f"  look     {here}/dashboard, herd status, herd log -f",
     ]
-    if settings.host in {"0.0.0.0", "::"} and (lan := _lan_address()):  # noqa: S104 (asked)
+    if settings.host in {"", "0.0.0.0", "::"} and (lan := _lan_address()):  # noqa: S104 (asked)
         lines.insert(1, f"  network  {urlsplit(here).scheme}://{lan}:{settings.port}")
     if settings.directory.beside_ollama_herd:
         lines.append(f"  log      {settings.directory.jsonl} (herd.jsonl is ollama-herd's)")
@@ -143,7 +144,8 @@ def _lan_address() -> str:
         try:
             probe.connect(("10.255.255.255", 1))
         except OSError:
-            return ""
+            others = [f"[{each}]" for each in own_addresses() if ":" in each]
+            return others[0] if others else ""
         return str(probe.getsockname()[0])
 
 

@@ -36,6 +36,7 @@ from herd import admin_token
 from herd.agent.identity import default_node_id
 from herd.clock import Clock
 from herd.config import NodeAddress, Settings
+from herd.control.advertising import advertising
 from herd.control.benchmarks import HEARS as BENCHMARKS_HEARS
 from herd.control.benchmarks import Benchmarks
 from herd.control.engine import Engine
@@ -48,7 +49,6 @@ from herd.errors import HerdError
 from herd.journal.segments import Journal
 from herd.link.messages import View
 from herd.link.server import LinkServer
-from herd.mdns import Advertisement, MdnsError, advertise, balancer_name
 from herd.probe import Pace, Prober
 from herd.processes.run_file import local_url
 from herd.tasks import spawn
@@ -110,7 +110,6 @@ class Control:
         """`seq` of the last front's word on what it carries."""
         self._all_here = asyncio.Event()
         self._advertising: asyncio.Task[None] | None = None
-        self._advertisement: Advertisement | None = None
         self._recovered = False
         self._shown_seq = -1
         """Of the last record when the fronts were given a view."""
@@ -128,7 +127,7 @@ class Control:
         self._loop.call_later(TIMER_S, self._timer)
         self._show()  # no front shall believe that there are no keys
         if self._settings.mdns:
-            self._advertising = spawn(self._advertise(), name="mdns")
+            self._advertising = spawn(advertising(self._settings), name="mdns")
 
     async def listen(self) -> None:
         """Take fronts of other processes."""
@@ -164,25 +163,9 @@ class Control:
         await self._benchmarks.close()
         await self._prober.close()
         await self._loader.close()
-        if self._advertising is not None and not self._advertising.done():
+        if self._advertising is not None:
             self._advertising.cancel()
             await asyncio.wait((self._advertising,))
-        if self._advertisement is not None:
-            await self._advertisement.close()
-
-    async def _advertise(self) -> None:
-        name = balancer_name(default_node_id(), self._settings.port)
-        try:
-            secure = bool(self._settings.tls_cert)
-            shown = await advertise(
-                self._settings.port, name=name, version=version(), secure=secure
-            )
-        except MdnsError as error:
-            _log.warning("%s; %s", error.what, error.next_step)
-            return
-        self._advertisement = shown
-        if shown.warning:
-            _log.warning("%s", shown.warning)
 
     def _connected(self) -> int:
         return sum(front.connected for front in self._engine.state.fronts.values())

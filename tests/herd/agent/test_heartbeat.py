@@ -234,6 +234,42 @@ def test_a_balancer_that_moved_is_looked_for_on_the_network() -> None:
     _play(scene)
 
 
+def test_a_balancer_with_a_new_address_is_followed_at_the_first_miss() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.with_terms(router_url="", lost_after=1_000)
+        elsewhere = SmallServer()
+        elsewhere.answers = dict(stage.balancer.answers)
+        async with elsewhere.running():
+            stage.balancers = [Balancer("home", (elsewhere.url,))]
+            living = stage.living()
+            await living.__aenter__()
+            await stage.hears(f"connected to the balancer home at {elsewhere.url}")
+            stage.balancers = [
+                Balancer("another", (elsewhere.url,)),
+                Balancer("home", (stage.balancer.url,)),
+            ]
+        await stage.hears(f"connected to the balancer home at {stage.balancer.url}")
+        await living.__aexit__(None, None, None)
+        assert len(stage.said) == 2
+
+    _play(scene)
+
+
+def test_its_own_address_is_looked_up_for_each_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = iter(["192.0.2.7", "192.0.2.8"])
+    monkeypatch.setattr(
+        "herd.agent.heartbeat.address_towards", lambda *_: next(addresses, "192.0.2.9")
+    )
+
+    async def scene(stage: Stage) -> None:
+        async with stage.living():
+            await stage.beats(3)
+        told = [msgspec.json.decode(body)["lan_ip"] for body in stage.balancer.bodies]
+        assert told[:3] == ["192.0.2.7", "192.0.2.8", "192.0.2.9"]
+
+    _play(scene)
+
+
 def test_a_refusal_is_said_once_with_its_reason() -> None:
     async def scene(stage: Stage) -> None:
         stage.balancer.answers["/heartbeat"] = (403, {"error": "set FLEET_ALLOW_UNSIGNED_NODES"})
