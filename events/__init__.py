@@ -21,6 +21,7 @@ from events.benchmarks import (
     MeasuredModel,
     MeasuredNode,
     ModelType,
+    WantedPull,
 )
 from events.codec import (
     KINDS,
@@ -220,6 +221,7 @@ __all__ = [
     "TimerFired",
     "Unknown",
     "UsageSource",
+    "WantedPull",
     "decode",
     "encode",
 ]

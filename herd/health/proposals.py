@@ -87,7 +87,7 @@ def moves(picture: Picture) -> Iterator[Advice]:
             better = [
                 (pace, other)
                 for other in picture.nodes_online()
-                if _takes(other)
+                if takes(other)
                 and all(each.name != resident.name for each in other.resident)
                 and free_bytes(other) >= resident.size_bytes > 0
                 and (pace := _pace(picture, other.node_id, resident.name)) >= FASTER * here > 0
@@ -161,14 +161,15 @@ def _roomiest(picture: Picture, size: int) -> NodeView | None:
     nodes = [
         node
         for node in picture.nodes_online()
-        if _takes(node)
+        if takes(node)
         and free_bytes(node) >= ROOM * size
         and (not node.facts.disk_bytes or node.facts.disk_free_bytes > ROOM * size)
     ]
     return max(nodes, key=free_bytes, default=None)
 
 
-def _takes(node: NodeView) -> bool:
+def takes(node: NodeView) -> bool:
+    """Whether a node is an Ollama that may be given work."""
     return not node.draining and not node.paused and node.facts.dialect == "ollama"
 
 

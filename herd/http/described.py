@@ -247,6 +247,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /dashboard/api/benchmarks/compare": Operation(
         "Show two benchmarks side by side", {"before": _TEXT, "after": _TEXT}
     ),
+    "GET /dashboard/api/benchmarks/proposal": Operation(
+        "Say what a smart benchmark would pull", {"model_type": {"enum": ["llm", "embed"]}}
+    ),
     "GET /dashboard/api/benchmarks/progress": Operation("Show how far a benchmark is"),
     "POST /dashboard/api/benchmarks/start": Operation(
         "Measure the live fleet",
@@ -255,6 +258,13 @@ OPERATIONS: Final[dict[str, Operation]] = {
             duration={"type": "number", "minimum": 1, "maximum": 3600},
             model_types={"type": "array", "items": {"enum": ["llm", "embed"]}, "minItems": 1},
             models={"type": "array", "items": _MODEL, "maxItems": 16},
+            pulls={
+                "type": "array",
+                "items": _object("model", "node_id", model=_MODEL, node_id=_TEXT),
+                "maxItems": 8,
+                "description": "Pulled first; nothing is pulled that does not stand here.",
+            },
+            remove_pulled=_FLAG | {"description": "Delete them again at the end."},
         ),
         admin=True,
     ),

@@ -95,7 +95,6 @@ class Front:
         self._pages = Pages(control, self.history)
         self._metrics = MetricsPage(control, self.history)
         self._stored = Stored(self._models, self.history)
-        self._benchmarks = Benchmarks(control, self.history, self._models.settling)
         self.feed = Feed(control)
         self._settings = SettingsPage(control, settings or Settings())
         self._keys = KeysPage(control)
@@ -103,6 +102,9 @@ class Front:
         self._nodes = NodesPage(control)
         self._health = HealthPage(
             control, self.history, settings.directory.root if settings else None, self._version
+        )
+        self._benchmarks = Benchmarks(
+            control, self.history, self._models.settling, self._health.picture
         )
         self._past = Past(self.history, settings.directory.root if settings else None)
         self._kept: dict[str, bytes] = {}
