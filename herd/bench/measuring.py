@@ -71,10 +71,11 @@ class Benchmark:
         if error is None and not self._enough.is_set():
             await self._measured()
         await self._pulling.clear()
+        failures = self._pulling.failures
         if error is not None:
-            text = "; ".join(filter(None, (error.what, error.next_step)))
+            text = "; ".join(filter(None, (*failures, error.what, error.next_step)))
             return self._ended("failed", text)
-        return self._ended("cancelled" if self._enough.is_set() else "done", "")
+        return self._ended("cancelled" if self._enough.is_set() else "done", "; ".join(failures))
 
     async def _prepared_or_why_not(self) -> HerdError | None:
         try:

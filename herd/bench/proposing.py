@@ -38,7 +38,7 @@ def propose(picture: Picture, model_types: tuple[ModelType, ...]) -> list[Propos
     for each in (*_advised(picture), *_first_ones(picture, model_types)):
         node = next((n for n in picture.view.nodes if n.node_id == each.node_id), None)
         if node is not None and _has_disk(node, each.size_bytes):
-            found.setdefault(each.node_id, each)
+            found.setdefault(each.model, each)
     return list(found.values())[:MOST]
 
 

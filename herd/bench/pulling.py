@@ -39,12 +39,18 @@ class Pulling:
         self._tell = tell
         self.pulled: list[WantedPull] = []
         self.removed: list[WantedPull] = []
+        self.failures: list[str] = []
+        """Why a model is not there; the others are measured all the same."""
 
     async def pull(self) -> None:
-        """Pull all of them. Raises `HerdError` at the first that cannot be had."""
+        """Pull all that can be had."""
         for wanted in self._plan.pulls:
-            await self._one(wanted)
-            self.pulled.append(wanted)
+            try:
+                await self._one(wanted)
+            except HerdError as error:
+                self.failures.append(f"not pulled: {error.what}")
+            else:
+                self.pulled.append(wanted)
 
     async def clear(self) -> None:
         """Delete again what was pulled, if that is wanted; what stays is not in `removed`."""
