@@ -137,7 +137,7 @@ class BenchView(msgspec.Struct, frozen=True, gc=False):
     run_id: str
     mode: str
     status: str
-    """warming_up, running, complete, cancelled or error."""
+    """pulling, warming_up, running, complete, cancelled or error."""
     duration_s: float
     phase: str = ""
     elapsed_s: float = 0.0
@@ -146,11 +146,16 @@ class BenchView(msgspec.Struct, frozen=True, gc=False):
     tokens_per_s: float = 0.0
     models: tuple[str, ...] = ()
     error: str = ""
+    pulled: tuple[str, ...] = ()
+    """Models that were pulled for it, and are there."""
+    completed_bytes: int = 0
+    """Of the one that is being pulled."""
+    total_bytes: int = 0
 
     @property
     def runs(self) -> bool:
         """Whether it is under way."""
-        return self.status in {"warming_up", "running"}
+        return self.status in {"pulling", "warming_up", "running"}
 
 
 class KeyView(msgspec.Struct, frozen=True, gc=False):
@@ -206,6 +211,8 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     knocks: dict[NodeId, KnockView] = {}
     challenge: str = ""
     """What agents sign along, as long as this control runs: nothing of before counts."""
+    pinned: dict[NodeId, tuple[str, ...]] = {}
+    """The models that are to stay in a node's memory."""
 
 
 FromFront: TypeAlias = Hello | Fact | Leave
