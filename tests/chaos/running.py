@@ -59,6 +59,11 @@ class Herd:
         self._output = root.parent / f"{root.name}.out"
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether `herd run` has ended by itself, or was killed."""
+        return self._process is not None and self._process.poll() is not None
+
     def buried(self) -> None:
         """Wait for the end of a process that was killed."""
         if self._process is not None:

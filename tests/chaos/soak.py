@@ -47,7 +47,7 @@ SHORT = Size(
     connections=500,
     disk_bytes=400 << 20,
     pace=Pace(
-        herd_s=1.0, nodes_s=1.2, weather_s=1.5, ground_s=4.0, longest_stop_s=6.0, full_s=3.0
+        herd_s=0.5, nodes_s=0.7, weather_s=1.5, ground_s=4.0, longest_stop_s=6.0, full_s=3.0
     ),
 )
 LONG = Size(

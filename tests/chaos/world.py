@@ -20,6 +20,7 @@ import psutil
 
 from herd.processes import run_file
 from herd.simulator.fleet import NodeOrder, NodeProcess, start_node
+from herd.tasks import spawn
 from tests.chaos.disk import Disk
 from tests.chaos.running import Herd
 
@@ -35,6 +36,8 @@ SETTINGS = {
     "FLEET_HEARTBEAT_OFFLINE": "6",
     "FLEET_MAX_RETRIES": "2",
 }
+AGAIN_S, KEPT_S = 1.0, 30.0
+"""Between two looks whether it began, and how long for: what it stands on may be away so long."""
 LONGEST_S = 5.0 + 20.0 + 3 * 10.0 + 10.0
 """No request may take longer by these settings: held, queued, three silent nodes, and some air."""
 
@@ -108,6 +111,16 @@ class World:
         )
         await asyncio.to_thread(before.buried)
         await asyncio.to_thread(self.herd.start)
+        spawn(self._keep(self.herd), name="keeper")
+
+    async def _keep(self, herd: Herd) -> None:
+        """Start it again if it could not even begin, as a service manager would."""
+        for _ in range(round(KEPT_S / AGAIN_S)):
+            await asyncio.sleep(AGAIN_S)
+            if self.stopping or herd is not self.herd:
+                return
+            if herd.ended:
+                await asyncio.to_thread(herd.start)
 
     async def start_node(self, name: str) -> None:
         """Start a node, at its old address if it had one."""
