@@ -37,6 +37,7 @@ from events import (
     NodeProbed,
     NodeRevoked,
     NodeSilent,
+    RequestCancelled,
     RequestCompleted,
     RequestReceived,
     ResidentModel,
@@ -50,6 +51,8 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
     match fact:
         case RequestReceived() | RequestCompleted():  # nearly all facts: asked first
             return True
+        case RequestCancelled(request_id=request_id):  # said twice, if a grant crossed the first
+            return request_id in state.requests
         case TimerFired():
             return _due(state, now_us)
         case NodeSilent() | WakeRequested():

@@ -38,6 +38,7 @@ from herd.http.gate import Gate
 from herd.http.guard import Guard
 from herd.http.history import History
 from herd.http.keyring import Keyring
+from herd.http.lobby import Lobby
 from herd.http.problems import JSON, JSON_UTF8, TEXT_UTF8
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.http.server import Limits
@@ -88,11 +89,14 @@ class Front:
         self._gate = gate or Gate(Settings())
         self._guard = guard or Guard()
         self._door = door or Door("open", "", unsigned=True)
-        self._keyring = Keyring(settings or Settings(), self._guard, lambda: not control.connected)
-        self._gate.lets_stranger = self._keyring.lets_stranger
         self._loop = asyncio.get_running_loop()
         self._version = version()
         self.waits = waits or Waits()
+        self.lobby = Lobby(lambda: self.waits.hold_timeout_s, self._loop.call_later)
+        self._keyring = Keyring(
+            settings or Settings(), self._guard, lambda: not control.connected, self.lobby
+        )
+        self._gate.lets_stranger = self._keyring.lets_stranger
         self._ids = ids or RequestIds()
         self.inference = Inference(control, self._loop, self._ids, self.waits)
         self._show = Show(lambda: control.view)

@@ -52,6 +52,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     src: Source
     front: int
     protocol: int = PROTOCOL
+    lost: int = 0
+    """Facts that the last control could not record before it died."""
 
 
 class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -73,9 +75,13 @@ class Welcome(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 
 class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """All facts up to `n` are in the journal."""
+    """All facts up to `n` are done with: in the journal, if they changed anything."""
 
     n: int
+    recorded: bool = True
+    """False while the journal cannot be written."""
+    lost: int = 0
+    """How many of those since the last one would have been recorded."""
 
 
 class SlotView(msgspec.Struct, frozen=True, gc=False):
