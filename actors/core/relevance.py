@@ -56,7 +56,7 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
         case TimerFired():
             return _due(state, now_us)
         case NodeSilent() | WakeRequested():
-            return _changes(state, fact)
+            return _sleeps_or_wakes(state, fact)
         case NodeConfigured(node_id=node_id, url=url, slots=slots):
             node = state.nodes.get(node_id)
             return node is None or (node.url, node.told_slots) != (url, slots)
@@ -107,7 +107,7 @@ def _due(state: State, now_us: int) -> bool:
     )
 
 
-def _changes(state: State, fact: NodeSilent | WakeRequested) -> bool:
+def _sleeps_or_wakes(state: State, fact: NodeSilent | WakeRequested) -> bool:
     if isinstance(fact, WakeRequested):
         return bool(waking.decide(state, fact))
     node = state.nodes.get(fact.node_id)
