@@ -21,6 +21,7 @@ from events.benchmarks import (
     MeasuredModel,
     MeasuredNode,
     ModelType,
+    WantedPull,
 )
 from events.codec import (
     KINDS,
@@ -35,7 +36,9 @@ from events.models import (
     ModelCopied,
     ModelCreated,
     ModelDeleted,
+    ModelPinned,
     ModelPushed,
+    ModelUnpinned,
     PullEnded,
     PullOutcome,
     PullProgressed,
@@ -162,9 +165,11 @@ __all__ = [
     "ModelCreated",
     "ModelDeleted",
     "ModelFacts",
+    "ModelPinned",
     "ModelPushed",
     "ModelSubstituted",
     "ModelType",
+    "ModelUnpinned",
     "NodeBecameHealthy",
     "NodeConfigured",
     "NodeDegraded",
@@ -224,6 +229,7 @@ __all__ = [
     "WakePlanned",
     "WakeReason",
     "WakeRequested",
+    "WantedPull",
     "decode",
     "encode",
 ]

@@ -290,9 +290,9 @@ class LoadPlanned(Event, frozen=True, tag="load_planned"):
 
     node_id: NodeId
     model: str
-    reason: Literal["queue", "demand", "absent"]
+    reason: Literal["queue", "demand", "absent", "pinned"]
     """`queue`: requests wait for it. `demand`: it is asked for more than its nodes serve well.
-    `absent`: it is asked for, and in no memory."""
+    `absent`: it is asked for, and in no memory. `pinned`: an operator wants it there."""
     gain_s: float
     """Seconds that it saves those who ask for it, within the next minutes."""
     cost_s: float

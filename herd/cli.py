@@ -22,6 +22,8 @@ COMMANDS = {
     "top": "Watch the fleet at work, in the terminal.",
     "pull": "Pull a model onto a node's disk.",
     "rm": "Delete a model from the nodes' disks.",
+    "pin": "Keep a model in a node's memory.",
+    "unpin": "Keep a model in memory no longer.",
     "bench": "Measure the live fleet, and compare with before.",
     "drain": "Send a node no new work.",
     "undrain": "Send a drained node work again.",

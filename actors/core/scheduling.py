@@ -10,6 +10,7 @@ from typing import Literal
 
 from actors.core import (
     clearing,
+    pinning,
     planning,
     predicting,
     promising,
@@ -128,7 +129,7 @@ def _promises(state: State, now_us: int) -> list[Command]:
 
 
 def _loads(state: State, now_us: int) -> list[LoadPlanned]:
-    return clearing.due(state, now_us) or planning.due(state, now_us)
+    return clearing.due(state, now_us) or pinning.due(state, now_us) or planning.due(state, now_us)
 
 
 def told_slots(node: Node) -> list[Command]:
@@ -191,5 +192,6 @@ def _grant(state: State, request: Request, event: RequestDispatched) -> list[Com
         request.model if request.came_as else "",
         request.reason,
         (event.context, event.num_ctx, event.loaded_ctx),
+        pinning.is_pinned(state, event.node_id, request.model),
     )
     return [Send(request.src, grant)]

@@ -6,6 +6,7 @@ from actors.core import (
     caching,
     keying,
     observing,
+    pinning,
     planning,
     predicting,
     pulling,
@@ -91,6 +92,7 @@ def evolve(state: State, record: Recorded) -> None:
             _renew(state, event, now_us)
         case _:
             keying.evolve(state, record)
+            pinning.evolve(state, event)
             recovery.evolve(state, record)
             pulling.evolve(state, record)
 
@@ -159,6 +161,8 @@ def _renew(state: State, event: RoomPromised | _OfANode, now_us: int) -> None:
     if isinstance(event, RoomPromised):
         state.promises = {promise.node_id: promise for promise in event.promises}
         return
+    if isinstance(event, LoadPlanned | LoadFinished):
+        pinning.tried(state, event, now_us)
     node = state.nodes.get(event.node_id)
     if node is None:
         return

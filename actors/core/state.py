@@ -304,6 +304,15 @@ class Pull(msgspec.Struct):
     """0 until the node has learned it."""
 
 
+class Pin(msgspec.Struct):
+    """A model that is to stay in a node's memory."""
+
+    tried_us: int = 0
+    """When it was last loaded for that; 0 if never."""
+    failures: int = 0
+    """Of such loads, in a row."""
+
+
 class Front(msgspec.Struct):
     """A process that holds clients."""
 
@@ -350,6 +359,8 @@ class State(msgspec.Struct):
     """Requests without a lease."""
     in_flight: int = 0
     """Requests with a lease."""
+    pinned: dict[NodeId, dict[str, Pin]] = {}
+    """The models that an operator wants in a node's memory."""
     fronts: dict[Source, Front] = {}
     actor_failures: int = 0
     pending: int = 0

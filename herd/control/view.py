@@ -39,6 +39,7 @@ def view_of(state: State, *, recording: bool, challenge: str = "") -> View:
             for name, knock in state.door.knocks.items()
         },
         challenge=challenge,
+        pinned={node_id: tuple(pins) for node_id, pins in state.pinned.items()},
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from herd.health import circuits, itself, models, nodes, requests
+from herd.health import circuits, itself, models, nodes, pins, requests
 from herd.health.finding import Check, Finding
 from herd.health.picture import Picture
 
@@ -27,6 +27,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     models.context_reload,
     models.prompt_truncated,
     models.grey_failure,
+    pins.not_kept,
     requests.error_rate,
     requests.retry_rate,
     requests.timeouts,

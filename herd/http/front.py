@@ -16,7 +16,7 @@ from herd.clock import wall_s
 from herd.config import Settings
 from herd.http import openapi, problems
 from herd.http.door import Door, NotAdmittedError
-from herd.http.endpoints import assets, catalogue, counting, fleet, request_page, stored
+from herd.http.endpoints import assets, catalogue, counting, fleet, pins, request_page, stored
 from herd.http.endpoints.benchmarks import Benchmarks
 from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.health import HealthPage
@@ -28,6 +28,7 @@ from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.nodes import NodesPage
 from herd.http.endpoints.pages import Pages
 from herd.http.endpoints.past import Past
+from herd.http.endpoints.pins import Pins
 from herd.http.endpoints.settings import PATH as SETTINGS
 from herd.http.endpoints.settings import SettingsPage
 from herd.http.endpoints.show import Show
@@ -37,6 +38,7 @@ from herd.http.gate import Gate
 from herd.http.guard import Guard
 from herd.http.history import History
 from herd.http.keyring import Keyring
+from herd.http.lobby import Lobby
 from herd.http.problems import JSON, JSON_UTF8, TEXT_UTF8
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.http.server import Limits
@@ -87,11 +89,14 @@ class Front:
         self._gate = gate or Gate(Settings())
         self._guard = guard or Guard()
         self._door = door or Door("open", "", unsigned=True)
-        self._keyring = Keyring(settings or Settings(), self._guard, lambda: not control.connected)
-        self._gate.lets_stranger = self._keyring.lets_stranger
         self._loop = asyncio.get_running_loop()
         self._version = version()
         self.waits = waits or Waits()
+        self.lobby = Lobby(lambda: self.waits.hold_timeout_s, self._loop.call_later)
+        self._keyring = Keyring(
+            settings or Settings(), self._guard, lambda: not control.connected, self.lobby
+        )
+        self._gate.lets_stranger = self._keyring.lets_stranger
         self._ids = ids or RequestIds()
         self.inference = Inference(control, self._loop, self._ids, self.waits)
         self._show = Show(lambda: control.view)
@@ -101,13 +106,16 @@ class Front:
         self._pages = Pages(control, self.history)
         self._metrics = MetricsPage(control, self.history)
         self._stored = Stored(self._models, self.history)
-        self._benchmarks = Benchmarks(control, self.history, self._models.settling)
         self.feed = Feed(control)
         self._settings = SettingsPage(control, settings or Settings())
         self._keys = KeysPage(control)
+        self._pins = Pins(control, self._models.settling)
         self._nodes = NodesPage(control)
         self._health = HealthPage(
             control, self.history, settings.directory.root if settings else None, self._version
+        )
+        self._benchmarks = Benchmarks(
+            control, self.history, self._models.settling, self._health.picture
         )
         self._past = Past(self.history, settings.directory.root if settings else None)
         self._kept: dict[str, bytes] = {}
@@ -188,6 +196,8 @@ class Front:
         by_path[KEYS] = self._admin(self._keys.methods())
         for path, methods in self._nodes.routes().items():
             by_path[path] = self._admin(methods)
+        for path in (pins.PATH, pins.DASHBOARD):
+            by_path[path] = self._pins.methods(self._guard.admin)
         by_path[SETTINGS] = {b"GET": self._settings.show, b"POST": change}
         by_path.update(self._benchmarks.routes(self._guard.admin))
         by_path.update(self.feed.routes())
@@ -202,6 +212,7 @@ class Front:
             MODEL_PREFIX: {b"GET": self._model},
             request_page.PREFIX: {b"GET": self._request_page.request},
             BLOBS: self._admin(self._models.blobs()),
+            pins.BELOW: self._admin(self._pins.below()),
             **self._benchmarks.below(),
         }
         for path in (*self.inference.handlers(), *OPENED):

@@ -170,6 +170,12 @@ class Attempt:
         if status >= _NODE_ERROR:
             self._refused(body, ended=ended)
             return
+        if status == _OK and not _may_begin(connection.content_type, body):
+            self._detach()
+            if not ended:
+                connection.abort()
+            self._fail(0, "answered no JSON")
+            return
         if not ended:
             reading = self.reading = reading_of(connection.content_type)
             reading.feed(body)
@@ -184,7 +190,7 @@ class Attempt:
             return
         self._connection = None
         usage = usage_of(connection.content_type, body)
-        if status == _OK and not (body and usage.whole) and not usage.failed:
+        if status == _OK and not usage.whole and not usage.failed:
             self._fail(0, "answer without an end" if body else "empty answer")
             return
         self._started = True
@@ -241,3 +247,9 @@ class Attempt:
         self._exchange.on_blocked = None
         self._exchange.on_writable = None
         return connection
+
+
+def _may_begin(content_type: bytes, body: bytes) -> bool:
+    """Whether an answer may begin so: JSON, or an event; not the page of some proxy."""
+    events = content_type.lower().startswith(b"text/event-stream")
+    return body.lstrip()[:1] in (b"deir:" if events else b"{[")

@@ -68,7 +68,7 @@ def usage_of(content_type: bytes, body: bytes) -> Usage:
     """Read an answer that came in one piece."""
     kind = _reader_of(content_type)
     if kind is Json and len(body) <= KEPT_BYTES:
-        return _usage(_decoded(body), whole=True)
+        return _read(body)
     reading = kind()
     reading.feed(body)
     return reading.usage()
@@ -154,7 +154,6 @@ _LAST_EVENTS: Final = {"message_stop", "response.completed", "response.incomplet
 _BAD_EVENTS: Final = {"error", "response.failed"}
 _NAMED: Final = re.compile(rb"(?:^|\n)event: ?([a-z_.]{1,40})\r?\n")
 _EMPTY: Final = _Answer()
-_NOTHING: Final = _Event()
 _NUMBERS: Final = re.compile(
     rb'"(load_duration|prompt_eval_count|eval_count|prompt_tokens|completion_tokens'
     rb'|input_tokens|output_tokens)"\s*:\s*(\d{1,20})'
@@ -335,7 +334,7 @@ class Json:
         """Read the body, or the end of it."""
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         if self._size_bytes <= KEPT_BYTES:
-            return _usage(_decoded(body), whole=True)
+            return _read(body)
         return _usage(_from_tail(body[-KEPT_BYTES:]), whole=True)
 
     def last_words(self, error: str) -> bytes:
@@ -348,7 +347,7 @@ def _named(line: bytes) -> _Event:
     if line.startswith(b"data:"):
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return _decode_event(line[5:])
-    return _NOTHING
+    return _Event()
 
 
 def _decoded(text: bytes) -> _Answer:
@@ -356,6 +355,16 @@ def _decoded(text: bytes) -> _Answer:
         return _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _EMPTY
+
+
+def _read(body: bytes) -> Usage:
+    """Read a body that should be JSON."""
+    try:
+        return _usage(_decode(body), whole=True)
+    except (msgspec.ValidationError, RecursionError):  # it is one of another shape, or may be
+        return Usage(whole=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Usage(whole=False)
 
 
 def _from_tail(tail: bytes) -> _Answer:

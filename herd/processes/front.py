@@ -121,6 +121,7 @@ class Front:
         """Take no more clients, let requests end or tell them why not, leave control last."""
         listener.close()
         self.app.feed.close()
+        self.app.lobby.close()
         await self._drain()
         waiting, in_flight = self.app.carrying()
         for request_id in waiting:

@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from actors.core import promising
+from actors.core import pinning, promising
 from actors.core.contexts import loaded_ctx, wanted
 from actors.core.fitting import can_hold, must_load, victims
 from actors.core.owning import crowded, exhausted
@@ -33,6 +33,7 @@ Obstacle: TypeAlias = Literal[
     "context",
     "promised",
     "memory",
+    "pinned",
     "policy",
 ]
 
@@ -111,6 +112,11 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
         return {"degraded": "degraded: asked only if no healthy node can serve"}
     if 0 < loaded_ctx(node, model) < wanted(state, request) and not usable:
         return {"context": f"has the model with a context of {loaded_ctx(node, model)} only"}
+    if not usable and pinning.pushes_out(state, node, model):
+        stays = ", ".join(
+            other for other in node.resident if pinning.is_pinned(state, node.node_id, other)
+        )
+        return {"pinned": f"loading it would push out {stays}, which is pinned there"}
     return _no_room(state, node, model) or {"policy": "passed over by the policy"}
 
 

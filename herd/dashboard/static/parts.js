@@ -51,6 +51,16 @@ export function table(caption, columns, rows, props = {}) {
 export const empty = (text, ...commands) =>
   h("div", { class: "empty" }, h("p", null, text), commands.map((each) => h("p", null, h("code", null, each))));
 
+// Asks before anything is done that cannot be undone.
+export const question = (label, text, verb, danger, yes, no) =>
+  h(
+    "div",
+    { class: "question", role: "alertdialog", "aria-label": label },
+    h("p", null, text),
+    h("button", { type: "button", class: danger ? "danger" : "main", onclick: yes }, verb),
+    h("button", { type: "button", onclick: no }, "Leave it"),
+  );
+
 export const failed = (text) => h("p", { class: "failed", role: "alert" }, text);
 
 // Draws what was loaded as `key`; before that a quiet word, after a failure herd's own.

@@ -32,7 +32,7 @@ def status(view: View, now_s: float) -> dict[str, object]:
             "requests_waiting": sum(view.waiting.values()),
             "recording": view.recording,
         },
-        "nodes": [_node(node) for node in nodes],
+        "nodes": [_node(node, view.pinned.get(node.node_id, ())) for node in nodes],
         "queues": {key: {**row, "request_type": "text"} for key, row in _queues(view).items()},
         "timestamp": now_s,
     }
@@ -152,7 +152,7 @@ def _wait_ms(view: View, pending: int) -> float | None:
     return round(pending / pace * MS, 1) if pending and pace else None
 
 
-def _node(node: NodeView) -> dict[str, object]:
+def _node(node: NodeView, pinned: tuple[str, ...]) -> dict[str, object]:
     facts = node.facts
     sizes = {model.name: model for model in node.models}
     return {
@@ -207,4 +207,5 @@ def _node(node: NodeView) -> dict[str, object]:
             "version": facts.version,
         },
         "models_loaded_count": len(node.resident),
+        "models_pinned": pinned,
     }

@@ -194,7 +194,7 @@ function card(node, rows) {
     h("p", { class: "note machine" }, name(machine(node))),
     memory(node),
     node.cpu ? meter("CPU", node.cpu.utilization_pct, 100, percent(node.cpu.utilization_pct)) : null,
-    rows.length ? models(rows) : h("p", { class: "note" }, "No model in memory."),
+    rows.length ? models(rows, node.models_pinned ?? []) : h("p", { class: "note" }, "No model in memory."),
     disk.length ? onDisk(node, disk) : null,
   );
 }
@@ -216,7 +216,7 @@ function memory(node) {
   return total > 0 ? meter("Models", loaded, total, `${gib(loaded)} of ${gib(total)}`) : null;
 }
 
-const models = (rows) =>
+const models = (rows, pinned) =>
   h(
     "ul",
     { class: "models" },
@@ -224,7 +224,7 @@ const models = (rows) =>
       h(
         "li",
         { key: model, class: resident ? null : "cold" },
-        h("span", { class: "model" }, name(model), h("span", { class: "note" }, resident ? ` ${sizes(resident)}` : " not in memory")),
+        h("span", { class: "model" }, name(model), h("span", { class: "note" }, resident ? ` ${sizes(resident)}` : " not in memory"), pinned.includes(model) ? h("span", { class: "tag" }, "pinned") : null),
         row ? slots(row.in_flight, row.concurrency) : null,
         h(
           "span",
