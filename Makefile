@@ -6,6 +6,7 @@
 #   e2e        only the tests on real sockets and processes
 #   e2e-one    the same in one process, on the loop of the standard library
 #   clients    LangChain, LlamaIndex, LiteLLM, llm and JavaScript's packages (1 GB) against herd
+#   netns      discovery between machines of their own, in network namespaces (Linux, root)
 #   real       fetch a real engine and a small real model (130 MB): then `herd demo --real`
 #   fuzz       for minutes: what clients and nodes could say, drawn and changed at random
 #   dev        run the tests that a change affects, at every change
@@ -26,7 +27,7 @@ ARGS :=
 .SUFFIXES:
 .DELETE_ON_ERROR:
 
-.PHONY: all check test clients cov e2e e2e-one fuzz bench notebooks sample docs demo real dev wheel format clean
+.PHONY: all check test clients cov e2e e2e-one netns fuzz bench notebooks sample docs demo real dev wheel format clean
 .PHONY: formatted lint mypy systems pyright imports dependencies
 
 all: check test
@@ -110,6 +111,9 @@ e2e: $(VENV)/test.stamp
 
 e2e-one: $(VENV)/test.stamp
 	@HERD_TEST_WORKERS=0 HERD_TEST_LOOP=asyncio $(PYTEST) tests/e2e $(ARGS)
+
+netns: $(VENV)/test.stamp
+	@HERD_NETNS=1 $(PYTEST) -rs tests/netns $(ARGS)
 
 fuzz: $(VENV)/test.stamp
 	@$(PYTEST) tests/fuzz --hypothesis-profile=fuzz --timeout=3600 $(ARGS)

@@ -15,6 +15,13 @@ BenchmarkOutcome = Literal["done", "cancelled", "failed", "refused"]
 """`refused`: another one was running."""
 
 
+class WantedPull(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A model that is pulled for a benchmark."""
+
+    model: str
+    node_id: NodeId
+
+
 class MeasuredModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one model gave in a benchmark."""
 
@@ -60,6 +67,10 @@ class BenchmarkStarted(Event, frozen=True, tag="benchmark_started"):
     """These and no others; herd chooses if there are none."""
     by: str = ""
     """Who asked for it: an address."""
+    pulls: tuple[WantedPull, ...] = ()
+    """Models that are pulled first: somebody was asked, and said yes."""
+    removes: bool = False
+    """What was pulled for it is deleted again at its end."""
 
 
 class BenchmarkCancelled(Event, frozen=True, tag="benchmark_cancelled"):
@@ -91,3 +102,7 @@ class BenchmarkEnded(Event, frozen=True, tag="benchmark_ended"):
     ttft_p99_s: float | None = None
     models: tuple[MeasuredModel, ...] = ()
     nodes: tuple[MeasuredNode, ...] = ()
+    pulled: tuple[WantedPull, ...] = ()
+    """What was pulled for it, and is there."""
+    removed: tuple[WantedPull, ...] = ()
+    """What was deleted again."""

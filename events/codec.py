@@ -17,7 +17,9 @@ from events.models import (
     ModelCopied,
     ModelCreated,
     ModelDeleted,
+    ModelPinned,
     ModelPushed,
+    ModelUnpinned,
     PullEnded,
     PullProgressed,
     PullStarted,
@@ -41,10 +43,13 @@ from events.nodes import (
     NodeProbed,
     NodeResumed,
     NodeSilent,
+    NodeSlept,
     NodeUndrained,
     NodeWentOffline,
     RoomPromised,
     SlotsChanged,
+    WakePlanned,
+    WakeRequested,
 )
 from events.requests import (
     AttemptFailed,
@@ -105,7 +110,9 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     ModelCopied,
     ModelCreated,
     ModelDeleted,
+    ModelPinned,
     ModelPushed,
+    ModelUnpinned,
     NodeBecameHealthy,
     NodeConfigured,
     NodeDegraded,
@@ -120,6 +127,7 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     NodeResumed,
     NodeRevoked,
     NodeSilent,
+    NodeSlept,
     NodeUndrained,
     NodeWentOffline,
     PullEnded,
@@ -144,6 +152,8 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     StreamStarted,
     StreamsProgressed,
     TimerFired,
+    WakePlanned,
+    WakeRequested,
 ]
 
 KINDS: dict[str, type[Event]] = {

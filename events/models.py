@@ -46,6 +46,22 @@ class PullEnded(Event, frozen=True, tag="pull_ended"):
     took_s: float = 0.0
 
 
+class ModelPinned(Event, frozen=True, tag="model_pinned"):
+    """Somebody wanted a model to stay in a node's memory."""
+
+    node_id: NodeId
+    model: str
+    by: str = ""
+
+
+class ModelUnpinned(Event, frozen=True, tag="model_unpinned"):
+    """A model need not stay in a node's memory any more."""
+
+    node_id: NodeId
+    model: str
+    by: str = ""
+
+
 class ModelDeleted(Event, frozen=True, tag="model_deleted"):
     """A model was deleted from a node's disk."""
 

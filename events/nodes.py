@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from events.base import Event, NodeId
+from events.base import Event, NodeId, RequestId
 
 Origin = Literal["flag", "local", "agent"]
 """How a node came in: `--node URL`, this machine's own Ollama, or an agent's heartbeat."""
@@ -76,6 +76,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     """Memory that models may take which herd loads there; 0 for no limit."""
     available_share: float = 1.0
     """The part of the machine that its owner leaves to others: 0 to 1."""
+    macs: tuple[str, ...] = ()
+    """Hardware addresses by which it may be woken when it sleeps; empty if it may not."""
+
+
+WakeReason = Literal["only", "queue", "asked"]
+"""`only`: no other node that could be asked has the model. `queue`: the line for it is longer than
+the node takes to wake and serve. `asked`: somebody asked for it."""
 
 
 class NodeConfigured(Event, frozen=True, tag="node_configured"):
@@ -177,6 +184,41 @@ class NodeWentOffline(Event, frozen=True, tag="node_went_offline"):
     reason: str = ""
 
 
+class NodeSlept(Event, frozen=True, tag="node_slept"):
+    """A node fell silent that may be woken: it is taken to sleep, and gets no work until then."""
+
+    node_id: NodeId
+    reason: str = ""
+
+
+class WakeRequested(Event, frozen=True, tag="wake_requested"):
+    """Somebody asked for a node to be woken."""
+
+    node_id: NodeId
+    by: str = ""
+
+
+class WakePlanned(Event, frozen=True, tag="wake_planned"):
+    """herd wakes a node: a magic packet is sent for each of its hardware addresses."""
+
+    node_id: NodeId
+    reason: WakeReason
+    attempt: int = 1
+    """Packets may be lost: from 1, since it was last thought to sleep on."""
+    wake_s: float = 0.0
+    """Predicted time from the packet until it takes requests."""
+    there_s: float = 0.0
+    """The same until it has the model in memory, with what an answer takes longer there."""
+    wait_s: float = 0.0
+    """Predicted wait of the last in line, without it; 0 where nobody could serve it."""
+    model: str = ""
+    """The model that is waited for."""
+    in_line: int = 0
+    """Requests that wait for it now."""
+    request_id: RequestId = RequestId("")
+    """The first of them that could go there."""
+
+
 class NodeDrained(Event, frozen=True, tag="node_drained"):
     """A node takes no new work; what runs there may finish."""
 
@@ -248,9 +290,9 @@ class LoadPlanned(Event, frozen=True, tag="load_planned"):
 
     node_id: NodeId
     model: str
-    reason: Literal["queue", "demand", "absent"]
+    reason: Literal["queue", "demand", "absent", "pinned"]
     """`queue`: requests wait for it. `demand`: it is asked for more than its nodes serve well.
-    `absent`: it is asked for, and in no memory."""
+    `absent`: it is asked for, and in no memory. `pinned`: an operator wants it there."""
     gain_s: float
     """Seconds that it saves those who ask for it, within the next minutes."""
     cost_s: float

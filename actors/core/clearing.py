@@ -39,7 +39,7 @@ def _plan(state: State, node: Node, request: Request, now_us: int) -> list[LoadP
     busy = node.planned is not None or bool(loading(node)) or exhausted(node)
     if busy or not rested or barred(state, node, model):
         return []
-    leaving = victims(node, model)
+    leaving = victims(node, model, state.pinned.get(node.node_id, ()))
     if leaving is None:
         return []
     return [

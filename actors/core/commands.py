@@ -34,6 +34,8 @@ class Grant(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
     """Why it is another."""
     context: tuple[str, int, int] = ("", 0, 0)
     """What became of the context asked for, what is forwarded in its place, what is loaded."""
+    stays: bool = False
+    """The model is pinned on that node: it stays in memory, whatever the request says."""
 
 
 class Refuse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):

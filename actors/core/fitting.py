@@ -8,6 +8,8 @@ the most that was seen in it. One that seems too small has room for this one mod
 reckoning may err and the node knows better.
 """
 
+from collections.abc import Collection
+
 from actors.core.estimates import (
     BOUNDLESS,
     is_planned,
@@ -45,8 +47,11 @@ def can_hold(node: Node, model: str) -> bool:
     return resident_bytes(node, model) <= _memory_bytes(node)
 
 
-def victims(node: Node, model: str) -> list[str] | None:
-    """Return the idle models that have to go; None if the model cannot be loaded now."""
+def victims(node: Node, model: str, kept: Collection[str] = ()) -> list[str] | None:
+    """Return the idle models that have to go; None if the model cannot be loaded now.
+
+    Those that are kept never have to.
+    """
     wanted_bytes = min(resident_bytes(node, model), _memory_bytes(node))
     free_bytes = _room_bytes(node, wanted_bytes)
     most = most_loaded(node)
@@ -55,7 +60,7 @@ def victims(node: Node, model: str) -> list[str] | None:
     for other in there:
         free_bytes -= resident_bytes(node, other)
         slots = node.slots.get(other)
-        if slots is None or not slots.in_flight:
+        if other not in kept and (slots is None or not slots.in_flight):
             speed = node.speeds.get(other)
             idle.append((0 if speed is None else speed.used_us, other))
     leaving: list[str] = []
@@ -66,6 +71,12 @@ def victims(node: Node, model: str) -> list[str] | None:
         leaving.append(other)
         free_bytes += resident_bytes(node, other)
     return leaving if free_bytes >= wanted_bytes and len(there) - len(leaving) < most else None
+
+
+def fits_without(node: Node, model: str, kept: Collection[str]) -> bool:
+    """Whether a model fits beside those that are kept, once all others are gone."""
+    others = [other for other in _there(node) if other not in kept]
+    return making_room(node, model, others) is not None
 
 
 def cheapest(node: Node, model: str) -> list[str]:

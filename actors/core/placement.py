@@ -16,6 +16,7 @@ import msgspec
 
 from actors.core.contexts import without_reload
 from actors.core.owning import crowded, free
+from actors.core.pinning import sparing
 from actors.core.slots import Slots
 from actors.core.state import Node, Request, State
 from events import Candidate, NodeId
@@ -108,6 +109,8 @@ def usable(state: State, request: Request) -> list[Node]:
         ):
             (healthy if node.health == "healthy" else degraded).append(node)
     found = without_reload(state, request, healthy or degraded)
+    if state.pinned:
+        found = sparing(state, request, found)
     if len(found) > 1:
         found.sort(key=_node_id)
     return found

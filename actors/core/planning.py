@@ -8,9 +8,9 @@ go are missed, is the cost. Both in stretch, as `soonest` weighs. The best is do
 `SURE` times its cost, and at least `LEAST_GAIN`.
 
 Never on a node that is ill, drained, used by its owner, loading, or promised to another model;
-never at the expense of a model that works there or that anyone waits for. What a plan loaded or
-unloaded on a node no plan touches there for `REST_S`: so a plan cannot undo another at once,
-whatever the traffic.
+never at the expense of a model that works there, that anyone waits for, or that is pinned. What a
+plan loaded or unloaded on a node no plan touches there for `REST_S`: so a plan cannot undo another
+at once, whatever the traffic.
 """
 
 from typing import NamedTuple
@@ -194,10 +194,13 @@ def _plan(
         return None
     cost = LOADING * takes_s / pressed.alone_s
     idle: list[tuple[float, str]] = []
+    pinned = state.pinned.get(node.node_id, ())
     for other in node.resident:
         line = state.lines.get(other)
         wanted = line is not None and bool(line.waiting)
-        if not in_flight(node, other) and not wanted and _rested(node, other, now_us):
+        if in_flight(node, other) or wanted or other in pinned:
+            continue
+        if _rested(node, other, now_us):
             idle.append((miss(state, node, other, len(hosts.get(other, [])) - 1), other))
     idle.sort()
     leaving = making_room(node, model, [other for _, other in idle])

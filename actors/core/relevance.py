@@ -13,12 +13,14 @@ from actors.core import (
     clearing,
     health,
     keying,
+    pinning,
     planning,
     promising,
     queueing,
     reaping,
     scheduling,
     stalling,
+    waking,
 )
 from actors.core.state import Node, State
 from events import (
@@ -26,6 +28,8 @@ from events import (
     HeartbeatReceived,
     KeyAdded,
     KeyRevoked,
+    ModelPinned,
+    ModelUnpinned,
     NodeConfigured,
     NodeFacts,
     NodeKnocked,
@@ -33,10 +37,12 @@ from events import (
     NodeProbed,
     NodeRevoked,
     NodeSilent,
+    RequestCancelled,
     RequestCompleted,
     RequestReceived,
     ResidentModel,
     TimerFired,
+    WakeRequested,
 )
 
 
@@ -45,11 +51,12 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
     match fact:
         case RequestReceived() | RequestCompleted():  # nearly all facts: asked first
             return True
+        case RequestCancelled(request_id=request_id):  # said twice, if a grant crossed the first
+            return request_id in state.requests
         case TimerFired():
             return _due(state, now_us)
-        case NodeSilent(node_id=node_id):
-            node = state.nodes.get(node_id)
-            return node is not None and bool(health.consequences(state, node, fact))
+        case NodeSilent() | WakeRequested():
+            return _sleeps_or_wakes(state, fact)
         case NodeConfigured(node_id=node_id, url=url, slots=slots):
             node = state.nodes.get(node_id)
             return node is None or (node.url, node.told_slots) != (url, slots)
@@ -64,10 +71,17 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
         case NodePinned() | NodeKnocked() | NodeRevoked():
             node = state.nodes.get(fact.node_id)
             return state.door.matters(fact, there=node is not None and node.origin == "agent")
-        case KeyAdded() | KeyRevoked():
-            return keying.matters(state, fact)
+        case KeyAdded() | KeyRevoked() | ModelPinned() | ModelUnpinned():
+            return _changes(state, fact)
         case _:
             return True
+
+
+def _changes(state: State, fact: KeyAdded | KeyRevoked | ModelPinned | ModelUnpinned) -> bool:
+    """Whether an operator wants something that is not so already."""
+    if isinstance(fact, ModelPinned | ModelUnpinned):
+        return pinning.matters(state, fact)
+    return keying.matters(state, fact)
 
 
 def _due(state: State, now_us: int) -> bool:
@@ -86,8 +100,18 @@ def _due(state: State, now_us: int) -> bool:
         or bool(scheduling.proposals(state, now_us))
         or promising.due(state, now_us) is not None
         or bool(clearing.due(state, now_us))
+        or bool(pinning.due(state, now_us))
         or bool(planning.due(state, now_us))
+        or bool(waking.due(state, now_us))
+        or bool(waking.in_vain(state, now_us))
     )
+
+
+def _sleeps_or_wakes(state: State, fact: NodeSilent | WakeRequested) -> bool:
+    if isinstance(fact, WakeRequested):
+        return bool(waking.decide(state, fact))
+    node = state.nodes.get(fact.node_id)
+    return node is not None and bool(health.consequences(state, node, fact))
 
 
 def _news(state: State, node: Node, fact: HeartbeatReceived | NodeProbed) -> bool:

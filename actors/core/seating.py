@@ -6,10 +6,12 @@ from actors.core import (
     caching,
     keying,
     observing,
+    pinning,
     planning,
     predicting,
     pulling,
     recovery,
+    waking,
 )
 from actors.core.placement import slots_of
 from actors.core.slots import (
@@ -90,6 +92,7 @@ def evolve(state: State, record: Recorded) -> None:
             _renew(state, event, now_us)
         case _:
             keying.evolve(state, record)
+            pinning.evolve(state, event)
             recovery.evolve(state, record)
             pulling.evolve(state, record)
 
@@ -115,7 +118,8 @@ def _take_back(state: State, event: AttemptFailed | LeaseVoided, now_us: int) ->
         return
     if isinstance(event, AttemptFailed):
         _leave(state, request, now_us, failed=True)
-        request.excluded = [*request.excluded, event.node_id]
+        if not waking.waits_on(state, event):
+            request.excluded = [*request.excluded, event.node_id]
         request.last_status = event.status
         request.last_error = event.error
     else:
@@ -157,6 +161,8 @@ def _renew(state: State, event: RoomPromised | _OfANode, now_us: int) -> None:
     if isinstance(event, RoomPromised):
         state.promises = {promise.node_id: promise for promise in event.promises}
         return
+    if isinstance(event, LoadPlanned | LoadFinished):
+        pinning.tried(state, event, now_us)
     node = state.nodes.get(event.node_id)
     if node is None:
         return

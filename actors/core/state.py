@@ -17,6 +17,7 @@ import msgspec
 from actors.core.joining import Door
 from actors.core.keys import Bar, Key
 from actors.core.learning import Demand, Speed
+from actors.core.sleeping import Sleep
 from actors.core.slots import Slots, Turn
 from events import (
     Lease,
@@ -74,6 +75,7 @@ class Settings(msgspec.Struct):
     planner: bool = False
     translate_ollama: bool = False
     foresight: bool = False
+    wake_on_lan: bool = False
     policy: str = "resident-first"
     auto_pull: bool = False
     auto_pull_timeout_s: float = 300.0
@@ -122,7 +124,8 @@ class Node(msgspec.Struct):
     resident: dict[str, ResidentModel] = {}
     models: dict[str, ModelFacts] = {}
     health: str = "new"
-    """new, healthy, degraded or offline."""
+    """new, healthy, degraded, offline or asleep."""
+    sleep: Sleep = msgspec.field(default_factory=Sleep)
     drained_by: str = ""
     """Who asked it to take no new work; empty while it takes work."""
     limits: Limits = Limits()
@@ -301,6 +304,15 @@ class Pull(msgspec.Struct):
     """0 until the node has learned it."""
 
 
+class Pin(msgspec.Struct):
+    """A model that is to stay in a node's memory."""
+
+    tried_us: int = 0
+    """When it was last loaded for that; 0 if never."""
+    failures: int = 0
+    """Of such loads, in a row."""
+
+
 class Front(msgspec.Struct):
     """A process that holds clients."""
 
@@ -347,6 +359,8 @@ class State(msgspec.Struct):
     """Requests without a lease."""
     in_flight: int = 0
     """Requests with a lease."""
+    pinned: dict[NodeId, dict[str, Pin]] = {}
+    """The models that an operator wants in a node's memory."""
     fronts: dict[Source, Front] = {}
     actor_failures: int = 0
     pending: int = 0

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from events import Limits, ModelFacts, NodeFacts, ResidentModel
+from herd.agent.cards import AUTO, Wake, cards
 from herd.agent.facts import is_loopback, load, with_disk
 from herd.agent.keypair import Keypair
 from herd.agent.owner import Lend
@@ -20,7 +21,7 @@ from herd.agent.payload import build_heartbeat
 from herd.agent.search import Say, Search, first_that_answers
 from herd.clock import wall_s
 from herd.http.client import FetchError, Response, fetch
-from herd.interfaces import address_towards
+from herd.interfaces import address_towards, card_of
 from herd.survey import Kind, Survey, survey
 
 OK, REDIRECTED, CHALLENGED = 200, 300, 401
@@ -40,8 +41,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     models_s: float = 4.0
     """Between two looks at the disk: as good as each time, as models come and go through herd."""
     browse_s: float = 10.0
+    moved_s: float = 2.0
+    """How long a balancer that was found, and does not answer, is looked for elsewhere."""
     lost_after: int = 2
     """Heartbeats in a row without an answer until the balancer counts as lost."""
+    wake: Wake = ()
+    """By which hardware addresses the machine may be woken."""
     drain_s: float = 30.0
     drain_poll_s: float = 0.3
 
@@ -90,6 +95,9 @@ class Agent:
         self._router = ""
         self._own_address = ""
         """This machine's, on the way to the balancer."""
+        self._macs: tuple[str, ...] = ()
+        self._carded: str | None = None
+        """The address whose card was looked for."""
         self._connected = False
         self._refused = ""
         self._missed = 0
@@ -143,10 +151,6 @@ class Agent:
             self._router = await first_that_answers((given,)) or given
         else:
             self._router = await self._search.find(self._terms.browse_s)
-        if self._router:
-            parts = urlsplit(self._router)
-            host, port = parts.hostname or "", parts.port or 80
-            self._own_address = await asyncio.to_thread(address_towards, host, port)
 
     # Ollama's side
 
@@ -194,6 +198,11 @@ class Agent:
     async def _beat(self, *, draining: bool) -> bool:
         """Tell the balancer; return whether it took the heartbeat."""
         cpu, memory = load()
+        parts = urlsplit(self._router)
+        self._own_address = await asyncio.to_thread(
+            address_towards, parts.hostname or "", parts.port or 80
+        )
+        await self._find_card()
         await self._ask_owner()
         body = build_heartbeat(
             node_id=self._terms.node_id,
@@ -214,7 +223,9 @@ class Agent:
             if answer.status == CHALLENGED and self._heard_challenge(answer):
                 answer = await self._post(body)
         except FetchError as error:
-            await self._no_answer(error)
+            self._no_answer(error)
+            if self._connected and not draining:
+                await self._follow()
             return False
         self._missed = 0
         if not OK <= answer.status < REDIRECTED:
@@ -250,8 +261,19 @@ class Agent:
         self._keys.challenged(refusal.challenge, refusal.after)
         return True
 
+    async def _find_card(self) -> None:
+        own, wake = self._own_address, self._terms.wake
+        if wake != AUTO:
+            self._macs = wake
+        elif own != self._carded:
+            self._carded = own
+            self._macs = cards([await asyncio.to_thread(card_of, own)])
+            if not self._macs:
+                self._say(f"no network card has the address {own}: name one with --wake MAC")
+
     async def _ask_owner(self) -> None:
-        was, self._limits = self._limits, await asyncio.to_thread(self._lend)
+        lent = await asyncio.to_thread(self._lend)
+        was, self._limits = self._limits, msgspec.structs.replace(lent, macs=self._macs)
         if (reason := self._limits.paused) != was.paused:
             self._say(f"paused: {reason}" if reason else "takes work again")
 
@@ -284,13 +306,21 @@ class Agent:
             self._refused = reason
             self._say(f"the balancer at {self._router} refuses this node: {reason}")
 
-    async def _no_answer(self, error: FetchError) -> None:
+    def _no_answer(self, error: FetchError) -> None:
         self._missed += 1
         if self._missed == self._terms.lost_after or (self._missed == 1 and not self._connected):
             self._connected = False
             self._say(f"no balancer at {self._router}: {error.text}; trying again")
         if self._missed >= self._terms.lost_after and not self._terms.router_url:
-            self._router = ""  # it may have moved: look for it again
+            self._router = ""  # look for it again
+
+    async def _follow(self) -> None:
+        """Go to where the balancer is now, if it was found on the network and is found there."""
+        if self._terms.router_url:
+            return
+        moved = await self._search.moved(self._terms.moved_s)
+        if moved and moved != self._router:
+            self._connected, self._router = False, moved
 
     async def _in_flight(self) -> int:
         answer = await fetch("GET", f"{self._router}/fleet/status", timeout_s=self._terms.timeout_s)

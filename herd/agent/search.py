@@ -5,6 +5,7 @@ loopback is tried first: then the balancer reaches an Ollama that listens there 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
@@ -100,6 +101,14 @@ class Search:
                 f"balancer {balancer.name} is out of reach at {', '.join(balancer.urls)}; "
                 + _why_not(balancer.urls)
             )
+        return ""
+
+    async def moved(self, timeout_s: float) -> str:
+        """Return where the balancer last chosen answers now; empty if it does not."""
+        with contextlib.suppress(HerdError):
+            for balancer in await self._browse(timeout_s):
+                if balancer.name == self.name:
+                    return await first_that_answers(balancer.urls)
         return ""
 
     def _once(self, line: str) -> None:

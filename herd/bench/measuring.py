@@ -12,6 +12,7 @@ from events import BenchmarkEnded, BenchmarkOutcome
 from herd.bench import choosing, counting
 from herd.bench.choosing import Choice, Known, Status
 from herd.bench.counting import Peaks, Sample
+from herd.bench.pulling import Pulling
 from herd.bench.sending import OK, send, shown
 from herd.bench.words import Plan, Progress
 from herd.dialects.names import key
@@ -51,6 +52,7 @@ class Benchmark:
         self._plan = plan
         self._tell = tell
         self._enough = asyncio.Event()
+        self._pulling = Pulling(plan, tell)
         self._samples: list[Sample] = []
         self._peaks = Peaks()
         self._choices: list[Choice] = []
@@ -68,10 +70,12 @@ class Benchmark:
         error = await self._until_enough(self._prepared_or_why_not())
         if error is None and not self._enough.is_set():
             await self._measured()
+        await self._pulling.clear()
+        failures = self._pulling.failures
         if error is not None:
-            text = "; ".join(filter(None, (error.what, error.next_step)))
+            text = "; ".join(filter(None, (*failures, error.what, error.next_step)))
             return self._ended("failed", text)
-        return self._ended("cancelled" if self._enough.is_set() else "done", "")
+        return self._ended("cancelled" if self._enough.is_set() else "done", "; ".join(failures))
 
     async def _prepared_or_why_not(self) -> HerdError | None:
         try:
@@ -81,8 +85,9 @@ class Benchmark:
         return None
 
     async def _prepared(self) -> None:
-        """Choose the models, and have each of them in memory."""
+        """Pull what is wanted, choose the models, and have each of them in memory."""
         plan = self._plan
+        await self._pulling.pull()
         self._status = await self._asked("/fleet/status", Status)
         known = (await self._asked("/api/tags", _Tags)).models
         if plan.models:
@@ -90,6 +95,7 @@ class Benchmark:
         else:
             used = await self._used() if plan.mode == "smart" else {}
             self._choices = choosing.choose(plan.mode, self._status, known, used, plan.model_types)
+            self._choices += self._just_pulled(known)
         self._say("warming_up", f"warming up {', '.join(self._names)}")
         warm = await asyncio.gather(
             *(
@@ -174,6 +180,12 @@ class Benchmark:
             return {}
         return {key(row.model_name): row.total_requests for row in found.summary}
 
+    def _just_pulled(self, known: list[Known]) -> list[Choice]:
+        """Return what was pulled and is not chosen yet: it is measured, come what may."""
+        chosen = {key(choice.model) for choice in self._choices}
+        names = [pull.model for pull in self._pulling.pulled if key(pull.model) not in chosen]
+        return choosing.named(tuple(names), known)
+
     @property
     def _names(self) -> tuple[str, ...]:
         return tuple(choice.model for choice in self._choices)
@@ -191,6 +203,7 @@ class Benchmark:
                 len(self._samples) - len(good),
                 round(tokens / elapsed_s, 1) if elapsed_s else 0.0,
                 self._names,
+                tuple(pull.model for pull in self._pulling.pulled),
             )
         )
 
@@ -220,5 +233,7 @@ class Benchmark:
             models=counting.by_model(
                 self._samples, self._choices, lambda model: self._slots.get(model, 0)
             ),
+            pulled=tuple(self._pulling.pulled),
+            removed=tuple(self._pulling.removed),
             nodes=counting.by_node(self._samples, self._status.nodes, self._peaks),
         )

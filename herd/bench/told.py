@@ -27,6 +27,8 @@ def _run(ended: BenchmarkEnded, at_s: float) -> dict[str, object]:
         "mode": ended.mode,
         "outcome": ended.outcome,
         "error": ended.error or None,
+        "models_pulled": ended.pulled,
+        "models_removed": ended.removed,
         "duration_s": round(took_s, 1),
         "total_requests": ended.requests + ended.failed,
         "total_failures": ended.failed,

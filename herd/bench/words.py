@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from events import BenchmarkEnded, BenchmarkMode, ModelType
+from events import BenchmarkEnded, BenchmarkMode, ModelType, WantedPull
 
 AGENT = "herd-bench"
 """The product in `User-Agent`: the log has its requests under this application."""
@@ -26,13 +26,17 @@ class Plan(msgspec.Struct, frozen=True):
     """These and no others; chosen if there are none."""
     token: str = ""
     """The admin token, which is as good as an API key."""
+    pulls: tuple[WantedPull, ...] = ()
+    """What is pulled first."""
+    removes: bool = False
+    """It is deleted again at the end."""
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="k", tag="progress"):
     """How far a benchmark is."""
 
     status: str
-    """warming_up or running."""
+    """pulling, warming_up or running."""
     phase: str
     """The same for people."""
     elapsed_s: float = 0.0
@@ -40,6 +44,11 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="k", t
     failed: int = 0
     tokens_per_s: float = 0.0
     models: tuple[str, ...] = ()
+    pulled: tuple[str, ...] = ()
+    """Models that were pulled, and are there."""
+    completed_bytes: int = 0
+    """Of the one that is being pulled."""
+    total_bytes: int = 0
 
 
 Said: TypeAlias = Progress | BenchmarkEnded

@@ -13,11 +13,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from herd.commands.drain import data_dir_option, json_option, url_option
-from herd.commands.pull import TOKEN
+from herd.commands.pull import TOKEN, confirm
 from herd.commands.status import OK, PATIENCE_S, ask, balancer_url
 from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
+from herd.tables import printable
 
+EXAMPLES = """\b
+Examples:
+  herd bench --duration 30
+  herd bench --list
+  herd bench --compare bench-1795447881-0f3a bench-1795451170-77c2
+"""
 API = "/dashboard/api/benchmarks"
 LOOK_S = 0.5
 IN_LOG_WITHIN_S = 6.0
@@ -55,7 +62,7 @@ class _Refused(msgspec.Struct):
     error: str = ""
 
 
-@click.command()
+@click.command(epilog=EXAMPLES)
 @click.option(
     "--mode",
     type=click.Choice(["default", "smart"]),
@@ -63,6 +70,9 @@ class _Refused(msgspec.Struct):
     show_default=True,
     help="default: models in memory; smart: also those on disks that fit beside them.",
 )
+@click.option("--pull", is_flag=True, help="With smart: pull what is recommended; asks first.")
+@click.option("--remove-pulled", is_flag=True, help="Delete what was pulled again at the end.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--duration", default=60.0, show_default=True, help="Seconds of requests.")
 @click.option("--model", "models", multiple=True, help="This model; may be given several times.")
 @click.option("--embed", is_flag=True, help="Embedding models too.")
@@ -83,19 +93,17 @@ def command(  # noqa: PLR0913 (one parameter an option)
     url: str | None,
     data_dir: str | None,
     embed: bool,
+    pull: bool,
+    remove_pulled: bool,
+    yes: bool,
     listed: bool,
     cancel: bool,
     as_json: bool,
 ) -> None:
-    r"""Measure the live fleet with real requests; they wait in the same lines as everybody's.
+    """Measure the live fleet with real requests; they wait in the same lines as everybody's.
 
     Ctrl-C cancels the run. Every run is kept in the log. For a balancer on another machine,
     FLEET_ADMIN_TOKEN holds its admin token.
-
-    \b
-      herd bench --duration 30
-      herd bench --list
-      herd bench --compare bench-1795447881-0f3a bench-1795451170-77c2
     """
     address = url.rstrip("/") if url else balancer_url(data_dir)
     if listed:
@@ -113,12 +121,30 @@ def command(  # noqa: PLR0913 (one parameter an option)
             "model_types": types,
             "models": models,
         }
+        if pull:
+            if mode != "smart":
+                raise click.UsageError("--pull is of --mode smart")
+            body |= {"pulls": _agreed(address, types, yes=yes), "remove_pulled": remove_pulled}
         run_id = str(_post(address, "/start", body)["run_id"])
         _follow(address, run_id, shown=not as_json)
         run = _measured(address, run_id)
         if run["outcome"] == "failed":
             raise HerdError(f"{run_id}: {run['error']}")
         _show_run(run, as_json=as_json)
+
+
+def _agreed(address: str, types: list[str], *, yes: bool) -> list[dict[str, str]]:
+    """Return the pulls that are proposed, if somebody says yes; none if there are none."""
+    only = f"?model_type={types[0]}" if len(types) == 1 else ""
+    pulls: list[dict[str, Any]] = _got(address, f"/proposal{only}")["pulls"]
+    if not pulls:
+        click.echo("nothing to pull: what is recommended is there", err=True)
+        return []
+    for each in pulls:
+        told = f"{each['model']} onto {each['node_id']}, {each['size_gb']:g} GB: {each['reason']}"
+        click.echo(printable(told), err=True)
+    confirm("Pull that, and measure", yes=yes)
+    return [{"model": each["model"], "node_id": each["node_id"]} for each in pulls]
 
 
 def _follow(address: str, run_id: str, *, shown: bool) -> None:
@@ -291,10 +317,10 @@ def _show_compared(found: dict[str, Any], as_json: bool) -> None:  # noqa: FBT00
 
 
 def _table(rows: list[list[str]]) -> None:
-    printable = [["".join(c if c.isprintable() else "?" for c in cell) for cell in r] for r in rows]
-    widths = [max(map(len, column)) for column in zip(*printable, strict=True)]
+    cells_of = [["".join(c if c.isprintable() else "?" for c in cell) for cell in r] for r in rows]
+    widths = [max(map(len, column)) for column in zip(*cells_of, strict=True)]
     click.echo()
-    for row in printable:
+    for row in cells_of:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
 

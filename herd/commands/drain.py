@@ -10,6 +10,10 @@ from herd.commands.status import OK, PATIENCE_S, ask, balancer_url
 from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
 
+EXAMPLES = """\b
+Examples:
+  herd drain studio --wait && ssh studio sudo reboot
+"""
 LOOK_S = 0.5
 """Between two looks at what still runs there."""
 
@@ -33,18 +37,14 @@ class _Refused(msgspec.Struct):
     error: str = ""
 
 
-@click.command()
+@click.command(epilog=EXAMPLES)
 @click.argument("node")
 @click.option("--wait", is_flag=True, help="Return when what runs there has ended.")
 @url_option
 @data_dir_option
 @json_option
 def command(node: str, url: str | None, data_dir: str | None, *, wait: bool, as_json: bool) -> None:
-    r"""Send a node no new work; what runs there goes on to its end.
-
-    \b
-      herd drain studio --wait && ssh studio sudo reboot
-    """
+    """Send a node no new work; what runs there goes on to its end."""
     address = url.rstrip("/") if url else balancer_url(data_dir)
     answer = change(address, node, draining=True)
     running = _running(address, node)

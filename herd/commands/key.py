@@ -12,7 +12,13 @@ from herd.commands.status import ask, balancer_url
 from herd.errors import HerdError
 from herd.http.endpoints.keys import PATH
 from herd.http.keyring import digest
+from herd.tables import show
 
+EXAMPLES = """\b
+Examples:
+  herd key add laptop --models "llama3*,qwen3:8b" --rate 60
+  curl -H "Authorization: Bearer herd-..." http://HOST:11435/v1/models
+"""
 PREFIX = "herd-"
 KEY_BYTES = 32
 _HEADER = "NAME MODELS A-MINUTE TOKENS-A-DAY PRIORITY TODAY TOKENS REQUESTS SINCE"
@@ -34,16 +40,12 @@ class _Keys(msgspec.Struct):
     keys: list[_Key]
 
 
-@click.group()
+@click.group(epilog=EXAMPLES)
 def command() -> None:
-    r"""Make API keys, list them with what they have used, revoke them.
+    """Make API keys, list them with what they have used, revoke them.
 
     While there is no key, whoever is on the local network is served. From the first key on,
-    everybody who asks a model has to show one:
-
-    \b
-      herd key add laptop --models "llama3*,qwen3:8b" --rate 60
-      curl -H "Authorization: Bearer herd-..." http://HOST:11435/v1/models
+    everybody who asks a model has to show one.
     """
 
 
@@ -118,12 +120,7 @@ def list_keys(*, url: str | None, data_dir: str | None, as_json: bool) -> None:
     if not keys:
         click.echo("no key; `herd key add NAME` makes one")
         return
-    table = [_HEADER.split()]
-    table += [_row(key) for key in keys]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    show(_HEADER.split(), [_row(key) for key in keys])
 
 
 @command.command()

@@ -10,7 +10,13 @@ from herd.commands.status import ask, balancer_url
 from herd.config import load
 from herd.errors import HerdError
 from herd.http.endpoints.nodes import APPROVE, PATH, REVOKE
+from herd.tables import show
 
+EXAMPLES = """\b
+Examples:
+  herd nodes list
+  herd nodes approve studio
+"""
 _HEADER = "NAME TRUST STATUS ADDRESS KEY"
 
 
@@ -27,16 +33,12 @@ class _Nodes(msgspec.Struct):
     nodes: list[_Node]
 
 
-@click.group()
+@click.group(epilog=EXAMPLES)
 def command() -> None:
-    r"""Tell which agents may join the fleet, and which may no longer.
+    """Tell which agents may join the fleet, and which may no longer.
 
     The first key that joins under a name keeps it. FLEET_JOIN says who may join at all: `open`
-    all of this network, `token` who knows the join token, `ask` whom you approve:
-
-    \b
-      herd nodes list
-      herd nodes approve studio
+    all of this network, `token` who knows the join token, `ask` whom you approve.
     """
 
 
@@ -54,11 +56,10 @@ def list_nodes(*, url: str | None, data_dir: str | None, as_json: bool) -> None:
         nodes = msgspec.json.decode(body, type=_Nodes).nodes
     except msgspec.MsgspecError as error:
         raise HerdError(f"the balancer does not answer like herd: {error}") from error
-    table = [_HEADER.split(), *[_row(node) for node in nodes]]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    if not nodes:
+        click.echo("no node yet; run `herd node` on a machine with Ollama")
+        return
+    show(_HEADER.split(), [_row(node) for node in nodes])
 
 
 @command.command()

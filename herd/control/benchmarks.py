@@ -127,6 +127,8 @@ class Benchmarks:
             started.model_types,
             started.models,
             self._token,
+            started.pulls,
+            started.removes,
         )
         try:
             self._say(msgspec.json.encode(plan) + b"\n")
@@ -172,6 +174,9 @@ class Benchmarks:
                     failed=said.failed,
                     tokens_per_s=said.tokens_per_s,
                     models=said.models,
+                    pulled=said.pulled,
+                    completed_bytes=said.completed_bytes,
+                    total_bytes=said.total_bytes,
                 )
             )
 

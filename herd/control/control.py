@@ -31,11 +31,13 @@ from events import (
     SettingsChanged,
     Source,
     TimerFired,
+    WakePlanned,
 )
 from herd import admin_token
 from herd.agent.identity import default_node_id
 from herd.clock import Clock
 from herd.config import NodeAddress, Settings
+from herd.control.advertising import advertising
 from herd.control.benchmarks import HEARS as BENCHMARKS_HEARS
 from herd.control.benchmarks import Benchmarks
 from herd.control.engine import Engine
@@ -44,11 +46,11 @@ from herd.control.pulls import HEARS as PULLS_HEARS
 from herd.control.pulls import Pulls
 from herd.control.restore import restore
 from herd.control.view import view_of
+from herd.control.waker import Waker
 from herd.errors import HerdError
 from herd.journal.segments import Journal
 from herd.link.messages import View
 from herd.link.server import LinkServer
-from herd.mdns import Advertisement, MdnsError, advertise, balancer_name
 from herd.probe import Pace, Prober
 from herd.processes.run_file import local_url
 from herd.tasks import spawn
@@ -94,6 +96,8 @@ class Control:
         self._engine.observe(self._planned, (LoadPlanned,))
         self._prober = Prober(self._put, _pace(self._settings))
         self._loader = Loader(self._put)
+        self._waker = Waker(self._settings.wake_to)
+        self._engine.observe(self._woken, (WakePlanned,))
         self._pulls = Pulls(self._put, self._url_of, self._prober.look_at_disk)
         self._engine.observe(self._pulls.recorded, PULLS_HEARS)
         here = local_url(
@@ -110,7 +114,6 @@ class Control:
         """`seq` of the last front's word on what it carries."""
         self._all_here = asyncio.Event()
         self._advertising: asyncio.Task[None] | None = None
-        self._advertisement: Advertisement | None = None
         self._recovered = False
         self._shown_seq = -1
         """Of the last record when the fronts were given a view."""
@@ -128,7 +131,7 @@ class Control:
         self._loop.call_later(TIMER_S, self._timer)
         self._show()  # no front shall believe that there are no keys
         if self._settings.mdns:
-            self._advertising = spawn(self._advertise(), name="mdns")
+            self._advertising = spawn(advertising(self._settings), name="mdns")
 
     async def listen(self) -> None:
         """Take fronts of other processes."""
@@ -164,25 +167,10 @@ class Control:
         await self._benchmarks.close()
         await self._prober.close()
         await self._loader.close()
-        if self._advertising is not None and not self._advertising.done():
+        await self._waker.close()
+        if self._advertising is not None:
             self._advertising.cancel()
             await asyncio.wait((self._advertising,))
-        if self._advertisement is not None:
-            await self._advertisement.close()
-
-    async def _advertise(self) -> None:
-        name = balancer_name(default_node_id(), self._settings.port)
-        try:
-            secure = bool(self._settings.tls_cert)
-            shown = await advertise(
-                self._settings.port, name=name, version=version(), secure=secure
-            )
-        except MdnsError as error:
-            _log.warning("%s; %s", error.what, error.next_step)
-            return
-        self._advertisement = shown
-        if shown.warning:
-            _log.warning("%s", shown.warning)
 
     def _connected(self) -> int:
         return sum(front.connected for front in self._engine.state.fronts.values())
@@ -243,6 +231,13 @@ class Control:
             if node is not None:
                 self._loader.start(record.event, node)
                 self._prober.expect_load(node.node_id)
+
+    def _woken(self, record: Recorded) -> None:
+        """Wake a node, as was decided."""
+        if isinstance(record.event, WakePlanned):
+            node = self._engine.state.nodes.get(record.event.node_id)
+            if node is not None:
+                self._waker.wake(node.node_id, node.limits.macs)
 
     def _changed(self) -> None:
         self._shown_seq = -1

@@ -2,7 +2,8 @@
 
 As Ollama has it, an empty prompt loads a model, and with `keep_alive` 0 unloads it; models that
 only embed have a route of their own. How long a loaded model stays is left to the node's own
-setting. One request at a time for each plan; what came of it is reported as a fact, always.
+setting, unless it is pinned. One request at a time for each plan; what came of it is reported as
+a fact, always.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from herd.tasks import spawn
 LOAD_S = 300.0
 """Ollama's own limit for a load."""
 UNLOAD_S = 10.0
+FOR_EVER = -1
 OK = 200
 EMBEDS = "embedding"
 """What Ollama says that such a model is capable of."""
@@ -58,7 +60,8 @@ class Loader:
         try:
             for model in plan.leaving:
                 await _ask(url, model, UNLOAD_S, embeds=model in embeds, keep_alive=0)
-            answer = await _ask(url, plan.model, LOAD_S, embeds=plan.model in embeds)
+            keep = {"keep_alive": FOR_EVER} if plan.reason == "pinned" else {}
+            answer = await _ask(url, plan.model, LOAD_S, embeds=plan.model in embeds, **keep)
             load_s = answer.load_duration / _NS or self._loop.time() - began_s
         except FetchError as failure:
             error = failure.text

@@ -7,9 +7,16 @@ from actors.core.owning import limit_of
 from actors.core.placement import slots_of
 from actors.core.predicting import line_s
 from actors.core.state import US, Node, State, Tally
+from actors.core.waking import ASLEEP, can_be_asked
 from herd.link.messages import KeyView, KnockView, NodeView, PinView, PullView, SlotView, View
 
-_ONLINE = {"healthy": "online", "degraded": "degraded", "offline": "offline", "new": "offline"}
+_ONLINE = {
+    "healthy": "online",
+    "degraded": "degraded",
+    "offline": "offline",
+    "new": "offline",
+    ASLEEP: "sleeping",
+}
 
 
 def view_of(state: State, *, recording: bool, challenge: str = "") -> View:
@@ -32,6 +39,7 @@ def view_of(state: State, *, recording: bool, challenge: str = "") -> View:
             for name, knock in state.door.knocks.items()
         },
         challenge=challenge,
+        pinned={node_id: tuple(pins) for node_id, pins in state.pinned.items()},
     )
 
 
@@ -61,6 +69,8 @@ def _node(state: State, node: Node) -> NodeView:
         draining=bool(node.drained_by),
         limits=node.limits,
         paused=node.paused,
+        waking=node.sleep.tries,
+        wakes=can_be_asked(node),
         facts=node.facts,
         resident=tuple(node.resident.values()),
         models=tuple(node.models.values()),

@@ -8,39 +8,31 @@ from collections.abc import Iterator
 
 import msgspec
 
-from herd.health.picture import Picture, Trouble, newest
+from herd.health import catalogue, proposals
+from herd.health.picture import Picture, Trouble, Work, newest
+from herd.health.proposals import ROOM, Advice, free_bytes, size_bytes
 from herd.link.messages import NodeView
 
 GIB = 1024**3
 LEAST_REQUESTS = 20
 WAITED_S = 1.0
 LONG_WAIT_S = 10.0
-ROOM = 1.2
-"""Of a model's size on the disk: what it takes with a usual context."""
 CATEGORIES = {"embedding": "embedding", "vision": "vision", "reasoning": "thinking"}
 """Each by the capability that a model of it has; the others are general."""
 _NO_PLACE = ("hold_timeout", "paused", "queue_timeout", "deadline", "too_late", "queue_full")
 _MOST = 5
 
 
-class Advice(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to do."""
-
-    kind: str
-    """pull, load or setting."""
-    title: str
-    reason: str
-    priority: str
-    """high, medium or low."""
-    model: str = ""
-    node_id: str = ""
-    evidence: dict[str, object] = {}
-    seqs: tuple[int, ...] = ()
-
-
 def advice(picture: Picture) -> list[Advice]:
     """Return what to change, the most urgent first."""
-    given = [*_places(picture), *_longer_lines(picture)]
+    given = [
+        *_places(picture),
+        *proposals.missing(picture),
+        *proposals.moves(picture),
+        *proposals.unloads(picture),
+        *_longer_lines(picture),
+        *proposals.pinned_contexts(picture),
+    ]
     return sorted(given, key=lambda each: ("high", "medium", "low").index(each.priority))
 
 
@@ -62,7 +54,7 @@ def page(picture: Picture, now_s: float) -> dict[str, object]:
     return {
         "recommendations": [_row(picture, each) for each in given],
         "nodes": [_node(picture, node, given) for node in picture.view.nodes],
-        "settings": [_row(picture, each) for each in given if each.kind == "setting"],
+        "settings": [_row(picture, each) for each in given if not each.node_id],
         "usage": {
             "total_requests_24h": picture.completed(),
             "category_breakdown": by_category,
@@ -92,6 +84,7 @@ def _places(picture: Picture) -> Iterator[Advice]:
             continue
         node = _place(picture, model)
         if node is None:
+            yield from _machine(model, work, wait_s, lost)
             continue
         there = any(each.name == model for each in node.models)
         yield Advice(
@@ -105,11 +98,34 @@ def _places(picture: Picture) -> Iterator[Advice]:
                 "requests_24h": completed,
                 "mean_wait_s": round(wait_s, 2),
                 "turned_away_24h": lost,
-                "free_gb": round(_free_bytes(node) / GIB, 1),
-                "model_gb": round(_size_bytes(picture, model) / GIB, 1),
+                "free_gb": round(free_bytes(node) / GIB, 1),
+                "model_gb": round(size_bytes(picture, model) / GIB, 1),
             },
             seqs=newest(*(each.seqs for each in turned_away), *(each.seqs for each in work)),
         )
+
+
+def _machine(model: str, work: list[Work], wait_s: float, lost: int) -> Iterator[Advice]:
+    """Advise one more machine, like the one that serves most, where no node has room."""
+    served = [each for each in work if each.completed]
+    if not served or wait_s < WAITED_S:
+        return
+    like = max(served, key=lambda each: each.completed).node_id
+    yield Advice(
+        kind="machine",
+        title=f"Add a machine for {model}",
+        reason=f"Requests for it waited {wait_s:.1f} s on average in a day, and no other node has "
+        f"room for it. What one more machine like {like} would change can be played.",
+        priority="medium" if lost or wait_s >= LONG_WAIT_S else "low",
+        model=model,
+        evidence={
+            "requests_24h": sum(each.completed for each in work),
+            "mean_wait_s": round(wait_s, 2),
+            "turned_away_24h": lost,
+        },
+        seqs=newest(*(each.seqs for each in work)),
+        whatif=("--add-node", f"one-more={like}"),
+    )
 
 
 def _reason(  # noqa: PLR0913 (each stands in the sentence)
@@ -124,7 +140,7 @@ def _reason(  # noqa: PLR0913 (each stands in the sentence)
 
 def _place(picture: Picture, model: str) -> NodeView | None:
     """Return the online node with the most room that does not serve the model from memory."""
-    size = _size_bytes(picture, model)
+    size = size_bytes(picture, model)
     nodes = [
         node
         for node in picture.nodes_online()
@@ -133,9 +149,9 @@ def _place(picture: Picture, model: str) -> NodeView | None:
         and node.facts.dialect == "ollama"
         and all(each.name != model for each in node.resident)
         and size
-        and _free_bytes(node) >= ROOM * size
+        and free_bytes(node) >= ROOM * size
     ]
-    return max(nodes, key=_free_bytes, default=None)
+    return max(nodes, key=free_bytes, default=None)
 
 
 def _longer_lines(picture: Picture) -> Iterator[Advice]:
@@ -158,27 +174,12 @@ def _longer_lines(picture: Picture) -> Iterator[Advice]:
                 "value": picture.view.settings.get("max_queue"),
             },
             seqs=newest(*(each.seqs for each in full)),
+            whatif=("--set", f"max_queue={2 * _int(picture.view.settings.get('max_queue'))}"),
         )
-
-
-def _size_bytes(picture: Picture, model: str) -> int:
-    return max(
-        (
-            each.size_bytes
-            for node in picture.view.nodes
-            for each in node.models
-            if each.name == model
-        ),
-        default=0,
-    )
 
 
 def _room_bytes(node: NodeView) -> int:
     return node.facts.vram_bytes or node.facts.memory_bytes
-
-
-def _free_bytes(node: NodeView) -> int:
-    return max(0, _room_bytes(node) - sum(model.size_bytes for model in node.resident))
 
 
 def _category(picture: Picture, model: str) -> str:
@@ -190,15 +191,18 @@ def _category(picture: Picture, model: str) -> str:
         if each.name == model
         for capability in each.capabilities
     }
+    known = None if able - {"completion", "tools"} else catalogue.find(model)
+    if known is not None:
+        return known.category
     return next((name for name, sign in CATEGORIES.items() if sign in able), "general")
 
 
 def _row(picture: Picture, each: Advice) -> dict[str, object]:
     told: dict[str, object] = msgspec.structs.asdict(each)
     return told | {
-        "display_name": each.model,
+        "display_name": _title(each.model),
         "category": _category(picture, each.model) if each.model else "",
-        "ram_gb": round(ROOM * _size_bytes(picture, each.model) / GIB, 1),
+        "ram_gb": round(ROOM * size_bytes(picture, each.model) / GIB, 1),
         "quality_score": None,
         "already_available": each.kind != "pull",
     }
@@ -206,15 +210,28 @@ def _row(picture: Picture, each: Advice) -> dict[str, object]:
 
 def _node(picture: Picture, node: NodeView, given: list[Advice]) -> dict[str, object]:
     mine = [each for each in given if each.node_id == node.node_id]
-    wanted = ROOM * sum(_size_bytes(picture, each.model) for each in mine)
+    wanted = ROOM * sum(size_bytes(picture, each.model) for each in mine)
     return {
         "node_id": node.node_id,
         "total_ram_gb": round(_room_bytes(node) / GIB, 1),
-        "usable_ram_gb": round(_free_bytes(node) / GIB, 1),
+        "usable_ram_gb": round(free_bytes(node) / GIB, 1),
         "current_models": [model.name for model in node.resident],
         "recommendations": [_row(picture, each) for each in mine],
-        "disk_total_gb": None,
-        "disk_available_gb": None,
+        "disk_total_gb": _gib(node.facts.disk_bytes),
+        "disk_available_gb": _gib(node.facts.disk_free_bytes),
         "total_recommended_ram_gb": round(wanted / GIB, 1),
-        "ram_headroom_gb": round((_free_bytes(node) - wanted) / GIB, 1),
+        "ram_headroom_gb": round((free_bytes(node) - wanted) / GIB, 1),
     }
+
+
+def _gib(size: int) -> float | None:
+    return round(size / GIB, 1) if size else None
+
+
+def _title(model: str) -> str:
+    known = catalogue.find(model) if model else None
+    return model if known is None else known.title
+
+
+def _int(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -88,7 +88,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
     def nodes_online(self) -> list[NodeView]:
         """Return the nodes that answer."""
-        return [node for node in self.view.nodes if node.status != "offline"]
+        return [node for node in self.view.nodes if node.answers]
 
     def happened(self, *kinds: str) -> list[Trouble]:
         """Return the troubles of some kinds."""

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from herd.health import circuits, itself, models, nodes, requests
+from herd.health import circuits, itself, models, nodes, pins, requests
 from herd.health.finding import Check, Finding
 from herd.health.picture import Picture
 
@@ -27,6 +27,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     models.context_reload,
     models.prompt_truncated,
     models.grey_failure,
+    pins.not_kept,
     requests.error_rate,
     requests.retry_rate,
     requests.timeouts,
@@ -82,6 +83,7 @@ def report(picture: Picture, now_s: float) -> dict[str, object]:
             "nodes_online": statuses.count("online"),
             "nodes_degraded": statuses.count("degraded"),
             "nodes_offline": statuses.count("offline"),
+            "nodes_sleeping": statuses.count("sleeping"),
             "overall_error_rate_pct": round(100 * failed / total, 1) if total else 0.0,
             "cold_loads_24h": sum(work.cold for work in picture.work),
             "avg_ttft_ms": round(1000 * sum(work.ttft_s for work in picture.work) / completed, 1)

@@ -20,6 +20,7 @@ BYTES: Final = "application/octet-stream"
 
 NAMES: Final = {
     "/v1/models/": "model",
+    "/fleet/pin/": "model",
     "/dashboard/api/requests/": "request_id",
     "/dashboard/api/benchmarks/": "run_id",
     "/api/blobs/": "digest",
@@ -73,6 +74,15 @@ _EVENTS: Final = (JSON, SSE)
 _ORDER: Final = _object("model", model=_MODEL, node_id=_TEXT, stream=_FLAG)
 _CHAT: Final = _object("model", model=_MODEL, messages=_MESSAGES, stream=_FLAG)
 _PROMPT: Final = _object("model", model=_MODEL, prompt=_TEXT, stream=_FLAG)
+_PIN: Final = _object(
+    "model",
+    model=_MODEL,
+    node_id=_TEXT,
+    wait=_FLAG | {"description": "Answer once it is in memory."},
+    timeout_s={"type": "number", "minimum": 0, "maximum": 600},
+    force=_FLAG | {"description": "Also if pinned models take most of the node's memory."},
+)
+_UNPIN: Final = _object("model", model=_MODEL, node_id=_TEXT)
 _PLACED: Final = _object("model", "node_id", model=_MODEL, node_id=_TEXT)
 
 OPERATIONS: Final[dict[str, Operation]] = {
@@ -128,6 +138,17 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "Send a node no new work, or work again",
         body=_object("node_id", node_id=_TEXT, draining=_FLAG),
         admin=True,
+    ),
+    "POST /fleet/wake": Operation(
+        "Wake a node that sleeps", body=_object("node_id", node_id=_TEXT), admin=True
+    ),
+    "GET /fleet/pin": Operation("List the models that stay in memory, and where"),
+    "POST /fleet/pin": Operation(
+        "Keep a model in a node's memory; without a node where it suits", body=_PIN, admin=True
+    ),
+    "DELETE /fleet/pin": Operation("Keep a model in memory no longer", body=_UNPIN, admin=True),
+    "DELETE /fleet/pin/{model}": Operation(
+        "Keep a model in memory no longer", {"node_id": _TEXT}, admin=True
     ),
     "GET /fleet/nodes": Operation("List who speaks for the nodes, and who waits to", admin=True),
     "POST /fleet/nodes/approve": Operation(
@@ -208,6 +229,15 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "Change settings, at once and for good", body={"type": "object"}, admin=True
     ),
     "GET /dashboard/api/model-management": Operation("Show what is on each disk, and its use"),
+    "GET /dashboard/api/pinned-models": Operation("List the models that stay in memory"),
+    "POST /dashboard/api/pinned-models": Operation(
+        "Keep a model in a node's memory, or no longer (`pinned` false)",
+        body=_PIN | {"properties": {**_PIN["properties"], "pinned": _FLAG}},
+        admin=True,
+    ),
+    "DELETE /dashboard/api/pinned-models": Operation(
+        "Keep a model in memory no longer", body=_UNPIN, admin=True
+    ),
     "GET /dashboard/api/pull": Operation("Show the pulls under way"),
     "POST /dashboard/api/pull": Operation("Begin a pull", body=_ORDER, admin=True),
     "POST /dashboard/api/delete": Operation(
@@ -220,6 +250,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /dashboard/api/benchmarks/compare": Operation(
         "Show two benchmarks side by side", {"before": _TEXT, "after": _TEXT}
     ),
+    "GET /dashboard/api/benchmarks/proposal": Operation(
+        "Say what a smart benchmark would pull", {"model_type": {"enum": ["llm", "embed"]}}
+    ),
     "GET /dashboard/api/benchmarks/progress": Operation("Show how far a benchmark is"),
     "POST /dashboard/api/benchmarks/start": Operation(
         "Measure the live fleet",
@@ -228,6 +261,13 @@ OPERATIONS: Final[dict[str, Operation]] = {
             duration={"type": "number", "minimum": 1, "maximum": 3600},
             model_types={"type": "array", "items": {"enum": ["llm", "embed"]}, "minItems": 1},
             models={"type": "array", "items": _MODEL, "maxItems": 16},
+            pulls={
+                "type": "array",
+                "items": _object("model", "node_id", model=_MODEL, node_id=_TEXT),
+                "maxItems": 8,
+                "description": "Pulled first; nothing is pulled that does not stand here.",
+            },
+            remove_pulled=_FLAG | {"description": "Delete them again at the end."},
         ),
         admin=True,
     ),

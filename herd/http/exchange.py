@@ -193,7 +193,7 @@ class Exchange:
     def write(self, data: bytes) -> None:
         """Send a piece of the body."""
         if self._phase == STARTED and data and not self._silent:
-            self._connection.write(self._framed(data))
+            self._connection.write(wire.chunk(data) if self._chunked else self._framed(data))
 
     def finish(self, last: bytes = b"") -> None:
         """End well; an answer that is short of its announced length is aborted instead."""
@@ -211,12 +211,21 @@ class Exchange:
         self._connection.answered(keep=self._keep)
 
     def respond(
-        self, status: int, headers: Sequence[Header], body: bytes, lines: bytes = b""
+        self,
+        status: int,
+        headers: Sequence[Header],
+        body: bytes,
+        lines: bytes = b"",
+        *,
+        chunked: bool = False,
     ) -> None:
-        """Answer in one go."""
+        """Answer in one go; in chunks, for a client that knows them, if it is part of a stream."""
         if self._phase == NEW:
-            head = self._head(status, headers, len(body), lines)
+            length = None if chunked and not self.request.old else len(body)
+            head = self._head(status, headers, length, lines)
             self._phase = ENDED
+            if self._chunked and not self._silent:
+                body = wire.chunk(body) + wire.LAST_CHUNK
             self._connection.write(head if self._silent else head + body)
             self._connection.answered(keep=self._keep)
 

@@ -166,7 +166,8 @@ class Flight:
             return
         asked = self._exchange.request
         target, hops = pool.prefix + self.path, wire.hops(asked.connection)
-        body = body_for(grant, asked.body, self.asked.num_ctx)
+        native = self.path.startswith(b"/api/")
+        body = body_for(grant, asked.body, self.asked.num_ctx, native=native)
         head = wire.request_head(target, pool.host, asked.headers, hops, len(body))
         way: Way = pool
         other = self._translation

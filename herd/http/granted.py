@@ -5,7 +5,7 @@ from typing import Final
 
 from events import RequestId
 from herd.http import wire
-from herd.http.rewriting import with_context, with_model
+from herd.http.rewriting import staying, with_context, with_model
 from herd.link.messages import Grant
 
 _FLEET_LINES: Final = (
@@ -30,14 +30,19 @@ _PREDICTED_LINES: Final = (
 _log = logging.getLogger("herd.http.granted")
 
 
-def body_for(grant: Grant, body: bytes, num_ctx: int) -> bytes:
-    """Return the body that goes to the node; `num_ctx` is what it asks for."""
+def body_for(grant: Grant, body: bytes, num_ctx: int, *, native: bool) -> bytes:
+    """Return the body that goes to the node; `num_ctx` is what it asks for.
+
+    Only on Ollama's own routes (`native`) does a body say how long its model stays in memory.
+    """
     if grant.reason:
         body = with_model(body, grant.model)
     action, pinned, loaded = grant.context
     if action:
         _tell(grant, num_ctx, loaded)
-    return with_context(body, pinned) if pinned else body
+    if pinned:
+        body = with_context(body, pinned)
+    return staying(body) if grant.stays and native else body
 
 
 def lines_before(asked: str, request_id: RequestId) -> bytes:

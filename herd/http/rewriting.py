@@ -55,6 +55,15 @@ def with_context(body: bytes, num_ctx: int) -> bytes:
     return _with_values(body, found, values)
 
 
+def staying(body: bytes) -> bytes:
+    """Say that the model stays in memory, whatever the body says of that."""
+    found = [each for each in members(body) if each.key.casefold() == "keep_alive"]
+    if found:
+        return _with_values(body, found, [_like(body, each, b"-1") for each in found])
+    begins = body.index(b"{") + 1
+    return body[:begins] + b'"keep_alive":-1,' + body[begins:]
+
+
 def members(text: bytes) -> Iterator[Member]:
     """Yield the members of an object; none of what is no object."""
     at = len(text) - len(text.lstrip())

@@ -15,7 +15,7 @@ import logging
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import Final, TypeAlias, cast
 
@@ -308,21 +308,21 @@ class Listener:
         self.connections: set[Connection] = set()
         self.closing = False
         self._loop = loop
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._empty: asyncio.Event | None = None
         self._sweep()
 
     @property
     def port(self) -> int:
         """The port of the first socket."""
-        sockets = self._server.sockets if self._server is not None else ()
+        sockets = [sock for server in self._servers for sock in server.sockets]
         return int(sockets[0].getsockname()[1]) if sockets else 0
 
     def close(self) -> None:
         """Accept nothing more; idle connections end now, the others after their answer."""
         self.closing = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in tuple(self.connections):
             connection.retire()
 
@@ -346,8 +346,8 @@ class Listener:
             connection.drop()
 
     def attach(self, server: asyncio.Server) -> None:
-        """Take the server over."""
-        self._server = server
+        """Take a server over."""
+        self._servers.append(server)
 
     def forget(self, connection: Connection) -> None:
         """Let a lost connection go."""
@@ -366,14 +366,14 @@ class Listener:
 async def listen(  # noqa: PLR0913 (each is one of the ways to listen)
     app: App,
     *,
-    host: str | None = None,
+    host: str | Sequence[str] = (),
     port: int = 0,
     limits: Limits | None = None,
     reuse_port: bool = False,
-    sock: socket.socket | None = None,
+    socks: Sequence[socket.socket] = (),
     tls: ssl.SSLContext | None = None,
 ) -> Listener:
-    """Listen on an address, or on a socket that somebody else has bound."""
+    """Listen on an address or several, or on sockets that somebody else has bound."""
     loop = asyncio.get_running_loop()
     listener = Listener(app, limits or Limits(), loop)
 
@@ -381,11 +381,12 @@ async def listen(  # noqa: PLR0913 (each is one of the ways to listen)
         return Connection(listener)
 
     waits_s = None if tls is None else listener.limits.handshake_timeout_s
-    if sock is not None:
+    for sock in socks:
         server = await loop.create_server(
             connection, sock=sock, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=waits_s
         )
-    else:
+        listener.attach(server)
+    if not socks:
         server = await loop.create_server(
             connection,
             host,
@@ -395,5 +396,5 @@ async def listen(  # noqa: PLR0913 (each is one of the ways to listen)
             ssl=tls,
             ssl_handshake_timeout=waits_s,
         )
-    listener.attach(server)
+        listener.attach(server)
     return listener

@@ -33,7 +33,7 @@ class Settling:
     async def stocked(self, model: str, nodes: Sequence[NodeView], *, there: bool) -> None:
         """Return once a model is seen on all of these nodes, or on none of them."""
         names = {node.node_id for node in nodes}
-        await self._until(
+        await self.seen(
             lambda view: all(
                 places.has(node, model) is there for node in view.nodes if node.node_id in names
             )
@@ -41,10 +41,12 @@ class Settling:
 
     async def measuring(self) -> None:
         """Return once a benchmark is seen to be under way."""
-        await self._until(lambda view: view.benchmark is not None and view.benchmark.runs)
+        await self.seen(lambda view: view.benchmark is not None and view.benchmark.runs)
 
-    async def _until(self, seen: Callable[[View], bool]) -> None:
+    async def seen(self, what: Callable[[View], bool], *, within_s: float | None = None) -> bool:
+        """Return whether a view showed it, as soon as one does."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST_S):
-                while not seen(self._control.view):
+            async with asyncio.timeout(LONGEST_S if within_s is None else within_s):
+                while not what(self._control.view):
                     await self._changed.wait()
+        return what(self._control.view)

@@ -68,7 +68,7 @@ def usage_of(content_type: bytes, body: bytes) -> Usage:
     """Read an answer that came in one piece."""
     kind = _reader_of(content_type)
     if kind is Json and len(body) <= KEPT_BYTES:
-        return _usage(_decoded(body), whole=True)
+        return _read(body)
     reading = kind()
     reading.feed(body)
     return reading.usage()
@@ -154,7 +154,6 @@ _LAST_EVENTS: Final = {"message_stop", "response.completed", "response.incomplet
 _BAD_EVENTS: Final = {"error", "response.failed"}
 _NAMED: Final = re.compile(rb"(?:^|\n)event: ?([a-z_.]{1,40})\r?\n")
 _EMPTY: Final = _Answer()
-_NOTHING: Final = _Event()
 _NUMBERS: Final = re.compile(
     rb'"(load_duration|prompt_eval_count|eval_count|prompt_tokens|completion_tokens'
     rb'|input_tokens|output_tokens)"\s*:\s*(\d{1,20})'
@@ -201,30 +200,39 @@ class Ndjson:
 class Sse:
     """Server-sent events: the streams of the OpenAI and the Anthropic family."""
 
-    __slots__ = ("_name", "_tail", "tokens")
+    __slots__ = ("_name", "_parts", "_size_bytes", "tokens")
 
     def __init__(self) -> None:
         """Begin at the start of an event."""
         self.tokens = 0
-        self._tail = b""
+        self._parts: list[bytes] = []
+        """The end of what came; joined when it is looked at, or has grown too large."""
+        self._size_bytes = 0
         self._name = ""
         """Of the last event whose name came in one piece: one may be larger than what is kept."""
 
     def feed(self, data: bytes) -> None:
         """Count the events, keep the last ones."""
         self.tokens += data.count(b"\n\n") + data.count(b"\n\r\n")
-        tail = self._tail
-        if data[:1] == b"\n" and tail[-1:] == b"\n":
+        parts = self._parts
+        if data[:1] == b"\n" and parts and parts[-1][-1:] == b"\n":
             self.tokens += 1
         if b"event:" in data:
             for name in _NAMED.findall(data):
                 self._name = name.decode("ascii")
+        size_bytes = self._size_bytes
         if len(data) >= _SSE_KEPT_BYTES:
-            self._tail = data[-KEPT_BYTES:]
-        elif len(tail) + len(data) > KEPT_BYTES:
-            self._tail = tail[-_SSE_KEPT_BYTES:] + data
-        else:
-            self._tail = tail + data
+            data, size_bytes = data[-KEPT_BYTES:], 0
+            parts.clear()
+        elif size_bytes + len(data) > KEPT_BYTES:
+            parts[:] = [b"".join(parts)[-_SSE_KEPT_BYTES:]]
+            size_bytes = _SSE_KEPT_BYTES
+        parts.append(data)
+        self._size_bytes = size_bytes + len(data)
+
+    @property
+    def _tail(self) -> bytes:
+        return b"".join(self._parts)
 
     def usage(self) -> Usage:
         """Read the last events, newest first."""
@@ -326,7 +334,7 @@ class Json:
         """Read the body, or the end of it."""
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         if self._size_bytes <= KEPT_BYTES:
-            return _usage(_decoded(body), whole=True)
+            return _read(body)
         return _usage(_from_tail(body[-KEPT_BYTES:]), whole=True)
 
     def last_words(self, error: str) -> bytes:
@@ -339,7 +347,7 @@ def _named(line: bytes) -> _Event:
     if line.startswith(b"data:"):
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return _decode_event(line[5:])
-    return _NOTHING
+    return _Event()
 
 
 def _decoded(text: bytes) -> _Answer:
@@ -347,6 +355,16 @@ def _decoded(text: bytes) -> _Answer:
         return _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _EMPTY
+
+
+def _read(body: bytes) -> Usage:
+    """Read a body that should be JSON."""
+    try:
+        return _usage(_decode(body), whole=True)
+    except (msgspec.ValidationError, RecursionError):  # it is one of another shape, or may be
+        return Usage(whole=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Usage(whole=False)
 
 
 def _from_tail(tail: bytes) -> _Answer:

@@ -52,6 +52,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     src: Source
     front: int
     protocol: int = PROTOCOL
+    lost: int = 0
+    """Facts that the last control could not record before it died."""
 
 
 class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -73,9 +75,13 @@ class Welcome(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 
 class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """All facts up to `n` are in the journal."""
+    """All facts up to `n` are done with: in the journal, if they changed anything."""
 
     n: int
+    recorded: bool = True
+    """False while the journal cannot be written."""
+    lost: int = 0
+    """How many of those since the last one would have been recorded."""
 
 
 class SlotView(msgspec.Struct, frozen=True, gc=False):
@@ -108,7 +114,7 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     node_id: NodeId
     url: str
     status: str
-    """online, degraded or offline."""
+    """online, degraded, offline or sleeping."""
     origin: str
     draining: bool
     facts: NodeFacts
@@ -120,6 +126,15 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     """What its owner allows."""
     paused: str = ""
     """Why its owner keeps it to himself now; empty while it takes work."""
+    waking: int = 0
+    """How often packets were sent to wake it, since it sleeps."""
+    wakes: bool = False
+    """It does not answer, and may be woken."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it was heard of of late: it is neither offline nor asleep."""
+        return self.status in {"online", "degraded"}
 
 
 class BenchView(msgspec.Struct, frozen=True, gc=False):
@@ -128,7 +143,7 @@ class BenchView(msgspec.Struct, frozen=True, gc=False):
     run_id: str
     mode: str
     status: str
-    """warming_up, running, complete, cancelled or error."""
+    """pulling, warming_up, running, complete, cancelled or error."""
     duration_s: float
     phase: str = ""
     elapsed_s: float = 0.0
@@ -137,11 +152,16 @@ class BenchView(msgspec.Struct, frozen=True, gc=False):
     tokens_per_s: float = 0.0
     models: tuple[str, ...] = ()
     error: str = ""
+    pulled: tuple[str, ...] = ()
+    """Models that were pulled for it, and are there."""
+    completed_bytes: int = 0
+    """Of the one that is being pulled."""
+    total_bytes: int = 0
 
     @property
     def runs(self) -> bool:
         """Whether it is under way."""
-        return self.status in {"warming_up", "running"}
+        return self.status in {"pulling", "warming_up", "running"}
 
 
 class KeyView(msgspec.Struct, frozen=True, gc=False):
@@ -197,6 +217,8 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     knocks: dict[NodeId, KnockView] = {}
     challenge: str = ""
     """What agents sign along, as long as this control runs: nothing of before counts."""
+    pinned: dict[NodeId, tuple[str, ...]] = {}
+    """The models that are to stay in a node's memory."""
 
 
 FromFront: TypeAlias = Hello | Fact | Leave

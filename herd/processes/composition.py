@@ -5,11 +5,10 @@ The graces add up to more than a herd may take to end: the last gets what the ot
 
 from functools import partial
 from multiprocessing.connection import Connection
-from socket import socket
 
 from herd.config import Settings
 from herd.processes.child import ChildSpec, say_ready
-from herd.processes.port import Claim
+from herd.processes.port import Claim, Listeners
 
 FRONT_GRACE_S = 5.5
 CONTROL_GRACE_S = 2.0
@@ -20,12 +19,12 @@ def compose(settings: Settings, claim: Claim) -> list[ChildSpec]:
     """Return the children in start order."""
     logd = ChildSpec("logd", partial(_logd, settings), 2, LOGD_GRACE_S)
     if settings.workers == 0:
-        single = ChildSpec("single", partial(_single, settings, claim.listener), 0, FRONT_GRACE_S)
+        single = ChildSpec("single", partial(_single, settings, claim.listeners), 0, FRONT_GRACE_S)
         return [logd, single]
     control = ChildSpec("control", partial(_control, settings), 1, CONTROL_GRACE_S)
     fronts = [
         ChildSpec(
-            f"front {number}", partial(_front, settings, number, claim.listener), 0, FRONT_GRACE_S
+            f"front {number}", partial(_front, settings, number, claim.listeners), 0, FRONT_GRACE_S
         )
         for number in range(1, settings.workers + 1)
     ]
@@ -52,16 +51,18 @@ def _control(settings: Settings, alive: Connection, ready: Connection) -> None:
 
 
 def _front(
-    settings: Settings, number: int, listener: socket | None, alive: Connection, ready: Connection
+    settings: Settings,
+    number: int,
+    listeners: Listeners,
+    alive: Connection,
+    ready: Connection,
 ) -> None:
     from herd.processes.front import run_front
 
-    run_front(settings, number, listener, alive, ready)
+    run_front(settings, number, listeners, alive, ready)
 
 
-def _single(
-    settings: Settings, listener: socket | None, alive: Connection, ready: Connection
-) -> None:
+def _single(settings: Settings, listeners: Listeners, alive: Connection, ready: Connection) -> None:
     from herd.processes.single import run_single
 
-    run_single(settings, listener, alive, ready)
+    run_single(settings, listeners, alive, ready)

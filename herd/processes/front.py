@@ -6,7 +6,6 @@ import gc
 import secrets
 import ssl
 from multiprocessing.connection import Connection
-from socket import socket
 
 from events import Source
 from herd import admin_token, join_token, platform
@@ -23,6 +22,7 @@ from herd.link.client import LinkClient
 from herd.link.messages import Cancel, Refuse
 from herd.logs import configure_logging
 from herd.processes.child import say_ready
+from herd.processes.port import Listeners, hosts
 
 WELCOME_S = 1.0
 """How long the port stays closed for control's first word; then requests wait inside instead."""
@@ -38,15 +38,23 @@ RETRY_AFTER_S = 5
 
 
 def run_front(
-    settings: Settings, number: int, listener: socket | None, alive: Connection, ready: Connection
+    settings: Settings,
+    number: int,
+    listeners: Listeners,
+    alive: Connection,
+    ready: Connection,
 ) -> None:
-    """Run one front until `alive` ends; `listener` is inherited where the port is not shared."""
+    """Run one front until `alive` ends; `listeners` are inherited where the port is not shared."""
     configure_logging(settings)
-    platform.run_loop(_main(settings, number, listener, alive, ready))
+    platform.run_loop(_main(settings, number, listeners, alive, ready))
 
 
 async def _main(
-    settings: Settings, number: int, inherited: socket | None, alive: Connection, ready: Connection
+    settings: Settings,
+    number: int,
+    inherited: Listeners,
+    alive: Connection,
+    ready: Connection,
 ) -> None:
     finished = asyncio.Event()
     platform.on_finish(alive, finished.set)
@@ -86,15 +94,15 @@ class Front:
             settings=settings,
         )
 
-    async def listen(self, inherited: socket | None) -> Listener:
+    async def listen(self, inherited: Listeners) -> Listener:
         """Take clients."""
         return await listen(
             self.app,
-            host=self._settings.host,
+            host=hosts(self._settings.host),
             port=self._settings.port,
             limits=LIMITS,
             reuse_port=platform.PORT_SHARING == "reuseport",
-            sock=inherited,
+            socks=inherited,
             tls=self._shown(),
         )
 
@@ -113,6 +121,7 @@ class Front:
         """Take no more clients, let requests end or tell them why not, leave control last."""
         listener.close()
         self.app.feed.close()
+        self.app.lobby.close()
         await self._drain()
         waiting, in_flight = self.app.carrying()
         for request_id in waiting:

@@ -3,56 +3,99 @@
 Two listeners with SO_REUSEPORT bind one port silently, so the first bind is **without** it and
 finds any other listener; then a bound socket that does not listen keeps the port while fronts
 come and go. Where fronts cannot share a port, the kept socket listens and they inherit it.
+
+All interfaces are two sockets, one for each version of IP: one for both would tell of IPv4 peers by
+addresses in IPv6's clothes.
 """
 
 import errno
 import socket
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from herd import platform
 from herd.errors import HerdError
 
 BACKLOG = 1024
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 (a balancer for the network; guarded by who may ask)
+
+
+Listeners: TypeAlias = tuple[socket.socket, ...]
+"""What fronts inherit; nothing where each binds the port itself."""
 
 
 class Claim(NamedTuple):
-    """A port that is ours while `held` is open."""
+    """A port that is ours while `held` are open."""
 
     port: int
-    held: socket.socket | None
-    listener: socket.socket | None
-    """What the fronts inherit; None where each binds the port itself."""
+    held: Listeners
+    listeners: Listeners
 
     def release(self) -> None:
         """Give the port back."""
-        for kept in (self.held, self.listener):
-            if kept is not None:
-                kept.close()
+        for kept in self.held:
+            kept.close()
+
+
+def hosts(host: str) -> tuple[str, ...]:
+    """Return the addresses to listen on: of all interfaces, if none is named."""
+    if host:
+        return (host,)
+    return EVERYWHERE if _has_ipv6() else EVERYWHERE[:1]
 
 
 def claim(host: str, port: int) -> Claim:
     """Take the port, or raise naming who has it; port 0 takes a free one."""
+    held: list[socket.socket] = []
+    try:
+        for each in hosts(host):
+            port, kept = _claim(each, port)
+            held += [kept] if kept is not None else []
+    except BaseException:
+        for kept in held:
+            kept.close()
+        raise
+    listeners = tuple(held) if platform.PORT_SHARING == "inherited" else ()
+    return Claim(port, tuple(held), listeners)
+
+
+def _claim(host: str, port: int) -> tuple[int, socket.socket | None]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise HerdError(f"--host {host} is no address: {error.strerror}") from error
     family, address = found[0][0], found[0][4]
-    probe = socket.socket(family, socket.SOCK_STREAM)
+    probe = _socket(family)
     try:
         platform.bind_alone(probe, address)
         if platform.PORT_SHARING == "inherited":
             probe.listen(BACKLOG)
-            return Claim(_port(probe), held=probe, listener=probe)
+            return _port(probe), probe
         bound = _port(probe)
         probe.close()
         if platform.PORT_SHARING == "none":
-            return Claim(bound, held=None, listener=None)
-        held = socket.socket(family, socket.SOCK_STREAM)
+            return bound, None
+        held = _socket(family)
         platform.bind_shared(held, _at_port(address, bound))
-        return Claim(bound, held=held, listener=None)
     except OSError as error:
         probe.close()
         raise _refused(host, port, error) from error
+    return bound, held
+
+
+def _socket(family: int) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    if family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return made
+
+
+def _has_ipv6() -> bool:
+    try:
+        with _socket(socket.AF_INET6) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return False
+    return True
 
 
 def _at_port(address: platform.Address, port: int) -> platform.Address:

@@ -14,19 +14,20 @@ from herd.control.control import Control
 from herd.logs import configure_logging
 from herd.processes.child import say_ready
 from herd.processes.front import WELCOME_S, Front
+from herd.processes.port import Listeners
 from herd.tasks import spawn
 
 
 def run_single(
-    settings: Settings, listener: socket.socket | None, alive: Connection, ready: Connection
+    settings: Settings, listeners: Listeners, alive: Connection, ready: Connection
 ) -> None:
     """Run front and control until `alive` ends, on the loop of the standard library."""
     configure_logging(settings)
-    platform.run_loop(_main(settings, listener, alive, ready), fast=False)
+    platform.run_loop(_main(settings, listeners, alive, ready), fast=False)
 
 
 async def _main(
-    settings: Settings, inherited: socket.socket | None, alive: Connection, ready: Connection
+    settings: Settings, inherited: Listeners, alive: Connection, ready: Connection
 ) -> None:
     finished = asyncio.Event()
     platform.on_finish(alive, finished.set)

@@ -4,12 +4,13 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from actors.core import promising
+from actors.core import pinning, promising
 from actors.core.contexts import loaded_ctx, wanted
 from actors.core.fitting import can_hold, must_load, victims
 from actors.core.owning import crowded, exhausted
 from actors.core.placement import slots_of, usable
 from actors.core.state import US, Node, Request, State
+from actors.core.waking import ASLEEP, is_called
 from events import NodeId
 
 GB = 1_000_000_000
@@ -17,6 +18,7 @@ GB = 1_000_000_000
 Obstacle: TypeAlias = Literal[
     "unheard",
     "offline",
+    "asleep",
     "drained",
     "paused",
     "model",
@@ -31,6 +33,7 @@ Obstacle: TypeAlias = Literal[
     "context",
     "promised",
     "memory",
+    "pinned",
     "policy",
 ]
 
@@ -66,6 +69,7 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
     all_there_are: list[tuple[bool, Obstacle, str]] = [
         (node.health == "new", "unheard", "not heard of yet"),
         (node.health == "offline", "offline", "offline"),
+        (node.health == ASLEEP, "asleep", _asleep(state, node)),
         (bool(node.drained_by), "drained", f"draining (asked by {node.drained_by})"),
         (bool(node.paused), "paused", f"paused by its owner: {node.paused}"),
         (not node.has(model), "model", "does not have the model"),
@@ -108,7 +112,18 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
         return {"degraded": "degraded: asked only if no healthy node can serve"}
     if 0 < loaded_ctx(node, model) < wanted(state, request) and not usable:
         return {"context": f"has the model with a context of {loaded_ctx(node, model)} only"}
+    if not usable and pinning.pushes_out(state, node, model):
+        stays = ", ".join(
+            other for other in node.resident if pinning.is_pinned(state, node.node_id, other)
+        )
+        return {"pinned": f"loading it would push out {stays}, which is pinned there"}
     return _no_room(state, node, model) or {"policy": "passed over by the policy"}
+
+
+def _asleep(state: State, node: Node) -> str:
+    if not is_called(node, state.recorded_at):
+        return "asleep"
+    return f"asleep, and woken since {(state.recorded_at - node.sleep.first_us) / US:.0f} s"
 
 
 def _no_room(state: State, node: Node, model: str) -> dict[Obstacle, str]:

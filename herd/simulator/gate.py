@@ -62,7 +62,12 @@ class Gate:
 
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        bound = socket.create_server((self.host, self.port), family=family, backlog=_BACKLOG)
+        bound = socket.create_server(
+            (self.host, self.port),
+            family=family,
+            backlog=_BACKLOG,
+            dualstack_ipv6=self.host == "::" and socket.has_dualstack_ipv6(),
+        )
         self.port = int(bound.getsockname()[1])
         return bound
 
@@ -73,7 +78,7 @@ class Gate:
             return None
 
     async def _listen(self, bound: socket.socket) -> None:
-        listener = await listen(self._app, sock=bound, limits=_LIMITS)
+        listener = await listen(self._app, socks=(bound,), limits=_LIMITS)
         if self._wanted:
             self._listener = listener
         else:

@@ -13,6 +13,7 @@ REQUEST = "01a20aed-647f-7000-9872-94ba2d886c11"
 
 _FILE = Path(__file__).with_name("answers.json")
 _INSTANTS = {
+    "added_at",
     "at",
     "began_at",
     "checked_at",

@@ -102,6 +102,9 @@ class _Handler(BaseHTTPRequestHandler):
         refused = None if trusted else self.herd.refusals.get(self.path)
         self._say(*(refused or (200, {"ok": True})))
 
+    def do_DELETE(self) -> None:
+        self.do_POST()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its own name)
         """Be quiet."""
 

@@ -2,6 +2,7 @@
 
 from selenium.webdriver.common.keys import Keys
 
+from herd.http.keyring import digest
 from tests.browser.conftest import WITHIN_S, OnTab
 from tests.browser.mock import Mock
 from tests.e2e.herds import until
@@ -63,6 +64,60 @@ def test_a_deletion_asks_first(on_tab: OnTab, mock: Mock) -> None:
     page.click(".question .danger")
     page.sees_in("#toast", "Deleted qwen2.5:7b on tower.")
     assert mock.posted == [("/dashboard/api/delete", {"model": "qwen2.5:7b", "node_id": "tower"})]
+
+
+def test_a_key_is_made_here_shown_once_and_revoked_when_asked_again(
+    on_tab: OnTab, mock: Mock
+) -> None:
+    page = on_tab("settings")
+    page.sees("laptop", "llama3.2:*, qwen2.5:7b", "120 k of 500 k", "interactive")
+
+    page.find('input[name="key"]').send_keys("phone")
+    page.find('input[name="models"]').send_keys("a*, b", Keys.ENTER)
+    page.sees("The key phone. herd keeps only its digest", "herd-")
+    key = page.text("#panel .empty code")
+    [(path, told)] = mock.posted
+    assert path == "/fleet/keys"
+    assert told.pop("digest") == digest(key.encode())
+    assert told == {"name": "phone", "models": ["a*", "b"], "requests_per_minute": 0}
+
+    page.script("document.querySelector('#toast').hidden = true")  # it may lie over the button
+    page.click('[aria-label="Revoke laptop"]')
+    page.sees("Who shows it is refused from now on")
+    assert len(mock.posted) == 1
+    page.click(".question .danger")
+    page.sees_in("#toast", "The key laptop opens nothing any more.")
+    assert mock.posted[1] == ("/fleet/keys", {"name": "laptop"})
+
+
+def test_a_node_that_waits_is_approved_when_its_key_was_shown(on_tab: OnTab, mock: Mock) -> None:
+    page = on_tab("settings")
+    page.sees("attic", "waits to join", "its key is known")
+
+    page.click('[aria-label="Approve attic"]')
+    page.sees("Compare the key", "91:f0:22:6c:4d:ee:07:b8")
+    assert mock.posted == []
+    page.click(".question .main")
+    page.sees_in("#toast", "attic may join.")
+    assert mock.posted == [("/fleet/nodes/approve", {"node_id": "attic"})]
+
+
+def test_a_pin_asks_first_and_again_if_there_is_little_room(on_tab: OnTab, mock: Mock) -> None:
+    path = "/dashboard/api/pinned-models"
+    order = {"model": "qwen2.5:7b", "node_id": "tower", "pinned": True}
+    mock.refusals[path] = (409, {"error": "pinned models may take 6 GiB"})
+    page = on_tab("models")
+    page.sees("pin…")
+
+    page.click('[aria-label="Pin qwen2.5:7b on tower"]')
+    page.sees("in the memory of tower")
+    assert mock.posted == []
+    page.click(".question .main")
+    page.sees("pinned models may take 6 GiB", "Pin all the same")
+    del mock.refusals[path]
+    page.click(".question .main")
+    page.sees_in("#toast", "qwen2.5:7b stays in the memory of tower.")
+    assert mock.posted == [(path, order), (path, order | {"force": True})]
 
 
 def test_a_pull_asks_first_and_shows_how_far_it_is(on_tab: OnTab, mock: Mock) -> None:

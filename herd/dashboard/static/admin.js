@@ -1,21 +1,31 @@
 // What changes the fleet is asked from the balancer's own machine, or with its admin token. Where herd
 // wants the token, the person is asked for it; it is kept for this tab only, until it is closed.
 
-import { post, Refused } from "./api.js";
+import { order, Refused } from "./api.js";
 
 const KEPT = "herd-admin-token";
 const HEADER = "X-Herd-Admin-Token";
 const WANTED = new Set([401, 403]);
+const HERE = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
-export async function asAdmin(path, body) {
+const shown = () => {
   const kept = sessionStorage.getItem(KEPT);
+  return kept ? { [HEADER]: kept } : {};
+};
+
+// Whether an admin's page can be looked at without asking anybody for the token.
+export const mayLook = () => HERE.has(location.hostname) || sessionStorage.getItem(KEPT) !== null;
+
+export const look = (path) => order("GET", path, undefined, shown());
+
+export async function asAdmin(method, path, body) {
   try {
-    return await post(path, body, kept ? { [HEADER]: kept } : {});
+    return await order(method, path, body, shown());
   } catch (refused) {
     if (!(refused instanceof Refused) || !WANTED.has(refused.status)) throw refused;
     const token = await asked(refused.message);
     if (!token) throw refused;
-    const answer = await post(path, body, { [HEADER]: token });
+    const answer = await order(method, path, body, { [HEADER]: token });
     sessionStorage.setItem(KEPT, token);
     return answer;
   }

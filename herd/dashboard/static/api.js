@@ -11,11 +11,11 @@ const WITHIN_MS = 15_000;
 
 export const get = (path) => ask(path, {});
 
-export const post = (path, body, headers = {}) =>
+export const order = (method, path, body, headers = {}) =>
   ask(path, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", ...headers },
-    body: JSON.stringify(body),
+    method,
+    headers: { ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
+    body: body === undefined ? undefined : JSON.stringify(body),
   });
 
 async function ask(path, options) {

@@ -1,6 +1,6 @@
 // The shell of the page: tabs, routes, the live feed, and when which view is loaded and drawn.
 
-import { asAdmin } from "./admin.js";
+import { asAdmin, look, mayLook } from "./admin.js";
 import { get } from "./api.js";
 import { h, render } from "./dom.js";
 import { Feed } from "./feed.js";
@@ -27,7 +27,7 @@ const panel = at("panel");
 const fleet = new Fleet();
 const states = new Map(VIEWS.map((view) => [view.id, { errors: {} }]));
 const shared = { health: null };
-const ctx = { fleet, shared, get, post: asAdmin, toast, draw: schedule, reload: () => reload(0), poll };
+const ctx = { fleet, shared, get, order: asAdmin, post: (path, body) => asAdmin("POST", path, body), toast, draw: schedule, reload: () => reload(0), poll };
 
 let route = { view: overview, argument: "" };
 let drawing = null;
@@ -166,7 +166,11 @@ async function fetchAll({ view, argument }) {
   await Promise.all(
     Object.entries(paths).map(async ([key, path]) => {
       try {
-        const found = await get(path);
+        if (path.admin && !mayLook()) {
+          state.closed = true;
+          return;
+        }
+        const found = await (path.admin ? look(path.admin) : get(path));
         if (key === "health") shared.health = found;
         else state[key] = found;
         delete state.errors[key];

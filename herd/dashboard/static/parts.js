@@ -1,6 +1,7 @@
 // Pieces that several views are made of.
 
 import { h, name } from "./dom.js";
+import { answers } from "./fleet.js";
 import { clock, count, gib, millis, words } from "./format.js";
 
 export const section = (title, ...children) =>
@@ -50,6 +51,16 @@ export function table(caption, columns, rows, props = {}) {
 export const empty = (text, ...commands) =>
   h("div", { class: "empty" }, h("p", null, text), commands.map((each) => h("p", null, h("code", null, each))));
 
+// Asks before anything is done that cannot be undone.
+export const question = (label, text, verb, danger, yes, no) =>
+  h(
+    "div",
+    { class: "question", role: "alertdialog", "aria-label": label },
+    h("p", null, text),
+    h("button", { type: "button", class: danger ? "danger" : "main", onclick: yes }, verb),
+    h("button", { type: "button", onclick: no }, "Leave it"),
+  );
+
 export const failed = (text) => h("p", { class: "failed", role: "alert" }, text);
 
 // Draws what was loaded as `key`; before that a quiet word, after a failure herd's own.
@@ -63,8 +74,11 @@ export function loaded(state, key, draw) {
 const DOTS = { online: "good", degraded: "warn", offline: "bad" };
 
 export function status(node) {
-  if (node.paused && node.status !== "offline") {
+  if (node.paused && answers(node)) {
     return h("span", { class: "status", title: node.paused }, `paused: ${node.paused}`);
+  }
+  if (node.status === "sleeping") {
+    return h("span", { class: "status" }, node.waking ? "waking" : "sleeping");
   }
   const word = node.draining ? "draining" : node.status;
   return h("span", { class: `status ${node.draining ? "warn" : (DOTS[node.status] ?? "")}` }, word);

@@ -6,7 +6,7 @@ two side by side.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 import msgspec
@@ -18,11 +18,14 @@ from events import (
     BenchmarkStarted,
     Event,
     ModelType,
+    WantedPull,
     decode,
 )
 from herd.bench import comparing, told
+from herd.bench.proposing import propose
 from herd.clock import wall_s
-from herd.http import places
+from herd.health.picture import Picture
+from herd.http import places, problems
 from herd.http.exchange import Exchange
 from herd.http.history import History, Row, answer_later
 from herd.http.parameters import LARGEST, ParameterError, Parameters
@@ -30,7 +33,7 @@ from herd.http.problems import JSON_UTF8
 from herd.http.routes import Handler, Methods
 from herd.http.settling import Settling
 from herd.link.client import Control, LinkFullError
-from herd.link.messages import BenchView
+from herd.link.messages import BenchView, View
 from herd.logd.wire import Parameter
 from herd.tasks import spawn
 
@@ -38,6 +41,7 @@ PATH: Final = "/dashboard/api/benchmarks"
 BELOW: Final = PATH + "/"
 MOST: Final = 200
 MOST_MODELS: Final = 16
+MOST_PULLS: Final = 8
 LEAST_S: Final = 1.0
 LONGEST_S: Final = 3600.0
 
@@ -47,13 +51,22 @@ class _Asked(msgspec.Struct):
     duration: float = 300.0
     model_types: tuple[Literal["llm", "embed", "image"], ...] = ("llm",)
     models: list[str] = []
+    pulls: list[WantedPull] = []
+    remove_pulled: bool = False
 
 
 class Benchmarks:
     """Begins them, tells of them, stops them."""
 
-    def __init__(self, control: Control, history: History, settling: Settling) -> None:
-        """Tell control what is wanted; the past comes from the log."""
+    def __init__(
+        self,
+        control: Control,
+        history: History,
+        settling: Settling,
+        picture: Callable[[], Awaitable[Picture]],
+    ) -> None:
+        """Tell control what is wanted; the past, and what speaks for a pull, come from the log."""
+        self._picture = picture
         self._control = control
         self._history = history
         self._settling = settling
@@ -66,6 +79,7 @@ class Benchmarks:
             BELOW + "cancel": {b"POST": admin(self._cancel)},
             BELOW + "progress": {b"GET": self._progress},
             BELOW + "compare": {b"GET": self._compare},
+            BELOW + "proposal": {b"GET": self._propose},
         }
 
     def below(self) -> dict[str, Methods]:
@@ -91,6 +105,11 @@ class Benchmarks:
         if nowhere:
             _refuse(exchange, 400, f"models: no node has {', '.join(nowhere)}")
             return
+        try:
+            pulls = tuple(_pull(view, wanted) for wanted in asked.pulls)
+        except problems.BadRequestError as error:
+            _refuse(exchange, error.status, f"pulls: {error.what}")
+            return
         started = BenchmarkStarted(
             run_id=f"bench-{int(wall_s())}-{secrets.token_hex(2)}",
             mode=asked.mode,
@@ -98,6 +117,8 @@ class Benchmarks:
             model_types=tuple(_measured(asked.model_types)),
             models=tuple(places.spelled(view, name) for name in asked.models),
             by=exchange.peer,
+            pulls=pulls,
+            removes=asked.remove_pulled and bool(pulls),
         )
         if self._told(exchange, started):
             spawn(self._begun(exchange, started), name=f"start {started.run_id}")
@@ -119,6 +140,7 @@ class Benchmarks:
                     "mode": started.mode,
                     "duration": started.duration_s,
                     "model_types": started.model_types,
+                    "pulls": started.pulls,
                 },
             )
 
@@ -141,6 +163,25 @@ class Benchmarks:
 
     def _compare(self, exchange: Exchange) -> None:
         answer_later(exchange, self._compared(Parameters(exchange.request.query)))
+
+    def _propose(self, exchange: Exchange) -> None:
+        answer_later(exchange, self._proposed(Parameters(exchange.request.query)))
+
+    async def _proposed(self, given: Parameters) -> dict[str, object]:
+        kind = given.choice("model_type", ("llm", "embed"))
+        types: tuple[ModelType, ...] = ("llm", "embed")
+        found = propose(await self._picture(), tuple(t for t in types if kind in {"", t}))
+        return {
+            "pulls": [
+                {
+                    "model": each.model,
+                    "node_id": each.node_id,
+                    "size_gb": round(each.size_bytes / 1e9, 1),
+                    "reason": each.reason,
+                }
+                for each in found
+            ]
+        }
 
     async def _page(self, given: Parameters) -> dict[str, object]:
         limit = given.whole("limit", 50, least=1, most=MOST)
@@ -193,9 +234,19 @@ def _asked(body: bytes) -> _Asked:
         raise ValueError(f"duration must be from {LEAST_S:g} to {LONGEST_S:g} seconds")
     if len(asked.models) > MOST_MODELS:
         raise ValueError(f"models must be at most {MOST_MODELS}")
+    if len(asked.pulls) > MOST_PULLS:
+        raise ValueError(f"pulls must be at most {MOST_PULLS}")
     if not _measured(asked.model_types):
         raise ValueError("model_types must hold llm or embed: herd serves no images")
     return asked
+
+
+def _pull(view: View, wanted: WantedPull) -> WantedPull:
+    """Return a pull as the fleet spells it. Raises `BadRequestError` where it cannot go."""
+    if not wanted.model.strip():
+        raise problems.BadRequestError("model is required")
+    node = places.named(view, wanted.node_id)
+    return WantedPull(model=places.spelled(view, wanted.model), node_id=node.node_id)
 
 
 def _measured(types: tuple[Literal["llm", "embed", "image"], ...]) -> list[ModelType]:
@@ -214,8 +265,13 @@ def _far(found: BenchView) -> dict[str, object]:
         "requests_failed": found.failed,
         "tok_per_sec": found.tokens_per_s,
         "models": found.models,
-        "models_pulled": [],
-        "pull_progress": {},
+        "models_pulled": found.pulled,
+        "pull_progress": {
+            "completed_bytes": found.completed_bytes,
+            "total_bytes": found.total_bytes,
+        }
+        if found.status == "pulling"
+        else {},
         "error": found.error or None,
     }
 

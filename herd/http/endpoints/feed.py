@@ -125,6 +125,14 @@ class Feed:
             "queues": status["queues"],
             "settings": dict(view.settings),
             "benchmark": _benchmark(view),
+            "pulls": {
+                node.node_id: [pull.model for pull in node.pulls]
+                for node in view.nodes
+                if node.pulls
+            },
+            "pins": dict(view.pinned),
+            "keys": {key.key_name: key.digest for key in view.keys},
+            "trust": {"pins": view.pins, "knocks": view.knocks},
         }
 
     def _snapshot(self) -> bytes:
@@ -182,6 +190,10 @@ _HINTS: Final = (
     ("requests", "queues"),
     ("settings", "settings"),
     ("benchmarks", "benchmark"),
+    ("pulls", "pulls"),
+    ("pins", "pins"),
+    ("keys", "keys"),
+    ("trust", "trust"),
 )
 """What pages should ask again for, when which part of the state has changed."""
 

@@ -32,7 +32,7 @@ def status(view: View, now_s: float) -> dict[str, object]:
             "requests_waiting": sum(view.waiting.values()),
             "recording": view.recording,
         },
-        "nodes": [_node(node) for node in nodes],
+        "nodes": [_node(node, view.pinned.get(node.node_id, ())) for node in nodes],
         "queues": {key: {**row, "request_type": "text"} for key, row in _queues(view).items()},
         "timestamp": now_s,
     }
@@ -78,7 +78,7 @@ def limits(view: View, now_s: float) -> dict[str, object]:
 
 
 def _online(view: View) -> int:
-    return sum(node.status != "offline" for node in view.nodes)
+    return sum(node.answers for node in view.nodes)
 
 
 def _in_flight(node: NodeView) -> int:
@@ -99,9 +99,7 @@ def _queues(view: View) -> dict[str, dict[str, object]]:
     }
     for model, waiting in view.waiting.items():
         everywhere = sum(
-            node.slots[model].slots
-            for node in view.nodes
-            if node.status != "offline" and model in node.slots
+            node.slots[model].slots for node in view.nodes if node.answers and model in node.slots
         )
         unbound = SlotView(slots=everywhere, in_flight=0)
         row: dict[str, object] = {"node_id": "", "model": model, "backend": ""}
@@ -123,7 +121,7 @@ def disk_gb(facts: NodeFacts) -> dict[str, float]:
 
 def lent(node: NodeView) -> dict[str, object]:
     """Return what a node's owner lends of it, with ollama-herd's keys; nothing if he says none."""
-    told = written(node.limits)
+    told = written(msgspec.structs.replace(node.limits, macs=()))
     return {} if told is None else {"capacity": msgspec.structs.asdict(told)}
 
 
@@ -147,14 +145,14 @@ def _wait_ms(view: View, pending: int) -> float | None:
     pace = sum(
         slots.slots / slots.service_s
         for node in view.nodes
-        if node.status != "offline"
+        if node.answers
         for slots in node.slots.values()
         if slots.service_s
     )
     return round(pending / pace * MS, 1) if pending and pace else None
 
 
-def _node(node: NodeView) -> dict[str, object]:
+def _node(node: NodeView, pinned: tuple[str, ...]) -> dict[str, object]:
     facts = node.facts
     sizes = {model.name: model for model in node.models}
     return {
@@ -162,6 +160,8 @@ def _node(node: NodeView) -> dict[str, object]:
         "status": node.status,
         "draining": node.draining,
         "paused": node.paused,
+        "wake": bool(node.limits.macs),
+        "waking": bool(node.waking),
         **lent(node),
         "origin": node.origin,
         "hardware": {
@@ -207,4 +207,5 @@ def _node(node: NodeView) -> dict[str, object]:
             "version": facts.version,
         },
         "models_loaded_count": len(node.resident),
+        "models_pinned": pinned,
     }

@@ -95,7 +95,7 @@ class _Fleet(Collector):
 
     def _of_nodes(self) -> Iterator[Metric]:
         nodes = self._view.nodes
-        up = [((node.node_id,), int(node.status != "offline")) for node in nodes]
+        up = [((node.node_id,), int(node.answers)) for node in nodes]
         yield _told("herd_node_up", "1 while a node answers.", _NODE, up)
         drained = [((node.node_id,), int(node.draining)) for node in nodes]
         yield _told("herd_node_draining", "1 while it gets no new work.", _NODE, drained)

@@ -113,7 +113,8 @@ class Stored:
         rows = await self._history.rows("stored", bounds)
         used = {(str(row["node_id"]), str(row["model"])): row for row in rows}
         nodes = self._models.view.nodes
-        return {"nodes": [_disk(node, used, now_s) for node in nodes]}
+        pinned = self._models.view.pinned
+        return {"nodes": [_disk(node, used, now_s, pinned.get(node.node_id, ())) for node in nodes]}
 
     async def _pulls(self) -> dict[str, object]:
         running: list[dict[str, object]] = [
@@ -157,7 +158,12 @@ async def _followed(node: NodeView, model: str, watched: Watched) -> None:
     watched.ended(error)
 
 
-def _disk(node: NodeView, used: dict[tuple[str, str], Row], now_s: float) -> dict[str, object]:
+def _disk(
+    node: NodeView,
+    used: dict[tuple[str, str], Row],
+    now_s: float,
+    pinned: tuple[str, ...],
+) -> dict[str, object]:
     resident = {model.name for model in node.resident}
     return {
         "node_id": node.node_id,
@@ -170,6 +176,7 @@ def _disk(node: NodeView, used: dict[tuple[str, str], Row], now_s: float) -> dic
                 "parameter_size": model.parameter_size,
                 "quantization": model.quantization_level,
                 "loaded_in_vram": model.name in resident,
+                "pinned": model.name in pinned,
                 **_use(used.get((node.node_id, model.name)), now_s),
             }
             for model in node.models

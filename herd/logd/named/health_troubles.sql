@@ -20,8 +20,9 @@ FROM (
         'attempt_failed', 'request_failed', 'request_cancelled', 'request_rejected',
         'request_reaped', 'request_interrupted', 'request_stalled', 'circuit_opened',
         'circuit_closed', 'node_degraded', 'node_went_offline', 'actor_failed',
-        'recording_resumed', 'front_lost'
+        'recording_resumed', 'front_lost', 'load_finished'
     )
+    AND NOT (kind = 'load_finished' AND coalesce(payload ->> 'error', '') = '')
     AND NOT (kind = 'front_lost' AND coalesce((payload ->> 'told')::BOOLEAN, false))
 )
 GROUP BY ALL

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from events import HeartbeatReceived, Limits, NodeFacts
+from herd.agent import heartbeat
 from herd.agent.heartbeat import Agent, Terms
 from herd.agent.payload import parse_heartbeat
 from herd.agent.search import Search
@@ -132,6 +133,29 @@ def test_what_its_owner_lends_is_told_each_time_and_a_pause_said_once() -> None:
     _play(scene)
 
 
+def test_it_tells_the_card_towards_the_balancer_if_its_owner_lets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.with_terms(wake="auto")
+        async with stage.living():
+            assert (await stage.beats()).limits.macs == ("3c:7c:3f:00:00:01",)
+        stage.with_terms()
+        async with stage.living():
+            assert (await stage.beats()).limits == Limits()
+        stage.with_terms(wake=("3c:7c:3f:00:00:02",))
+        async with stage.living():
+            assert (await stage.beats()).limits.macs == ("3c:7c:3f:00:00:02",)
+        monkeypatch.setattr(heartbeat, "card_of", {"127.0.0.1": ""}.__getitem__)
+        stage.with_terms(wake="auto")
+        async with stage.living():
+            await stage.beats(3)
+        assert len([line for line in stage.said if "no network card has the address" in line]) == 1
+
+    monkeypatch.setattr(heartbeat, "card_of", {"127.0.0.1": "3C:7C:3F:00:00:01"}.__getitem__)
+    _play(scene)
+
+
 def test_it_looks_at_the_disk_rarely_and_when_something_unknown_is_in_memory() -> None:
     async def scene(stage: Stage) -> None:
         async with stage.living():
@@ -230,6 +254,42 @@ def test_a_balancer_that_moved_is_looked_for_on_the_network() -> None:
             stage.balancers = [Balancer("home", (stage.balancer.url,))]
             await stage.beats()
             await stage.hears(f"connected to the balancer home at {stage.balancer.url}")
+
+    _play(scene)
+
+
+def test_a_balancer_with_a_new_address_is_followed_at_the_first_miss() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.with_terms(router_url="", lost_after=1_000)
+        elsewhere = SmallServer()
+        elsewhere.answers = dict(stage.balancer.answers)
+        async with elsewhere.running():
+            stage.balancers = [Balancer("home", (elsewhere.url,))]
+            living = stage.living()
+            await living.__aenter__()
+            await stage.hears(f"connected to the balancer home at {elsewhere.url}")
+            stage.balancers = [
+                Balancer("another", (elsewhere.url,)),
+                Balancer("home", (stage.balancer.url,)),
+            ]
+        await stage.hears(f"connected to the balancer home at {stage.balancer.url}")
+        await living.__aexit__(None, None, None)
+        assert len(stage.said) == 2
+
+    _play(scene)
+
+
+def test_its_own_address_is_looked_up_for_each_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = iter(["192.0.2.7", "192.0.2.8"])
+    monkeypatch.setattr(
+        "herd.agent.heartbeat.address_towards", lambda *_: next(addresses, "192.0.2.9")
+    )
+
+    async def scene(stage: Stage) -> None:
+        async with stage.living():
+            await stage.beats(3)
+        told = [msgspec.json.decode(body)["lan_ip"] for body in stage.balancer.bodies]
+        assert told[:3] == ["192.0.2.7", "192.0.2.8", "192.0.2.9"]
 
     _play(scene)
 

@@ -138,3 +138,21 @@ def test_one_whose_certificate_may_be_the_reason_is_told_how_to_be_named() -> No
     asyncio.run(play())
     assert "--router-url https://NAME:PORT" in network.said[0]
     assert "--ca-file" in network.said[0]
+
+
+def test_where_the_one_chosen_is_now() -> None:
+    network = Network()
+
+    async def play() -> None:
+        async with SmallServer().running() as one, SmallServer().running() as two:
+            network.balancers = [Balancer("one", (one.url,))]
+            await network.search.find(0.01)
+            network.balancers = [Balancer("two", (two.url,)), Balancer("one", (NOWHERE,))]
+            assert await network.search.moved(0.01) == ""
+            network.balancers = [Balancer("two", (two.url,)), Balancer("one", (two.url,))]
+            assert await network.search.moved(0.01) == two.url
+            network.balancers = MdnsError("mDNS does not work here", "name the balancer")
+            assert await network.search.moved(0.01) == ""
+
+    asyncio.run(play())
+    assert network.said == [], "a balancer that starts again is no news"

@@ -78,6 +78,9 @@ def test_it_is_asked_as_ollama_has_it(on_each_loop: Run[None]) -> None:
                 ("/api/embed", {"model": EMBED, "input": [], "keep_alive": 0}),
                 ("/api/generate", {"model": SMALL}),
             ]
+            pinned = msgspec.structs.replace(plan(SMALL), reason="pinned")
+            assert (await told(pinned, server.url)).error == ""
+            assert msgspec.json.decode(server.bodies[-1]) == {"model": SMALL, "keep_alive": -1}
             found = await told(plan(EMBED), server.url)
             assert found.error == ""
             assert found.load_s < 2

@@ -47,7 +47,13 @@ def test_nothing_is_advised_where_nothing_fits() -> None:
     openai = msgspec.structs.replace(
         node("e"), facts=NodeFacts(vram_bytes=GIB * 99, dialect="openai")
     )
-    assert advice(day(BUSY, small, away, drained, openai, queue_s=300)) == []
+    [given] = advice(day(BUSY, small, away, drained, openai, queue_s=300))
+    assert (given.kind, given.node_id, given.priority) == ("machine", "", "low")
+    assert given.whatif == ("--add-node", "one-more=a")
+    told: dict[str, Any] = page(day(BUSY, small, queue_s=300), 5.0)
+    assert [each["title"] for each in told["settings"]] == ["Add a machine for m"]
+    refused = Trouble(recent=True, kind="request_rejected", model="x", phase="deadline")
+    assert advice(Picture(view=View(nodes=(BUSY,)), troubles=(refused,))) == []
 
 
 def test_a_full_line_speaks_for_a_longer_one() -> None:
@@ -56,7 +62,7 @@ def test_a_full_line_speaks_for_a_longer_one() -> None:
     )
     view = View(nodes=(BUSY,), settings={"max_queue": 512})
     [given] = advice(day(view=view, troubles=(full,)))
-    assert given.kind == "setting"
+    assert (given.kind, given.whatif) == ("setting", ("--set", "max_queue=1024"))
     assert given.evidence == {"turned_away_24h": 7, "setting": "max_queue", "value": 512}
     told: dict[str, Any] = page(day(view=view, troubles=(full,)), 5.0)
     assert [each["title"] for each in told["settings"]] == [given.title]

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from events import ModelFacts, NodeFacts, ResidentModel
-from herd.health import circuits, itself, models, nodes, report, requests
+from events import ModelFacts, NodeFacts, NodeId, ResidentModel
+from herd.health import circuits, itself, models, nodes, pins, report, requests
 from herd.health.finding import Check
 from herd.health.picture import Context, LogState, Picture, Trouble, Work
 from herd.link.messages import View
@@ -70,6 +70,16 @@ def asked(held: int = 0, **more: Any) -> Picture:
     )
 
 
+def pinned(loads: int, *, on_disk: bool = True) -> Picture:
+    """A model that is pinned, in no memory, and failed to load so often."""
+    models = (ModelFacts(name="m"),) if on_disk else ()
+    failed = Trouble(recent=True, kind="load_finished", node_id="a", model="m", seqs=[9, 7])
+    return seen(
+        view=View(nodes=(node_view("a", *models),), pinned={NodeId("a"): ("m",)}),
+        troubles=(msgspec.structs.replace(failed, events=loads),),
+    )
+
+
 def waited(queue_s: float) -> Picture:
     return seen(
         view=View(nodes=(node_view("a"), node_view("idle"))),
@@ -101,6 +111,15 @@ CASES: list[tuple[Check, str, Picture, Picture]] = [
         "prompt_truncated",
         asked(most_body_bytes=80_000, prompt_tokens=8100),
         asked(most_body_bytes=80_000, prompt_tokens=600),  # a picture: no text
+    ),
+    (pins.not_kept, "pin_cannot_fit", pinned(3), pinned(2)),
+    (
+        pins.not_kept,
+        "pin_cannot_fit",
+        pinned(0, on_disk=False),
+        msgspec.structs.replace(
+            holding(10), view=View(nodes=holding(10).view.nodes, pinned={NodeId("a"): ("m",)})
+        ),
     ),
     (models.grey_failure, "grey_failure", pace(now=5), pace(now=12)),
     (

@@ -249,6 +249,21 @@ async def _endless_head(ask: Ask) -> None:
     ask.send(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000)
 
 
+async def _page(ask: Ask) -> None:
+    """Say what a proxy says whose Ollama is gone."""
+    ask.answer(b"<html>It works!</html>")
+
+
+async def _half_a_page(ask: Ask) -> None:
+    ask.begin()
+    ask.chunk(b"\x00\x01")
+    await ask.gone()
+
+
+async def _half_a_value(ask: Ask) -> None:
+    ask.answer(b'{"done":true,')
+
+
 async def _unfinished_at_once(ask: Ask) -> None:
     ask.begin()
     ask.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(NDJSON[0]), NDJSON[0]))
@@ -263,6 +278,9 @@ FAILURES = {
     "empty and chunked": (_empty_chunked, 0, "empty answer"),
     "no HTTP": (_nonsense, 0, "not an HTTP answer"),
     "endless head": (_endless_head, 0, "more headers than fit"),
+    "a page": (_page, 0, "answered no JSON"),
+    "half a page": (_half_a_page, 0, "answered no JSON"),
+    "half a value": (_half_a_value, 0, "answer without an end"),
     "no end": (_unfinished_at_once, 0, "answer without an end"),
 }
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herd.http.asked import read
-from herd.http.rewriting import members, with_context, with_model, without_extras
+from herd.http.rewriting import members, staying, with_context, with_model, without_extras
 
 TEXT = st.text(max_size=8)
 VALUES = st.recursive(
@@ -96,6 +96,26 @@ def test_a_pinned_context_is_put_in() -> None:
     body = b'{"model":"a","options":{"num_ctx": 2048,"seed":1},"num_ctx":1}'
     assert with_context(body, 4096) == body.replace(b"2048", b"4096")
     assert read(with_context(body, 4096), streams=True, kind="ChatRequest").num_ctx == 4096
+
+
+@pytest.mark.parametrize(
+    ("body", "becomes"),
+    [
+        ('{"model":"a"}', '{"keep_alive":-1,"model":"a"}'),
+        (' { "model":"a"}', ' {"keep_alive":-1, "model":"a"}'),
+        ('{"model":"a","keep_alive": "5m" }', '{"model":"a","keep_alive": -1 }'),
+        (
+            '{"Keep_Alive":0,"model":"a","keep_alive":1}',
+            '{"Keep_Alive":-1,"model":"a","keep_alive":-1}',
+        ),
+        (
+            '{"model":"a","options":{"keep_alive":1}}',
+            '{"keep_alive":-1,"model":"a","options":{"keep_alive":1}}',
+        ),
+    ],
+)
+def test_a_pinned_model_stays_whatever_the_body_says(body: str, becomes: str) -> None:
+    assert staying(body.encode()).decode() == becomes
 
 
 def test_a_key_that_comes_thousands_of_times_is_taken_out_in_one_pass() -> None:

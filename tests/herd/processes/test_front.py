@@ -51,7 +51,7 @@ async def running() -> AsyncGenerator[tuple[Front, Listener, Node]]:
     node.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     front = Front(Settings(host="127.0.0.1", port=0), 1)
     front.app.view_changed(View(settled=True))  # control was heard once: nobody needs a key
-    listener = await front.listen(None)
+    listener = await front.listen(())
     async with server:
         yield front, listener, node
         node.may_end.set()

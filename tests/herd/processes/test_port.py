@@ -10,7 +10,7 @@ import pytest
 from herd import platform
 from herd.errors import HerdError
 from herd.processes import port as ports
-from herd.processes.port import Claim, claim
+from herd.processes.port import EVERYWHERE, Claim, claim
 
 HOST = "127.0.0.1"
 
@@ -63,9 +63,9 @@ def test_fronts_share_the_port_and_the_kept_socket_takes_no_connection(claimed: 
 def test_an_inherited_listener_takes_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "PORT_SHARING", "inherited")
     ours = claim(HOST, 0)
-    assert ours.listener is not None
+    assert len(ours.listeners) == 1
     with socket.create_connection((HOST, ours.port), timeout=2):
-        accepted, _ = ours.listener.accept()
+        accepted, _ = ours.listeners[0].accept()
         accepted.close()
     ours.release()
 
@@ -105,3 +105,27 @@ def test_an_owner_that_is_not_ours_to_see_is_another_program() -> None:
 )
 def test_an_impossible_host_is_refused_by_name(host: str, reason: str) -> None:
     assert refused(host, 0).startswith(reason)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_all_interfaces_are_those_of_both_versions_each_with_its_own_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(platform, "PORT_SHARING", "inherited")
+    ours = claim("", 0)
+    try:
+        peers = []
+        for listener, host in zip(ours.listeners, ("127.0.0.1", "::1"), strict=True):
+            with socket.create_connection((host, ours.port), timeout=2):
+                accepted, peer = listener.accept()
+                accepted.close()
+                peers.append(peer[0])
+        assert peers == ["127.0.0.1", "::1"]
+    finally:
+        ours.release()
+
+
+def test_a_machine_without_ipv6_listens_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_has_ipv6", lambda: False)
+    assert ports.hosts("") == EVERYWHERE[:1]
+    assert ports.hosts("::1") == ("::1",)

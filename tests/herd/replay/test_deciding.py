@@ -8,7 +8,7 @@ import pytest
 
 from actors.core.placement import SHOWN
 from actors.core.policies import POLICIES, place
-from actors.core.state import State, dump, load
+from actors.core.state import Pin, State, dump, load
 from actors.core.step import step
 from actors.run_queue import run
 from events import NodeId, Promise, Recorded, RequestDispatched
@@ -93,6 +93,13 @@ def test_why_there_is_no_room() -> None:
         "small": ["too little memory for the model"],
         "hot": policy,
     }
+
+
+def test_a_node_is_spared_for_the_sake_of_a_pinned_model() -> None:
+    full = a_node("full", LARGE, vram_bytes=41_000_000_000)
+    state = a_state(full, a_node("free"))
+    state.pinned = {full.node_id: {LARGE: Pin()}}
+    assert obstacles(state)["full"] == [f"loading it would push out {LARGE}, which is pinned there"]
 
 
 def replayed(moment: Moment, found: Decision, wanted: Change) -> NodeId:

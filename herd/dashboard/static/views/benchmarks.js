@@ -1,8 +1,8 @@
 // Benchmarks: run one against the fleet, see how far it is, compare two.
 
 import { h, name } from "../dom.js";
-import { clock, count, millis, percent, plural, seconds } from "../format.js";
-import { choice, empty, figure, figures, loaded, section, table } from "../parts.js";
+import { clock, count, gigabytes, millis, percent, plural, seconds } from "../format.js";
+import { choice, empty, figure, figures, loaded, meter, section, table } from "../parts.js";
 
 const RUNNING = new Set(["pulling", "warming_up", "running"]);
 const MODES = [
@@ -54,10 +54,23 @@ function run(ctx, state) {
     state[key] = value;
     ctx.draw();
   };
-  const start = async () => {
+  const begin = async (more) => {
+    state.proposal = null;
+    ctx.draw();
     try {
-      await ctx.post("/dashboard/api/benchmarks/start", { mode, duration, model_types: ["llm"] });
+      await ctx.post("/dashboard/api/benchmarks/start", { mode, duration, model_types: ["llm"], ...more });
       follow(ctx, state);
+    } catch (error) {
+      ctx.toast(error.message);
+    }
+  };
+  const start = async () => {
+    if (mode !== "smart") return begin({});
+    try {
+      const { pulls } = await ctx.get("/dashboard/api/benchmarks/proposal?model_type=llm");
+      if (pulls.length === 0) return begin({});
+      state.proposal = pulls.map((pull) => ({ ...pull, wanted: true }));
+      ctx.draw();
     } catch (error) {
       ctx.toast(error.message);
     }
@@ -67,7 +80,7 @@ function run(ctx, state) {
       "p",
       { class: "note" },
       "Sends real requests to the live fleet for that long; they wait in the same lines as everybody's. ",
-      mode === "smart" ? "Smart also loads the models on the nodes' disks that fit beside those in memory; nothing is pulled." : "Only models that are in memory are asked.",
+      mode === "smart" ? "Smart also loads the models on the nodes' disks that fit beside those in memory. What it would pull it asks first." : "Only models that are in memory are asked.",
     ),
     h(
       "div",
@@ -76,8 +89,37 @@ function run(ctx, state) {
       choice("Length", LENGTHS, duration, set("duration")),
       h("button", { type: "button", class: "main", onclick: start }, "Start"),
     ),
+    state.proposal ? proposed(ctx, state, begin) : null,
     progress.error ? h("p", { class: "failed" }, name(progress.error)) : null,
   ];
+}
+
+// What a smart run would pull: each can be left out, and nothing is deleted that nobody ticked.
+function proposed(ctx, state, begin) {
+  const wanted = state.proposal.filter((pull) => pull.wanted);
+  const pick = (pull) => (event) => {
+    pull.wanted = event.target.checked;
+    ctx.draw();
+  };
+  const go = () => begin(wanted.length ? { pulls: wanted.map(({ model, node_id }) => ({ model, node_id })), remove_pulled: Boolean(state.removes) } : {});
+  const leave = () => {
+    state.proposal = null;
+    ctx.draw();
+  };
+  return h(
+    "div",
+    { class: "question", role: "alertdialog", "aria-label": "Pull models for this benchmark?" },
+    h("p", null, "Recommended, and not here yet. Pull them first?"),
+    h("ul", { class: "plain" }, state.proposal.map((pull) =>
+      h("li", { key: `${pull.model} ${pull.node_id}` }, h("label", null,
+        h("input", { type: "checkbox", checked: pull.wanted, onchange: pick(pull) }),
+        " ", h("b", null, name(pull.model)), " onto ", name(pull.node_id), `, ${gigabytes(pull.size_gb)}. `, h("span", { class: "note" }, name(pull.reason)))),
+    )),
+    h("label", null, h("input", { type: "checkbox", checked: Boolean(state.removes), onchange: (event) => (state.removes = event.target.checked) }), " Delete them again at the end"),
+    h("p", { class: "bar" },
+      h("button", { type: "button", class: "main", onclick: go }, wanted.length ? "Pull and measure" : "Measure"),
+      h("button", { type: "button", onclick: leave }, "Leave it")),
+  );
 }
 
 function underWay(ctx, progress) {
@@ -90,7 +132,10 @@ function underWay(ctx, progress) {
   };
   return [
     h("p", null, name(progress.phase ?? progress.status)),
-    h("progress", { max: progress.duration || 1, value: progress.elapsed || 0, "aria-label": "Benchmark" }),
+    progress.status === "pulling"
+      ? meter("pull", progress.pull_progress.completed_bytes, progress.pull_progress.total_bytes, `${gigabytes(progress.pull_progress.completed_bytes / 1e9)} of ${gigabytes(progress.pull_progress.total_bytes / 1e9)}`)
+      : h("progress", { max: progress.duration || 1, value: progress.elapsed || 0, "aria-label": "Benchmark" }),
+    progress.models_pulled?.length ? h("p", { class: "note" }, "Pulled: ", progress.models_pulled.map((model, index) => [index ? ", " : null, name(model)]), ".") : null,
     figures(
       figure("time", `${seconds(progress.elapsed)}`, `of ${seconds(progress.duration)}`),
       figure("completed", count(progress.requests_completed)),
@@ -176,6 +221,7 @@ function history(ctx, state, runs) {
 const how = (row) => [
   name(row.mode ?? "default"),
   row.outcome && row.outcome !== "done" ? h("span", { class: `status block ${row.outcome === "failed" ? "bad" : "warn"}` }, row.outcome) : null,
+  row.models_pulled?.length ? h("span", { class: "note block" }, name(`pulled ${row.models_pulled.map((each) => each.model).join(", ")}${row.models_removed?.length ? ", deleted again" : ""}`)) : null,
   row.error ? h("span", { class: "why" }, name(row.error)) : null,
 ];
 

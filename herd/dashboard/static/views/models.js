@@ -15,7 +15,7 @@ const DAYS = [
 export const models = {
   id: "models",
   title: "Model Insights",
-  hears: ["requests", "pulls"],
+  hears: ["requests", "pulls", "pins"],
   paths: (state) => ({
     models: `/dashboard/api/models?days=${state.days ?? 7}`,
     context: `/dashboard/api/context-usage?days=${state.days ?? 7}`,

@@ -3,14 +3,19 @@
 import { h, name } from "../dom.js";
 import { count, words } from "../format.js";
 import { empty, loaded, section, status, table } from "../parts.js";
+import { access, accessPaths } from "./access.js";
 
 export const settings = {
   id: "settings",
   title: "Settings",
-  hears: ["settings", "nodes"],
-  paths: () => ({ settings: "/dashboard/api/settings" }),
+  hears: ["settings", "nodes", "keys", "trust"],
+  paths: () => ({ settings: "/dashboard/api/settings", ...accessPaths }),
   draw(ctx, state) {
-    return h("div", { key: "settings" }, loaded(state, "settings", (found) => all(ctx, state, found)));
+    return [
+      h("div", { key: "settings" }, loaded(state, "settings", (found) => all(ctx, state, found))),
+      h("div", { key: "access" }, access(ctx, state)),
+      state.settings ? about(state.settings) : null,
+    ];
   },
 };
 
@@ -36,9 +41,11 @@ function all(ctx, state, found) {
       ),
     ),
     section("Nodes", nodes(found.nodes ?? [])),
-    h("p", { class: "note" }, `herd ${found.router_version ?? ""} on `, name(found.router_hostname ?? location.hostname), "."),
   ];
 }
+
+const about = (found) =>
+  h("p", { key: "about", class: "note" }, `herd ${found.router_version ?? ""} on `, name(found.router_hostname ?? location.hostname), ".");
 
 // The nested form, where a herd gives only that: its toggles can be switched.
 function flattened(config) {

@@ -1,8 +1,41 @@
-// Models on the disks of the nodes: pull one, delete one. Both ask first.
+// Models on the disks of the nodes: pull one, pin one, delete one. Each asks first.
 
 import { h, name } from "../dom.js";
 import { ago, count, gib, gigabytes } from "../format.js";
-import { empty, meter, table } from "../parts.js";
+import { question as ask, empty, meter, table } from "../parts.js";
+
+const WORDS = {
+  pull: {
+    path: "/dashboard/api/pull",
+    verb: "Pull",
+    where: "onto",
+    means: "It takes disk and network there.",
+    done: (model, node) => `Pulling ${model} onto ${node}.`,
+  },
+  pin: {
+    path: "/dashboard/api/pinned-models",
+    more: { pinned: true },
+    verb: "Pin",
+    where: "in the memory of",
+    means: "It stays there: herd loads it whenever it is gone, and others have that much less room.",
+    done: (model, node) => `${model} stays in the memory of ${node}.`,
+  },
+  unpin: {
+    path: "/dashboard/api/pinned-models",
+    more: { pinned: false },
+    verb: "Unpin",
+    where: "on",
+    means: "It goes when its node needs the room, or nobody asks for it.",
+    done: (model, node) => `${model} is not pinned any more on ${node}.`,
+  },
+  delete: {
+    path: "/dashboard/api/delete",
+    verb: "Delete",
+    where: "from the disk of",
+    means: "To have it back it must be pulled again.",
+    done: (model, node) => `Deleted ${model} on ${node}.`,
+  },
+};
 
 export function stored(ctx, state, nodes) {
   if (nodes.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with --node URL.");
@@ -45,7 +78,8 @@ function form(ctx, state, nodes) {
 }
 
 function question(ctx, state) {
-  const { what, model, node_id, size } = state.asked;
+  const { what, model, node_id, size, force, why } = state.asked;
+  const words = WORDS[what];
   const end = () => {
     state.asked = null;
     ctx.draw();
@@ -53,29 +87,20 @@ function question(ctx, state) {
   const yes = async () => {
     end();
     try {
-      await ctx.post(`/dashboard/api/${what}`, { model, node_id });
-      ctx.toast(what === "pull" ? `Pulling ${model} onto ${node_id}.` : `Deleted ${model} on ${node_id}.`);
+      await ctx.post(words.path, { model, node_id, ...words.more, ...(force ? { force } : {}) });
+      ctx.toast(words.done(model, node_id));
       if (what === "pull") follow(ctx, state);
       ctx.reload();
     } catch (error) {
-      ctx.toast(error.message);
+      if (what === "pin" && error.status === 409 && !force) {
+        state.asked = { what, model, node_id, force: true, why: error.message };
+        ctx.draw();
+      } else ctx.toast(error.message);
     }
   };
-  return h(
-    "div",
-    { class: "question", role: "alertdialog", "aria-label": `${what} ${model}?` },
-    h(
-      "p",
-      null,
-      what === "pull" ? "Pull " : "Delete ",
-      h("b", null, name(model)),
-      what === "pull" ? " onto " : " from the disk of ",
-      h("b", null, name(node_id)),
-      what === "pull" ? "? It takes disk and network there." : `? ${size ? `That frees ${gigabytes(size, "GiB")}. ` : ""}To have it back it must be pulled again.`,
-    ),
-    h("button", { type: "button", class: what === "delete" ? "danger" : "main", onclick: yes }, what === "pull" ? "Pull" : "Delete"),
-    h("button", { type: "button", onclick: end }, "Leave it"),
-  );
+  const means = why ? name(`${why}.`) : what === "delete" && size ? `That frees ${gigabytes(size, "GiB")}. ${words.means}` : words.means;
+  const text = [`${words.verb} `, h("b", null, name(model)), ` ${words.where} `, h("b", null, name(node_id)), "? ", means];
+  return ask(`${words.verb} ${model}?`, text, force ? `${words.verb} all the same` : words.verb, what === "delete", yes, end);
 }
 
 function follow(ctx, state) {
@@ -107,29 +132,25 @@ function disk(ctx, state, node) {
     table(
       `Models on ${node.node_id}`,
       [
-        { title: "Model", cell: (row) => [name(row.name), row.loaded_in_vram ? h("span", { class: "tag" }, "in memory") : null] },
+        { title: "Model", cell: (row) => [name(row.name), row.loaded_in_vram ? h("span", { class: "tag" }, "in memory") : null, row.pinned ? h("span", { class: "tag" }, "pinned") : null] },
         { title: "Size", number: true, cell: (row) => gib(row.size_gb) },
         { title: "Last used", cell: (row) => (row.last_used ? ago(row.last_used) : "never"), class: "nowrap" },
         { title: "Requests", number: true, cell: (row) => count(row.total_requests) },
         {
-          title: "Delete",
-          cell: (row) =>
-            h(
-              "button",
-              {
-                type: "button",
-                class: "quiet",
-                "aria-label": `Delete ${row.name} on ${node.node_id}`,
-                onclick: () => {
-                  state.asked = { what: "delete", model: row.name, node_id: node.node_id, size: row.size_gb };
-                  ctx.draw();
-                },
-              },
-              "delete…",
-            ),
+          title: "Change",
+          class: "nowrap",
+          cell: (row) => (row.pinned ? ["unpin", "delete"] : ["pin", "delete"]).map((what) => order(ctx, state, node, row, what)),
         },
       ],
       node.models.map((row) => ({ ...row, key: row.name })),
     ),
   );
+}
+
+function order(ctx, state, node, row, what) {
+  const ask = () => {
+    state.asked = { what, model: row.name, node_id: node.node_id, size: row.size_gb };
+    ctx.draw();
+  };
+  return h("button", { key: what, type: "button", class: "quiet", "aria-label": `${WORDS[what].verb} ${row.name} on ${node.node_id}`, onclick: ask }, `${what}…`);
 }

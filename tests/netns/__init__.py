@@ -1,0 +1,1 @@
+"""Discovery between machines of their own, on networks laid for the test (`make netns`)."""
