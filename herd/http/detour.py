@@ -86,6 +86,7 @@ async def _lent(node: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
 
 async def lend(path: Path, spares: Spares) -> asyncio.AbstractServer:
     """Lend connections to the other processes of this herd, until the server is closed."""
+    lent: set[asyncio.StreamWriter] = set()  # who is dropped is closed
 
     async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -97,6 +98,7 @@ async def lend(path: Path, spares: Spares) -> asyncio.AbstractServer:
             writer.close()
         else:
             writer.write(b"\n")
-            splice(asking=writer.transport, asked=transport)
+            lent.add(writer)
+            splice(writer.transport, transport, over=lambda: lent.discard(writer))
 
     return await serve_unix(path, asked)
