@@ -8,7 +8,7 @@ if there is one, then the connection. Where a process finds them is set once, at
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from events import NodeId
 from herd.http.splice import splice
@@ -99,6 +99,10 @@ async def lend(path: Path, spares: Spares) -> asyncio.AbstractServer:
         else:
             writer.write(b"\n")
             lent.add(writer)
-            splice(writer.transport, transport, over=lambda: lent.discard(writer))
+            splice(
+                cast("asyncio.Transport", writer.transport),
+                transport,
+                over=lambda: lent.discard(writer),
+            )
 
     return await serve_unix(path, asked)
