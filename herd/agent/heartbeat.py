@@ -19,6 +19,7 @@ from herd.agent.keypair import Keypair
 from herd.agent.owner import Lend
 from herd.agent.payload import build_heartbeat
 from herd.agent.search import Say, Search, first_that_answers
+from herd.agent.tunnel import Tunnel
 from herd.clock import wall_s
 from herd.http.client import FetchError, Response, fetch
 from herd.interfaces import address_towards, card_of
@@ -47,6 +48,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Heartbeats in a row without an answer until the balancer counts as lost."""
     wake: Wake = ()
     """By which hardware addresses the machine may be woken."""
+    relay: bool | None = None
+    """Whether the balancer gets to Ollama by the agent; None: where it cannot otherwise."""
     drain_s: float = 30.0
     drain_poll_s: float = 0.3
 
@@ -88,6 +91,7 @@ class Agent:
         self._keys = keys
         self._lend = lend
         self._limits = Limits()
+        self._tunnel = Tunnel(terms.node_id, terms.ollama_url, keys, say, wanted=terms.relay)
         self._machine = machine
         self._search = search
         self._say = say
@@ -124,6 +128,12 @@ class Agent:
 
     async def drain(self) -> None:
         """Say that no new work may come, and wait until none runs, or for 30 s."""
+        try:
+            await self._drained()
+        finally:
+            self._tunnel.close()
+
+    async def _drained(self) -> None:
         if not self._connected or not await self._beat(draining=True):
             return
         terms, loop = self._terms, asyncio.get_running_loop()
@@ -202,6 +212,7 @@ class Agent:
         self._own_address = await asyncio.to_thread(
             address_towards, parts.hostname or "", parts.port or 80
         )
+        await self._tunnel.look(self._own_address, reachable=self._reachable is True)
         await self._find_card()
         await self._ask_owner()
         body = build_heartbeat(
@@ -217,6 +228,7 @@ class Agent:
             draining=draining,
             timestamp_s=wall_s(),
             limits=self._limits,
+            relay=self._tunnel.relays,
         )
         try:
             answer = await self._post(body)
@@ -238,7 +250,8 @@ class Agent:
             self._say("the new key of this node is in use")
         if not self._connected:
             self._connected = True
-            await self._joined()
+            self._say(f"connected to the balancer {self._name()}{self._router}")
+        self._tunnel.follow(self._router)
         return True
 
     async def _post(self, body: bytes) -> Response:
@@ -282,23 +295,8 @@ class Agent:
         here = is_loopback(urlsplit(self._terms.ollama_url).hostname or "")
         return with_disk(self._facts) if here else self._facts
 
-    async def _joined(self) -> None:
-        name = f"{self._search.name} at " if self._search.name else ""
-        self._say(f"connected to the balancer {name}{self._router}")
-        own = self._own_address
-        if not self._reachable or not is_loopback(urlsplit(self._terms.ollama_url).hostname or ""):
-            return
-        if not own or is_loopback(own):
-            return  # the balancer is here, too
-        port = self._terms.ollama_url.rpartition(":")[2]
-        shown = f"[{own}]" if ":" in own else own
-        with contextlib.suppress(FetchError):
-            await fetch("HEAD", f"http://{shown}:{port}/", timeout_s=self._terms.ollama_timeout_s)
-            return
-        self._say(
-            f"the balancer cannot reach this Ollama: it listens on loopback only, not on {own}; "
-            "start it with OLLAMA_HOST=0.0.0.0"
-        )
+    def _name(self) -> str:
+        return f"{self._search.name} at " if self._search.name else ""
 
     def _refusal(self, reason: str) -> None:
         self._connected = False

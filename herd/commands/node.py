@@ -155,6 +155,13 @@ def _check(given: dict[str, Any]) -> None:
     "card towards it, or by those named.",
 )
 @click.option(
+    "--relay/--no-relay",
+    envvar="FLEET_NODE_RELAY",
+    default=None,
+    help="Have the balancer reach Ollama by this agent, without an open port, always or never; "
+    "where it cannot otherwise.",
+)
+@click.option(
     "--data-dir",
     envvar=["FLEET_NODE_DATA_DIR", "FLEET_DATA_DIR"],
     default=DEFAULT_ROOT,
@@ -170,6 +177,7 @@ def command(  # noqa: PLR0913 (one parameter an option)
     rotate_key: bool,
     interval_s: float,
     log_level: str,
+    relay: bool | None,
     **lent: "Unpack[Lent]",
 ) -> None:
     """Run the agent beside an Ollama.
@@ -187,6 +195,7 @@ def command(  # noqa: PLR0913 (one parameter an option)
         router_url=router_address(router_url) if router_url else "",
         interval_s=interval_s,
         wake=parse_wake(lent["wake"]),
+        relay=relay,
     )
     machine = machine_facts()
     wishes = _wishes(lent)

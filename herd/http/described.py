@@ -177,6 +177,11 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "DELETE /fleet/keys": Operation(
         "Revoke an API key", body=_object("name", name=_TEXT), admin=True
     ),
+    "POST /agent/relay": Operation(
+        "Open a connection on which an agent relays for its node; it is answered with a challenge "
+        "to sign, then with 101",
+        body=_object("node_id", node_id=_TEXT),
+    ),
     "POST /heartbeat": Operation(
         "Take what an agent says of its node", body=_object("node_id", node_id=_TEXT)
     ),

@@ -7,6 +7,7 @@ Rules
 3. Once the client has gone (`on_gone` was called), or the answer has ended, calls do nothing.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
@@ -101,6 +102,10 @@ class Downstream(Protocol):
 
     def cut(self) -> None:
         """Send what was written, then close."""
+        ...
+
+    def hand_over(self, head: bytes) -> asyncio.Transport:
+        """Send this head, and leave the connection."""
         ...
 
     @property
@@ -238,6 +243,13 @@ class Exchange:
             self._connection.cut()
         else:
             self.abort()
+
+    def hand_over(self, head: bytes) -> asyncio.Transport | None:
+        """Answer with this head, and return the connection, which is the caller's from now on."""
+        if self._phase != NEW:
+            return None
+        self._phase = ENDED
+        return self._connection.hand_over(head)
 
     def lost(self) -> None:
         """Be told by the connection that the client has gone."""

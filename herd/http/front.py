@@ -14,7 +14,7 @@ import msgspec
 from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId, WakeRequested
 from herd.clock import wall_s
 from herd.config import Settings
-from herd.http import openapi, problems
+from herd.http import openapi, problems, tunnels
 from herd.http.door import Door, NotAdmittedError
 from herd.http.endpoints import assets, catalogue, counting, fleet, pins, request_page, stored
 from herd.http.endpoints.benchmarks import Benchmarks
@@ -42,6 +42,7 @@ from herd.http.lobby import Lobby
 from herd.http.problems import JSON, JSON_UTF8, TEXT_UTF8
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.http.server import Limits
+from herd.http.tunnels import Tunnels
 from herd.ids import RequestIds
 from herd.link.client import Control, LinkFullError
 from herd.link.messages import Cancel, Grant, Refuse, View
@@ -98,6 +99,7 @@ class Front:
         )
         self._gate.lets_stranger = self._keyring.lets_stranger
         self._ids = ids or RequestIds()
+        self.tunnels = Tunnels(lambda: control.view, 1 if settings is None else settings.workers)
         self.inference = Inference(control, self._loop, self._ids, self.waits)
         self._show = Show(lambda: control.view)
         self._request_page = request_page.RequestPage(logd)
@@ -133,6 +135,7 @@ class Front:
         self._timer.cancel()
         self.feed.close()
         self.inference.close()
+        self.tunnels.close()
 
     # What the link calls
 
@@ -157,6 +160,7 @@ class Front:
         self._kept.clear()
         self.waits.follow(view.settings)
         self.inference.look(view)
+        self.tunnels.look(view)
         self._keyring.look(view.keys)
         self._models.settling.changed()
         self.feed.changed()
@@ -187,6 +191,7 @@ class Front:
         by_path["/fleet/drain"] = {b"POST": self._guard.admin(self._drain)}
         by_path["/fleet/wake"] = {b"POST": self._guard.admin(self._wake)}
         by_path["/heartbeat"] = {b"POST": self._heartbeat}
+        by_path[tunnels.PATH] = {b"POST": self.tunnels.ask}
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
         by_path[openapi.PATH] = self._get(self._openapi)
@@ -342,6 +347,7 @@ class Front:
     def _sweep(self) -> None:
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
         self.inference.sweep()
+        self.tunnels.sweep()
 
 
 def _root(exchange: Exchange) -> None:

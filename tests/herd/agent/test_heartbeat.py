@@ -315,7 +315,7 @@ def test_an_ollama_that_the_balancer_cannot_reach_is_named(monkeypatch: pytest.M
         return "127.1.1.1"
 
     monkeypatch.setattr("herd.agent.heartbeat.address_towards", towards)
-    monkeypatch.setattr("herd.agent.heartbeat.is_loopback", "127.0.0.1".__eq__)
+    monkeypatch.setattr("herd.agent.tunnel.is_loopback", "127.0.0.1".__eq__)
 
     async def scene(stage: Stage) -> None:
         async with stage.living():
