@@ -81,6 +81,12 @@ class Soak:
         clock = self.folder / "clock"
         clock.write_bytes(struct.pack("d", 0.0))
         self.disk = Disk(self.folder, self.size.disk_bytes)
+        try:
+            return await self._run(chance, clock)
+        finally:
+            self.disk.close()
+
+    async def _run(self, chance: random.Random, clock: Path) -> Verdict:
         self.world = World(self.folder, self.port, self.disk, clock)
         self.crowd = Crowd(self.port, self.size.clients, random.Random(self.seed + 1))  # noqa: S311 (as above)
         self.rude = Rude(self.port, random.Random(self.seed + 2), self.size.connections)  # noqa: S311 (as above)
@@ -111,9 +117,8 @@ class Soak:
         self.verdict = await asyncio.to_thread(
             judge, self.world.herd.directory, self.crowd.told, self.world.troubles, self.world.peaks
         )
-        self.verdict.wrong += self.leaks
-        self.verdict.wrong += [f"nobody was answered for a minute after {who}" for who in
-                               self.troubles.slow]
+        slow = [f"nobody was answered for a minute after {who}" for who in self.troubles.slow]
+        self.verdict.wrong += [*self.leaks, *slow, *self.troubles.failed]
         return self.verdict
 
     async def _calm(self) -> None:
