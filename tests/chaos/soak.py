@@ -41,8 +41,8 @@ class Size:
 
 SHORT = Size(
     kills=100,
-    most_s=200.0,
-    least_s=60.0,
+    most_s=300.0,
+    least_s=80.0,
     clients=16,
     connections=500,
     disk_bytes=400 << 20,
