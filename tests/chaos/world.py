@@ -101,13 +101,16 @@ class World:
         """Start `herd run`, on what the one before has left."""
         self.policies.append(policy)
         told = {"FLEET_POLICY": policy, "PYTHONPATH": self._path(), "CHAOS_CLOCK": str(self.clock)}
-        before, self.herd = self.herd, Herd(
-            self.disk.data,
-            [f"{self.nodes[name].url},name={name}{more}" for name, more in NAMED.items()],
-            port=self.port,
-            workers=2,
-            environment=SETTINGS | told,
-            before=self.disk.before,
+        before, self.herd = (
+            self.herd,
+            Herd(
+                self.disk.data,
+                [f"{self.nodes[name].url},name={name}{more}" for name, more in NAMED.items()],
+                port=self.port,
+                workers=2,
+                environment=SETTINGS | told,
+                before=self.disk.before,
+            ),
         )
         await asyncio.to_thread(before.buried)
         await asyncio.to_thread(self.herd.start)
@@ -189,5 +192,5 @@ class World:
                 process.kill()
             except psutil.NoSuchProcess:
                 return False
-        self.kills[name.split()[0]] += 1
+        self.kills[name.split(maxsplit=1)[0]] += 1
         return True
