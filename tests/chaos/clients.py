@@ -83,7 +83,7 @@ async def ask(port: int, what: Ask, leave_after_s: float | None = None) -> Told:
     finally:
         told.ended_s = time.monotonic()
         if writer is not None:
-            writer.close()
+            writer.transport.abort()
     return told
 
 

@@ -69,7 +69,7 @@ class Soak:
     size: Size
     seed: int
     port: int
-    leaks: list[str] = field(default_factory=list)
+    leaks: list[str] = field(default_factory=list[str])
     took_s: float = 0.0
     verdict: Verdict = field(default_factory=Verdict)
 
@@ -107,7 +107,10 @@ class Soak:
                 await self.troubles.run()
             finally:
                 self.crowd.stopping = self.rude.stopping = self.world.stopping = True
-                await asyncio.wait(clients, timeout=180.0)
+                _, late = await asyncio.wait(clients, timeout=180.0)
+                for task in late:
+                    task.cancel()
+                self.leaks += [f"{task.get_name()} did not come to an end" for task in late]
             await self._calm()
         finally:
             self.took_s = time.monotonic() - began_s
@@ -123,7 +126,7 @@ class Soak:
         """See that nobody holds anything once nobody asks."""
         await asyncio.sleep(CALM_S)
         until = time.monotonic() + 30.0
-        while (held := await self._held()) and time.monotonic() < until:
+        while (held := await self._held()) and time.monotonic() < until:  # noqa: ASYNC110 (asked)
             await asyncio.sleep(0.5)
         if held:
             self.leaks.append(f"still taken when idle: {held}")

@@ -61,11 +61,11 @@ class Troubles:
     chance: random.Random
     pace: Pace
     enough: Callable[[], bool]
-    recoveries: dict[str, list[float]] = field(default_factory=dict)
+    recoveries: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     """Seconds from each death to the first answer for who asks from then on, by who died."""
-    failed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list[str])
     """Deeds that raised."""
-    slow: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list[str])
     """Deaths after which nobody was answered in time."""
 
     async def run(self) -> None:
