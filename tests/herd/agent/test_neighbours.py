@@ -40,7 +40,8 @@ def _with_more(value: Any) -> Any:
         inner = {name: _with_more(each) for name, each in told.items()}
         return inner if _is_by_name(inner) else {**inner, "of_a_newer_agent": {"what": [1, None]}}
     if isinstance(value, list):
-        return [_with_more(each) for each in cast("list[Any]", value)]
+        several: list[Any] = value
+        return [_with_more(each) for each in several]
     return value
 
 
