@@ -51,8 +51,6 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
     match fact:
         case RequestReceived() | RequestCompleted():  # nearly all facts: asked first
             return True
-        case RequestCancelled(request_id=request_id):  # said twice, if a grant crossed the first
-            return request_id in state.requests
         case TimerFired():
             return _due(state, now_us)
         case NodeSilent() | WakeRequested():
@@ -73,8 +71,8 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
             return state.door.matters(fact, there=node is not None and node.origin == "agent")
         case KeyAdded() | KeyRevoked() | ModelPinned() | ModelUnpinned():
             return _changes(state, fact)
-        case _:
-            return True
+        case _:  # a client leaves once, though its front says so twice if a grant crossed that
+            return not isinstance(fact, RequestCancelled) or fact.request_id in state.requests
 
 
 def _changes(state: State, fact: KeyAdded | KeyRevoked | ModelPinned | ModelUnpinned) -> bool:

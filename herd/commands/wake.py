@@ -10,6 +10,10 @@ from herd.commands.drain import data_dir_option, json_option, url_option
 from herd.commands.status import ask, balancer_url
 from herd.errors import HerdError
 
+EXAMPLES = """\b
+Examples:
+  herd wake tower --wait && ollama run llama3.3:70b
+"""
 LOOK_S = 0.5
 """Between two looks whether it is there."""
 ONLINE = ("online", "degraded")
@@ -24,20 +28,17 @@ class _Status(msgspec.Struct):
     nodes: list[_Node] = []
 
 
-@click.command()
+@click.command(epilog=EXAMPLES)
 @click.argument("node")
 @click.option("--wait", is_flag=True, help="Return when it is online, or counts as dead.")
 @url_option
 @data_dir_option
 @json_option
 def command(node: str, url: str | None, data_dir: str | None, *, wait: bool, as_json: bool) -> None:
-    r"""Wake a node whose owner allows it (`herd node --wake` there).
+    """Wake a node whose owner allows it (`herd node --wake` there).
 
     Nodes are woken by themselves when a request needs them: when no other node has the model, or
     the line is longer than they take to wake. This is for everything else.
-
-    \b
-      herd wake tower --wait && ollama run llama3.3:70b
     """
     address = url.rstrip("/") if url else balancer_url(data_dir)
     answer = send(address, "POST", "/fleet/wake", {"node_id": node})

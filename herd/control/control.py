@@ -49,7 +49,7 @@ from herd.control.restore import restore
 from herd.control.view import view_of
 from herd.control.waker import Waker
 from herd.errors import HerdError
-from herd.journal.segments import Journal
+from herd.journal.segments import Journal, Limits
 from herd.link.messages import View
 from herd.link.server import LinkServer
 from herd.probe import Pace, Prober
@@ -61,6 +61,8 @@ _log = logging.getLogger("herd.control")
 
 TIMER_S = 0.25
 VIEW_S = 0.1
+SEGMENTS = 16
+"""Full ones that the journal may always hold: those that logd keeps, and is sealing."""
 FRONTS_WAIT_S = 0.3
 """How long grants wait for fronts that have not yet said what they carry."""
 HEARS: tuple[type[Event], ...] = (
@@ -83,7 +85,7 @@ class Control:
         directory = settings.directory
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
-        journal = Journal.open(directory.journal, directory.snapshots)
+        journal = Journal.open(directory.journal, directory.snapshots, _limits(settings))
         state = restore(directory)
         self._settings = _with_changes(settings, state)
         state.seq = max(state.seq, journal.last_seq)
@@ -293,6 +295,13 @@ def _with_changes(settings: Settings, state: State) -> Settings:
         except HerdError as error:
             _log.warning("the recorded change of %s is left out: %s", key, error.what)
     return settings
+
+
+def _limits(settings: Settings) -> Limits:
+    """Return the journal's bound: as much as the whole log may take, and room to be sealed in."""
+    usual = Limits()
+    least_bytes = SEGMENTS * usual.segment_bytes
+    return replace(usual, most_bytes=max(settings.log_max_bytes, least_bytes))
 
 
 def _pace(settings: Settings) -> Pace:

@@ -65,6 +65,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 class LogState(msgspec.Struct, frozen=True, kw_only=True):
     """How the log itself is."""
 
+    away: bool = False
+    """logd does not answer, so that nothing is known of what happened."""
     missing_events: int = 0
     quarantined_lines: int = 0
     lag_s: float = 0.0

@@ -41,6 +41,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     itself.recording_off,
     itself.gaps,
     itself.disk_full,
+    itself.log_away,
     itself.log_lag,
     itself.clock_skew,
     itself.own_failures,

@@ -45,7 +45,7 @@ class Lobby:
             return
         timer = self._later(self._longest_s(), lambda: self._give_up(exchange))
         self._waiting[exchange] = handler, timer
-        exchange.on_gone = lambda: self._leave(exchange)
+        exchange.on_gone = lambda: self._forget(exchange)
 
     def open(self) -> None:
         """Let all go on, in the order in which they came."""
@@ -58,6 +58,9 @@ class Lobby:
         """Tell all that control is away."""
         for exchange in tuple(self._waiting):
             self._give_up(exchange)
+
+    def _forget(self, exchange: Exchange) -> None:
+        self._leave(exchange)
 
     def _leave(self, exchange: Exchange) -> Handler:
         handler, timer = self._waiting.pop(exchange)

@@ -83,7 +83,7 @@ async def ask(port: int, what: Ask, leave_after_s: float | None = None) -> Told:
     finally:
         told.ended_s = time.monotonic()
         if writer is not None:
-            writer.close()
+            writer.transport.abort()
     return told
 
 
@@ -111,9 +111,7 @@ async def _read(reader: asyncio.StreamReader, what: Ask, told: Told) -> None:
     told.end, told.why = _judged(what, told.status, b"".join(pieces), whole=whole)
 
 
-async def _body(
-    reader: asyncio.StreamReader, headers: dict[str, str], pieces: list[bytes]
-) -> bool:
+async def _body(reader: asyncio.StreamReader, headers: dict[str, str], pieces: list[bytes]) -> bool:
     """Read a body; return whether it ended as its framing says."""
     with contextlib.suppress(asyncio.IncompleteReadError, OSError):
         if "content-length" in headers:
@@ -153,7 +151,7 @@ def _said(body: bytes) -> Iterator[dict[str, Any]]:
         if line and line != b"[DONE]" and not line.startswith(b"event:"):
             found = json.loads(line)
             if not isinstance(found, dict):
-                raise ValueError("no object")  # noqa: TRY004 (as what cannot be parsed)
+                raise ValueError("no object")
             yield found
 
 

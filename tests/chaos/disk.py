@@ -11,7 +11,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import psutil
@@ -35,7 +35,7 @@ class Disk:
             sys.stderr.write("NOT a real full disk: this user may not mount one, limits stand in\n")
 
     @contextlib.contextmanager
-    def full(self, writers: dict[str, psutil.Process]) -> Iterator[None]:
+    def full(self, writers: dict[str, psutil.Process]) -> Generator[None]:
         """Leave no byte; those who write are needed where only limits can be set."""
         if self.small:
             filler = self.root / "filler"
@@ -57,7 +57,7 @@ class Disk:
             _fill(self.root / "filler")
 
     @contextlib.contextmanager
-    def read_only(self) -> Iterator[None]:
+    def read_only(self) -> Generator[None]:
         """Let nothing be made anew; files that are open stay writable."""
         folders = [self.data, *(each for each in self.data.rglob("*") if each.is_dir())]
         modes = {each: each.stat().st_mode for each in folders}

@@ -12,8 +12,8 @@ NONSENSE = (
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     b"GET / HTTP/9.9\r\n\r\n",
     b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-    b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
-    b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{\"model\":",
+    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b'POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"model":',
     b"POST /heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n[]",
     b"\r\n" * 500,
     b"A" * 70_000,
@@ -42,10 +42,12 @@ class Rude:
             with contextlib.suppress(OSError, TimeoutError):
                 reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
                 said = self._chance.choice((*NONSENSE, self._chance.randbytes(400)))
-                writer.write(said)
-                async with asyncio.timeout(0.5):
-                    await reader.read(4096)
-                writer.close()
+                try:
+                    writer.write(said)
+                    async with asyncio.timeout(0.5):
+                        await reader.read(4096)
+                finally:
+                    writer.transport.abort()
             self.did["nonsense"] += 1
             await asyncio.sleep(0.2)
 
@@ -83,5 +85,5 @@ class Rude:
 
     async def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while time.monotonic() < until and not self.stopping:
+        while time.monotonic() < until and not self.stopping:  # noqa: ASYNC110 (time passes)
             await asyncio.sleep(0.2)

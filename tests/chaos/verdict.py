@@ -33,8 +33,8 @@ MEMORY_BYTES = {
 class Verdict:
     """What is wrong, and what was counted on the way."""
 
-    wrong: list[str] = field(default_factory=list)
-    ends: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list[str])
+    ends: Counter[str] = field(default_factory=Counter[str])
     """Of the requests in the log."""
     untold: int = 0
     """Requests whose front died before it told how they ended."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,13 +60,15 @@ class World:
     disk: Disk
     clock: Path
     """The file that says how far everybody's clock is off."""
-    kills: Counter[str] = field(default_factory=Counter)
-    troubles: list[Trouble] = field(default_factory=list)
-    peaks: dict[str, int] = field(default_factory=dict)
+    kills: Counter[str] = field(default_factory=Counter[str])
+    troubles: list[Trouble] = field(default_factory=list[Trouble])
+    peaks: dict[str, int] = field(default_factory=dict[str, int])
     """The most memory that each kind of process had, in bytes."""
-    policies: list[str] = field(default_factory=list)
-    nodes: dict[str, NodeProcess] = field(default_factory=dict)
-    agents: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    policies: list[str] = field(default_factory=list[str])
+    nodes: dict[str, NodeProcess] = field(default_factory=dict[str, NodeProcess])
+    agents: dict[str, "subprocess.Popen[bytes]"] = field(
+        default_factory=dict[str, subprocess.Popen[bytes]]
+    )
     stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -101,13 +103,16 @@ class World:
         """Start `herd run`, on what the one before has left."""
         self.policies.append(policy)
         told = {"FLEET_POLICY": policy, "PYTHONPATH": self._path(), "CHAOS_CLOCK": str(self.clock)}
-        before, self.herd = self.herd, Herd(
-            self.disk.data,
-            [f"{self.nodes[name].url},name={name}{more}" for name, more in NAMED.items()],
-            port=self.port,
-            workers=2,
-            environment=SETTINGS | told,
-            before=self.disk.before,
+        before, self.herd = (
+            self.herd,
+            Herd(
+                self.disk.data,
+                [f"{self.nodes[name].url},name={name}{more}" for name, more in NAMED.items()],
+                port=self.port,
+                workers=2,
+                environment=SETTINGS | told,
+                before=self.disk.before,
+            ),
         )
         await asyncio.to_thread(before.buried)
         await asyncio.to_thread(self.herd.start)
@@ -173,7 +178,7 @@ class World:
     # What happens
 
     @contextmanager
-    def trouble(self, name: str) -> Iterator[Trouble]:
+    def trouble(self, name: str) -> Generator[Trouble]:
         """Note that something goes wrong, for as long as it does."""
         noted = Trouble(name, time.monotonic())
         self.troubles.append(noted)
@@ -189,5 +194,5 @@ class World:
                 process.kill()
             except psutil.NoSuchProcess:
                 return False
-        self.kills[name.split()[0]] += 1
+        self.kills[name.partition(" ")[0]] += 1
         return True

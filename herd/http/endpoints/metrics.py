@@ -112,6 +112,8 @@ class _Fleet(Collector):
         yield _told("herd_node_draining", "1 while it gets no new work.", _NODE, drained)
         paused = [((node.node_id,), int(bool(node.paused))) for node in nodes]
         yield _told("herd_node_paused", "1 while its owner keeps it to himself.", _NODE, paused)
+        asleep = [((node.node_id,), int(node.status == "sleeping")) for node in nodes]
+        yield _told("herd_node_sleeping", "1 while it sleeps, and may be woken.", _NODE, asleep)
         held = [
             ((node.node_id, model.name), model.size_bytes)
             for node in nodes

@@ -16,9 +16,9 @@ if path := os.environ.get("CHAOS_CLOCK"):
     _time, _time_ns = time.time, time.time_ns  # noqa: TID251 (this is the clock)
 
     def _wrong_s() -> float:
-        return _time() + _unpack(_shared)[0]
+        return _time() + float(_unpack(_shared)[0])
 
     def _wrong_ns() -> int:
         return _time_ns() + int(_unpack(_shared)[0] * 1e9)
 
-    time.time, time.time_ns = _wrong_s, _wrong_ns
+    time.time, time.time_ns = _wrong_s, _wrong_ns  # noqa: TID251 (this is the clock)

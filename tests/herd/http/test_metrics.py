@@ -56,6 +56,13 @@ def test_a_node_that_is_away_is_down_and_a_log_that_is_not_written_is_told() -> 
     assert found["herd_log_recording", ()] == 0
 
 
+def test_a_node_that_sleeps_is_not_up_and_not_away() -> None:
+    slot = SlotView(slots=1, in_flight=0)
+    found = samples(View(nodes=(node("a", "sleeping", slot), node("b", "offline", slot))))
+    assert (found["herd_node_up", ("a",)], found["herd_node_sleeping", ("a",)]) == (0, 1)
+    assert (found["herd_node_up", ("b",)], found["herd_node_sleeping", ("b",)]) == (0, 0)
+
+
 def test_an_odd_name_is_one_label() -> None:
     odd = 'x"\\\n<script>'
     found = samples(View(nodes=(node(odd, "online", SlotView(slots=1, in_flight=0)),)))
