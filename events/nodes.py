@@ -65,6 +65,17 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     """The same, in whole GB; small changes of it are not news."""
 
 
+class Gpu(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A card of a node, as it is now; None is what its driver does not tell."""
+
+    name: str
+    total_bytes: int | None = None
+    used_bytes: int | None = None
+    busy_pct: float | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a node's owner allows; its agent tells it."""
 
@@ -111,6 +122,8 @@ class HeartbeatReceived(Event, frozen=True, tag="heartbeat_received"):
     """The public key that signed it; empty if nobody did."""
     counter: int = 0
     """Of the agent: a higher one with each heartbeat that it signs."""
+    gpus: tuple[Gpu, ...] = ()
+    """How its cards are now: shown to who asks, and never recorded."""
 
 
 class NodeProbed(Event, frozen=True, tag="node_probed"):

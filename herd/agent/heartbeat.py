@@ -15,6 +15,7 @@ import msgspec
 from events import Limits, ModelFacts, NodeFacts, ResidentModel
 from herd.agent.cards import AUTO, Wake, cards
 from herd.agent.facts import is_loopback, load, with_disk
+from herd.agent.gpus import Cards
 from herd.agent.keypair import Keypair
 from herd.agent.owner import Lend
 from herd.agent.payload import build_heartbeat
@@ -92,6 +93,7 @@ class Agent:
         self._lend = lend
         self._limits = Limits()
         self._tunnel = Tunnel(terms.node_id, terms.ollama_url, keys, say, wanted=terms.relay)
+        self._gpus = Cards()
         self._machine = machine
         self._search = search
         self._say = say
@@ -229,6 +231,7 @@ class Agent:
             timestamp_s=wall_s(),
             limits=self._limits,
             relay=self._tunnel.relays,
+            gpus=await asyncio.to_thread(self._gpus.read) if self._ollama_is_here() else (),
         )
         try:
             answer = await self._post(body)
@@ -292,8 +295,10 @@ class Agent:
 
     def _with_disk(self) -> NodeFacts:
         """Return the facts with this machine's disk, if the models are on it."""
-        here = is_loopback(urlsplit(self._terms.ollama_url).hostname or "")
-        return with_disk(self._facts) if here else self._facts
+        return with_disk(self._facts) if self._ollama_is_here() else self._facts
+
+    def _ollama_is_here(self) -> bool:
+        return is_loopback(urlsplit(self._terms.ollama_url).hostname or "")
 
     def _name(self) -> str:
         return f"{self._search.name} at " if self._search.name else ""

@@ -11,6 +11,7 @@ import msgspec
 
 from events import (
     DrainRequested,
+    Gpu,
     HeartbeatReceived,
     Limits,
     ModelFacts,
@@ -36,6 +37,8 @@ AGENT = "its agent"
 """Who drains, where the agent asked for it itself: the word that health knows."""
 
 LONGEST_NAME = 512
+HOT_C = 85.0
+MOST_GPUS = 64
 
 
 # What the wire carries
@@ -112,6 +115,14 @@ class _Disk(msgspec.Struct, kw_only=True, gc=False):
     available_gb: float | None = 0.0
 
 
+class _Thermal(msgspec.Struct, kw_only=True, gc=False):
+    """The hottest card; ollama-herd's key, for those who read it."""
+
+    state: str = "unknown"
+    temperature_c: float | None = None
+    source: str = "gpu"
+
+
 class _Heartbeat(msgspec.Struct, kw_only=True, gc=False):
     node_id: str
     arch: str | None = ""
@@ -133,6 +144,8 @@ class _Heartbeat(msgspec.Struct, kw_only=True, gc=False):
     vram_bytes: int | None = 0
     relay: bool = False
     """Nobody but the agent can reach its Ollama: the balancer gets there by it."""
+    gpus: list[Gpu] | None = None
+    thermal: _Thermal | None = None
 
 
 # The agent's side
@@ -153,6 +166,7 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
     timestamp_s: float,
     limits: Limits = NO_LIMITS,
     relay: bool = False,
+    gpus: tuple[Gpu, ...] = (),
 ) -> bytes:
     """Return the body of a heartbeat."""
     return msgspec.json.encode(
@@ -184,8 +198,17 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
             dialect=facts.dialect,
             vram_bytes=facts.vram_bytes,
             relay=relay,
+            gpus=list(gpus),
+            thermal=_thermal(gpus),
         )
     )
+
+
+def _thermal(gpus: tuple[Gpu, ...]) -> _Thermal:
+    heats = [gpu.temperature_c for gpu in gpus if gpu.temperature_c is not None]
+    if not heats:
+        return _Thermal()
+    return _Thermal(state="warning" if max(heats) >= HOT_C else "nominal", temperature_c=max(heats))
 
 
 def _disk(facts: NodeFacts) -> _Disk | None:
@@ -257,6 +280,7 @@ def parse_heartbeat(body: bytes, peer: str) -> HeartbeatReceived | DrainRequeste
         reachable=beat.reachable,
         draining=beat.draining,
         limits=capacity.read(beat.capacity, ours=bool(beat.protocol)),
+        gpus=tuple(gpu for gpu in beat.gpus or () if len(gpu.name) <= LONGEST_NAME)[:MOST_GPUS],
     )
 
 

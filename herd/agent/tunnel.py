@@ -91,8 +91,8 @@ class Tunnel:
         self._looked: tuple[str, bool] | None = None
         self._router = ""
         self._wanted = 1
-        self._unused: set[_Line] = set()
-        self._open: set[asyncio.Transport] = set()
+        self.unused: set[_Line] = set()
+        self.connections: set[asyncio.Transport] = set()
         self._dialling = 0
         self._pause_s = CROWDED_S
         self._failed_s = FAILED_S
@@ -130,7 +130,7 @@ class Tunnel:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for transport in tuple(self._open):
+        for transport in tuple(self.connections):
             transport.abort()
 
     async def _is_hidden(self, own: str) -> bool:
@@ -148,15 +148,15 @@ class Tunnel:
 
     def used(self, line: _Line) -> None:
         """Join a connection with Ollama, and open another in its place."""
-        self._unused.discard(line)
+        self.unused.discard(line)
         spawn(self._join(line), name="relay")
         self._top_up()
 
     def lost(self, line: _Line) -> None:
         """Open another in its place."""
-        self._open.discard(line.transport)
-        if line in self._unused:
-            self._unused.remove(line)
+        self.connections.discard(line.transport)
+        if line in self.unused:
+            self.unused.remove(line)
             self._later(self._failed_s)
 
     # Inside
@@ -167,8 +167,8 @@ class Tunnel:
         while (
             self._router
             and self._dialling < AT_ONCE
-            and len(self._unused) + self._dialling < self._wanted
-            and len(self._open) + self._dialling < MOST
+            and len(self.unused) + self._dialling < self._wanted
+            and len(self.connections) + self._dialling < MOST
         ):
             self._dialling += 1
             spawn(self._dial(self._router), name="dial the balancer")
@@ -248,8 +248,8 @@ class Tunnel:
         if transport.is_closing():
             raise ConnectionResetError("connection closed")
         line = _Line(self, transport)
-        self._open.add(transport)
-        self._unused.add(line)
+        self.connections.add(transport)
+        self.unused.add(line)
         transport.set_protocol(line)
         transport.set_write_buffer_limits()
         if first:
@@ -280,7 +280,7 @@ class Tunnel:
         if asking.is_closing():
             asked.abort()
             return
-        splice(asking, asked, line.first, lambda: self._open.discard(asking))
+        splice(asking, asked, line.first, lambda: self.connections.discard(asking))
 
 
 class _Answer(msgspec.Struct):

@@ -17,6 +17,7 @@ from events import (
     ControlStopped,
     Event,
     FrontConnected,
+    Gpu,
     HeartbeatReceived,
     LoadPlanned,
     NodeConfigured,
@@ -110,6 +111,7 @@ class Control:
         self._challenge = secrets.token_hex(16)
         self._counters: dict[tuple[NodeId, str], int] = {}
         """Of the last heartbeat that each key has signed for its node: none comes twice."""
+        self._gpus: dict[NodeId, tuple[Gpu, ...]] = {}
         self._expected = 0
         """Fronts that grants wait for; 0 until `recover` says it."""
         self._greeted = 0
@@ -182,10 +184,18 @@ class Control:
             if not self._hears(event):
                 return
             self._prober.heartbeat(event.node_id)
+            event = self._gauged(event)
         if src is None:
             self._engine.put(event)
         else:
             self._engine.put(event, src, n)
+
+    def _gauged(self, event: HeartbeatReceived) -> HeartbeatReceived:
+        """Keep how a node's cards are, to be shown, and leave it out of the log."""
+        if event.gpus != self._gpus.get(event.node_id, ()):
+            self._gpus[event.node_id] = event.gpus
+            self._changed()
+        return replace(event, gpus=()) if event.gpus else event
 
     def _hears(self, event: HeartbeatReceived) -> bool:
         """Whether a heartbeat counts: by the key that speaks for its node, and not heard before."""
@@ -206,6 +216,7 @@ class Control:
                 self._moved(record.event)
             case NodeForgotten(node_id=node_id):
                 self._prober.forget(node_id)
+                self._gpus.pop(node_id, None)
             case NodeDegraded(node_id=node_id):
                 self._prober.refresh(node_id)
             case FrontConnected():
@@ -268,7 +279,12 @@ class Control:
 
     def _view(self) -> View:
         engine = self._engine
-        return view_of(engine.state, recording=engine.recording, challenge=self._challenge)
+        return view_of(
+            engine.state,
+            recording=engine.recording,
+            challenge=self._challenge,
+            gpus=self._gpus,
+        )
 
 
 def _with_changes(settings: Settings, state: State) -> Settings:

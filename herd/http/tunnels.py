@@ -117,6 +117,11 @@ class Tunnels:
             if not transport.is_closing():
                 return transport
 
+    def unused(self, node_id: NodeId) -> int:
+        """Return how many wait to be used for a node."""
+        node = self._nodes.get(node_id)
+        return 0 if node is None else len(node.spares)
+
     def look(self, view: View) -> None:
         """End what was opened with keys that speak for their nodes no more."""
         if view.pins == self._pins:

@@ -12,6 +12,7 @@ import msgspec
 from actors.core.commands import Cancel, Grant, Refuse
 from events import (
     AnyEvent,
+    Gpu,
     Limits,
     ModelFacts,
     NodeFacts,
@@ -130,6 +131,8 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     """How often packets were sent to wake it, since it sleeps."""
     wakes: bool = False
     """It does not answer, and may be woken."""
+    gpus: tuple[Gpu, ...] = ()
+    """How its cards are, as of its last heartbeat; not from the log."""
 
     @property
     def answers(self) -> bool:

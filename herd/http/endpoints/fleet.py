@@ -173,6 +173,7 @@ def _node(node: NodeView, pinned: tuple[str, ...]) -> dict[str, object]:
             "arch": facts.arch,
             **disk_gb(facts),
         },
+        "gpus": [msgspec.structs.asdict(gpu) for gpu in node.gpus],
         "ollama_url": node.url,
         "dialect": facts.dialect,
         "agent_version": facts.agent_version,

@@ -31,8 +31,7 @@ async def begun(ask: Ask) -> None:
 
 
 def spares(it: Relayed) -> int:
-    node = it.front._nodes.get(LAP)
-    return 0 if node is None else len(node.spares)
+    return it.front.unused(LAP)
 
 
 def test_it_keeps_as_many_open_as_are_wanted_and_a_stream_comes_through(
@@ -160,7 +159,6 @@ def test_without_an_agent_nothing_connects(
             post(one, CHAT, QUIET)
             await one.answer()
             assert (await it.control.heard(AttemptFailed)).phase == "connect"
-            assert not it.front._waiting
             await it.opens()
             await until(lambda: spares(it) == SPARES)
             it.control.urls = [URL]
@@ -177,7 +175,7 @@ def test_a_connection_that_died_unused_is_replaced_before_anybody_notices(
         async with relayed(tmp_path, whole, monkeypatch) as it, client(it.port) as one:
             await it.opens()
             await until(lambda: spares(it) == SPARES)
-            for line in tuple(it.tunnel._unused):
+            for line in tuple(it.tunnel.unused):
                 line.transport.abort()
             post(one, CHAT, QUIET)
             assert (await one.answer())[1] == NDJSON[-1]
@@ -220,6 +218,6 @@ def test_it_follows_its_balancer_and_relays_for_no_other(
             await it.opens()
             await until(lambda: spares(it) == SPARES)
             it.pins(lap=PinView(it.keys.public, revoked=True))
-            await until(lambda: spares(it) == 0 and not it.tunnel._open)
+            await until(lambda: spares(it) == 0 and not it.tunnel.connections)
 
     on_each_loop(main())

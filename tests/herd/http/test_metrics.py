@@ -7,6 +7,7 @@ import msgspec
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
+from events import Gpu
 from herd.http.endpoints.metrics import text
 from herd.link.messages import SlotView, View
 from herd.logd.meters import Meters
@@ -118,3 +119,16 @@ def test_without_logd_the_rest_is_told(run: Run) -> None:
         assert (found["herd_logd_up", ()], found["herd_node_up", ("a",)]) == (0, 1)
 
     run(main())
+
+
+def test_cards_as_far_as_their_drivers_tell() -> None:
+    cards = (Gpu("RTX", 24, 0, temperature_c=41.5), Gpu("RTX", busy_pct=0.0))
+    shown = msgspec.structs.replace(node("a", "online", SlotView(1, 0)), gpus=cards)
+    found = samples(View(nodes=(shown,)))
+    told = {key: value for key, value in found.items() if key[0].startswith("herd_gpu")}
+    assert told == {
+        ("herd_gpu_memory_bytes", ("0", "a")): 24,
+        ("herd_gpu_memory_used_bytes", ("0", "a")): 0,
+        ("herd_gpu_temperature_celsius", ("0", "a")): 41.5,
+        ("herd_gpu_busy_percent", ("1", "a")): 0,
+    }

@@ -194,6 +194,7 @@ function card(node, rows) {
     h("p", { class: "note machine" }, name(machine(node))),
     memory(node),
     node.cpu ? meter("CPU", node.cpu.utilization_pct, 100, percent(node.cpu.utilization_pct)) : null,
+    (node.gpus ?? []).map(gpu),
     rows.length ? models(rows, node.models_pinned ?? []) : h("p", { class: "note" }, "No model in memory."),
     disk.length ? onDisk(node, disk) : null,
   );
@@ -203,6 +204,17 @@ function machine(node) {
   const { chip, cores_physical: cores } = node.hardware ?? {};
   const parts = [chip, cores ? plural(cores, "core") : "", node.ollama?.version ? `Ollama ${node.ollama.version}` : "", node.ollama_url];
   return parts.filter(Boolean).join(" · ");
+}
+
+// A card, in what its driver tells of it.
+function gpu(card) {
+  const parts = [
+    card.used_bytes === null || !card.total_bytes ? "" : `${gib(card.used_bytes / 2 ** 30)} of ${gib(card.total_bytes / 2 ** 30)}`,
+    card.busy_pct === null ? "" : `${percent(card.busy_pct)} busy`,
+    card.temperature_c === null ? "" : `${Math.round(card.temperature_c)} °C`,
+    card.power_w === null ? "" : `${Math.round(card.power_w)} W`,
+  ].filter(Boolean);
+  return h("p", { class: "note" }, `${card.name}: ${parts.join(", ") || "tells nothing of itself"}`);
 }
 
 // VRAM where there is any, since that is what models have to fit into; else the machine's memory.
