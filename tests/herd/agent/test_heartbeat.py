@@ -281,9 +281,11 @@ def test_a_balancer_with_a_new_address_is_followed_at_the_first_miss() -> None:
 
 def test_its_own_address_is_looked_up_for_each_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     addresses = iter(["192.0.2.7", "192.0.2.8"])
-    monkeypatch.setattr(
-        "herd.agent.heartbeat.address_towards", lambda *_: next(addresses, "192.0.2.9")
-    )
+
+    def towards(_host: str, _port: int) -> str:
+        return next(addresses, "192.0.2.9")
+
+    monkeypatch.setattr("herd.agent.heartbeat.address_towards", towards)
 
     async def scene(stage: Stage) -> None:
         async with stage.living():

@@ -6,7 +6,7 @@ lines are appended, never changed.
 
 import asyncio
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,6 +19,8 @@ from tests.herd.small_server import SmallServer
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "heartbeats.ndjson"
 SENT = GOLDEN.read_bytes().splitlines()
+_Object = dict[str, Any]
+_Several = list[Any]
 PEER = "192.168.1.20"
 
 
@@ -36,12 +38,10 @@ def test_what_an_older_agent_said_means_what_it_meant(number: int) -> None:
 def _with_more(value: Any) -> Any:
     """Add something unknown to each object."""
     if isinstance(value, dict):
-        told = cast("dict[str, Any]", value)
-        inner = {name: _with_more(each) for name, each in told.items()}
+        inner = {name: _with_more(each) for name, each in msgspec.convert(value, _Object).items()}
         return inner if _is_by_name(inner) else {**inner, "of_a_newer_agent": {"what": [1, None]}}
     if isinstance(value, list):
-        several: list[Any] = value
-        return [_with_more(each) for each in several]
+        return [_with_more(each) for each in msgspec.convert(value, _Several)]
     return value
 
 
