@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import NoReturn
 
 import pytest
 
@@ -25,7 +26,7 @@ def test_no_card_is_none(drm: Path) -> None:
 def test_what_nvidias_library_says_and_what_it_does_not(
     drm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def not_supported(*_: object) -> None:
+    def not_supported(*_: object) -> NoReturn:
         raise RuntimeError("NVML: Not Supported")
 
     def name(card: int) -> bytes | str:
