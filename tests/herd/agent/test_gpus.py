@@ -28,16 +28,33 @@ def test_what_nvidias_library_says_and_what_it_does_not(
     def not_supported(*_: object) -> None:
         raise RuntimeError("NVML: Not Supported")
 
+    def name(card: int) -> bytes | str:
+        return b"RTX 4090" if card == 0 else "RTX 3060"
+
+    def memory(_card: int) -> SimpleNamespace:
+        return SimpleNamespace(total=24 * GIB, used=0)
+
+    def use(_card: int) -> SimpleNamespace:
+        return SimpleNamespace(gpu=0)
+
+    def heat(_card: int, _sensor: int) -> int:
+        return 41
+
+    def power(card: int) -> int:
+        if card == 1:
+            not_supported()
+        return 72_500
+
     library = ModuleType("pynvml")
     vars(library).update(
         nvmlInit=lambda: None,
         nvmlDeviceGetCount=lambda: 2,
         nvmlDeviceGetHandleByIndex=int,
-        nvmlDeviceGetName=lambda card: b"RTX 4090" if card == 0 else "RTX 3060",
-        nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(total=24 * GIB, used=0),
-        nvmlDeviceGetUtilizationRates=lambda _: SimpleNamespace(gpu=0),
-        nvmlDeviceGetTemperature=lambda _card, _sensor: 41,
-        nvmlDeviceGetPowerUsage=lambda card: 72_500 if card == 0 else not_supported(),
+        nvmlDeviceGetName=name,
+        nvmlDeviceGetMemoryInfo=memory,
+        nvmlDeviceGetUtilizationRates=use,
+        nvmlDeviceGetTemperature=heat,
+        nvmlDeviceGetPowerUsage=power,
     )
     monkeypatch.setitem(sys.modules, "pynvml", library)
     cards = Cards(drm)
