@@ -63,8 +63,9 @@ TIMER_S = 0.25
 VIEW_S = 0.1
 SEGMENTS = 16
 """Full ones that the journal may always hold: those that logd keeps, and is sealing."""
-FRONTS_WAIT_S = 0.3
-"""How long grants wait for fronts that have not yet said what they carry."""
+FRONTS_WAIT_S = 2.0
+"""How long grants wait for fronts that have not yet said what they carry: they come at once unless
+they died too or the machine is busy, and what they carry counts as lost if they come later."""
 HEARS: tuple[type[Event], ...] = (
     NodeDiscovered,
     NodeMoved,

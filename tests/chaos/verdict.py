@@ -38,6 +38,8 @@ class Verdict:
     """Of the requests in the log."""
     untold: int = 0
     """Requests whose front died before it told how they ended."""
+    late: int = 0
+    """Requests taken for lost with a front that was only slow to come back, and told their end."""
     unrecorded: int = 0
     """Requests of clients while nothing could be recorded."""
     lost_events: int = 0
@@ -84,7 +86,7 @@ def judge(
     with Source(directory.root) as source:
         log = Log(source.records())
         verdict.report = check_on_all_cores(source, source.first_seq)
-    _judge_log(verdict, log, directory)
+    _judge_log(verdict, log, directory, troubles)
     for each in told:
         _judge_client(verdict, each, log, windows)
     for kind, most in MEMORY_BYTES.items():
@@ -126,7 +128,7 @@ class Log:
             self.resumed.append(event)
 
 
-def _judge_log(verdict: Verdict, log: Log, directory: DataDir) -> None:
+def _judge_log(verdict: Verdict, log: Log, directory: DataDir, troubles: list[Trouble]) -> None:
     verdict.ends.update(kind for ends in log.ends.values() for kind, _ in ends)
     verdict.lost_events = sum(each.lost_events for each in log.resumed)
     verdict.expect(log.first == 1, f"the log begins at {log.first}")
@@ -143,7 +145,14 @@ def _judge_log(verdict: Verdict, log: Log, directory: DataDir) -> None:
         ends = log.ends.get(request_id, [])
         if not ends and any(first > seq for first, _ in log.gaps):
             continue  # it may have ended while nothing was recorded
+        if len(ends) == 2 and ends[0][0] == "RequestInterrupted":
+            verdict.late += 1
+            ends = ends[1:]
         verdict.expect(len(ends) == 1, f"{request_id}, received at {seq}, ended so: {ends}")
+    verdict.expect(
+        not verdict.late or any(it.name.startswith("stop ") for it in troubles),
+        f"{verdict.late} requests ended twice, though no front was stopped",
+    )
     report = verdict.report
     verdict.expect(not report.divergences, f"replay differs: {report.divergences[:1]}")
     verdict.expect(report.dispatches, "nothing was dispatched")
@@ -161,7 +170,7 @@ def _judge_client(verdict: Verdict, told: Told, log: Log, windows: Windows) -> N
     if windows.touch(told, "full disk", "read-only", after_s=1.0):
         verdict.unrecorded += 1
         return
-    ends = log.ends.get(RequestId(told.request_id), [])
+    ends = log.ends.get(RequestId(told.request_id), [])[-1:]
     died = windows.touch(
         told, "kill front", "kill supervisor", "stop herd", before_s=UNTOLD_S, after_s=UNTOLD_S
     ) or windows.touch(told, "stop control", "kill control", after_s=UNTOLD_S)

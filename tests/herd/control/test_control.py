@@ -28,6 +28,7 @@ from events import (
     Source,
 )
 from herd.config import NodeAddress, Settings
+from herd.control import control as control_module
 from herd.control.control import Control
 from herd.journal.reader import records
 from herd.link.client import LinkClient
@@ -171,12 +172,14 @@ def test_grants_wait_for_the_fronts_that_are_expected(
 
 
 def test_fronts_that_do_not_come_are_not_waited_for_for_ever(
-    on_each_loop: Run[Any], tmp_path: Path
+    on_each_loop: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(control_module, "FRONTS_WAIT_S", 0.1)
+
     async def play() -> None:
         configured = settings(tmp_path)
         async with control_of(configured) as control:
-            await asyncio.wait_for(control.recover(2), 1.0)
+            await asyncio.wait_for(control.recover(2), 10.0)
         ended = next(r.event for r in log(configured) if isinstance(r.event, RecoveryEnded))
         assert ended.fronts == 0
 
