@@ -19,6 +19,9 @@ PATIENCE = 100_000
 LONGEST_TAIL = 160_000
 """The most events that a question counts by itself: what is older waits for `rolled`."""
 
+NOBODY = "~"
+"""Behind every id: where nothing was received since, no request is looked at."""
+
 _KEYS = "hour, model, node_id, app"
 _COUNTS = [
     *("requests", "completed", "failed", "cancelled", "rejected", "retries", "cold"),
@@ -78,7 +81,7 @@ def aim(connection: duckdb.DuckDBPyConnection) -> None:
     values = {
         "last_seq": newest,
         "tail_seq": first - 1,
-        "tail_id": _stretch(connection, first, newest)["first_id"],
+        "tail_id": _stretch(connection, first, newest)["first_id"] or NOBODY,
     }
     for name, value in values.items():
         connection.execute(f"SET VARIABLE {name} = $value", {"value": value}).fetchall()

@@ -51,6 +51,9 @@ export function table(caption, columns, rows, props = {}) {
 export const empty = (text, ...commands) =>
   h("div", { class: "empty" }, h("p", null, text), commands.map((each) => h("p", null, h("code", null, each))));
 
+// A sentence of herd's in which backquotes mark what can be typed.
+export const prose = (text) => String(text).split("`").map((part, index) => (index % 2 ? h("code", null, part) : name(part)));
+
 // Asks before anything is done that cannot be undone.
 export const question = (label, text, verb, danger, yes, no) =>
   h(

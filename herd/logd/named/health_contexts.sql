@@ -34,7 +34,7 @@ SELECT
     count(*) FILTER (cold) AS cold,
     max(body_bytes) AS most_body_bytes,
     arg_max(prompt_tokens, body_bytes) AS prompt_tokens,
-    list(seq ORDER BY body_bytes DESC, seq)[1:5] AS seqs
+    max_by(seq, body_bytes, 5) AS seqs
 FROM asked
 JOIN ends USING (request_id)
 LEFT JOIN loads USING (request_id)

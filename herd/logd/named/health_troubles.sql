@@ -11,7 +11,7 @@ SELECT
     count(*) FILTER (
         status >= 500 AND coalesce(service_s, (payload ->> 'elapsed_s')::DOUBLE, 0) < 1
     ) AS quick,
-    list(seq ORDER BY seq DESC)[1:5] AS seqs
+    max(seq, 5) AS seqs
 FROM (
     SELECT * FROM events
     WHERE recorded_at >= make_timestamp($from_us::BIGINT)

@@ -31,8 +31,8 @@ SELECT
     coalesce(sum(service_s - ttft_s) FILTER (service_s > ttft_s AND completion_tokens > 1), 0)
         AS decode_s,
     count(*) FILTER (back.seq IS NOT NULL) AS again,
-    list(seq ORDER BY seq DESC) FILTER (back.seq IS NOT NULL)[1:5] AS again_seqs,
-    list(seq ORDER BY seq DESC) FILTER (kind = 'request_completed')[1:5] AS seqs
+    max(seq, 5) FILTER (back.seq IS NOT NULL) AS again_seqs,
+    max(seq, 5) FILTER (kind = 'request_completed') AS seqs
 FROM (
     SELECT
         seq, recorded_at, kind, node_id, model, queue_s, ttft_s, service_s, completion_tokens,

@@ -69,3 +69,17 @@ def test_a_stretch_ends_before_what_is_open_and_goes_on_when_it_ended(
         assert rows(db, "SELECT max(last_seq) FROM rolled_to") == [(37,)]
         assert rows(db, "SELECT sum(requests), sum(completed) FROM rolled") == [(12, 12)]
         assert sum(int(str(row[4])) for row in used(db)) == 13
+
+
+def test_when_all_is_counted_no_request_is_looked_at(
+    told: tuple[DataDir, duckdb.DuckDBPyConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollup, "LEAST", 1)
+    monkeypatch.setattr(rollup, "PATIENCE", 0)
+    _, db = told
+    while roll_next(db):
+        pass
+    aim(db)
+    [(first_id,)] = rows(db, "SELECT getvariable('tail_id')")
+    [(later,)] = rows(db, "SELECT count(*) FROM events WHERE request_id >= getvariable('tail_id')")
+    assert (first_id, later) == (rollup.NOBODY, 0)

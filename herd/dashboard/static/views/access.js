@@ -178,7 +178,7 @@ function trustTable(ctx, state, nodes) {
         { title: "State", cell: (row) => row.status || "–" },
         { title: "Address", cell: (row) => name(row.url || "–") },
         { title: "Key", cell: (row) => h("code", null, row.fingerprint || "–") },
-        { title: "Change", class: "nowrap", cell: (row) => [row.waits ? approve(row) : null, row.trust === "pinned" || row.trust === "unsigned" || row.waits ? revoke(row) : null] },
+        { title: "Change", class: "nowrap", cell: (row) => h("span", { class: "orders" }, row.waits ? approve(row) : null, row.trust === "pinned" || row.trust === "unsigned" || row.waits ? revoke(row) : null) },
       ],
       nodes.map((row) => ({ ...row, key: row.node_id })),
     ),

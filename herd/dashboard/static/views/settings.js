@@ -1,8 +1,8 @@
 // Settings: what can change while herd runs, what is in force, who the nodes are.
 
 import { h, name } from "../dom.js";
-import { count, words } from "../format.js";
-import { empty, loaded, section, status, table } from "../parts.js";
+import { count, gigabytes, words } from "../format.js";
+import { empty, loaded, prose, section, status, table } from "../parts.js";
 import { access, accessPaths } from "./access.js";
 
 export const settings = {
@@ -35,7 +35,7 @@ function all(ctx, state, found) {
           { title: "Setting", cell: (row) => h("code", null, row.key) },
           { title: "Value", cell: (row) => name(shown(row)) },
           { title: "Decided by", cell: (row) => name(row.fixed_by || "default") },
-          { title: "Meaning", cell: (row) => row.help ?? "", class: "prose" },
+          { title: "Meaning", cell: (row) => prose(row.help ?? ""), class: "prose" },
         ],
         rows.filter((row) => !row.changeable),
       ),
@@ -59,12 +59,15 @@ function flattened(config) {
   );
 }
 
+const GB = 1e9;
+
 const title = ({ key, unit }) => words(unit ? key.replace(new RegExp(`_${unit}$`), "") : key);
 
 const shown = ({ value, unit }) => {
   if (value === true) return "on";
   if (value === false) return "off";
   if (value === null || value === "") return "–";
+  if (unit === "bytes") return gigabytes(value / GB);
   return typeof value === "object" ? JSON.stringify(value) : `${value}${unit ? ` ${unit}` : ""}`;
 };
 
@@ -86,12 +89,12 @@ function setting(ctx, state, row) {
   return h(
     "li",
     { key: row.key },
-    h("label", { for: id }, h("b", null, title(row)), row.help ? h("span", { class: "note", id: `${id}-help` }, row.help) : null),
+    h("label", { for: id }, h("b", null, title(row)), row.help ? h("span", { class: "note", id: `${id}-help` }, prose(row.help)) : null),
     h(
       "span",
       { class: "control" },
       control(row, id, change, state.again ?? 0),
-      row.unit ? h("span", { class: "note" }, row.unit) : null,
+      row.unit ? h("span", { class: "note" }, row.unit === "bytes" ? "GB" : row.unit) : null,
       row.fixed_by ? h("span", { class: "note" }, "fixed by ", h("code", null, row.fixed_by)) : null,
       row.default !== undefined && row.default !== row.value ? h("span", { class: "note" }, `default ${shown({ ...row, value: row.default })}`) : null,
     ),
@@ -113,14 +116,17 @@ function control(row, id, change, again) {
     );
   }
   const number = typeof row.value === "number";
+  const of = row.unit === "bytes" ? GB : 1;
   return h("input", {
     ...props,
     type: number ? "number" : "text",
-    step: row.type === "int" ? "1" : "any",
-    value: row.value,
-    onchange: (event) => change(number ? Number(event.target.value) : event.target.value),
+    step: row.type === "int" && of === 1 ? "1" : "any",
+    value: number ? row.value / of : row.value,
+    onchange: (event) => change(number ? scaled(event.target.value, of, row.type) : event.target.value),
   });
 }
+
+const scaled = (text, of, type) => (type === "int" && of !== 1 ? Math.round(Number(text) * of) : Number(text));
 
 function nodes(rows) {
   if (rows.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with --node URL.");

@@ -132,14 +132,14 @@ function disk(ctx, state, node) {
     table(
       `Models on ${node.node_id}`,
       [
-        { title: "Model", cell: (row) => [name(row.name), row.loaded_in_vram ? h("span", { class: "tag" }, "in memory") : null, row.pinned ? h("span", { class: "tag" }, "pinned") : null] },
+        { title: "Model", cell: (row) => [name(row.name), h("span", { class: "tags" }, row.loaded_in_vram ? h("span", { class: "tag" }, "in memory") : null, row.pinned ? h("span", { class: "tag" }, "pinned") : null)] },
         { title: "Size", number: true, cell: (row) => gib(row.size_gb) },
         { title: "Last used", cell: (row) => (row.last_used ? ago(row.last_used) : "never"), class: "nowrap" },
         { title: "Requests", number: true, cell: (row) => count(row.total_requests) },
         {
           title: "Change",
           class: "nowrap",
-          cell: (row) => (row.pinned ? ["unpin", "delete"] : ["pin", "delete"]).map((what) => order(ctx, state, node, row, what)),
+          cell: (row) => h("span", { class: "orders" }, (row.pinned ? ["unpin", "delete"] : ["pin", "delete"]).map((what) => order(ctx, state, node, row, what))),
         },
       ],
       node.models.map((row) => ({ ...row, key: row.name })),
