@@ -60,6 +60,8 @@ from herd.version import version
 _log = logging.getLogger("herd.control")
 
 TIMER_S = 0.25
+SLEPT_S = 2.0
+"""A timer so late means that this process was stopped; as long as fronts take to say how it is."""
 VIEW_S = 0.1
 SEGMENTS = 16
 """Full ones that the journal may always hold: those that logd keeps, and is sealing."""
@@ -123,6 +125,8 @@ class Control:
         self._shown_seq = -1
         """Of the last record when the fronts were given a view."""
         self._stopping = False
+        self._timer_due_s = 0.0
+        self._awake_s = 0.0
 
     async def start(self) -> None:
         """Begin the epoch, watch the nodes, take fronts."""
@@ -133,7 +137,8 @@ class Control:
             self._watch(node.node_id, node.url, agentless=node.origin != "agent")
         for address in self._settings.nodes:
             self._put(_configured(address))
-        self._loop.call_later(TIMER_S, self._timer)
+        self._timer_due_s = self._loop.time() + TIMER_S
+        self._loop.call_at(self._timer_due_s, self._timer)
         self._show()  # no front shall believe that there are no keys
         if self._settings.mdns:
             self._advertising = spawn(advertising(self._settings), name="mdns")
@@ -264,8 +269,15 @@ class Control:
         self._prober.watch(node_id, url, agentless=agentless)
 
     def _timer(self) -> None:
-        if not self._stopping:
-            self._loop.call_later(TIMER_S, self._timer)
+        if self._stopping:
+            return
+        now_s = self._loop.time()
+        if now_s > self._timer_due_s + SLEPT_S:
+            _log.warning("control was stopped for %.0f s", now_s - self._timer_due_s)
+            self._awake_s = now_s + SLEPT_S
+        self._timer_due_s = now_s + TIMER_S
+        self._loop.call_at(self._timer_due_s, self._timer)
+        if now_s >= self._awake_s:  # who slept hears first what happened, then judges silence
             self._put(TimerFired())
             if self._recovered and self._engine.state.recovering:
                 self._put(RecoveryEnded(fronts=self._connected()))  # an actor failed to hear it

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -182,6 +183,32 @@ def test_fronts_that_do_not_come_are_not_waited_for_for_ever(
             await asyncio.wait_for(control.recover(2), 10.0)
         ended = next(r.event for r in log(configured) if isinstance(r.event, RecoveryEnded))
         assert ended.fronts == 0
+
+    on_each_loop(play())
+
+
+def test_who_was_stopped_does_not_judge_the_silence_of_others(
+    on_each_loop: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fronts get to say how their streams are before any is reaped."""
+    monkeypatch.setattr(control_module, "SLEPT_S", 0.4)
+
+    async def play() -> None:
+        server = SmallServer()
+        server.ollama()
+        async with server.running():
+            configured = settings(tmp_path, server.url, stale_timeout_s=0.5)
+            async with control_of(configured) as control, with_front(control) as (front, app):
+                front.tell(received("r1"))
+                await until(lambda: "r1" in app.grants)
+                grant = app.grants["r1"]
+                time.sleep(1.2)  # noqa: ASYNC251 (as if the whole process were stopped)
+                await asyncio.sleep(0.1)
+                front.tell(completed(grant))
+                await until(lambda: front.kept == 0)
+        kinds = [type(record.event).__name__ for record in log(configured)]
+        assert "RequestCompleted" in kinds
+        assert "RequestReaped" not in kinds
 
     on_each_loop(play())
 
