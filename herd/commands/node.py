@@ -26,7 +26,8 @@ from herd.agent.search import Search, router_address
 from herd.errors import HerdError
 from herd.http import tls
 from herd.paths import DEFAULT_ROOT, DataDir
-from herd.services.command import NODE, Serviced
+from herd.services.asked import NODE
+from herd.services.command import Serviced
 from herd.signing import fingerprint
 from herd.tasks import spawn
 from herd.version import version
@@ -55,6 +56,8 @@ def _check(given: dict[str, Any]) -> None:
     _node_id(given["node_id"])
     ollama_url(given["ollama_host"] or "")
     router_address(given["router_url"] or "localhost")
+    parse_wake(given["wake"])
+    tls.trust(given["ca_file"] or "")
     if given["hours"]:
         parse_hours(given["hours"])
 

@@ -20,7 +20,8 @@ from herd.processes.composition import compose
 from herd.processes.local_node import with_local_ollama
 from herd.processes.run_file import local_url
 from herd.processes.supervisor import Errand, Watch
-from herd.services.command import BALANCER, Serviced
+from herd.services.asked import BALANCER
+from herd.services.command import Serviced
 from herd.version import version
 
 NO_NODE_AFTER_S = 30.0
@@ -45,6 +46,8 @@ def _settings(given: dict[str, Any]) -> Settings:
     named |= {"nodes": nodes, "mdns": mdns}
     settings = load({name: value for name, value in named.items() if value is not None})
     trusted_networks(settings)
+    tls.renewal(settings)
+    tls.believe(settings)
     return settings
 
 
@@ -62,8 +65,6 @@ def _settings(given: dict[str, Any]) -> Settings:
 def command(**given: Any) -> None:  # noqa: ANN401 (of the options' types)
     """Run the balancer (what `herd` alone does)."""
     settings = _settings(given)
-    tls.renewal(settings)
-    tls.believe(settings)
     run_balancer(with_local_ollama(settings), compose, watch, say)
 
 

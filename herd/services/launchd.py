@@ -51,7 +51,10 @@ class Launchd:
         return Path(plistlib.loads(content).get("WorkingDirectory", ""))
 
     def begin(self, name: str, *, changed: bool) -> tuple[Step, ...]:
-        """Take out what ran before, if it was another, and start what the list has now."""
+        """Take out what ran before, if it was another, and start what the list has now.
+
+        The first returns before the old one has ended, and so long the other is refused.
+        """
         target = f"{self._domain}/{LABEL.format(name)}"
         load = ("launchctl", "bootstrap", self._domain, str(self.file(name)))
         if not changed:
@@ -59,7 +62,7 @@ class Launchd:
         return (
             Step(("launchctl", "bootout", target), may_fail=True),
             Step(("launchctl", "enable", target)),
-            Step(load),
+            Step(load, patience_s=STOP_S),
         )
 
     def end(self, name: str) -> tuple[Step, ...]:

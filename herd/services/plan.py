@@ -43,6 +43,8 @@ class Step(msgspec.Struct, frozen=True):
     words: tuple[str, ...]
     may_fail: bool = False
     """Whether it is as well if there was nothing to be done."""
+    patience_s: float = 0.0
+    """For how long it is said again while it fails."""
 
 
 class Manager(Protocol):

@@ -67,7 +67,7 @@ class Systemd:
     def end(self, name: str) -> tuple[Step, ...]:
         """Stop it, which waits for streams to finish."""
         words = ("systemctl", *self._for, "disable", "--now", f"{name}.service")
-        return (Step(words, may_fail=True),)
+        return (Step(words),)
 
     def forget(self) -> tuple[Step, ...]:
         """Read the units again."""

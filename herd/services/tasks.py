@@ -32,7 +32,6 @@ class Tasks:
         program, *arguments = words_for(service, str(log))
         values = {
             "title": service.title,
-            "trigger": "BootTrigger" if self.system else "LogonTrigger",
             "logon": "S4U" if self.system else "InteractiveToken",
             "user": service.user,
             "program": program,
@@ -40,6 +39,8 @@ class Tasks:
             "directory": str(service.directory),
         }
         written = {key: escape(value) for key, value in values.items()}
+        trigger = template("task-boot.xml" if self.system else "task-logon.xml")
+        written["trigger"] = trigger.substitute(written).strip()
         return template("task.xml").substitute(written).encode("utf-16")
 
     def directory(self, content: bytes) -> Path:
@@ -49,10 +50,9 @@ class Tasks:
 
     def begin(self, name: str, *, changed: bool) -> tuple[Step, ...]:
         """Take the task in, in place of one of that name, and start it; a second never runs."""
-        if not changed:
-            return (Step(("schtasks", "/Run", "/TN", name)),)
+        end = Step(("schtasks", "/End", "/TN", name), may_fail=True)
         return (
-            Step(("schtasks", "/End", "/TN", name), may_fail=True),
+            *((end,) if changed else ()),
             Step(("schtasks", "/Create", "/TN", name, "/XML", str(self.file(name)), "/F")),
             Step(("schtasks", "/Run", "/TN", name)),
         )

@@ -20,7 +20,7 @@ def lan(tmp_path: Path) -> Iterator[Lan]:
         yield found
 
 
-def test_an_ollama_on_loopback_is_used_from_another_machine(lan: Lan) -> None:
+def test_an_ollama_on_loopback_is_used_from_another_machine(lan: Lan, tmp_path: Path) -> None:
     desk = lan.machine("desk", "10.77.0.1/24")
     laptop = lan.machine("laptop", "10.77.0.2/24")
     herd = desk.balancer("--no-mdns")
@@ -31,7 +31,7 @@ def test_an_ollama_on_loopback_is_used_from_another_machine(lan: Lan) -> None:
     until(lambda: laptop.get(f"http://127.0.0.1:{OLLAMA}/api/tags") is not None, START_S, "Ollama")
     laptop.start(
         *(sys.executable, "-m", "herd", "node", "--node-id", "laptop"),
-        *("--data-dir", "agent", "--router-url", f"http://10.77.0.1:{PORT}"),
+        *("--data-dir", str(tmp_path / "agent"), "--router-url", f"http://10.77.0.1:{PORT}"),
     )
     until(lambda: online(desk, HERE) == ["laptop"], START_S, "the agent joins")
     assert "the agent relays for this Ollama" in laptop.said()

@@ -52,6 +52,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
     monkeypatch.setattr(command, "of_service", found.of_service)
     monkeypatch.setattr(command, "by_the_system", found.run)
     monkeypatch.setattr(command, "is_superuser", lambda: False)
+    monkeypatch.setattr("herd.services.asked.is_superuser", lambda: False)
     monkeypatch.setattr("herd.services.owners.is_superuser", lambda: False)
     return found
 
@@ -110,13 +111,21 @@ def test_print_shows_all_of_it_and_does_nothing(
     assert said.out.startswith("[Unit]")
     assert "systemctl --user enable herd-balancer.service" in said.err
     assert (told.unit.exists(), told.data.exists(), told.commands) == (False, False, [])
+    herd("node", "install", "--print", "--json", "--wake", "--data-dir", str(told.data))
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["content"].startswith("[Unit]")
+    assert plan["words"][:4] == ["herd", "node", "--wake", "auto"]
+    assert (told.unit.exists(), told.data.exists(), told.commands) == (False, False, [])
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         (("run", "install", "--policy", "none such"), "none such"),
+        (("run", "install", "--tls-cert", "/no/such.pem"), "/no/such.pem"),
         (("node", "install", "--hours", "25:00-26:00"), "25:00"),
+        (("node", "install", "--wake", "02:03"), "02:03"),
+        (("node", "install", "--ca-file", "/no/such.pem"), "/no/such.pem"),
     ],
 )
 def test_what_could_not_run_is_not_installed(
@@ -145,12 +154,65 @@ def test_without_systemd_it_says_so_and_what_to_do(
     assert "--print" in said
 
 
-def test_a_refusal_is_told_in_the_system_s_words(
+def test_a_refusal_is_told_in_the_system_s_words_and_changes_nothing(
+    told: Told, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("run", "install", "--data-dir", str(told.data))
+    herd(*given)
+    before = told.unit.read_bytes()
+    monkeypatch.setenv("FLEET_ADMIN_TOKEN", "s3cret")
+    told.refuses = "enable"
+    assert ends(*given, "--port", "11500")
+    assert "enable herd-balancer.service` failed: Access denied" in capsys.readouterr().err
+    assert told.unit.read_bytes() == before
+    assert not list(told.data.glob("*.env*"))
+    told.refuses = ""
+    herd(*given, "--port", "11500")
+    assert "restart" in told.commands[-1], "what was not carried out counts as a change again"
+
+
+def test_what_cannot_be_stopped_is_not_taken_away(
     told: Told, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told.refuses = "enable"
-    assert ends("run", "install", "--data-dir", str(told.data))
-    assert "enable herd-balancer.service` failed: Access denied" in capsys.readouterr().err
+    herd("run", "install", "--data-dir", str(told.data))
+    told.refuses = "disable"
+    assert ends("run", "uninstall", "--purge", "--yes")
+    assert "Access denied" in capsys.readouterr().err
+    assert told.unit.exists()
+    (told.home / "running").rmdir()
+    herd("run", "uninstall")
+    assert not told.unit.exists(), "where no systemd runs, none has to stop it"
+
+
+def test_restarted_it_is_what_is_installed_now(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ends("run", "restart")
+    assert "herd run install" in capsys.readouterr().err
+    given = ("run", "install", "--data-dir", str(told.data))
+    herd(*given)
+    herd("run", "restart")
+    assert told.commands[-1] == "systemctl --user restart herd-balancer.service"
+    capsys.readouterr()
+    herd(*given)
+    assert "herd run restart" in capsys.readouterr().out, "said where nothing else changed"
+
+
+def test_a_service_of_the_machine_is_root_s(
+    told: Told, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_the_machine = Systemd(system=True, home=told.home)
+
+    def found(_name: str) -> Manager:
+        return of_the_machine
+
+    monkeypatch.setattr(command, "of_service", found)
+    for word in ("restart", "uninstall"):
+        assert ends("run", word)
+        assert f"as root: herd run {word}" in capsys.readouterr().err
+    assert told.commands == []
+    assert ends("run", "install", "--user", "ada")
+    assert "only root" in capsys.readouterr().err
 
 
 def _install(told: Told) -> DataDir:

@@ -74,6 +74,8 @@ def test_a_unit_of_the_machine(tmp_path: Path) -> None:
     assert told["ReadWritePaths"] == "/srv/herd"
     assert (told["KillMode"], told["TimeoutStopSec"]) == ("mixed", str(STOP_S))
     assert parsed["Install"]["WantedBy"] == "multi-user.target"
+    closing = {"ProtectClock", "PrivateDevices", "DevicePolicy", "DeviceAllow", "ProtectHome"}
+    assert not closing & set(told), "the agent asks graphics cards, and data may be at home"
 
 
 def test_a_unit_of_a_user_has_neither_user_nor_what_only_the_machine_may(tmp_path: Path) -> None:
@@ -135,6 +137,8 @@ def test_a_task_of_windows(tmp_path: Path) -> None:
         arguments = found.findtext("task:Arguments", "", NAMESPACE)
         assert arguments.endswith('run --node "http://a b:1"')
         assert root.find(f"task:Triggers/task:{trigger}", NAMESPACE) is not None
+        theirs = root.findtext(f"task:Triggers/task:{trigger}/task:UserId", "", NAMESPACE)
+        assert theirs == ("" if system else "ada"), "another's log-on is no business of a user"
         again = root.findtext("task:Settings/task:RestartOnFailure/task:Count", "", NAMESPACE)
         assert int(again) > 0
 
