@@ -9,6 +9,7 @@
 #   netns      discovery between machines of their own, in network namespaces (Linux, root)
 #   real       fetch a real engine and a small real model (130 MB): then `herd demo --real`
 #   fuzz       for minutes: what clients and nodes could say, drawn and changed at random
+#   soak       for an hour: everything goes wrong at once, 1,000 processes are killed; figures kept
 #   dev        run the tests that a change affects, at every change
 #   wheel      build the wheel and try it alone, on every Python that is here
 #   bench  notebooks  docs     measure; run the notebooks; check the documentation
@@ -27,7 +28,7 @@ ARGS :=
 .SUFFIXES:
 .DELETE_ON_ERROR:
 
-.PHONY: all check test clients cov e2e e2e-one netns fuzz bench notebooks sample docs demo real dev wheel format clean
+.PHONY: all check test clients cov e2e e2e-one netns fuzz soak bench notebooks sample docs demo real dev wheel format clean
 .PHONY: formatted lint mypy systems pyright imports dependencies
 
 all: check test
@@ -117,6 +118,9 @@ netns: $(VENV)/test.stamp
 
 fuzz: $(VENV)/test.stamp
 	@$(PYTEST) tests/fuzz --hypothesis-profile=fuzz --timeout=3600 $(ARGS)
+
+soak: $(VENV)/test.stamp
+	@$(RUN)python -m benchmarks.soak $(ARGS)
 
 real: $(VENV)/real.stamp
 	@echo "here: $(RUN)herd demo --real"

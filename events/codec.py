@@ -43,10 +43,13 @@ from events.nodes import (
     NodeProbed,
     NodeResumed,
     NodeSilent,
+    NodeSlept,
     NodeUndrained,
     NodeWentOffline,
     RoomPromised,
     SlotsChanged,
+    WakePlanned,
+    WakeRequested,
 )
 from events.requests import (
     AttemptFailed,
@@ -124,6 +127,7 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     NodeResumed,
     NodeRevoked,
     NodeSilent,
+    NodeSlept,
     NodeUndrained,
     NodeWentOffline,
     PullEnded,
@@ -148,6 +152,8 @@ AnyEvent: TypeAlias = Union[  # noqa: UP007 (one name a line reads better than a
     StreamStarted,
     StreamsProgressed,
     TimerFired,
+    WakePlanned,
+    WakeRequested,
 ]
 
 KINDS: dict[str, type[Event]] = {

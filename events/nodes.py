@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from events.base import Event, NodeId
+from events.base import Event, NodeId, RequestId
 
 Origin = Literal["flag", "local", "agent"]
 """How a node came in: `--node URL`, this machine's own Ollama, or an agent's heartbeat."""
@@ -65,6 +65,17 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     """The same, in whole GB; small changes of it are not news."""
 
 
+class Gpu(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A card of a node, as it is now; None is what its driver does not tell."""
+
+    name: str
+    total_bytes: int | None = None
+    used_bytes: int | None = None
+    busy_pct: float | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a node's owner allows; its agent tells it."""
 
@@ -76,6 +87,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     """Memory that models may take which herd loads there; 0 for no limit."""
     available_share: float = 1.0
     """The part of the machine that its owner leaves to others: 0 to 1."""
+    macs: tuple[str, ...] = ()
+    """Hardware addresses by which it may be woken when it sleeps; empty if it may not."""
+
+
+WakeReason = Literal["only", "queue", "asked"]
+"""`only`: no other node that could be asked has the model. `queue`: the line for it is longer than
+the node takes to wake and serve. `asked`: somebody asked for it."""
 
 
 class NodeConfigured(Event, frozen=True, tag="node_configured"):
@@ -104,6 +122,8 @@ class HeartbeatReceived(Event, frozen=True, tag="heartbeat_received"):
     """The public key that signed it; empty if nobody did."""
     counter: int = 0
     """Of the agent: a higher one with each heartbeat that it signs."""
+    gpus: tuple[Gpu, ...] = ()
+    """How its cards are now: shown to who asks, and never recorded."""
 
 
 class NodeProbed(Event, frozen=True, tag="node_probed"):
@@ -175,6 +195,41 @@ class NodeWentOffline(Event, frozen=True, tag="node_went_offline"):
 
     node_id: NodeId
     reason: str = ""
+
+
+class NodeSlept(Event, frozen=True, tag="node_slept"):
+    """A node fell silent that may be woken: it is taken to sleep, and gets no work until then."""
+
+    node_id: NodeId
+    reason: str = ""
+
+
+class WakeRequested(Event, frozen=True, tag="wake_requested"):
+    """Somebody asked for a node to be woken."""
+
+    node_id: NodeId
+    by: str = ""
+
+
+class WakePlanned(Event, frozen=True, tag="wake_planned"):
+    """herd wakes a node: a magic packet is sent for each of its hardware addresses."""
+
+    node_id: NodeId
+    reason: WakeReason
+    attempt: int = 1
+    """Packets may be lost: from 1, since it was last thought to sleep on."""
+    wake_s: float = 0.0
+    """Predicted time from the packet until it takes requests."""
+    there_s: float = 0.0
+    """The same until it has the model in memory, with what an answer takes longer there."""
+    wait_s: float = 0.0
+    """Predicted wait of the last in line, without it; 0 where nobody could serve it."""
+    model: str = ""
+    """The model that is waited for."""
+    in_line: int = 0
+    """Requests that wait for it now."""
+    request_id: RequestId = RequestId("")
+    """The first of them that could go there."""
 
 
 class NodeDrained(Event, frozen=True, tag="node_drained"):

@@ -27,6 +27,7 @@ COMMANDS = {
     "bench": "Measure the live fleet, and compare with before.",
     "drain": "Send a node no new work.",
     "undrain": "Send a drained node work again.",
+    "wake": "Wake a node that sleeps.",
     "nodes": "Tell which agents may join the fleet.",
     "key": "Make, list and revoke API keys.",
     "log": "Show what happened, one readable line an event.",

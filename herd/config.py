@@ -32,6 +32,10 @@ Aliases = Annotated[
     str, msgspec.Meta(pattern=r"^\s*([^=,\s]+=[^=,*\s]+(\s*,\s*[^=,\s]+=[^=,*\s]+)*)?\s*$")
 ]
 """Pairs `pattern=model`, with commas between them."""
+Targets = Annotated[
+    str, msgspec.Meta(pattern=r"^\s*([\w.-]+(:\d{1,5})?(\s*,\s*[\w.-]+(:\d{1,5})?)*)?\s*$")
+]
+"""Addresses `HOST` or `HOST:PORT`, with commas between them."""
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
 OLLAMA_PORT = 11434
@@ -113,6 +117,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     translation."""
     foresight: bool = True
     """Whether `soonest` counts what a model, loaded elsewhere, saves those who will ask for it."""
+    wake_on_lan: bool = True
+    """Whether nodes whose owners allow it (`herd node --wake`) are woken when they are needed."""
     make_room: bool = True
     """Whether a full line turns away its last one (of a batch, or of who asks most), not whoever
     comes."""
@@ -152,6 +158,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The file with its key, if that is another one."""
     ca_file: str = ""
     """A file with certificates that are believed beside the system's, of `https://` nodes."""
+    wake_to: Targets = ""
+    """Where packets that wake nodes go, beside this machine's networks, like `10.1.255.255:9`."""
     trusted_networks: str = ""
     """Networks that may use this herd beside private ones and its own, like `203.0.113.0/24`."""
     allowed_hosts: str = ""
@@ -214,6 +222,7 @@ CHANGEABLE = frozenset(
         "planner",
         "translate_ollama",
         "foresight",
+        "wake_on_lan",
         "policy",
         "auto_pull",
         "auto_pull_timeout_s",

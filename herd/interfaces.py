@@ -62,3 +62,22 @@ def address_towards(host: str, port: int) -> str:
             return str(way.getsockname()[0])
     except OSError:
         return ""
+
+
+def card_of(address: str) -> str:
+    """Return the hardware address of the interface that has an address; empty if it has none."""
+    for addresses in psutil.net_if_addrs().values():
+        if any(each.address.partition("%")[0] == address for each in addresses):
+            return next((each.address for each in addresses if each.family == psutil.AF_LINK), "")
+    return ""
+
+
+def broadcasts() -> tuple[str, ...]:
+    """Return the broadcast addresses (IPv4) of the networks that this machine is on."""
+    up = {name for name, found in psutil.net_if_stats().items() if found.isup}
+    found: dict[str, None] = {}
+    for name, addresses in psutil.net_if_addrs().items():
+        for address in addresses:
+            if name in up and address.family == socket.AF_INET and address.broadcast:
+                found[address.broadcast] = None
+    return tuple(found)

@@ -241,6 +241,27 @@ def bind_shared(bound: socket.socket, address: Address) -> None:
             bound.bind(address)
 
 
+def keep_alive(transport: asyncio.Transport) -> None:
+    """Have a connection end within half a minute after the other machine has gone silently."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family == getattr(socket, "AF_UNIX", None):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for named, seconds in _KEEP_ALIVE:
+        if (option := getattr(socket, named, None)) is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, seconds)
+
+
+_KEEP_ALIVE = (
+    ("TCP_KEEPIDLE", 10),
+    ("TCP_KEEPALIVE", 10),  # what macOS calls it
+    ("TCP_KEEPINTVL", 5),
+    ("TCP_KEEPCNT", 3),
+    ("TCP_USER_TIMEOUT", 25_000),  # of what was sent and is not acknowledged, in ms
+)
+
+
 # Unix sockets
 
 
@@ -253,6 +274,16 @@ def bind_unix(path: Path) -> socket.socket:
     bound.bind(str(path))
     path.chmod(0o600)
     return bound
+
+
+async def serve_unix(
+    path: Path,
+    hear: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+) -> asyncio.AbstractServer:
+    """Listen on a socket at this path."""
+    if sys.platform == "win32":
+        raise OSError("this system has no Unix sockets for asyncio")
+    return await asyncio.start_unix_server(hear, sock=bind_unix(path))
 
 
 async def open_unix(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -21,7 +21,10 @@ NEXT: Final = b"X-Herd-Node-Next-Key"
 PROOF: Final = b"X-Herd-Join-Proof"
 SIGNATURE: Final = b"X-Herd-Node-Signature"
 
-_CONTEXT: Final = b"herd-heartbeat-1"
+HEARTBEAT: Final = b"herd-heartbeat-1"
+RELAY: Final = b"herd-relay-1"
+"""What a signature is for: one of these is never taken for one of the other."""
+
 _HEX_KEY: Final = re.compile(rb"[0-9a-f]{64}")
 _HEX_SIGNATURE: Final = re.compile(rb"[0-9a-f]{128}")
 _MARK: Final = re.compile(rb"[0-9a-f]{0,64}")
@@ -40,19 +43,19 @@ class Signed(msgspec.Struct, frozen=True):
     proof: str = ""
     """That it knows the join token."""
 
-    def message(self, body: bytes) -> bytes:
+    def message(self, body: bytes, context: bytes = HEARTBEAT) -> bytes:
         """Return what is signed."""
         words = (self.challenge, str(self.counter), self.next_key, self.proof)
-        return b"\n".join((_CONTEXT, *[word.encode("ascii") for word in words], body))
+        return b"\n".join((context, *[word.encode("ascii") for word in words], body))
 
-    def holds(self, body: bytes) -> bool:
+    def holds(self, body: bytes, context: bytes = HEARTBEAT) -> bool:
         """Whether the signature is that of the key, on this body."""
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
         try:
             public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.node_key))
-            public.verify(bytes.fromhex(self.signature), self.message(body))
+            public.verify(bytes.fromhex(self.signature), self.message(body, context))
         except (InvalidSignature, ValueError):
             return False
         return True

@@ -6,11 +6,12 @@
   `longest_open_s`; then one request may try (half-open); its success closes the circuit, its
   failure opens it again. A stall opens it at once.
 * A node is `paused` while its owner keeps it to himself, as its agent says.
+* One that falls silent may be `asleep` instead of offline (`waking`).
 """
 
 from msgspec.structs import replace
 
-from actors.core import owning
+from actors.core import owning, waking
 from actors.core.commands import Command
 from actors.core.state import US, Circuit, Node, State
 from actors.core.substituting import EMBEDDINGS
@@ -69,9 +70,10 @@ HEARS: tuple[type[Event], ...] = (
     ModelDeleted,
     PullEnded,
     TimerFired,
+    *waking.HEARS,
 )
 
-AGENT = "its agent"
+AGENT = waking.AGENT
 
 _CLIENT_ERROR = 400
 _LOADS = ("load", "unload")
@@ -83,6 +85,7 @@ FIRST_OPEN_S = 10.0
 
 def evolve(state: State, record: Recorded) -> None:
     """Fold one event into what is known of its node."""
+    waking.evolve(state, record)
     match record.event:
         case RequestCompleted() | AttemptFailed() | RequestFailed():
             _count(state, record.event)
@@ -124,7 +127,7 @@ def decide(state: State, record: Recorded) -> list[Command]:
         case RequestCompleted() | AttemptFailed() | RequestFailed():
             return _judge(state, record.event)
         case TimerFired():
-            return [
+            return waking.in_vain(state, record.recorded_at) + [
                 CircuitHalfOpened(node_id=node.node_id, model=model)
                 for node in state.nodes.values()
                 for model, circuit in node.circuits.items()
@@ -139,7 +142,7 @@ def decide(state: State, record: Recorded) -> list[Command]:
             node = state.nodes.get(node_id)
             return [] if node is None else consequences(state, node, record.event)
         case _:
-            return []
+            return waking.decide(state, record.event)
 
 
 def consequences(
@@ -163,7 +166,7 @@ def consequences(
         case NodeSilent(silent_s=silent_s):
             reason = f"silent for {int(silent_s)} s"
             if silent_s >= state.settings.offline_after_s:
-                return _health(node, reason, reachable=False)
+                return waking.silent(state, node, reason, _health(node, reason, reachable=False))
             if silent_s >= state.settings.degraded_after_s and node.health == "healthy":
                 return [NodeDegraded(node_id=node.node_id, reason=reason)]
             return []
@@ -181,7 +184,7 @@ def half_opens(circuit: Circuit, now_us: int) -> bool:
 def _health(node: Node, reason: str, *, reachable: bool) -> list[Command]:
     if reachable:
         return [] if node.health == "healthy" else [NodeBecameHealthy(node_id=node.node_id)]
-    if node.health == "offline":
+    if node.health == "offline" or node.sleep.tries:
         return []
     return [NodeWentOffline(node_id=node.node_id, reason=reason)]
 
@@ -295,7 +298,7 @@ def _changed(
 ) -> None:
     match event:
         case NodeBecameHealthy():
-            if node.health == "offline":
+            if node.health in {"offline", waking.ASLEEP}:
                 node.circuits.clear()  # it was started again, most likely
             node.health = "healthy"
         case NodeDegraded():
@@ -360,12 +363,10 @@ def _judge(state: State, event: RequestCompleted | AttemptFailed | RequestFailed
             return []
         return [CircuitClosed(node_id=node.node_id, model=event.model)]
     commands: list[Command] = []
-    if (
-        not isinstance(event, RequestCompleted)
-        and event.phase == "connect"
-        and node.health == "healthy"
-    ):
-        commands.append(NodeDegraded(node_id=node.node_id, reason="refused a connection"))
+    if not isinstance(event, RequestCompleted) and event.phase == "connect":
+        ill = NodeDegraded(node_id=node.node_id, reason="refused a connection")
+        healthy = node.health == "healthy"
+        commands += waking.unreached(state, node, event.error, [ill] if healthy else [])
     again = circuit.status == "half_open"
     if again or (circuit.status == "closed" and circuit.failures >= FAILURES_TO_OPEN):
         longest_s = state.settings.longest_open_s

@@ -2,7 +2,8 @@
 
 * `RequestReceived` is the admission; `AttemptFailed` and `LeaseVoided` put a request back at its
   old place; dispatch and every end take it out. `ModelSubstituted` moves it to another line.
-* Two waits. *Hold*: no online node has the model; it ends after `hold_timeout_s`. *Queue*: some
+* Two waits. *Hold*: no online node has the model; it ends after `hold_timeout_s`, but goes on while
+  a node that has it is woken. *Queue*: some
   node can serve it, later; it ends after `queue_timeout_s`, or at the client's own deadline. Both
   begin anew when a node failed the request: the time that it ran is no wait.
 * A queue is made only for a model of the catalogue. Requests for others (nothing may be known
@@ -11,7 +12,7 @@
 
 from typing import Literal
 
-from actors.core import keying, owning, pulling, ranking, sharing, substituting
+from actors.core import keying, owning, pulling, ranking, sharing, substituting, waking
 from actors.core.commands import Command
 from actors.core.refusing import UNKNOWN, fail, reject
 from actors.core.state import US, Line, Node, Request, State
@@ -30,6 +31,7 @@ from events import (
     NodePaused,
     NodeProbed,
     NodeResumed,
+    NodeSlept,
     NodeUndrained,
     NodeWentOffline,
     PullEnded,
@@ -69,6 +71,7 @@ OF_ALL: tuple[type[Event], ...] = (
     NodeBecameHealthy,
     NodeDegraded,
     NodeWentOffline,
+    NodeSlept,
     NodeDrained,
     NodeUndrained,
     NodePaused,
@@ -167,7 +170,9 @@ def stranded(state: State, model: str) -> list[Request]:
     return [
         request
         for request_id in state.lines[model].waiting
-        if (request := state.requests[request_id]).excluded and not _others(state, request)
+        if (request := state.requests[request_id]).excluded
+        and not _others(state, request)
+        and not waking.awaited(state, request)
     ]
 
 
@@ -187,7 +192,7 @@ def overdue(state: State, model: str, now_us: int) -> list[tuple[Request, Overdu
             ended.append((request, "deadline"))
         elif now_us - waits_since_us >= settings.queue_timeout_s * US:
             ended.append((request, "queue_timeout"))
-        elif since_us and held_us >= hold_s * US:
+        elif since_us and held_us >= hold_s * US and not waking.awaited(state, request):
             ended.append((request, "still_pulling" if pulled else _held_by(state, request)))
     return ended
 
@@ -362,6 +367,8 @@ def _next_attempt(state: State, request: Request, event: AttemptFailed) -> list[
     others = [node for node in _others(state, request) if node.node_id != event.node_id]
     if request.attempt <= state.settings.max_retries:
         if others:
+            return []
+        if waking.waits_on(state, event) or waking.awaited(state, request):
             return []
         if (back := substituting.back(state, request)) is not None:
             return [back]

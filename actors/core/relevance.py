@@ -20,6 +20,7 @@ from actors.core import (
     reaping,
     scheduling,
     stalling,
+    waking,
 )
 from actors.core.state import Node, State
 from events import (
@@ -36,10 +37,12 @@ from events import (
     NodeProbed,
     NodeRevoked,
     NodeSilent,
+    RequestCancelled,
     RequestCompleted,
     RequestReceived,
     ResidentModel,
     TimerFired,
+    WakeRequested,
 )
 
 
@@ -50,9 +53,8 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
             return True
         case TimerFired():
             return _due(state, now_us)
-        case NodeSilent(node_id=node_id):
-            node = state.nodes.get(node_id)
-            return node is not None and bool(health.consequences(state, node, fact))
+        case NodeSilent() | WakeRequested():
+            return _sleeps_or_wakes(state, fact)
         case NodeConfigured(node_id=node_id, url=url, slots=slots):
             node = state.nodes.get(node_id)
             return node is None or (node.url, node.told_slots) != (url, slots)
@@ -69,8 +71,8 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
             return state.door.matters(fact, there=node is not None and node.origin == "agent")
         case KeyAdded() | KeyRevoked() | ModelPinned() | ModelUnpinned():
             return _changes(state, fact)
-        case _:
-            return True
+        case _:  # a client leaves once, though its front says so twice if a grant crossed that
+            return not isinstance(fact, RequestCancelled) or fact.request_id in state.requests
 
 
 def _changes(state: State, fact: KeyAdded | KeyRevoked | ModelPinned | ModelUnpinned) -> bool:
@@ -98,7 +100,16 @@ def _due(state: State, now_us: int) -> bool:
         or bool(clearing.due(state, now_us))
         or bool(pinning.due(state, now_us))
         or bool(planning.due(state, now_us))
+        or bool(waking.due(state, now_us))
+        or bool(waking.in_vain(state, now_us))
     )
+
+
+def _sleeps_or_wakes(state: State, fact: NodeSilent | WakeRequested) -> bool:
+    if isinstance(fact, WakeRequested):
+        return bool(waking.decide(state, fact))
+    node = state.nodes.get(fact.node_id)
+    return node is not None and bool(health.consequences(state, node, fact))
 
 
 def _news(state: State, node: Node, fact: HeartbeatReceived | NodeProbed) -> bool:

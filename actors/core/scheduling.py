@@ -17,6 +17,7 @@ from actors.core import (
     pulling,
     recovery,
     substituting,
+    waking,
 )
 from actors.core.binding import bind, slots_changed
 from actors.core.commands import Command, Grant, Send
@@ -114,6 +115,7 @@ def _answer(state: State, record: Recorded) -> list[Command]:
                 *_promises(state, record.recorded_at),
                 *proposals(state, record.recorded_at),
                 *_loads(state, record.recorded_at),
+                *waking.due(state, record.recorded_at),
             ]
         case PullProgressed():
             return pulling.decide(state, record.event, record.recorded_at)
@@ -150,9 +152,9 @@ def _queued(state: State, request: Request, deadline_s: float) -> list[Command]:
     servable = state.servable(request.model, v1=request.v1)
     reason: Literal["slots", "hold"] = "slots" if servable else "hold"
     wait_s = 0.0
-    if reason == "slots" and state.settings.predictions:
-        wait_s = predicting.wait_s(state, request)
-    if 0 < deadline_s < wait_s:
+    if state.settings.predictions:
+        wait_s = predicting.wait_s(state, request) if servable else waking.left_s(state, request)
+    if servable and 0 < deadline_s < wait_s:
         return reject(state, request, 429, "too_late", ceil(wait_s - deadline_s))
     return [
         RequestQueued(

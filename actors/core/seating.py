@@ -11,6 +11,7 @@ from actors.core import (
     predicting,
     pulling,
     recovery,
+    waking,
 )
 from actors.core.placement import slots_of
 from actors.core.slots import (
@@ -117,7 +118,8 @@ def _take_back(state: State, event: AttemptFailed | LeaseVoided, now_us: int) ->
         return
     if isinstance(event, AttemptFailed):
         _leave(state, request, now_us, failed=True)
-        request.excluded = [*request.excluded, event.node_id]
+        if not waking.waits_on(state, event):
+            request.excluded = [*request.excluded, event.node_id]
         request.last_status = event.status
         request.last_error = event.error
     else:

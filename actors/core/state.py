@@ -17,6 +17,7 @@ import msgspec
 from actors.core.joining import Door
 from actors.core.keys import Bar, Key
 from actors.core.learning import Demand, Speed
+from actors.core.sleeping import Sleep
 from actors.core.slots import Slots, Turn
 from events import (
     Lease,
@@ -74,6 +75,7 @@ class Settings(msgspec.Struct):
     planner: bool = False
     translate_ollama: bool = False
     foresight: bool = False
+    wake_on_lan: bool = False
     policy: str = "resident-first"
     auto_pull: bool = False
     auto_pull_timeout_s: float = 300.0
@@ -122,7 +124,8 @@ class Node(msgspec.Struct):
     resident: dict[str, ResidentModel] = {}
     models: dict[str, ModelFacts] = {}
     health: str = "new"
-    """new, healthy, degraded or offline."""
+    """new, healthy, degraded, offline or asleep."""
+    sleep: Sleep = msgspec.field(default_factory=Sleep)
     drained_by: str = ""
     """Who asked it to take no new work; empty while it takes work."""
     limits: Limits = Limits()

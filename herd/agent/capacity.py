@@ -2,11 +2,13 @@
 
 Its learner tells `mode`, a ceiling in GiB and a score. What it holds back in its first week
 (`bootstrap`) is not held back here; what it tells as a score, in fine steps, is taken in quarters.
+`wake` is ours, too: the hardware addresses by which the machine may be woken.
 """
 
 import msgspec
 
 from events import Limits
+from herd.agent.cards import cards
 from herd.agent.owner import IN_USE
 from herd.dialects.numbers import count
 
@@ -26,6 +28,7 @@ class Capacity(msgspec.Struct, kw_only=True, gc=False):
     reason: str | None = ""
     max_requests: int | None = 0
     ceiling_bytes: int | None = None
+    wake: list[str] | None = None
 
 
 def written(limits: Limits) -> Capacity | None:
@@ -39,6 +42,7 @@ def written(limits: Limits) -> Capacity | None:
         reason=limits.paused,
         max_requests=limits.max_requests,
         ceiling_bytes=limits.max_bytes,
+        wake=list(limits.macs) or None,
     )
 
 
@@ -53,6 +57,7 @@ def read(told: Capacity | None, *, ours: bool) -> Limits:
         max_requests=count(told.max_requests),
         max_bytes=count((told.ceiling_gb or 0.0) * GIB if most_bytes is None else most_bytes),
         available_share=round(score, 1) if ours else round(score * 4) / 4,
+        macs=cards(told.wake or []) if ours else (),
     )
 
 

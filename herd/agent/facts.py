@@ -1,7 +1,6 @@
 """What this machine is, and how busy it is now: psutil, and the tools of the GPU's maker."""
 
 import contextlib
-import importlib
 import os
 import platform
 import re
@@ -9,13 +8,13 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 import psutil
 from msgspec.structs import replace
 
-from events import NodeFacts
+from events import Gpu, NodeFacts
+from herd.agent.gpus import DRM, Cards
 from herd.agent.payload import GIB, Cpu, Memory
 from herd.config import OLLAMA_PORT, normalised_url
 from herd.platform import name as system_name
@@ -26,11 +25,9 @@ ASK_S = 5.0
 """How long a tool may take to say what this machine has; asked once, at the start."""
 
 TIGHT_PCT, CRITICAL_PCT = 85.0, 95.0
-SMALLEST_GPU_BYTES = 2 * GIB
-"""Less is what a processor's own graphics borrows from main memory: no model runs there."""
 
 _MIB = 1024**2
-_DRM = Path("/sys/class/drm")
+_DRM = DRM
 _CPUINFO = Path("/proc/cpuinfo")
 _SERVICE = Path("/usr/share/ollama")
 """The home of Ollama's own user, on Linux."""
@@ -118,51 +115,17 @@ def is_loopback(host: str) -> bool:
 
 def vram_bytes() -> int:
     """Return the memory of all GPUs together; 0 where there is none, or none that can be asked."""
-    return _nvidia_library() or _nvidia_tool() or _amd_files(_DRM)
+    cards = Cards(_DRM)
+    return _total(cards.nvidia()) or _nvidia_tool() or _total(cards.amd())
 
 
-class _GpuMemory(Protocol):
-    total: int
-
-
-class _Nvml(Protocol):
-    """What is used of nvidia-ml-py, which is not typed."""
-
-    def nvmlInit(self) -> None: ...  # noqa: N802 (its names)
-    def nvmlShutdown(self) -> None: ...  # noqa: N802 (the library's own)
-    def nvmlDeviceGetCount(self) -> int: ...  # noqa: N802 (the same)
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> object: ...  # noqa: N802 (the same)
-    def nvmlDeviceGetMemoryInfo(self, handle: object) -> _GpuMemory: ...  # noqa: N802 (the same)
-
-
-def _nvidia_library() -> int:
-    try:
-        nvml = cast("_Nvml", importlib.import_module("pynvml"))
-    except ImportError:
-        return 0
-    total = 0
-    try:
-        nvml.nvmlInit()
-        for index in range(nvml.nvmlDeviceGetCount()):
-            total += nvml.nvmlDeviceGetMemoryInfo(nvml.nvmlDeviceGetHandleByIndex(index)).total
-        nvml.nvmlShutdown()
-    except Exception:  # noqa: BLE001 (its error class is its own; no driver, no GPU)
-        return 0
-    return total
+def _total(cards: tuple[Gpu, ...]) -> int:
+    return sum(card.total_bytes or 0 for card in cards)
 
 
 def _nvidia_tool() -> int:
     answer = _ask("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
     return sum(_number(line.strip()) for line in answer.splitlines()) * _MIB
-
-
-def _amd_files(root: Path) -> int:
-    total = 0
-    for file in root.glob("card*/device/mem_info_vram_total"):
-        with contextlib.suppress(OSError):
-            size = _number(file.read_text().strip())
-            total += size if size >= SMALLEST_GPU_BYTES else 0
-    return total
 
 
 # The processor

@@ -13,14 +13,17 @@ from urllib.parse import urlsplit
 import msgspec
 
 from events import Limits, ModelFacts, NodeFacts, ResidentModel
+from herd.agent.cards import AUTO, Wake, cards
 from herd.agent.facts import is_loopback, load, with_disk
+from herd.agent.gpus import Cards
 from herd.agent.keypair import Keypair
 from herd.agent.owner import Lend
 from herd.agent.payload import build_heartbeat
 from herd.agent.search import Say, Search, first_that_answers
+from herd.agent.tunnel import Tunnel
 from herd.clock import wall_s
 from herd.http.client import FetchError, Response, fetch
-from herd.interfaces import address_towards
+from herd.interfaces import address_towards, card_of
 from herd.survey import Kind, Survey, survey
 
 OK, REDIRECTED, CHALLENGED = 200, 300, 401
@@ -44,6 +47,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """How long a balancer that was found, and does not answer, is looked for elsewhere."""
     lost_after: int = 2
     """Heartbeats in a row without an answer until the balancer counts as lost."""
+    wake: Wake = ()
+    """By which hardware addresses the machine may be woken."""
+    relay: bool | None = None
+    """Whether the balancer gets to Ollama by the agent; None: where it cannot otherwise."""
     drain_s: float = 30.0
     drain_poll_s: float = 0.3
 
@@ -85,6 +92,8 @@ class Agent:
         self._keys = keys
         self._lend = lend
         self._limits = Limits()
+        self._tunnel = Tunnel(terms.node_id, terms.ollama_url, keys, say, wanted=terms.relay)
+        self._gpus = Cards()
         self._machine = machine
         self._search = search
         self._say = say
@@ -92,6 +101,9 @@ class Agent:
         self._router = ""
         self._own_address = ""
         """This machine's, on the way to the balancer."""
+        self._macs: tuple[str, ...] = ()
+        self._carded: str | None = None
+        """The address whose card was looked for."""
         self._connected = False
         self._refused = ""
         self._missed = 0
@@ -118,6 +130,12 @@ class Agent:
 
     async def drain(self) -> None:
         """Say that no new work may come, and wait until none runs, or for 30 s."""
+        try:
+            await self._drained()
+        finally:
+            self._tunnel.close()
+
+    async def _drained(self) -> None:
         if not self._connected or not await self._beat(draining=True):
             return
         terms, loop = self._terms, asyncio.get_running_loop()
@@ -192,11 +210,13 @@ class Agent:
     async def _beat(self, *, draining: bool) -> bool:
         """Tell the balancer; return whether it took the heartbeat."""
         cpu, memory = load()
-        await self._ask_owner()
         parts = urlsplit(self._router)
         self._own_address = await asyncio.to_thread(
             address_towards, parts.hostname or "", parts.port or 80
         )
+        await self._tunnel.look(self._own_address, reachable=self._reachable is True)
+        await self._find_card()
+        await self._ask_owner()
         body = build_heartbeat(
             node_id=self._terms.node_id,
             ollama_host=self._terms.ollama_url,
@@ -210,6 +230,8 @@ class Agent:
             draining=draining,
             timestamp_s=wall_s(),
             limits=self._limits,
+            relay=self._tunnel.relays,
+            gpus=await asyncio.to_thread(self._gpus.read) if self._ollama_is_here() else (),
         )
         try:
             answer = await self._post(body)
@@ -231,7 +253,8 @@ class Agent:
             self._say("the new key of this node is in use")
         if not self._connected:
             self._connected = True
-            await self._joined()
+            self._say(f"connected to the balancer {self._name()}{self._router}")
+        self._tunnel.follow(self._router)
         return True
 
     async def _post(self, body: bytes) -> Response:
@@ -254,33 +277,31 @@ class Agent:
         self._keys.challenged(refusal.challenge, refusal.after)
         return True
 
+    async def _find_card(self) -> None:
+        own, wake = self._own_address, self._terms.wake
+        if wake != AUTO:
+            self._macs = wake
+        elif own != self._carded:
+            self._carded = own
+            self._macs = cards([await asyncio.to_thread(card_of, own)])
+            if not self._macs:
+                self._say(f"no network card has the address {own}: name one with --wake MAC")
+
     async def _ask_owner(self) -> None:
-        was, self._limits = self._limits, await asyncio.to_thread(self._lend)
+        lent = await asyncio.to_thread(self._lend)
+        was, self._limits = self._limits, msgspec.structs.replace(lent, macs=self._macs)
         if (reason := self._limits.paused) != was.paused:
             self._say(f"paused: {reason}" if reason else "takes work again")
 
     def _with_disk(self) -> NodeFacts:
         """Return the facts with this machine's disk, if the models are on it."""
-        here = is_loopback(urlsplit(self._terms.ollama_url).hostname or "")
-        return with_disk(self._facts) if here else self._facts
+        return with_disk(self._facts) if self._ollama_is_here() else self._facts
 
-    async def _joined(self) -> None:
-        name = f"{self._search.name} at " if self._search.name else ""
-        self._say(f"connected to the balancer {name}{self._router}")
-        own = self._own_address
-        if not self._reachable or not is_loopback(urlsplit(self._terms.ollama_url).hostname or ""):
-            return
-        if not own or is_loopback(own):
-            return  # the balancer is here, too
-        port = self._terms.ollama_url.rpartition(":")[2]
-        shown = f"[{own}]" if ":" in own else own
-        with contextlib.suppress(FetchError):
-            await fetch("HEAD", f"http://{shown}:{port}/", timeout_s=self._terms.ollama_timeout_s)
-            return
-        self._say(
-            f"the balancer cannot reach this Ollama: it listens on loopback only, not on {own}; "
-            "start it with OLLAMA_HOST=0.0.0.0"
-        )
+    def _ollama_is_here(self) -> bool:
+        return is_loopback(urlsplit(self._terms.ollama_url).hostname or "")
+
+    def _name(self) -> str:
+        return f"{self._search.name} at " if self._search.name else ""
 
     def _refusal(self, reason: str) -> None:
         self._connected = False

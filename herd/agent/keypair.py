@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from herd.clock import wall_s
 from herd.errors import HerdError
-from herd.signing import Signed, join_proof
+from herd.signing import RELAY, Signed, join_proof
 
 _MODE = 0o600
 _SEED_BYTES = 32
@@ -63,6 +63,12 @@ class Keypair:
             proof=join_proof(token, mark, node_id, self.public) if token and mark else "",
         )
         signature = self._key.sign(told.message(body)).hex()
+        return [*told.headers(), *Signed("", signature).headers()[-1:]]
+
+    def relay_headers(self, challenge: str, body: bytes) -> list[tuple[bytes, bytes]]:
+        """Sign the opening of a connection to relay on."""
+        told = Signed(node_key=self.public, signature="", challenge=challenge)
+        signature = self._key.sign(told.message(body, RELAY)).hex()
         return [*told.headers(), *Signed("", signature).headers()[-1:]]
 
     def challenged(self, challenge: str, after: int) -> None:

@@ -2,19 +2,16 @@
 
 The keys and units are those of ollama-herd's `herd-node`, so that either side may be the other's:
 sizes in GiB, in `models_available_sizes` in decimal GB. What it lacks is added beside: `protocol`,
-`reachable`, `dialect`, `vram_bytes`, exact sizes in bytes. Whoever reads prefers the exact ones,
-and takes no offence at what is missing or unknown; only the node's id is needed.
+`reachable`, `dialect`, `vram_bytes`, `relay`, exact sizes in bytes. Whoever reads prefers the exact
+ones, and takes no offence at what is missing or unknown; only the node's id is needed.
 What the owner lends is `capacity`.
 """
-
-import ipaddress
-import re
-from urllib.parse import urlsplit
 
 import msgspec
 
 from events import (
     DrainRequested,
+    Gpu,
     HeartbeatReceived,
     Limits,
     ModelFacts,
@@ -24,12 +21,12 @@ from events import (
     ResidentModel,
 )
 from herd.agent import capacity
+from herd.agent.address import url_of
 from herd.agent.capacity import NO_LIMITS, Capacity
 from herd.agent.identity import checked_node_id
-from herd.config import OLLAMA_PORT, normalised_url
 from herd.dialects.names import normalise
 from herd.dialects.numbers import count
-from herd.errors import HerdError
+from herd.http.detour import SCHEME
 
 PROTOCOL = 1
 """Of our own additions; 0 is ollama-herd's agent."""
@@ -40,8 +37,8 @@ AGENT = "its agent"
 """Who drains, where the agent asked for it itself: the word that health knows."""
 
 LONGEST_NAME = 512
-
-_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+HOT_C = 85.0
+MOST_GPUS = 64
 
 
 # What the wire carries
@@ -118,6 +115,14 @@ class _Disk(msgspec.Struct, kw_only=True, gc=False):
     available_gb: float | None = 0.0
 
 
+class _Thermal(msgspec.Struct, kw_only=True, gc=False):
+    """The hottest card; ollama-herd's key, for those who read it."""
+
+    state: str = "unknown"
+    temperature_c: float | None = None
+    source: str = "gpu"
+
+
 class _Heartbeat(msgspec.Struct, kw_only=True, gc=False):
     node_id: str
     arch: str | None = ""
@@ -137,6 +142,10 @@ class _Heartbeat(msgspec.Struct, kw_only=True, gc=False):
     reachable: bool = True
     dialect: NodeDialect = "ollama"
     vram_bytes: int | None = 0
+    relay: bool = False
+    """Nobody but the agent can reach its Ollama: the balancer gets there by it."""
+    gpus: list[Gpu] | None = None
+    thermal: _Thermal | None = None
 
 
 # The agent's side
@@ -156,6 +165,8 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
     draining: bool,
     timestamp_s: float,
     limits: Limits = NO_LIMITS,
+    relay: bool = False,
+    gpus: tuple[Gpu, ...] = (),
 ) -> bytes:
     """Return the body of a heartbeat."""
     return msgspec.json.encode(
@@ -186,8 +197,18 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
             reachable=reachable,
             dialect=facts.dialect,
             vram_bytes=facts.vram_bytes,
+            relay=relay,
+            gpus=list(gpus),
+            thermal=_thermal(gpus),
         )
     )
+
+
+def _thermal(gpus: tuple[Gpu, ...]) -> _Thermal:
+    heats = [gpu.temperature_c for gpu in gpus if gpu.temperature_c is not None]
+    if not heats:
+        return _Thermal()
+    return _Thermal(state="warning" if max(heats) >= HOT_C else "nominal", temperature_c=max(heats))
 
 
 def _disk(facts: NodeFacts) -> _Disk | None:
@@ -250,13 +271,16 @@ def parse_heartbeat(body: bytes, peer: str) -> HeartbeatReceived | DrainRequeste
     ollama = beat.ollama or _Ollama()
     return HeartbeatReceived(
         node_id=node_id,
-        url=_url(beat.ollama_host or "", beat.lan_ip or "", peer),
+        url=f"{SCHEME}://{node_id}"
+        if beat.relay
+        else url_of(beat.ollama_host or "", beat.lan_ip or "", peer),
         facts=_facts(beat, ollama),
         resident=_resident(ollama.models_loaded or []),
         models=_models(ollama),
         reachable=beat.reachable,
         draining=beat.draining,
         limits=capacity.read(beat.capacity, ours=bool(beat.protocol)),
+        gpus=tuple(gpu for gpu in beat.gpus or () if len(gpu.name) <= LONGEST_NAME)[:MOST_GPUS],
     )
 
 
@@ -334,65 +358,3 @@ def _exact(exact: int | None, rounded: float | None, unit: int) -> int:
 def _named(spelled: str) -> str:
     """Return a model's normalised name, or nothing where it cannot be one."""
     return normalise(spelled) if spelled.isprintable() and 0 < len(spelled) <= LONGEST_NAME else ""
-
-
-# Where the balancer reaches the node
-
-
-def _url(ollama_host: str, lan_ip: str, peer: str) -> str:
-    """Return the node's address as seen from the balancer.
-
-    A heartbeat from this machine may name any address. From elsewhere, loopback means the sender's
-    own: then the node is where the heartbeat came from, at the same port.
-    """
-    scheme, host, port = _taken_apart(ollama_host)
-    here = _is_here(peer)
-    if host and (here or not _is_here(host)):
-        return _joined(scheme, "localhost" if _is_anywhere(host) else host, port)
-    found = "localhost" if here else peer or lan_ip
-    if not found:
-        raise ValueError("nothing says where its Ollama is: `ollama_host` is missing")
-    return _joined(scheme, _plain(found), port)
-
-
-def _taken_apart(address: str) -> tuple[str, str, int]:
-    if not address:
-        return "http", "", OLLAMA_PORT
-    wrong = ValueError(f"`ollama_host` must be http://host:port, not {address!r}")
-    try:
-        parts = urlsplit(normalised_url(address, named="ollama_host"))
-    except (HerdError, ValueError) as error:
-        raise wrong from error
-    host = parts.hostname or ""
-    if not _HOST.fullmatch(host) or not address.isprintable():
-        raise wrong
-    return parts.scheme, host, parts.port or OLLAMA_PORT
-
-
-def _is_here(host: str) -> bool:
-    """Whether an address means the machine that says it: loopback, or all interfaces."""
-    try:
-        address = ipaddress.ip_address(_plain(host))
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-    return address.is_loopback or address.is_unspecified
-
-
-def _is_anywhere(host: str) -> bool:
-    return _plain(host) in {"0.0.0.0", "::"}  # noqa: S104 (compared, not bound)
-
-
-def _plain(address: str) -> str:
-    """Return an address without brackets, and an IPv4 one out of its IPv6 wrapping."""
-    bare = address.strip("[]")
-    try:
-        parsed = ipaddress.ip_address(bare)
-    except ValueError:
-        return bare
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(parsed)
-
-
-def _joined(scheme: str, host: str, port: int) -> str:
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

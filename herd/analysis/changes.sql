@@ -18,7 +18,7 @@ FROM (
     FROM health_events
     WHERE kind IN (
         'node_became_healthy', 'node_degraded', 'node_went_offline', 'node_forgotten',
-        'node_drained', 'node_undrained', 'node_paused', 'node_resumed'
+        'node_drained', 'node_undrained', 'node_paused', 'node_resumed', 'node_slept'
     )
 )
 ORDER BY seq

@@ -5,12 +5,14 @@ import logging
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
 from events import NodeFacts
 from herd import platform
+from herd.agent.cards import Wake
+from herd.agent.cards import parse as parse_wake
 from herd.agent.facts import machine_facts, ollama_url
 from herd.agent.heartbeat import Agent, Terms
 from herd.agent.hours import parse as parse_hours
@@ -24,6 +26,7 @@ from herd.agent.search import Search, router_address
 from herd.errors import HerdError
 from herd.http import tls
 from herd.paths import DEFAULT_ROOT, DataDir
+from herd.services.command import NODE, Serviced
 from herd.signing import fingerprint
 from herd.tasks import spawn
 from herd.version import version
@@ -43,10 +46,20 @@ class Lent(TypedDict):
     spare: bool | None
     busy_pct: float
     away_s: float
+    wake: str
     data_dir: str
 
 
-@click.command()
+def _check(given: dict[str, Any]) -> None:
+    """Raise what would keep the agent from running with these options."""
+    _node_id(given["node_id"])
+    ollama_url(given["ollama_host"] or "")
+    router_address(given["router_url"] or "localhost")
+    if given["hours"]:
+        parse_hours(given["hours"])
+
+
+@click.command(cls=Serviced, kind=NODE, check=_check)
 @click.option(
     "--router-url",
     envvar="FLEET_NODE_ROUTER_URL",
@@ -132,6 +145,23 @@ class Lent(TypedDict):
     help="With --spare-owner: seconds without key or mouse until he counts as away.",
 )
 @click.option(
+    "--wake",
+    envvar="FLEET_NODE_WAKE",
+    is_flag=False,
+    flag_value="auto",
+    default="",
+    metavar="[MAC,...]",
+    help="The balancer may wake this machine when it sleeps and is needed (Wake-on-LAN), by the "
+    "card towards it, or by those named.",
+)
+@click.option(
+    "--relay/--no-relay",
+    envvar="FLEET_NODE_RELAY",
+    default=None,
+    help="Have the balancer reach Ollama by this agent, without an open port, always or never; "
+    "where it cannot otherwise.",
+)
+@click.option(
     "--data-dir",
     envvar=["FLEET_NODE_DATA_DIR", "FLEET_DATA_DIR"],
     default=DEFAULT_ROOT,
@@ -147,6 +177,7 @@ def command(  # noqa: PLR0913 (one parameter an option)
     rotate_key: bool,
     interval_s: float,
     log_level: str,
+    relay: bool | None,
     **lent: "Unpack[Lent]",
 ) -> None:
     """Run the agent beside an Ollama.
@@ -163,6 +194,8 @@ def command(  # noqa: PLR0913 (one parameter an option)
         ollama_url=ollama_url(ollama_host or ""),
         router_url=router_address(router_url) if router_url else "",
         interval_s=interval_s,
+        wake=parse_wake(lent["wake"]),
+        relay=relay,
     )
     machine = machine_facts()
     wishes = _wishes(lent)
@@ -188,12 +221,12 @@ def banner(terms: Terms, machine: NodeFacts, wishes: Wishes, public: str) -> str
             f"  balancer  {terms.router_url or 'whichever is found on this network'}",
             f"  machine   {', '.join(part for part in parts if part)}",
             f"  key       {fingerprint(public)}",
-            *(f"  lent      {', '.join(lent)}" for lent in [_lent(wishes)] if lent),
+            *(f"  lent      {', '.join(lent)}" for lent in [_lent(wishes, terms.wake)] if lent),
         ]
     )
 
 
-def _lent(wishes: Wishes) -> list[str]:
+def _lent(wishes: Wishes, wake: Wake) -> list[str]:
     """Return what the owner has said, in a few words each."""
     return [
         words
@@ -202,6 +235,7 @@ def _lent(wishes: Wishes) -> list[str]:
             (wishes.max_requests, f"at most {wishes.max_requests} requests at once"),
             (wishes.max_bytes, f"models of {wishes.max_bytes / GB:g} GB together"),
             (wishes.spare, "while its owner does not use it"),
+            (wake, "woken when it sleeps and is needed"),
         )
         if said
     ]

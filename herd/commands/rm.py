@@ -54,7 +54,7 @@ def _sizes(address: str, model: str, node: str | None) -> dict[str, float]:
     found = {
         each.node_id: size
         for each in status.nodes
-        if node in {None, each.node_id} and each.status != "offline"
+        if node in {None, each.node_id} and each.status not in {"offline", "sleeping"}
         for name, size in each.ollama.models_available_sizes.items()
         if key(name) == key(model)
     }

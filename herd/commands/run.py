@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -19,6 +20,7 @@ from herd.processes.composition import compose
 from herd.processes.local_node import with_local_ollama
 from herd.processes.run_file import local_url
 from herd.processes.supervisor import Errand, Watch
+from herd.services.command import BALANCER, Serviced
 from herd.version import version
 
 NO_NODE_AFTER_S = 30.0
@@ -36,7 +38,17 @@ class _Status(msgspec.Struct):
     fleet: _Fleet
 
 
-@click.command()
+def _settings(given: dict[str, Any]) -> Settings:
+    """Return the settings with these options; raises what would keep herd from running so."""
+    named = {name: value for name, value in given.items() if name not in {"node", "no_mdns"}}
+    nodes, mdns = parse_nodes(given["node"]) or None, False if given["no_mdns"] else None
+    named |= {"nodes": nodes, "mdns": mdns}
+    settings = load({name: value for name, value in named.items() if value is not None})
+    trusted_networks(settings)
+    return settings
+
+
+@click.command(cls=Serviced, kind=BALANCER, check=_settings)
 @click.option("--host", help="The address to listen on; all interfaces unless you say otherwise.")
 @click.option("--port", type=int, help="The port to listen on (11435).")
 @click.option("--node", multiple=True, metavar="URL[,slots=N]", help="An Ollama without agent.")
@@ -47,34 +59,9 @@ class _Status(msgspec.Struct):
 @click.option("--tls-cert", metavar="FILE", help="Speak https, with this certificate (PEM).")
 @click.option("--tls-key", metavar="FILE", help="Its key, if that is in another file.")
 @click.option("--no-mdns", is_flag=True, help="Do not advertise the balancer on the network.")
-def command(  # noqa: PLR0913 (one parameter an option)
-    *,
-    host: str | None,
-    port: int | None,
-    node: tuple[str, ...],
-    workers: int | None,
-    data_dir: str | None,
-    log_level: str | None,
-    policy: str | None,
-    tls_cert: str | None,
-    tls_key: str | None,
-    no_mdns: bool,
-) -> None:
+def command(**given: Any) -> None:  # noqa: ANN401 (of the options' types)
     """Run the balancer (what `herd` alone does)."""
-    given: dict[str, object] = {
-        "host": host,
-        "port": port,
-        "nodes": parse_nodes(node) or None,
-        "workers": workers,
-        "data_dir": data_dir,
-        "log_level": log_level,
-        "policy": policy,
-        "tls_cert": tls_cert,
-        "tls_key": tls_key,
-        "mdns": False if no_mdns else None,
-    }
-    settings = load({name: value for name, value in given.items() if value is not None})
-    trusted_networks(settings)
+    settings = _settings(given)
     tls.renewal(settings)
     tls.believe(settings)
     run_balancer(with_local_ollama(settings), compose, watch, say)

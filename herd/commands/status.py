@@ -33,6 +33,7 @@ class _Node(msgspec.Struct):
     status: str
     draining: bool = False
     paused: str = ""
+    waking: bool = False
     ollama_url: str = ""
     ollama: _Ollama = msgspec.field(default_factory=_Ollama)
 
@@ -120,8 +121,8 @@ def _node_row(node: _Node) -> list[str]:
 
 def _said(node: _Node) -> str:
     """Return how a node is; of one that takes no work, why."""
-    if node.status == "offline":
-        return node.status
+    if node.status in {"offline", "sleeping"}:
+        return "waking" if node.waking else node.status
     if node.paused:
         return f"paused: {node.paused}"
     return "draining" if node.draining else node.status

@@ -29,6 +29,7 @@ _COLOURS: Final = {
     "degraded": "yellow",
     "draining": "yellow",
     "offline": "red",
+    "sleeping": "blue",
     "completed": "green",
     "failed": "red",
     "rejected": "red",

@@ -24,6 +24,5 @@ def command(
     if as_json:
         click.echo(msgspec.json.encode(answer).decode())
         return
-    nodes = answer["unpinned_from"]
-    names = ", ".join(map(str, nodes)) if isinstance(nodes, list) else ""
+    names = ", ".join(msgspec.convert(answer["unpinned_from"], list[str]))
     click.echo(f"{answer['model']} is not pinned any more on {names}")

@@ -17,6 +17,7 @@ from events import (
     ControlStopped,
     Event,
     FrontConnected,
+    Gpu,
     HeartbeatReceived,
     LoadPlanned,
     NodeConfigured,
@@ -31,6 +32,7 @@ from events import (
     SettingsChanged,
     Source,
     TimerFired,
+    WakePlanned,
 )
 from herd import admin_token
 from herd.agent.identity import default_node_id
@@ -45,8 +47,9 @@ from herd.control.pulls import HEARS as PULLS_HEARS
 from herd.control.pulls import Pulls
 from herd.control.restore import restore
 from herd.control.view import view_of
+from herd.control.waker import Waker
 from herd.errors import HerdError
-from herd.journal.segments import Journal
+from herd.journal.segments import Journal, Limits
 from herd.link.messages import View
 from herd.link.server import LinkServer
 from herd.probe import Pace, Prober
@@ -57,9 +60,14 @@ from herd.version import version
 _log = logging.getLogger("herd.control")
 
 TIMER_S = 0.25
+SLEPT_S = 2.0
+"""A timer so late means that this process was stopped; as long as fronts take to say how it is."""
 VIEW_S = 0.1
-FRONTS_WAIT_S = 0.3
-"""How long grants wait for fronts that have not yet said what they carry."""
+SEGMENTS = 16
+"""Full ones that the journal may always hold: those that logd keeps, and is sealing."""
+FRONTS_WAIT_S = 2.0
+"""How long grants wait for fronts that have not yet said what they carry: they come at once unless
+they died too or the machine is busy, and what they carry counts as lost if they come later."""
 HEARS: tuple[type[Event], ...] = (
     NodeDiscovered,
     NodeMoved,
@@ -80,7 +88,7 @@ class Control:
         directory = settings.directory
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
-        journal = Journal.open(directory.journal, directory.snapshots)
+        journal = Journal.open(directory.journal, directory.snapshots, _limits(settings))
         state = restore(directory)
         self._settings = _with_changes(settings, state)
         state.seq = max(state.seq, journal.last_seq)
@@ -94,6 +102,8 @@ class Control:
         self._engine.observe(self._planned, (LoadPlanned,))
         self._prober = Prober(self._put, _pace(self._settings))
         self._loader = Loader(self._put)
+        self._waker = Waker(self._settings.wake_to)
+        self._engine.observe(self._woken, (WakePlanned,))
         self._pulls = Pulls(self._put, self._url_of, self._prober.look_at_disk)
         self._engine.observe(self._pulls.recorded, PULLS_HEARS)
         here = local_url(
@@ -104,6 +114,7 @@ class Control:
         self._challenge = secrets.token_hex(16)
         self._counters: dict[tuple[NodeId, str], int] = {}
         """Of the last heartbeat that each key has signed for its node: none comes twice."""
+        self._gpus: dict[NodeId, tuple[Gpu, ...]] = {}
         self._expected = 0
         """Fronts that grants wait for; 0 until `recover` says it."""
         self._greeted = 0
@@ -114,6 +125,8 @@ class Control:
         self._shown_seq = -1
         """Of the last record when the fronts were given a view."""
         self._stopping = False
+        self._timer_due_s = 0.0
+        self._awake_s = 0.0
 
     async def start(self) -> None:
         """Begin the epoch, watch the nodes, take fronts."""
@@ -124,7 +137,8 @@ class Control:
             self._watch(node.node_id, node.url, agentless=node.origin != "agent")
         for address in self._settings.nodes:
             self._put(_configured(address))
-        self._loop.call_later(TIMER_S, self._timer)
+        self._timer_due_s = self._loop.time() + TIMER_S
+        self._loop.call_at(self._timer_due_s, self._timer)
         self._show()  # no front shall believe that there are no keys
         if self._settings.mdns:
             self._advertising = spawn(advertising(self._settings), name="mdns")
@@ -163,6 +177,7 @@ class Control:
         await self._benchmarks.close()
         await self._prober.close()
         await self._loader.close()
+        await self._waker.close()
         if self._advertising is not None:
             self._advertising.cancel()
             await asyncio.wait((self._advertising,))
@@ -175,10 +190,18 @@ class Control:
             if not self._hears(event):
                 return
             self._prober.heartbeat(event.node_id)
+            event = self._gauged(event)
         if src is None:
             self._engine.put(event)
         else:
             self._engine.put(event, src, n)
+
+    def _gauged(self, event: HeartbeatReceived) -> HeartbeatReceived:
+        """Keep how a node's cards are, to be shown, and leave it out of the log."""
+        if event.gpus != self._gpus.get(event.node_id, ()):
+            self._gpus[event.node_id] = event.gpus
+            self._changed()
+        return replace(event, gpus=()) if event.gpus else event
 
     def _hears(self, event: HeartbeatReceived) -> bool:
         """Whether a heartbeat counts: by the key that speaks for its node, and not heard before."""
@@ -199,6 +222,7 @@ class Control:
                 self._moved(record.event)
             case NodeForgotten(node_id=node_id):
                 self._prober.forget(node_id)
+                self._gpus.pop(node_id, None)
             case NodeDegraded(node_id=node_id):
                 self._prober.refresh(node_id)
             case FrontConnected():
@@ -227,6 +251,13 @@ class Control:
                 self._loader.start(record.event, node)
                 self._prober.expect_load(node.node_id)
 
+    def _woken(self, record: Recorded) -> None:
+        """Wake a node, as was decided."""
+        if isinstance(record.event, WakePlanned):
+            node = self._engine.state.nodes.get(record.event.node_id)
+            if node is not None:
+                self._waker.wake(node.node_id, node.limits.macs)
+
     def _changed(self) -> None:
         self._shown_seq = -1
 
@@ -238,8 +269,15 @@ class Control:
         self._prober.watch(node_id, url, agentless=agentless)
 
     def _timer(self) -> None:
-        if not self._stopping:
-            self._loop.call_later(TIMER_S, self._timer)
+        if self._stopping:
+            return
+        now_s = self._loop.time()
+        if now_s > self._timer_due_s + SLEPT_S:
+            _log.warning("control was stopped for %.0f s", now_s - self._timer_due_s)
+            self._awake_s = now_s + SLEPT_S
+        self._timer_due_s = now_s + TIMER_S
+        self._loop.call_at(self._timer_due_s, self._timer)
+        if now_s >= self._awake_s:  # who slept hears first what happened, then judges silence
             self._put(TimerFired())
             if self._recovered and self._engine.state.recovering:
                 self._put(RecoveryEnded(fronts=self._connected()))  # an actor failed to hear it
@@ -254,7 +292,12 @@ class Control:
 
     def _view(self) -> View:
         engine = self._engine
-        return view_of(engine.state, recording=engine.recording, challenge=self._challenge)
+        return view_of(
+            engine.state,
+            recording=engine.recording,
+            challenge=self._challenge,
+            gpus=self._gpus,
+        )
 
 
 def _with_changes(settings: Settings, state: State) -> Settings:
@@ -265,6 +308,13 @@ def _with_changes(settings: Settings, state: State) -> Settings:
         except HerdError as error:
             _log.warning("the recorded change of %s is left out: %s", key, error.what)
     return settings
+
+
+def _limits(settings: Settings) -> Limits:
+    """Return the journal's bound: as much as the whole log may take, and room to be sealed in."""
+    usual = Limits()
+    least_bytes = SEGMENTS * usual.segment_bytes
+    return replace(usual, most_bytes=max(settings.log_max_bytes, least_bytes))
 
 
 def _pace(settings: Settings) -> Pace:

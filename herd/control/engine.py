@@ -7,7 +7,7 @@ a turn. While the journal cannot be written, herd serves on, unrecorded, and say
 import asyncio
 import logging
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from time import perf_counter
@@ -138,7 +138,11 @@ class Engine:
         self._write(records)
         if self.link is not None:
             self.link.send(sends)
-            self.link.acknowledge(heard)
+            if self.recording:
+                self.link.acknowledge(heard)
+            else:
+                lost = Counter(record.src for record in records if record.n)
+                self.link.acknowledge(heard, recorded=False, lost=lost)
         for record in records:
             for observe in self._observers.get(type(record.event), ()):
                 observe(record)

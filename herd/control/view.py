@@ -1,5 +1,8 @@
 """The fleet as fronts and operators see it: a picture of the folded state."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import msgspec
 
 from actors.core.keys import Key
@@ -7,15 +10,31 @@ from actors.core.owning import limit_of
 from actors.core.placement import slots_of
 from actors.core.predicting import line_s
 from actors.core.state import US, Node, State, Tally
+from actors.core.waking import ASLEEP, can_be_asked
+from events import Gpu, NodeId
 from herd.link.messages import KeyView, KnockView, NodeView, PinView, PullView, SlotView, View
 
-_ONLINE = {"healthy": "online", "degraded": "degraded", "offline": "offline", "new": "offline"}
+_ONLINE = {
+    "healthy": "online",
+    "degraded": "degraded",
+    "offline": "offline",
+    "new": "offline",
+    ASLEEP: "sleeping",
+}
 
 
-def view_of(state: State, *, recording: bool, challenge: str = "") -> View:
+def view_of(
+    state: State,
+    *,
+    recording: bool,
+    challenge: str = "",
+    gpus: Mapping[NodeId, tuple[Gpu, ...]] = MappingProxyType({}),
+) -> View:
     """Return what fronts answer `/api/tags`, `/api/ps`, `/v1/models`, `/fleet/status` from."""
     return View(
-        nodes=tuple(_node(state, node) for node in state.nodes.values()),
+        nodes=tuple(
+            _node(state, node, gpus.get(node.node_id, ())) for node in state.nodes.values()
+        ),
         waiting={model: len(line.waiting) for model, line in state.lines.items() if line.waiting},
         settled=state.settled(),
         recording=recording,
@@ -52,7 +71,7 @@ def _key(key: Key) -> KeyView:
     )
 
 
-def _node(state: State, node: Node) -> NodeView:
+def _node(state: State, node: Node, gpus: tuple[Gpu, ...]) -> NodeView:
     models = dict.fromkeys((*node.slots, *node.resident))
     return NodeView(
         node_id=node.node_id,
@@ -61,7 +80,10 @@ def _node(state: State, node: Node) -> NodeView:
         origin=node.origin,
         draining=bool(node.drained_by),
         limits=node.limits,
+        gpus=() if node.health == "offline" else gpus,
         paused=node.paused,
+        waking=node.sleep.tries,
+        wakes=can_be_asked(node),
         facts=node.facts,
         resident=tuple(node.resident.values()),
         models=tuple(node.models.values()),

@@ -116,6 +116,8 @@ async def _nodes(nodes: list[Node]) -> list[Finding]:
 
 
 async def _node(node: Node) -> list[Finding]:
+    if node.status == "sleeping":
+        return [good(f"node {node.node_id}", "sleeps, and is woken when it is needed")]
     if node.status == "offline":
         return [
             bad(

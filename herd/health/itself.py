@@ -57,6 +57,20 @@ def disk_full(picture: Picture) -> Iterator[Finding]:
         )
 
 
+def log_away(picture: Picture) -> Iterator[Finding]:
+    """Find that logd does not answer."""
+    if picture.log.away:
+        yield Finding(
+            check_id="log_away",
+            severity="critical",
+            title="The log cannot be asked",
+            description="logd does not answer. Requests are served and written to the journal as "
+            "ever; figures, trends and all checks of what happened wait for it.",
+            fix="`herd status` shows whether logd runs, its own lines are in the log file; it is "
+            "started again by itself if it ends.",
+        )
+
+
 def log_lag(picture: Picture) -> Iterator[Finding]:
     """Find that what happened is not in the database yet."""
     if picture.log.lag_s > LAG_S:

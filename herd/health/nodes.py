@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from actors.core.waking import DID_NOT_WAKE, TRIES
 from herd.health.finding import Finding
 from herd.health.picture import Picture, newest
 
@@ -13,8 +14,8 @@ WAITED_S = 1.0
 
 
 def no_node(picture: Picture) -> Iterator[Finding]:
-    """Find that there is no node at all, or none that answers: nothing can be served."""
-    if picture.nodes_online():
+    """Find that there is no node at all, or none that answers, or is woken: none can serve."""
+    if picture.nodes_online() or any(node.status == "sleeping" for node in picture.view.nodes):
         return
     known = len(picture.view.nodes)
     yield Finding(
@@ -38,14 +39,18 @@ def offline(picture: Picture) -> Iterator[Finding]:
                 for each in picture.happened("node_went_offline")
                 if each.node_id == node.node_id
             ]
+            vain = bool(went) and went[0].phase == DID_NOT_WAKE
             yield Finding(
-                check_id="node_offline",
+                check_id="node_did_not_wake" if vain else "node_offline",
                 severity="critical",
-                title=f"{node.node_id} is offline",
-                description=f"Nothing is heard of {node.node_id} at {node.url}: it gets no "
-                "requests.",
+                title=f"{node.node_id} {'did not wake' if vain else 'is offline'}",
+                description=f"It was taken to sleep, and nothing is heard of it after {TRIES} "
+                "magic packets: it gets no requests."
+                if vain
+                else f"Nothing is heard of {node.node_id} at {node.url}: it gets no requests.",
                 fix="Look whether the machine is on, and Ollama and the agent run there; if it is "
-                "gone for good, start herd without it.",
+                "gone for good, start herd without it."
+                + (" To be woken, its firmware and network card must have Wake-on-LAN." * vain),
                 node_id=node.node_id,
                 data={"url": node.url, "reason": went[0].phase if went else ""},
                 seqs=newest(*(each.seqs for each in went)),

@@ -65,6 +65,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 class LogState(msgspec.Struct, frozen=True, kw_only=True):
     """How the log itself is."""
 
+    away: bool = False
+    """logd does not answer, so that nothing is known of what happened."""
     missing_events: int = 0
     quarantined_lines: int = 0
     lag_s: float = 0.0
@@ -88,7 +90,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
     def nodes_online(self) -> list[NodeView]:
         """Return the nodes that answer."""
-        return [node for node in self.view.nodes if node.status != "offline"]
+        return [node for node in self.view.nodes if node.answers]
 
     def happened(self, *kinds: str) -> list[Trouble]:
         """Return the troubles of some kinds."""

@@ -41,6 +41,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     itself.recording_off,
     itself.gaps,
     itself.disk_full,
+    itself.log_away,
     itself.log_lag,
     itself.clock_skew,
     itself.own_failures,
@@ -83,6 +84,7 @@ def report(picture: Picture, now_s: float) -> dict[str, object]:
             "nodes_online": statuses.count("online"),
             "nodes_degraded": statuses.count("degraded"),
             "nodes_offline": statuses.count("offline"),
+            "nodes_sleeping": statuses.count("sleeping"),
             "overall_error_rate_pct": round(100 * failed / total, 1) if total else 0.0,
             "cold_loads_24h": sum(work.cold for work in picture.work),
             "avg_ttft_ms": round(1000 * sum(work.ttft_s for work in picture.work) / completed, 1)

@@ -19,12 +19,14 @@ import httptools
 import msgspec
 
 from herd.errors import HerdError
-from herd.http import tls
+from herd.http import detour, tls
 
 FetchPhase = Literal["address", "connect", "send", "first_byte", "body"]
 """How far a request had come when it failed."""
 
 Header = tuple[bytes, bytes]
+
+_RELAY = f"{detour.SCHEME}://"
 
 HEAD_LIMIT_BYTES = 64 * 1024
 BODY_LIMIT_BYTES = 16 * 1024 * 1024
@@ -100,10 +102,13 @@ async def follow(  # noqa: PLR0913 (all but three are limits with a default)
 class Target:
     """A URL, taken apart once."""
 
-    __slots__ = ("authority", "host", "path", "port", "secure")
+    __slots__ = ("authority", "host", "path", "port", "relay", "secure")
 
     def __init__(self, url: str) -> None:
         """Refuse what cannot be asked, with the phase `address`."""
+        self.relay = url.partition("://")[2].partition("/")[0] if url.startswith(_RELAY) else ""
+        """The node that its agent relays for."""
+        url = url.replace(_RELAY + self.relay, "http://localhost") if self.relay else url
         if not url.isascii() or any(character <= " " or character == "\x7f" for character in url):
             raise FetchError("address", f"not a URL: {url!r}")
         try:
@@ -192,12 +197,15 @@ class _Exchange:
     async def run(self, target: Target, request: bytes) -> None:
         """Connect, send, read to the end of the answer."""
         async with asyncio.timeout(self.silent_s):
-            reader, writer = await asyncio.open_connection(
-                target.host,
-                target.port,
-                ssl=tls.context(target.host, target.port) if target.secure else None,
-                limit=CHUNK_BYTES,
-            )
+            if target.relay:
+                reader, writer = await detour.opened(target.relay, CHUNK_BYTES)
+            else:
+                reader, writer = await asyncio.open_connection(
+                    target.host,
+                    target.port,
+                    ssl=tls.context(target.host, target.port) if target.secure else None,
+                    limit=CHUNK_BYTES,
+                )
         try:
             self.phase = "send"
             writer.write(request)

@@ -43,6 +43,7 @@ class Crossing:
         "_connection",
         "_dialing",
         "_kept",
+        "_length",
         "_model",
         "_now_s",
         "_path",
@@ -79,6 +80,8 @@ class Crossing:
         self._began_s = self._wall_s = 0.0
         self._kept: list[bytes] = []
         self._size_bytes = 0
+        self._length: int | None = None
+        """Of an answer that was translated in one piece."""
         self._stream: Stream | None = None
         self._refusal = ""
         """Why the request cannot be said in the node's words."""
@@ -121,8 +124,10 @@ class Crossing:
 
     @property
     def length(self) -> int | None:
-        """As announced; nobody knows it of what is translated."""
-        return self._connection.length if self._plain and self._connection is not None else None
+        """As announced; of what is translated, known once it is whole."""
+        if self._plain:
+            return None if self._connection is None else self._connection.length
+        return self._length
 
     @property
     def reused(self) -> bool:
@@ -217,7 +222,7 @@ class Crossing:
         send: Callable[[bytes, bytes, Receiver], asyncio.Task[None] | None],
     ) -> asyncio.Task[None] | None:
         self._receiver = receiver
-        self._kept, self._size_bytes = [], 0
+        self._kept, self._size_bytes, self._length = [], 0, None
         self._stream = None
         self._body = body
         if not self._plain:
@@ -250,6 +255,7 @@ class Crossing:
             receiver.connected(self)
             text = f"this node has no {self._path.decode()}, and herd cannot translate: "
             body = problems.body(self._translation.family, _BAD_REQUEST, text + self._refusal)
+            self._length = len(body)
             receiver.heard(body, ended=True)
 
     def _sound(self, receiver: Receiver, body: bytes, *, ended: bool) -> None:
@@ -276,6 +282,7 @@ class Crossing:
                 told = self._stream.feed(body)
             elif self._keep(receiver, body, WHOLE_BYTES) and ended:
                 told = self._whole(connection.status, b"".join(self._kept))
+                self._length = len(told)
             else:
                 return
         except GarbledError as error:

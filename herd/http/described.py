@@ -139,6 +139,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
         body=_object("node_id", node_id=_TEXT, draining=_FLAG),
         admin=True,
     ),
+    "POST /fleet/wake": Operation(
+        "Wake a node that sleeps", body=_object("node_id", node_id=_TEXT), admin=True
+    ),
     "GET /fleet/pin": Operation("List the models that stay in memory, and where"),
     "POST /fleet/pin": Operation(
         "Keep a model in a node's memory; without a node where it suits", body=_PIN, admin=True
@@ -173,6 +176,11 @@ OPERATIONS: Final[dict[str, Operation]] = {
     ),
     "DELETE /fleet/keys": Operation(
         "Revoke an API key", body=_object("name", name=_TEXT), admin=True
+    ),
+    "POST /agent/relay": Operation(
+        "Open a connection on which an agent relays for its node; it is answered with a challenge "
+        "to sign, then with 101",
+        body=_object("node_id", node_id=_TEXT),
     ),
     "POST /heartbeat": Operation(
         "Take what an agent says of its node", body=_object("node_id", node_id=_TEXT)

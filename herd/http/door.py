@@ -21,6 +21,7 @@ import msgspec
 from actors.core.discovery import place
 from events import DrainRequested, Event, HeartbeatReceived, NodeId, NodeKnocked, NodePinned
 from herd.agent.payload import parse_heartbeat
+from herd.http.detour import SCHEME
 from herd.http.exchange import Exchange
 from herd.interfaces import own_addresses
 from herd.link.messages import View
@@ -30,6 +31,7 @@ MOST_NODES: Final = 1_024
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
 UNAVAILABLE: Final = 503
+_RELAY: Final = f"{SCHEME}://"
 
 
 class NotAdmittedError(Exception):
@@ -62,6 +64,8 @@ class Door:
             _not_a_trap(fact.url, peer)
         _not_a_named_one(fact, view, peer)
         if signed is None:
+            if isinstance(fact, HeartbeatReceived) and fact.url.startswith(_RELAY):
+                raise NotAdmittedError(FORBIDDEN, "an agent that relays signs what it says")
             self._check_unsigned(fact.node_id, view)
             return fact.node_id, [fact]
         if not isinstance(fact, HeartbeatReceived):

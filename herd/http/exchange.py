@@ -7,6 +7,7 @@ Rules
 3. Once the client has gone (`on_gone` was called), or the answer has ended, calls do nothing.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
@@ -103,6 +104,10 @@ class Downstream(Protocol):
         """Send what was written, then close."""
         ...
 
+    def hand_over(self, head: bytes) -> asyncio.Transport:
+        """Send this head, and leave the connection."""
+        ...
+
     @property
     def date(self) -> bytes:
         """The Date header's line."""
@@ -188,7 +193,7 @@ class Exchange:
     def write(self, data: bytes) -> None:
         """Send a piece of the body."""
         if self._phase == STARTED and data and not self._silent:
-            self._connection.write(self._framed(data))
+            self._connection.write(wire.chunk(data) if self._chunked else self._framed(data))
 
     def finish(self, last: bytes = b"") -> None:
         """End well; an answer that is short of its announced length is aborted instead."""
@@ -206,12 +211,21 @@ class Exchange:
         self._connection.answered(keep=self._keep)
 
     def respond(
-        self, status: int, headers: Sequence[Header], body: bytes, lines: bytes = b""
+        self,
+        status: int,
+        headers: Sequence[Header],
+        body: bytes,
+        lines: bytes = b"",
+        *,
+        chunked: bool = False,
     ) -> None:
-        """Answer in one go."""
+        """Answer in one go; in chunks, for a client that knows them, if it is part of a stream."""
         if self._phase == NEW:
-            head = self._head(status, headers, len(body), lines)
+            length = None if chunked and not self.request.old else len(body)
+            head = self._head(status, headers, length, lines)
             self._phase = ENDED
+            if self._chunked and not self._silent:
+                body = wire.chunk(body) + wire.LAST_CHUNK
             self._connection.write(head if self._silent else head + body)
             self._connection.answered(keep=self._keep)
 
@@ -229,6 +243,13 @@ class Exchange:
             self._connection.cut()
         else:
             self.abort()
+
+    def hand_over(self, head: bytes) -> asyncio.Transport | None:
+        """Answer with this head, and return the connection, which is the caller's from now on."""
+        if self._phase != NEW:
+            return None
+        self._phase = ENDED
+        return self._connection.hand_over(head)
 
     def lost(self) -> None:
         """Be told by the connection that the client has gone."""

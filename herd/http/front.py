@@ -7,14 +7,14 @@ control pushes, so it is answered while control is away too.
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
-from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId
+from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId, WakeRequested
 from herd.clock import wall_s
 from herd.config import Settings
-from herd.http import openapi, problems
+from herd.http import openapi, problems, tunnels
 from herd.http.door import Door, NotAdmittedError
 from herd.http.endpoints import assets, catalogue, counting, fleet, pins, request_page, stored
 from herd.http.endpoints.benchmarks import Benchmarks
@@ -38,9 +38,11 @@ from herd.http.gate import Gate
 from herd.http.guard import Guard
 from herd.http.history import History
 from herd.http.keyring import Keyring
+from herd.http.lobby import Lobby
 from herd.http.problems import JSON, JSON_UTF8, TEXT_UTF8
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.http.server import Limits
+from herd.http.tunnels import Tunnels
 from herd.ids import RequestIds
 from herd.link.client import Control, LinkFullError
 from herd.link.messages import Cancel, Grant, Refuse, View
@@ -53,9 +55,16 @@ OPENED: Final = ("/api/tags", "/api/ps", "/api/show", "/v1/models", counting.PAT
 """Beside inference, what an API key opens."""
 
 
+_Named = TypeVar("_Named", "_Drain", "_Wake")
+
+
 class _Drain(msgspec.Struct):
     node_id: str
     draining: bool = True
+
+
+class _Wake(msgspec.Struct):
+    node_id: str
 
 
 class Front:
@@ -81,12 +90,16 @@ class Front:
         self._gate = gate or Gate(Settings())
         self._guard = guard or Guard()
         self._door = door or Door("open", "", unsigned=True)
-        self._keyring = Keyring(settings or Settings(), self._guard, lambda: not control.connected)
-        self._gate.lets_stranger = self._keyring.lets_stranger
         self._loop = asyncio.get_running_loop()
         self._version = version()
         self.waits = waits or Waits()
+        self.lobby = Lobby(lambda: self.waits.hold_timeout_s, self._loop.call_later)
+        self._keyring = Keyring(
+            settings or Settings(), self._guard, lambda: not control.connected, self.lobby
+        )
+        self._gate.lets_stranger = self._keyring.lets_stranger
         self._ids = ids or RequestIds()
+        self.tunnels = Tunnels(lambda: control.view, 1 if settings is None else settings.workers)
         self.inference = Inference(control, self._loop, self._ids, self.waits)
         self._show = Show(lambda: control.view)
         self._request_page = request_page.RequestPage(logd)
@@ -122,6 +135,7 @@ class Front:
         self._timer.cancel()
         self.feed.close()
         self.inference.close()
+        self.tunnels.close()
 
     # What the link calls
 
@@ -146,6 +160,7 @@ class Front:
         self._kept.clear()
         self.waits.follow(view.settings)
         self.inference.look(view)
+        self.tunnels.look(view)
         self._keyring.look(view.keys)
         self._models.settling.changed()
         self.feed.changed()
@@ -174,7 +189,9 @@ class Front:
         by_path["/metrics"] = self._get(self._metrics.show)
         by_path["/fleet/limits"] = {b"GET": self._limits}
         by_path["/fleet/drain"] = {b"POST": self._guard.admin(self._drain)}
+        by_path["/fleet/wake"] = {b"POST": self._guard.admin(self._wake)}
         by_path["/heartbeat"] = {b"POST": self._heartbeat}
+        by_path[tunnels.PATH] = {b"POST": self.tunnels.ask}
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
         by_path[openapi.PATH] = self._get(self._openapi)
@@ -257,7 +274,7 @@ class Front:
         connected, view = self._control.connected, self._control.view
         detail = {
             "status": "ready" if connected else "control is away",
-            "nodes_online": sum(node.status != "offline" for node in view.nodes),
+            "nodes_online": sum(node.answers for node in view.nodes),
             "settled": view.settled,
             "recording": view.recording,
         }
@@ -278,20 +295,43 @@ class Front:
             self._tell(exchange, facts, {"status": "ok", "node_status": status})
 
     def _drain(self, exchange: Exchange) -> None:
+        asked = self._asked(exchange, _Drain, '{"node_id": NAME, "draining": true}')
+        if asked is not None:
+            node_id = NodeId(asked.node_id)
+            fact = DrainRequested(node_id=node_id, draining=asked.draining, by=exchange.peer)
+            self._tell(exchange, [fact], {"node_id": node_id, "draining": asked.draining})
+
+    def _wake(self, exchange: Exchange) -> None:
+        asked = self._asked(exchange, _Wake, '{"node_id": NAME}')
+        if asked is None:
+            return
+        node = next(each for each in self._control.view.nodes if each.node_id == asked.node_id)
+        if node.wakes or node.answers:
+            told = [WakeRequested(node_id=node.node_id, by=exchange.peer)] if node.wakes else []
+            answer: dict[str, object] = {
+                "node_id": node.node_id,
+                "status": node.status,
+                "woken": node.wakes,
+            }
+            self._tell(exchange, [*told], answer)
+        else:
+            text = f"the owner of '{node.node_id}' does not let it be woken: `herd node --wake`"
+            _say(exchange, 409, {"error": text})
+
+    def _asked(self, exchange: Exchange, form: type[_Named], written: str) -> _Named | None:
+        """Return what a body says of a node of the fleet; None where it does not, which is told."""
         try:
-            asked = msgspec.json.decode(exchange.request.body, type=_Drain)
+            asked = msgspec.json.decode(exchange.request.body, type=form)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            _say(exchange, 400, {"error": f'write {{"node_id": NAME, "draining": true}}: {error}'})
-            return
+            _say(exchange, 400, {"error": f"write {written}: {error}"})
+            return None
         known = [node.node_id for node in self._control.view.nodes]
-        if asked.node_id not in known:
-            names = ", ".join(known) or "none"
-            text = f"no node is called '{asked.node_id}'; the fleet has: {names}"
-            _say(exchange, 404, {"error": text})
-            return
-        node_id = NodeId(asked.node_id)
-        fact = DrainRequested(node_id=node_id, draining=asked.draining, by=exchange.peer)
-        self._tell(exchange, [fact], {"node_id": asked.node_id, "draining": asked.draining})
+        if asked.node_id in known:
+            return asked
+        names = ", ".join(known) or "none"
+        text = f"no node is called '{asked.node_id}'; the fleet has: {names}"
+        _say(exchange, 404, {"error": text})
+        return None
 
     def _tell(self, exchange: Exchange, facts: list[Event], answer: dict[str, object]) -> None:
         try:
@@ -307,6 +347,7 @@ class Front:
     def _sweep(self) -> None:
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
         self.inference.sweep()
+        self.tunnels.sweep()
 
 
 def _root(exchange: Exchange) -> None:

@@ -8,6 +8,7 @@ Rules
 """
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -26,6 +27,8 @@ KEPT_S: Final = 1.0
 MOST_KEPT: Final = 64
 RETRY_AFTER_S: Final = 2
 
+_log = logging.getLogger("herd.http")
+
 Row: TypeAlias = dict[str, Value]
 Outcome: TypeAlias = list[Row] | LogdAwayError
 
@@ -38,6 +41,7 @@ class History:
         self._logd = logd
         self._room = asyncio.Semaphore(AT_ONCE)
         self._asked: dict[bytes, tuple[float, asyncio.Task[Outcome]]] = {}
+        self._away = False
 
     @property
     def kept(self) -> int:
@@ -70,9 +74,15 @@ class History:
         try:
             answer = await ask(self._logd, question)
         except LogdAwayError as error:
+            if not self._away:
+                self._away = True
+                _log.warning("logd does not answer; figures and health wait, requests do not")
             return error
         finally:
             self._room.release()
+        if self._away:
+            self._away = False
+            _log.warning("logd answers again")
         return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
 
     def _answered(self, key: bytes, task: asyncio.Task[Outcome]) -> None:

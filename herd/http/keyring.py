@@ -7,7 +7,7 @@ Rules
 2. A key is looked up by its SHA-256: how long that takes tells nothing of other keys. It goes no
    further than this: neither a node nor an event gets to see it.
 3. A front that has never heard from control does not know whether there are keys, and serves
-   nobody.
+   nobody: whoever comes waits in the lobby.
 4. What a key allows is not decided here but in control, where it is counted.
 """
 
@@ -19,6 +19,7 @@ from herd.config import Settings
 from herd.http import problems
 from herd.http.exchange import Exchange, Request
 from herd.http.guard import Guard
+from herd.http.lobby import Lobby
 from herd.http.routes import Handler
 from herd.http.wire import Header
 from herd.link.messages import KeyView
@@ -28,8 +29,6 @@ _CARRIERS: Final = (b"authorization", b"x-api-key")
 _LENGTHS: Final = (13, 9)
 """Of those names: what has another length need not be looked at."""
 _UNAUTHORIZED: Final = 401
-_UNAVAILABLE: Final = 503
-_RETRY_AFTER: Final = (b"Retry-After", b"1")
 
 _MISSING: Final = (
     "an API key is needed here: send `Authorization: Bearer KEY` or `x-api-key: KEY`; "
@@ -45,9 +44,12 @@ def digest(key: bytes) -> str:
 class Keyring:
     """The keys of now, and the routes that they open."""
 
-    def __init__(self, settings: Settings, guard: Guard, away: Callable[[], bool]) -> None:
+    def __init__(
+        self, settings: Settings, guard: Guard, away: Callable[[], bool], lobby: Lobby
+    ) -> None:
         """Begin without a key; `look` tells of those that there are. Control may be away."""
         self._away = away
+        self._lobby = lobby
         self._keyless = settings.keyless
         self._public = settings.public_peers
         self._guard = guard
@@ -61,7 +63,9 @@ class Keyring:
         """Know these keys, and no others."""
         self._by_digest = {bytes.fromhex(key.digest): key for key in keys}
         self._needed = bool(self._by_digest) or self._keyless == "never"
-        self._told = True
+        if not self._told:
+            self._told = True
+            self._lobby.open()
 
     def opens(self, path: str, handler: Handler) -> Handler:
         """Return what answers that path only to those who may; a prefix ends with a slash."""
@@ -71,7 +75,9 @@ class Keyring:
             self._paths.add(path)
 
         def checked(exchange: Exchange) -> None:
-            if (not self._needed and self._told) or self._lets(exchange):
+            if not self._told and self._away():
+                self._lobby.hold(exchange, checked)
+            elif not self._needed or self._lets(exchange):
                 handler(exchange)
 
         return checked
@@ -86,12 +92,6 @@ class Keyring:
 
     def _lets(self, exchange: Exchange) -> bool:
         request = exchange.request
-        if not self._told:
-            if self._away():
-                _refuse(exchange, _UNAVAILABLE, problems.REFUSALS["control_away"], _RETRY_AFTER)
-                return False
-            if not self._needed:
-                return True
         carriers = _carriers(request)
         exchange.key = self._found(carriers)
         if exchange.key is None and not self._guard.knows(request):

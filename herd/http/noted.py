@@ -29,6 +29,8 @@ class Noted(msgspec.Struct, gc=False):
     """What the headers of a request tell the front."""
 
     agent: bytes = b""
+    coding: bytes = b""
+    """How the body is compressed; empty if it is not."""
     deadline_s: float = 0.0
     priority: Priority | None = None
     tags: tuple[str, ...] = ()
@@ -54,7 +56,7 @@ def noted_of(request: Request) -> Noted:
         elif lowered == b"x-fleet-no-fallback":
             noted.no_fallback = value.strip().lower() in _YES
         elif lowered == b"content-encoding" and value.lower() != b"identity":
-            raise BadRequestError("compressed bodies are not read", status=415)
+            noted.coding = value
     return noted
 
 

@@ -21,6 +21,9 @@ def named(view: View, node_id: str) -> NodeView:
         raise BadRequestError(f"no node is called '{node_id}'; the fleet has: {names}", status=404)
     if node.facts.dialect != "ollama":
         raise BadRequestError(f"'{node_id}' is no Ollama: its models are managed there")
+    if node.status == "sleeping":
+        text = f"'{node_id}' sleeps: wake it (herd wake {node_id}), or name another"
+        raise BadRequestError(text, status=503)
     if node.status == "offline":
         raise BadRequestError(f"'{node_id}' is offline: start it, or name another", status=503)
     return node
@@ -28,9 +31,7 @@ def named(view: View, node_id: str) -> NodeView:
 
 def usable(view: View) -> list[NodeView]:
     """Return the Ollamas that answer, those in good health first."""
-    found = [
-        node for node in view.nodes if node.status != "offline" and node.facts.dialect == "ollama"
-    ]
+    found = [node for node in view.nodes if node.answers and node.facts.dialect == "ollama"]
     found.sort(key=lambda node: (node.status != "online", node.draining or bool(node.paused)))
     return found
 
@@ -48,7 +49,7 @@ def has(node: NodeView, model: str) -> bool:
 
 def away(view: View, model: str) -> list[NodeView]:
     """Return the nodes that had a model when they were last heard of."""
-    return [node for node in view.nodes if node.status == "offline" and has(node, model)]
+    return [node for node in view.nodes if not node.answers and has(node, model)]
 
 
 def spelled(view: View, model: str) -> str:

@@ -4,7 +4,8 @@ Rules
 1. Nothing goes to the client before the first byte of the body, or the end of a whole bodiless
    answer: until then any failure leaves the request free for another node.
 2. Body bytes are passed on as they are; chunk boundaries are herd's own. Nothing is kept back once
-   the answer has begun.
+   the answer has begun. What had no length from the node has none for the client, also when all of
+   it was read at once: clients choose by the framing how to read.
 3. An answer that breaks off after that ends with the family's own error, and never cleanly.
 4. The slower side sets the pace: a client that does not read pauses the node's connection.
 5. Exactly one word to the outcome: `completed`, `attempt_failed` or `broken`; none after `stop`. If
@@ -169,6 +170,12 @@ class Attempt:
         if status >= _NODE_ERROR:
             self._refused(body, ended=ended)
             return
+        if status == _OK and not _may_begin(connection.content_type, body):
+            self._detach()
+            if not ended:
+                connection.abort()
+            self._fail(0, "answered no JSON")
+            return
         if not ended:
             reading = self.reading = reading_of(connection.content_type)
             reading.feed(body)
@@ -183,13 +190,13 @@ class Attempt:
             return
         self._connection = None
         usage = usage_of(connection.content_type, body)
-        if status == _OK and not (body and usage.whole) and not usage.failed:
+        if status == _OK and not usage.whole and not usage.failed:
             self._fail(0, "answer without an end" if body else "empty answer")
             return
         self._started = True
         self._outcome.first_byte()
         lines = connection.lines() + self._outcome.fleet_lines()
-        self._exchange.respond(status, (), body, lines)
+        self._exchange.respond(status, (), body, lines, chunked=connection.length is None)
         self._finish(usage)
 
     def _end(self, body: bytes) -> None:
@@ -240,3 +247,9 @@ class Attempt:
         self._exchange.on_blocked = None
         self._exchange.on_writable = None
         return connection
+
+
+def _may_begin(content_type: bytes, body: bytes) -> bool:
+    """Whether an answer may begin so: JSON, or an event; not the page of some proxy."""
+    events = content_type.lower().startswith(b"text/event-stream")
+    return body.lstrip()[:1] in (b"deir:" if events else b"{[")

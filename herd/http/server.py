@@ -159,6 +159,14 @@ class Connection(asyncio.Protocol):
         self._reader.deaf = self._closing = True
         reset(self._transport)
 
+    def hand_over(self, head: bytes) -> asyncio.Transport:
+        """Send this head; what follows it is somebody else's business."""
+        self._current = None
+        self._reader.deaf = self._closing = True
+        self._listener.forget(self)
+        self._transport.write(head)
+        return self._transport
+
     def cut(self) -> None:
         """Send what was written, then close, whatever the framing still promises."""
         self._current = None

@@ -16,7 +16,7 @@ from typing import Final, cast
 
 import httptools
 
-from herd.http import tls, wire
+from herd.http import detour, tls, wire
 from herd.http.client import Target, reason
 from herd.http.upload import Upload
 from herd.http.ways import Receiver
@@ -349,15 +349,19 @@ class Pool:
             self._idle.pop().abort()
 
     async def _dial(self, head: bytes, body: bytes | Upload, receiver: Receiver) -> None:
-        target = self._target
+        connection, target = Connection(self), self._target
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, connection = await self._loop.create_connection(
-                    lambda: Connection(self),
-                    target.host,
-                    target.port,
-                    ssl=tls.context(target.host, target.port) if target.secure else None,
-                )
+                if target.relay:
+                    connection.reused = True  # it was opened before, and may have died meanwhile
+                    await detour.attach(target.relay, connection)
+                else:
+                    await self._loop.create_connection(
+                        lambda: connection,
+                        target.host,
+                        target.port,
+                        ssl=tls.context(target.host, target.port) if target.secure else None,
+                    )
         except TimeoutError:
             receiver.unreachable(f"no connection within {CONNECT_TIMEOUT_S:g} s")
         except (OSError, UnicodeError) as error:  # the second: no name that DNS could know

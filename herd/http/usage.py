@@ -17,6 +17,7 @@ import msgspec
 
 from events import UsageSource
 from herd.dialects.numbers import count
+from herd.http.answers import Answer, Event, Timings, Tokens
 
 KEPT_BYTES: Final = 64 * 1024
 _LINE_KEPT_BYTES: Final = 1024 * 1024
@@ -68,7 +69,7 @@ def usage_of(content_type: bytes, body: bytes) -> Usage:
     """Read an answer that came in one piece."""
     kind = _reader_of(content_type)
     if kind is Json and len(body) <= KEPT_BYTES:
-        return _usage(_decoded(body), whole=True)
+        return _read(body)
     reading = kind()
     reading.feed(body)
     return reading.usage()
@@ -82,79 +83,12 @@ def _reader_of(content_type: bytes) -> "type[Ndjson | Sse | Json]":
     return Sse if kind == b"text/event-stream" else Json
 
 
-class _Details(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-
-
-class _Timings(msgspec.Struct, gc=False):
-    cache_n: int | None = None
-
-
-class _Tokens(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
-
-    @property
-    def cached(self) -> int | None:
-        details = self.prompt_tokens_details
-        return None if details is None else details.cached_tokens
-
-    @property
-    def prompt(self) -> int | None:
-        return self.input_tokens if self.prompt_tokens is None else self.prompt_tokens
-
-    @property
-    def completion(self) -> int | None:
-        return self.output_tokens if self.completion_tokens is None else self.completion_tokens
-
-
-class _Choice(msgspec.Struct, gc=False):
-    finish_reason: str | None = None
-
-
-class _Delta(msgspec.Struct, gc=False):
-    stop_reason: str | None = None
-
-
-class _Response(msgspec.Struct, gc=False):
-    status: str | None = None
-    usage: _Tokens | None = None
-
-
-class _Event(msgspec.Struct, gc=False):
-    """An event that has a name: of `/v1/messages` and `/v1/responses`."""
-
-    type: str = ""
-    usage: _Tokens | None = None
-    delta: _Delta | None = None
-    response: _Response | None = None
-
-
-class _Answer(msgspec.Struct, gc=False):
-    """The keys of all families at once: they do not collide."""
-
-    done: bool = False
-    done_reason: str | None = None
-    load_duration: int | None = None
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
-    usage: _Tokens | None = None
-    timings: _Timings | None = None
-    choices: list[_Choice] | None = None
-    stop_reason: str | None = None
-    error: msgspec.Raw = msgspec.Raw(b"")
-
-
-_decode = msgspec.json.Decoder(_Answer).decode
-_decode_event = msgspec.json.Decoder(_Event).decode
+_decode = msgspec.json.Decoder(Answer).decode
+_decode_event = msgspec.json.Decoder(Event).decode
 _LAST_EVENTS: Final = {"message_stop", "response.completed", "response.incomplete"}
 _BAD_EVENTS: Final = {"error", "response.failed"}
 _NAMED: Final = re.compile(rb"(?:^|\n)event: ?([a-z_.]{1,40})\r?\n")
-_EMPTY: Final = _Answer()
-_NOTHING: Final = _Event()
+_EMPTY: Final = Answer()
 _NUMBERS: Final = re.compile(
     rb'"(load_duration|prompt_eval_count|eval_count|prompt_tokens|completion_tokens'
     rb'|input_tokens|output_tokens)"\s*:\s*(\d{1,20})'
@@ -201,38 +135,47 @@ class Ndjson:
 class Sse:
     """Server-sent events: the streams of the OpenAI and the Anthropic family."""
 
-    __slots__ = ("_name", "_tail", "tokens")
+    __slots__ = ("_name", "_parts", "_size_bytes", "tokens")
 
     def __init__(self) -> None:
         """Begin at the start of an event."""
         self.tokens = 0
-        self._tail = b""
+        self._parts: list[bytes] = []
+        """The end of what came; joined when it is looked at, or has grown too large."""
+        self._size_bytes = 0
         self._name = ""
         """Of the last event whose name came in one piece: one may be larger than what is kept."""
 
     def feed(self, data: bytes) -> None:
         """Count the events, keep the last ones."""
         self.tokens += data.count(b"\n\n") + data.count(b"\n\r\n")
-        tail = self._tail
-        if data[:1] == b"\n" and tail[-1:] == b"\n":
+        parts = self._parts
+        if data[:1] == b"\n" and parts and parts[-1][-1:] == b"\n":
             self.tokens += 1
         if b"event:" in data:
             for name in _NAMED.findall(data):
                 self._name = name.decode("ascii")
+        size_bytes = self._size_bytes
         if len(data) >= _SSE_KEPT_BYTES:
-            self._tail = data[-KEPT_BYTES:]
-        elif len(tail) + len(data) > KEPT_BYTES:
-            self._tail = tail[-_SSE_KEPT_BYTES:] + data
-        else:
-            self._tail = tail + data
+            data, size_bytes = data[-KEPT_BYTES:], 0
+            parts.clear()
+        elif size_bytes + len(data) > KEPT_BYTES:
+            parts[:] = [b"".join(parts)[-_SSE_KEPT_BYTES:]]
+            size_bytes = _SSE_KEPT_BYTES
+        parts.append(data)
+        self._size_bytes = size_bytes + len(data)
+
+    @property
+    def _tail(self) -> bytes:
+        return b"".join(self._parts)
 
     def usage(self) -> Usage:
         """Read the last events, newest first."""
         if name := self._last_name():
             return self._named_usage(name)
         whole = False
-        tokens: _Tokens | None = None
-        timings: _Timings | None = None
+        tokens: Tokens | None = None
+        timings: Timings | None = None
         finish = ""
         for line in reversed(self._tail.splitlines()):
             if not line.startswith(b"data:"):
@@ -271,7 +214,7 @@ class Sse:
         if name in _BAD_EVENTS:
             return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
         whole, finish = name in _LAST_EVENTS, ""
-        tokens: _Tokens | None = None
+        tokens: Tokens | None = None
         for line in reversed(self._tail.splitlines()):
             event = _named(line)
             tokens = tokens or event.usage
@@ -326,7 +269,7 @@ class Json:
         """Read the body, or the end of it."""
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         if self._size_bytes <= KEPT_BYTES:
-            return _usage(_decoded(body), whole=True)
+            return _read(body)
         return _usage(_from_tail(body[-KEPT_BYTES:]), whole=True)
 
     def last_words(self, error: str) -> bytes:
@@ -335,35 +278,45 @@ class Json:
         return b""
 
 
-def _named(line: bytes) -> _Event:
+def _named(line: bytes) -> Event:
     if line.startswith(b"data:"):
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return _decode_event(line[5:])
-    return _NOTHING
+    return Event()
 
 
-def _decoded(text: bytes) -> _Answer:
+def _decoded(text: bytes) -> Answer:
     try:
         return _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _EMPTY
 
 
-def _from_tail(tail: bytes) -> _Answer:
+def _read(body: bytes) -> Usage:
+    """Read a body that should be JSON."""
+    try:
+        return _usage(_decode(body), whole=True)
+    except (msgspec.ValidationError, RecursionError):  # it is one of another shape, or may be
+        return Usage(whole=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Usage(whole=False)
+
+
+def _from_tail(tail: bytes) -> Answer:
     """Find the figures at the end of a JSON text whose start was not kept."""
     found = {key: int(number) for key, number in _NUMBERS.findall(tail)}
-    answer = _Answer(
+    answer = Answer(
         load_duration=found.get(b"load_duration"),
         prompt_eval_count=found.get(b"prompt_eval_count"),
         eval_count=found.get(b"eval_count"),
     )
     names = (b"prompt_tokens", b"completion_tokens", b"input_tokens", b"output_tokens")
     if any(name in found for name in names):
-        answer.usage = msgspec.convert({name.decode(): found.get(name) for name in names}, _Tokens)
+        answer.usage = msgspec.convert({name.decode(): found.get(name) for name in names}, Tokens)
     return answer
 
 
-def _usage(answer: _Answer, *, whole: bool) -> Usage:
+def _usage(answer: Answer, *, whole: bool) -> Usage:
     tokens = answer.usage
     if tokens is not None:
         prompt, completion = tokens.prompt, tokens.completion
@@ -384,7 +337,7 @@ def _usage(answer: _Answer, *, whole: bool) -> Usage:
     )
 
 
-def _cached(answer: _Answer) -> int:
+def _cached(answer: Answer) -> int:
     """Return what llama.cpp says, or what OpenAI's servers do."""
     if answer.timings is not None:
         return count(answer.timings.cache_n)

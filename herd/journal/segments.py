@@ -16,6 +16,7 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -42,6 +43,9 @@ class Limits(msgspec.Struct, frozen=True):
     """Room kept for the time when the disk is full; 0 keeps none."""
     segment_age_s: float = 24 * 3600.0
     """A new segment is due from here, too: only closed ones are ever sealed, and dropped."""
+    most_bytes: int = 0
+    """All segments together; 0 is no bound. What logd takes in leaves again, so that there can be
+    as much only if it takes in nothing."""
 
 
 DEFAULT_LIMITS = Limits()
@@ -212,6 +216,7 @@ class Journal:
     def _begin(self, first: Recorded) -> None:
         if not isinstance(first.event, StateSnapshotted):
             raise TypeError("a segment begins with StateSnapshotted")
+        self._check_room()
         path = segment_path(self._directory, first.seq)
         line = encode(first)
         try:
@@ -251,6 +256,22 @@ class Journal:
         if self._error is not None:
             raise JournalError(self._error.what, self._error.next_step)
 
+    def _check_room(self) -> None:
+        if not self._limits.most_bytes:
+            return
+        size_bytes = _size_bytes(self._directory)
+        if size_bytes >= self._limits.most_bytes:
+            raise JournalError(
+                f"the journal holds {size_bytes / 1e6:,.0f} MB that logd has not taken in",
+                "see in the log file why logd does not; recording resumes by itself once it has",
+            )
+        if size_bytes >= self._limits.most_bytes // 2:
+            _log.warning(
+                "logd is far behind: the journal holds %.0f MB, and may hold %.0f",
+                size_bytes / 1e6,
+                self._limits.most_bytes / 1e6,
+            )
+
     def _check_follows(self, record: Recorded) -> None:
         if record.seq != self._last.seq + 1:
             raise ValueError(f"seq {record.seq} does not follow {self._last.seq}")
@@ -284,6 +305,14 @@ class Journal:
             allocate(self._reserve, self._limits.reserve_bytes)
         except OSError as error:
             _log.warning("no room for the journal's reserve: %s", error)
+
+
+def _size_bytes(directory: Path) -> int:
+    size_bytes = 0
+    for segment in segments(directory):
+        with suppress(FileNotFoundError):  # logd just took it away
+            size_bytes += segment.path.stat().st_size
+    return size_bytes
 
 
 def _create(path: Path) -> int:

@@ -97,6 +97,8 @@ class LinkClient:
         self._n = 0
         self._kept: deque[tuple[int, bytes]] = deque()
         self._kept_bytes = 0
+        self._lost_facts = 0
+        """Acknowledged while the journal could not be written; so control lost them if it dies."""
         self._frames: Frames[FromControl] | None = None
         self._gone = asyncio.Event()
         self._welcomed = asyncio.Event()
@@ -159,7 +161,8 @@ class LinkClient:
     def _made(self, answers: Answers) -> Frames[FromControl]:
         received = partial(self._received, answers)
         frames = self._frames = Frames(_decoder, received, self._lost)
-        frames.send(_encoder.encode(Hello(self._src, self._front, PROTOCOL)))
+        hello = Hello(self._src, self._front, PROTOCOL, self._lost_facts)
+        frames.send(_encoder.encode(hello))
         return frames
 
     def _lost(self, frames: Frames[FromControl]) -> None:
@@ -177,8 +180,9 @@ class LinkClient:
             match message:
                 case Grant():
                     answers.granted(message)
-                case Ack(n=n):
-                    self._acknowledged(n)
+                case Ack():
+                    self._acknowledged(message.n)
+                    self._lost_facts = 0 if message.recorded else self._lost_facts + message.lost
                 case Refuse():
                     answers.refused(message)
                 case Cancel():
@@ -190,6 +194,7 @@ class LinkClient:
                     self._welcome(answers, frames, last_n)
 
     def _welcome(self, answers: Answers, frames: Frames[FromControl], last_n: int) -> None:
+        self._lost_facts = 0
         self._acknowledged(last_n)
         for _, fact in self._kept:
             frames.send(fact)

@@ -12,6 +12,7 @@ import msgspec
 from actors.core.commands import Cancel, Grant, Refuse
 from events import (
     AnyEvent,
+    Gpu,
     Limits,
     ModelFacts,
     NodeFacts,
@@ -52,6 +53,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     src: Source
     front: int
     protocol: int = PROTOCOL
+    lost: int = 0
+    """Facts that the last control could not record before it died."""
 
 
 class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -73,9 +76,13 @@ class Welcome(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 
 class Ack(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """All facts up to `n` are in the journal."""
+    """All facts up to `n` are done with: in the journal, if they changed anything."""
 
     n: int
+    recorded: bool = True
+    """False while the journal cannot be written."""
+    lost: int = 0
+    """How many of those since the last one would have been recorded."""
 
 
 class SlotView(msgspec.Struct, frozen=True, gc=False):
@@ -108,7 +115,7 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     node_id: NodeId
     url: str
     status: str
-    """online, degraded or offline."""
+    """online, degraded, offline or sleeping."""
     origin: str
     draining: bool
     facts: NodeFacts
@@ -120,6 +127,17 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     """What its owner allows."""
     paused: str = ""
     """Why its owner keeps it to himself now; empty while it takes work."""
+    waking: int = 0
+    """How often packets were sent to wake it, since it sleeps."""
+    wakes: bool = False
+    """It does not answer, and may be woken."""
+    gpus: tuple[Gpu, ...] = ()
+    """How its cards are, as of its last heartbeat; not from the log."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it was heard of of late: it is neither offline nor asleep."""
+        return self.status in {"online", "degraded"}
 
 
 class BenchView(msgspec.Struct, frozen=True, gc=False):

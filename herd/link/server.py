@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -14,6 +15,7 @@ from herd.link.frames import Frames
 from herd.link.messages import PROTOCOL, Ack, Fact, FromFront, Hello, Leave, View, Welcome
 from herd.platform import bind_unix
 
+NONE: Mapping[Source, int] = MappingProxyType({})
 _UNRECORDED = "control ended while it could not record"
 
 _log = logging.getLogger("herd.link")
@@ -32,8 +34,8 @@ class LinkServer:
     ) -> None:
         """Continue each front's facts after `last_n`; hand new ones to `put`.
 
-        `next_seq` is that of the next record: facts that a front knows to be written and the log
-        does not have would have begun there.
+        `next_seq` is that of the next record: facts that the control before this one acknowledged
+        but could not write would have begun there.
         """
         self._epoch = epoch
         self._next_seq = next_seq
@@ -71,12 +73,14 @@ class LinkServer:
             if link is not None:
                 link.send(_encoder.encode(send.message))
 
-    def acknowledge(self, upto: dict[Source, int]) -> None:
-        """Tell fronts which of their facts are in the journal."""
+    def acknowledge(
+        self, upto: dict[Source, int], *, recorded: bool = True, lost: Mapping[Source, int] = NONE
+    ) -> None:
+        """Tell fronts which of their facts are done with, and how many of those were lost."""
         for src, n in upto.items():
             link = self._links.get(src)
             if link is not None:
-                link.send(_encoder.encode(Ack(n)))
+                link.send(_encoder.encode(Ack(n, recorded, lost.get(src, 0))))
 
     def show(self, view: View) -> None:
         """Give every front a new view of the fleet."""
@@ -120,17 +124,15 @@ class LinkServer:
             return None
         self._links[hello.src] = link
         self._alone.clear()
+        if hello.lost:
+            self._put(RecordingResumed(self._next_seq, hello.lost, _UNRECORDED), CONTROL, 0)
         link.send(_encoder.encode(Welcome(self._epoch, self._last_n.get(hello.src, 0))))
         if self._view:
             link.send(self._view)
         return hello.src
 
     def _fact(self, src: Source, fact: Fact) -> None:
-        last_n = self._last_n.get(src, 0)
-        if fact.n > last_n:
-            if last_n and fact.n > last_n + 1:
-                lost = fact.n - last_n - 1
-                self._put(RecordingResumed(self._next_seq, lost, _UNRECORDED), CONTROL, 0)
+        if fact.n > self._last_n.get(src, 0):
             self._last_n[src] = fact.n
             self._put(fact.event, src, fact.n)
 

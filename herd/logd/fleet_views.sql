@@ -8,11 +8,12 @@ SELECT
     ) AS url,
     arg_max(payload ->> 'origin', seq) FILTER (kind = 'node_discovered') AS origin,
     CASE arg_max(kind, seq) FILTER (
-        kind IN ('node_became_healthy', 'node_degraded', 'node_went_offline')
+        kind IN ('node_became_healthy', 'node_degraded', 'node_went_offline', 'node_slept')
     )
         WHEN 'node_became_healthy' THEN 'online'
         WHEN 'node_degraded' THEN 'degraded'
         WHEN 'node_went_offline' THEN 'offline'
+        WHEN 'node_slept' THEN 'sleeping'
         ELSE 'unknown'
     END AS status,
     coalesce(
@@ -50,6 +51,15 @@ SELECT
         WHEN 'node_became_healthy' THEN node_id || ' is online'
         WHEN 'node_degraded' THEN node_id || ' is degraded' || why
         WHEN 'node_went_offline' THEN node_id || ' is offline' || why
+        WHEN 'node_slept' THEN node_id || ' sleeps' || why
+        WHEN 'wake_planned' THEN concat(
+            node_id, ' is woken, ',
+            CASE payload ->> 'reason'
+                WHEN 'asked' THEN 'as somebody asked for it'
+                WHEN 'only' THEN 'since nobody else has ' || model
+                ELSE concat('since ', payload ->> 'in_line', ' wait for ', model)
+            END
+        )
         WHEN 'node_forgotten' THEN node_id || ' left the fleet' || why
         WHEN 'node_drained' THEN node_id || ' takes no new work'
         WHEN 'node_undrained' THEN node_id || ' takes work again'
@@ -80,7 +90,8 @@ FROM (
     WHERE kind IN (
         'node_became_healthy', 'node_degraded', 'node_went_offline', 'node_forgotten',
         'node_drained', 'node_undrained', 'node_paused', 'node_resumed', 'circuit_opened',
-        'circuit_half_opened', 'circuit_closed', 'actor_failed', 'recording_resumed', 'front_lost'
+        'circuit_half_opened', 'circuit_closed', 'actor_failed', 'recording_resumed', 'front_lost',
+        'node_slept', 'wake_planned'
     )
 );
 COMMENT ON VIEW health_events IS 'What went wrong and came right again: nodes, circuits, herd itself.';

@@ -7,6 +7,7 @@ from multiprocessing.connection import Connection
 from herd.config import Settings
 from herd.control.control import Control
 from herd.http import tls
+from herd.http.detour import detour
 from herd.logs import configure_logging
 from herd.platform import on_finish, run_loop
 from herd.processes.child import say_ready
@@ -25,6 +26,7 @@ async def _main(settings: Settings, alive: Connection, ready: Connection) -> Non
     on_finish(alive, finished.set)
     configure_logging(settings)
     tls.believe(settings)
+    detour.folder = settings.directory.sockets
     control = Control(settings)
     await control.start()
     await control.listen()

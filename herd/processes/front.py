@@ -11,6 +11,7 @@ from events import Source
 from herd import admin_token, join_token, platform
 from herd.config import Settings
 from herd.http import tls
+from herd.http.detour import detour, lend, socket_of
 from herd.http.door import Door
 from herd.http.endpoints.inference import Waits
 from herd.http.front import LIMITS
@@ -76,6 +77,8 @@ class Front:
     def __init__(self, settings: Settings, number: int) -> None:
         """Make the link and the app; the caller connects the link."""
         self._settings = settings
+        self._number = number
+        self._lent: asyncio.AbstractServer | None = None
         self._tls = tls.renewal(settings)
         tls.believe(settings)
         self.link = LinkClient(Source(f"f{number}-{secrets.token_hex(3)}"), number)
@@ -93,9 +96,13 @@ class Front:
             logd=settings.directory.logd_socket,
             settings=settings,
         )
+        detour.spares = self.app.tunnels
 
     async def listen(self, inherited: Listeners) -> Listener:
-        """Take clients."""
+        """Take clients; and, where control is another process, lend it connections."""
+        if self._settings.workers:
+            path = socket_of(self._settings.directory.sockets, self._number)
+            self._lent = await lend(path, self.app.tunnels)
         return await listen(
             self.app,
             host=hosts(self._settings.host),
@@ -121,6 +128,7 @@ class Front:
         """Take no more clients, let requests end or tell them why not, leave control last."""
         listener.close()
         self.app.feed.close()
+        self.app.lobby.close()
         await self._drain()
         waiting, in_flight = self.app.carrying()
         for request_id in waiting:
@@ -128,6 +136,8 @@ class Front:
         for carried in in_flight:
             self.app.cancelled(Cancel(carried.request_id, carried.lease, STOPPING))
         await listener.closed(GOODBYE_S)
+        if self._lent is not None:
+            self._lent.close()
         self.app.close()
         self.link.close()
 

@@ -22,6 +22,7 @@ from events import (
     RequestRejected,
     RequestStalled,
     StreamStarted,
+    WakePlanned,
 )
 
 ENDS = (
@@ -71,6 +72,8 @@ def told(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
             return f"waits, {_place(event)}: no node online has the model"
         case RequestQueued():
             return f"waits for a slot, {_place(event)}"
+        case WakePlanned():
+            return _woken(event)
         case RequestDispatched():
             again = f", attempt {event.attempt}" if event.attempt > 1 else ""
             load = ", which has to load the model" if event.cold else ""
@@ -136,6 +139,21 @@ _INSTEAD = {
     "anthropic": "no node has {model}, and this is the best in memory that can use tools",
     "vram": "it is in memory, and {model} is in none",
 }
+
+
+def _woken(event: WakePlanned) -> str:
+    """Return why a node is woken, and what that costs."""
+    wake = f"{event.node_id} is woken, which takes about {event.wake_s:.0f} s"
+    again = f", attempt {event.attempt}" if event.attempt > 1 else ""
+    match event.reason:
+        case "asked":
+            return f"{wake}{again}: somebody asked for it"
+        case "only":
+            return f"{wake}{again}: no other node that could be asked has {event.model}"
+        case "queue":
+            there, waits = f"{event.there_s:.0f} s", f"{event.wait_s:.0f} s"
+            line = f"the last of {event.in_line} in line would wait {waits} without it"
+            return f"{wake}{again}: {line}, and it can help in {there}"
 
 
 def _context(event: RequestDispatched) -> str:

@@ -3,7 +3,7 @@
 * A client's address is `client-1`, `client-2`, ... in the order of their first appearance; the same
   address is the same name in the whole file. So is what an application calls itself: `app-1`, and
   the hash of a prompt's beginning: who has the text could tell by it that it was sent. Of API keys
-  the digests go, and the names are `key-1`.
+  the digests go, and the names are `key-1`. Hardware addresses are `card-1`.
 * Text in the settings goes, except what a decision may rest on.
 * Nothing that a decision rests on changes: whoever writes redacted lines checks that.
 
@@ -18,8 +18,9 @@ import msgspec
 from actors.core.health import AGENT
 from actors.core.state import Settings
 
-CLIENTS = ("client", "app", "tags", "by", "key_name", "drained_by")
-"""Fields that say who asked, in events and in the stored state; `tags` is a list."""
+CLIENTS = ("client", "app", "tags", "by", "key_name", "macs", "drained_by")
+"""Fields that say who asked, or which machine, in events and in the stored state; `tags` and `macs`
+are lists."""
 
 HASHES = ("prefixes", "caches")
 """Fields that hold hashes of prompts: in lists of pairs with a size, in lists by model."""
@@ -29,12 +30,12 @@ KEYS = "keys"
 
 GONE = "redacted"
 
-_PREFIXES = {"app": "app", "tags": "app", "prefixes": "prompt", "key_name": "key"}
+_PREFIXES = {"app": "app", "tags": "app", "prefixes": "prompt", "key_name": "key", "macs": "card"}
 _TEXT_THAT_STAYS = frozenset({*Settings.__struct_fields__, "nodes", "log_level"})
 """Settings that decisions rest on, the fleet, and a plain word."""
 
 _WHO = (
-    r'"(?:client|app|by|drained_by|key_name)":"[^"]|"tags":\["|"prefixes":\[\[|"caches":\{"'
+    r'"(?:client|app|by|drained_by|key_name)":"[^"]|"tags":\["|"macs":\["|"prefixes":\[\[|"caches":\{"'
     r'|"keys":\{"'
 )
 _WHERE = r'"k":"(?:configuration_loaded|settings_changed|recording_resumed)"'

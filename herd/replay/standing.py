@@ -10,6 +10,7 @@ from actors.core.fitting import can_hold, must_load, victims
 from actors.core.owning import crowded, exhausted
 from actors.core.placement import slots_of, usable
 from actors.core.state import US, Node, Request, State
+from actors.core.waking import ASLEEP, is_called
 from events import NodeId
 
 GB = 1_000_000_000
@@ -17,6 +18,7 @@ GB = 1_000_000_000
 Obstacle: TypeAlias = Literal[
     "unheard",
     "offline",
+    "asleep",
     "drained",
     "paused",
     "model",
@@ -67,6 +69,7 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
     all_there_are: list[tuple[bool, Obstacle, str]] = [
         (node.health == "new", "unheard", "not heard of yet"),
         (node.health == "offline", "offline", "offline"),
+        (node.health == ASLEEP, "asleep", _asleep(state, node)),
         (bool(node.drained_by), "drained", f"draining (asked by {node.drained_by})"),
         (bool(node.paused), "paused", f"paused by its owner: {node.paused}"),
         (not node.has(model), "model", "does not have the model"),
@@ -115,6 +118,12 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
         )
         return {"pinned": f"loading it would push out {stays}, which is pinned there"}
     return _no_room(state, node, model) or {"policy": "passed over by the policy"}
+
+
+def _asleep(state: State, node: Node) -> str:
+    if not is_called(node, state.recorded_at):
+        return "asleep"
+    return f"asleep, and woken since {(state.recorded_at - node.sleep.first_us) / US:.0f} s"
 
 
 def _no_room(state: State, node: Node, model: str) -> dict[Obstacle, str]:

@@ -4,11 +4,14 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-FaultKind: TypeAlias = Literal["none", "refuse", "freeze", "deadlock", "error", "die", "slow"]
+FaultKind: TypeAlias = Literal[
+    "none", "refuse", "freeze", "deadlock", "error", "die", "garbage", "slow"
+]
 """none: all is well again. refuse: nothing listens on the port. freeze: connections are accepted,
 nothing is answered and no work goes on (except `/sim/`). deadlock: the same, but what asks for no
 work is answered, `/api/tags` and `/api/ps` too. error: 500 before the first byte. die:
-RST after so many tokens, running answers included. slow: all work takes so many times as long."""
+RST after so many tokens, running answers included. garbage: 200, and bytes that are no answer in
+any API, with a clean end. slow: all work takes so many times as long."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,7 +21,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     after_tokens: int = 0
     """For `die`: how many tokens an answer may have."""
     count: int = 0
-    """For `error` and `die`: how many requests it hits; 0: all, until told otherwise."""
+    """For `error`, `die` and `garbage`: how many requests it hits; 0: all, until told otherwise."""
     factor: Annotated[float, msgspec.Meta(gt=0)] = 2.0
     """For `slow`."""
     for_s: float = 0.0

@@ -112,7 +112,7 @@ class NodeProcess:
 
     def fault(self, fault: Fault) -> None:
         """Make something go wrong there, or heal it, even while nothing listens."""
-        if self._process.stdin is not None:
+        if self._process.stdin is not None and not self._process.stdin.is_closing():
             self._process.stdin.write(msgspec.json.encode(fault) + b"\n")
 
     def kill(self) -> None:

@@ -23,6 +23,9 @@ from herd.simulator.physics import Timings
 from herd.simulator.reply import End, Plan, Reply
 from herd.simulator.shelf import BLOBS, Shelf
 
+GARBAGE = bytes(range(256)) + b'\n{"half": \n'
+"""What a node answers whose memory is broken."""
+
 _JSON = ((b"Content-Type", ollama_bodies.Chat.whole_type),)
 _TEXT = ((b"Content-Type", b"text/plain; charset=utf-8"),)
 _PLAIN = ((b"Content-Type", b"text/plain"),)
@@ -222,6 +225,12 @@ class SimulatedNode:
             self._hit()
             self._count("failed")
             self._refuse(exchange, family, AskError(500, "a simulated fault: error"))
+            return
+        if self._fault.kind == "garbage":
+            self._hit()
+            self._count("failed")
+            exchange.start(200, ((b"Content-Type", JSON_TYPES[family]),), None, GARBAGE)
+            exchange.finish()
             return
         try:
             plan = self._planner.plan(path, exchange.request.body, self.engine.next_id())

@@ -11,6 +11,7 @@ from actors.core.policies import place
 from actors.core.relevance import matters
 from actors.core.state import US, State
 from actors.core.step import step
+from actors.core.waking import wake_s
 from actors.run_queue import run
 from events import (
     CONTROL,
@@ -21,11 +22,13 @@ from events import (
     LoadPlanned,
     NodeId,
     NodeProbed,
+    NodeSlept,
     Recorded,
     RecoveryEnded,
     RequestDispatched,
     Source,
     TimerFired,
+    WakePlanned,
 )
 from herd.simulator.physics import Machine
 from herd.virtual.agenda import Agenda
@@ -60,6 +63,8 @@ class World:
         self._observe = observe
         self._n = count(self._last_n() + 1)
         self._nodes: dict[NodeId, VirtualNode] = {}
+        self._beats: dict[NodeId, HeartbeatReceived] = {}
+        """The last word of each agent: what it says again when its machine was woken."""
         self._front = VirtualFront(self._nodes, self._agenda, tell=partial(self._tell, src=FRONT))
         for node_id, machine in machines.items():
             self._nodes[node_id] = VirtualNode(
@@ -117,6 +122,8 @@ class World:
                 self._dispatched(record.event)
             elif isinstance(record.event, LoadPlanned):
                 self._planned(record.event)
+            elif isinstance(record.event, NodeSlept | WakePlanned):
+                self._sleeps(record.event)
             self._observe(record)
         for send in outcome.sends:
             self._front.hear(send.message)
@@ -133,10 +140,31 @@ class World:
         if (node := self._nodes.get(event.node_id)) is not None:
             node.plan(event)
 
+    def _sleeps(self, event: NodeSlept | WakePlanned) -> None:
+        """Let a node sleep, or wake in the time that this is said to take."""
+        node = self._nodes.get(event.node_id)
+        if node is None:
+            return
+        if isinstance(event, NodeSlept):
+            if not node.down:
+                node.fail()
+                self._front.broke(node)
+        elif event.attempt == 1:
+            takes_us = int(wake_s(self.state.nodes[event.node_id]) * US)
+            self._agenda.at(self._agenda.now_us + takes_us, partial(self._awake, node))
+
+    def _awake(self, node: VirtualNode) -> None:
+        beat = self._beats.get(node.node_id)
+        if node.down and beat is not None:
+            node.recover()
+            self._tell(_with_memory(beat, node))
+
     def _happen(self, fact: Event) -> None:
         """Play a fact of the fleet: what it says of a node's memory is what is there now."""
         if isinstance(fact, NodeProbed | HeartbeatReceived) and fact.node_id in self._nodes:
             node = self._nodes[fact.node_id]
+            if isinstance(fact, HeartbeatReceived):
+                self._beats[fact.node_id] = fact
             if fact.reachable and node.down:
                 node.recover()
             elif not fact.reachable and not node.down:

@@ -38,6 +38,7 @@ SMALL = ConfigurationLoaded(
         "vram_fallback": True,
         "context_protection": "strip",
         "model_aliases": "tiny*=llama3.2",
+        "wake_on_lan": True,
     }
 )
 

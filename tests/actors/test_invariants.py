@@ -14,12 +14,14 @@ from actors.core.step import Address
 from events import (
     ConfigurationLoaded,
     DrainRequested,
+    Limits,
     NodeId,
     NodeSilent,
     Recorded,
     RequestId,
     Source,
     StreamsProgressed,
+    WakeRequested,
 )
 from tests.actors.cast import (
     MODEL,
@@ -32,6 +34,7 @@ from tests.actors.cast import (
     url,
 )
 from tests.actors.fleet import Fleet, Held
+from tests.actors.sleepers import MACS
 
 NODES = st.sampled_from(["ada", "bob", "cyd"])
 FRONT = st.integers(0, 1)
@@ -70,12 +73,25 @@ class AnythingGoes(RuleBasedStateMachine):
         self.fleet.play(configured(name, slots))
         self.fleet.play(probed(name, *sorted(models), resident=tuple(sorted(resident))))
 
-    @rule(name=NODES, models=ON_NODES, draining=st.booleans(), reachable=st.booleans())
+    @rule(
+        name=NODES,
+        models=ON_NODES,
+        draining=st.booleans(),
+        reachable=st.booleans(),
+        wakes=st.booleans(),
+    )
     def an_agent_speaks(
-        self, name: str, models: set[str], *, draining: bool, reachable: bool
+        self, name: str, models: set[str], *, draining: bool, reachable: bool, wakes: bool
     ) -> None:
-        told = heartbeat(name, *sorted(models), draining=draining, reachable=reachable)
+        limits = Limits(macs=MACS if wakes else ())
+        told = heartbeat(
+            name, *sorted(models), draining=draining, reachable=reachable, limits=limits
+        )
         self.fleet.play(told, self.front(0))
+
+    @rule(name=NODES)
+    def an_operator_wakes(self, name: str) -> None:
+        self.fleet.play(WakeRequested(node_id=NodeId(name), by="ada"), self.front(1))
 
     @rule(name=NODES, silent_s=st.sampled_from([5.0, 16.0, 31.0]))
     def an_agent_is_silent(self, name: str, silent_s: float) -> None:

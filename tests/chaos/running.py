@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Herd:
         port: int,
         workers: int = 1,
         options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
     ) -> None:
         self.directory = DataDir(root)
         self.port = port
@@ -51,20 +53,32 @@ class Herd:
         for node in nodes:
             self._arguments += ["--node", node]
         self._arguments += options
+        self.environment = {"FLEET_LOCAL_OLLAMA": "off", **(environment or {})}
+        self._before = before
+        """Words before the command: what sets its limits."""
         self._output = root.parent / f"{root.name}.out"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    @property
+    def ended(self) -> bool:
+        """Whether `herd run` has ended by itself, or was killed."""
+        return self._process is not None and self._process.poll() is not None
+
+    def buried(self) -> None:
+        """Wait for the end of a process that was killed."""
         if self._process is not None:
             self._process.wait(timeout=10)
+
+    def start(self) -> None:
+        self.buried()
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "herd", "run", *self._arguments],
+                [*self._before, sys.executable, "-m", "herd", "run", *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env={**os.environ, "FLEET_LOCAL_OLLAMA": "off"},
+                env=os.environ | self.environment,
             )
 
     async def ready(self, nodes: int, timeout_s: float = 20.0) -> None:

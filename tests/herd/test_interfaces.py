@@ -6,7 +6,7 @@ import socket
 import psutil
 import pytest
 
-from herd.interfaces import address_towards, own_addresses
+from herd.interfaces import address_towards, broadcasts, card_of, own_addresses
 
 
 def _interface(*addresses: tuple[int, str]) -> list[object]:
@@ -37,3 +37,29 @@ def test_this_machine_has_none_that_is_loopback() -> None:
 def test_the_address_on_the_way() -> None:
     assert address_towards("127.0.0.1", 11435) == "127.0.0.1"
     assert address_towards("no-such-host.invalid", 11435) == ""
+
+
+def test_the_card_that_has_an_address_and_where_all_of_a_network_hear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def address(family: int, text: str, broadcast: str | None = None) -> object:
+        told = {"family": family, "address": text, "broadcast": broadcast}
+        return type("Address", (), told)()
+
+    inet, link = socket.AF_INET, psutil.AF_LINK
+    found = {
+        "lo": [address(inet, "127.0.0.1"), address(link, "00:00:00:00:00:00")],
+        "eth0": [
+            address(inet, "192.168.1.2", "192.168.1.255"),
+            address(socket.AF_INET6, "fe80::1%eth0"),
+            address(link, "3c:7c:3f:00:00:01"),
+        ],
+        "tun0": [address(inet, "10.8.0.2")],
+        "off0": [address(inet, "10.9.0.2", "10.9.0.255"), address(link, "3c:7c:3f:00:00:02")],
+    }
+    up = {name: type("Stats", (), {"isup": name != "off0"})() for name in found}
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: found)
+    monkeypatch.setattr(psutil, "net_if_stats", lambda: up)
+    assert card_of("192.168.1.2") == card_of("fe80::1") == "3c:7c:3f:00:00:01"
+    assert [card_of("10.8.0.2"), card_of("10.0.0.1"), card_of("")] == ["", "", ""]
+    assert broadcasts() == ("192.168.1.255",)

@@ -51,22 +51,22 @@ class Machine:
     def __init__(self, name: str, directory: Path) -> None:
         self.name = name
         self.host_name = name
-        self._space = f"herd-{os.getpid()}-{next(_counter)}"
+        self.space = f"herd-{os.getpid()}-{next(_counter)}"
         self._directory = directory / name
         self._directory.mkdir()
         self._more: dict[str, str] = {}
         self._running: list[tuple[subprocess.Popen[bytes], str, Path]] = []
-        _ip("netns", "add", self._space)
+        _ip("netns", "add", self.space)
         self.ip("link", "set", "lo", "up")
 
     def ip(self, *words: str) -> None:
         """Change its network."""
-        _ip("-n", self._space, *words)
+        _ip("-n", self.space, *words)
 
     def within(self, *command: str) -> list[str]:
         """Return the command line that runs a command here."""
         named = ("unshare", "--uts", "sh", "-c", 'hostname "$0"; exec "$@"', self.host_name)
-        return ["ip", "netns", "exec", self._space, *named, *command]
+        return ["ip", "netns", "exec", self.space, *named, *command]
 
     def run(self, *command: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -159,7 +159,7 @@ class Machine:
         """Stop all programs, and take the machine away."""
         for process, _, _ in self._running:
             stop(process)
-        _ip("netns", "del", self._space)
+        _ip("netns", "del", self.space)
 
     def _environment(self) -> dict[str, str]:
         keep = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
@@ -203,7 +203,7 @@ class Lan:
         cable, far = f"hv{os.getpid() % 100_000}.{next(_counter)}", f"p{next(_counter)}"
         self._floor.ip(*f"link add {far} type veth peer name {cable}".split())
         self._floor.ip(*f"link set {far} master {switch} up".split())
-        self._floor.ip(*f"link set {cable} netns {machine._space} name {port}".split())
+        self._floor.ip(*f"link set {cable} netns {machine.space} name {port}".split())
         machine.ip(*f"link set {port} up".split())
         for address in addresses:
             nodad = ["nodad"] if ":" in address else []  # no wait for a twin of that address

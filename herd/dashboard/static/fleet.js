@@ -1,5 +1,8 @@
 // What is known of the fleet: the last snapshot with the deltas since, and questions about it.
 
+// Whether a node was heard of of late: it is neither offline nor asleep.
+export const answers = (node) => node.status === "online" || node.status === "degraded";
+
 export class Fleet {
   constructor() {
     this.known = false;
@@ -61,7 +64,7 @@ export class Fleet {
   // Which nodes that are online have a model, and how many of its slots are taken.
   serving(model) {
     return [...this.nodes.values()]
-      .filter((node) => node.status !== "offline")
+      .filter(answers)
       .filter((node) => (node.ollama?.models_available ?? []).includes(model) || this.has(node, model))
       .map((node) => ({ node, row: this.queues.get(`${node.node_id}:${model}`) }));
   }

@@ -1,6 +1,7 @@
 // Pieces that several views are made of.
 
 import { h, name } from "./dom.js";
+import { answers } from "./fleet.js";
 import { clock, count, gib, millis, words } from "./format.js";
 
 export const section = (title, ...children) =>
@@ -76,8 +77,11 @@ export function loaded(state, key, draw) {
 const DOTS = { online: "good", degraded: "warn", offline: "bad" };
 
 export function status(node) {
-  if (node.paused && node.status !== "offline") {
+  if (node.paused && answers(node)) {
     return h("span", { class: "status", title: node.paused }, `paused: ${node.paused}`);
+  }
+  if (node.status === "sleeping") {
+    return h("span", { class: "status" }, node.waking ? "waking" : "sleeping");
   }
   const word = node.draining ? "draining" : node.status;
   return h("span", { class: `status ${node.draining ? "warn" : (DOTS[node.status] ?? "")}` }, word);

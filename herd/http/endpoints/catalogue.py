@@ -5,7 +5,8 @@ Rules
    characters of each digest, and parses each time.
 2. A model is listed once, with the nodes that have it in `details.fleet_nodes`; what is resident
    is listed per node, since times and sizes differ, with its node in `fleet_node`.
-3. Nodes that are offline list nothing.
+3. Nodes that are offline list nothing; those that sleep, what they have on their disk: whoever asks
+   for it wakes them.
 """
 
 import hashlib
@@ -68,15 +69,35 @@ def model(view: View, name: str) -> dict[str, object] | None:
     return next((_openai(found) for found, _ in _union(view) if key(found.name) == wanted), None)
 
 
+def asleep(view: View, name: str) -> dict[str, object] | None:
+    """Return what is known for `/api/show` of a model that nodes have which sleep; None if none."""
+    wanted = key(name)
+    for node in view.nodes:
+        if node.status != "sleeping" or node.facts.dialect != "ollama":
+            continue
+        for facts in node.models:
+            if key(facts.name) == wanted:
+                info: dict[str, object] = {"general.architecture": facts.family}
+                if facts.context_length:
+                    info[f"{facts.family}.context_length"] = facts.context_length
+                return {
+                    "details": _details(facts),
+                    "model_info": info,
+                    "capabilities": list(facts.capabilities),
+                    "modified_at": facts.modified_at or NO_TIME,
+                }
+    return None
+
+
 def _here(view: View) -> Iterator[NodeView]:
-    return (node for node in view.nodes if node.status != "offline")
+    return (node for node in view.nodes if node.answers)
 
 
 def _union(view: View) -> list[tuple[ModelFacts, list[str]]]:
     """Return each model once, described by the first node that describes it, with its nodes."""
     found: dict[str, tuple[ModelFacts, list[str]]] = {}
-    for node in _here(view):
-        for facts in node.models:
+    for node in view.nodes:
+        for facts in node.models if node.answers or node.status == "sleeping" else ():
             name = key(facts.name)
             if name not in found:
                 found[name] = (facts, [node.node_id])

@@ -130,7 +130,7 @@ class Feed:
                 for node in view.nodes
                 if node.pulls
             },
-            "pins": dict(view.pinned),
+            "pins": {str(node_id): models for node_id, models in view.pinned.items()},
             "keys": {key.key_name: key.digest for key in view.keys},
             "trust": {"pins": view.pins, "knocks": view.knocks},
         }

@@ -78,7 +78,7 @@ def limits(view: View, now_s: float) -> dict[str, object]:
 
 
 def _online(view: View) -> int:
-    return sum(node.status != "offline" for node in view.nodes)
+    return sum(node.answers for node in view.nodes)
 
 
 def _in_flight(node: NodeView) -> int:
@@ -99,9 +99,7 @@ def _queues(view: View) -> dict[str, dict[str, object]]:
     }
     for model, waiting in view.waiting.items():
         everywhere = sum(
-            node.slots[model].slots
-            for node in view.nodes
-            if node.status != "offline" and model in node.slots
+            node.slots[model].slots for node in view.nodes if node.answers and model in node.slots
         )
         unbound = SlotView(slots=everywhere, in_flight=0)
         row: dict[str, object] = {"node_id": "", "model": model, "backend": ""}
@@ -123,7 +121,7 @@ def disk_gb(facts: NodeFacts) -> dict[str, float]:
 
 def lent(node: NodeView) -> dict[str, object]:
     """Return what a node's owner lends of it, with ollama-herd's keys; nothing if he says none."""
-    told = written(node.limits)
+    told = written(msgspec.structs.replace(node.limits, macs=()))
     return {} if told is None else {"capacity": msgspec.structs.asdict(told)}
 
 
@@ -147,7 +145,7 @@ def _wait_ms(view: View, pending: int) -> float | None:
     pace = sum(
         slots.slots / slots.service_s
         for node in view.nodes
-        if node.status != "offline"
+        if node.answers
         for slots in node.slots.values()
         if slots.service_s
     )
@@ -162,6 +160,8 @@ def _node(node: NodeView, pinned: tuple[str, ...]) -> dict[str, object]:
         "status": node.status,
         "draining": node.draining,
         "paused": node.paused,
+        "wake": bool(node.limits.macs),
+        "waking": bool(node.waking),
         **lent(node),
         "origin": node.origin,
         "hardware": {
@@ -173,6 +173,7 @@ def _node(node: NodeView, pinned: tuple[str, ...]) -> dict[str, object]:
             "arch": facts.arch,
             **disk_gb(facts),
         },
+        "gpus": [msgspec.structs.asdict(gpu) for gpu in node.gpus],
         "ollama_url": node.url,
         "dialect": facts.dialect,
         "agent_version": facts.agent_version,

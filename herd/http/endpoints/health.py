@@ -62,10 +62,19 @@ class HealthPage:
         return {HEALTH: {b"GET": self._health}, RECOMMENDATIONS: {b"GET": self._advise}}
 
     def _health(self, exchange: Exchange) -> None:
-        answer_later(exchange, self._made(report))
+        answer_later(exchange, self._report())
 
     def _advise(self, exchange: Exchange) -> None:
         answer_later(exchange, self._made(advice.page))
+
+    async def _report(self) -> dict[str, object]:
+        """Judge without the log if it cannot be asked: that is then the worst of it."""
+        try:
+            picture = await self.picture()
+        except LogdAwayError:
+            log = LogState(away=True, free_bytes=self._free_bytes())
+            picture = Picture(view=self._control.view, version=self._version, log=log)
+        return report(picture, wall_s())
 
     async def _made(self, make: Callable[[Picture, float], dict[str, object]]) -> dict[str, object]:
         return make(await self.picture(), wall_s())
@@ -111,6 +120,7 @@ class HealthPage:
                 ask("health_log"),
             )
         except LogdAwayError as error:
+            self._told = None  # that it is away is the news
             return error
         finally:
             self._asking = None
@@ -122,16 +132,18 @@ class HealthPage:
             slot.in_flight for node in self._control.view.nodes for slot in node.slots.values()
         )
         late_s = 0.0 if last_at_s is None else wall_s() - last_at_s
-        free_bytes = None
-        if self._data_dir is not None and self._data_dir.exists():
-            free_bytes = shutil.disk_usage(self._data_dir).free
         return LogState(
             missing_events=cast("int", state["missing_events"] or 0),
             quarantined_lines=cast("int", state["quarantined_lines"] or 0),
             lag_s=late_s if busy and self._control.view.recording else 0.0,
             ahead_s=max(0.0, -late_s),
-            free_bytes=free_bytes,
+            free_bytes=self._free_bytes(),
         )
+
+    def _free_bytes(self) -> int | None:
+        if self._data_dir is None or not self._data_dir.exists():
+            return None
+        return shutil.disk_usage(self._data_dir).free
 
 
 def _rows(rows: Sequence[Row], kind: type[T]) -> tuple[T, ...]:

@@ -34,6 +34,7 @@ from herd.http.exchange import Exchange
 from herd.http.flight import Flight
 from herd.http.needs import needs_of
 from herd.http.noted import Noted, cleaned, granted_priority, noted_of
+from herd.http.opening import open_body
 from herd.http.problems import BadRequestError, Family
 from herd.http.rewriting import without_extras
 from herd.http.spoken import Spoken
@@ -156,13 +157,15 @@ class Inference:
         self._spoken.look(view)
         for url, pool in self._pools.items():
             pool.v1_only = self._spoken.v1_only(url)
-        self._online = any(node.status != "offline" for node in view.nodes)
+        self._online = any(node.answers for node in view.nodes)
 
     def ask(self, route: Route, exchange: Exchange) -> None:
         """Admit a request."""
         request = exchange.request
         try:
             noted = noted_of(request)
+            if noted.coding:
+                open_body(request, noted.coding)
             asked = read(request.body, streams=route.streams, kind=route.kind)
         except BadRequestError as error:
             self._turn_away(route, exchange, error.status, error.what)

@@ -6,7 +6,7 @@ the fleet's nodes, so that clients cannot make labels: others that are waited fo
 While logd is away its part is missing, and `herd_logd_up` is 0.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from events import Gpu
 from herd.http.exchange import Exchange
 from herd.http.history import History
 from herd.link.client import Control
@@ -28,6 +29,15 @@ MOST_MODELS: Final = 1000
 """Of which logd is told that they may be labels."""
 _NODE: Final = ("node",)
 _BOTH: Final = ("node", "model")
+
+
+_CARDS: Final[tuple[tuple[str, str, Callable[[Gpu], float | None]], ...]] = (
+    ("herd_gpu_memory_bytes", "Memory of a card.", lambda gpu: gpu.total_bytes),
+    ("herd_gpu_memory_used_bytes", "Of it in use.", lambda gpu: gpu.used_bytes),
+    ("herd_gpu_busy_percent", "Use of a card.", lambda gpu: gpu.busy_pct),
+    ("herd_gpu_temperature_celsius", "Heat of a card.", lambda gpu: gpu.temperature_c),
+    ("herd_gpu_power_watts", "Power that a card takes.", lambda gpu: gpu.power_w),
+)
 
 
 class MetricsPage:
@@ -83,6 +93,7 @@ class _Fleet(Collector):
         recording = int(self._view.recording)
         yield _told("herd_log_recording", "1 while the log is written.", (), [((), recording)])
         yield from self._of_nodes()
+        yield from self._of_cards()
         yield from self._of_models()
         yield from self._more
         known = known_models(self._view)
@@ -95,18 +106,31 @@ class _Fleet(Collector):
 
     def _of_nodes(self) -> Iterator[Metric]:
         nodes = self._view.nodes
-        up = [((node.node_id,), int(node.status != "offline")) for node in nodes]
+        up = [((node.node_id,), int(node.answers)) for node in nodes]
         yield _told("herd_node_up", "1 while a node answers.", _NODE, up)
         drained = [((node.node_id,), int(node.draining)) for node in nodes]
         yield _told("herd_node_draining", "1 while it gets no new work.", _NODE, drained)
         paused = [((node.node_id,), int(bool(node.paused))) for node in nodes]
         yield _told("herd_node_paused", "1 while its owner keeps it to himself.", _NODE, paused)
+        asleep = [((node.node_id,), int(node.status == "sleeping")) for node in nodes]
+        yield _told("herd_node_sleeping", "1 while it sleeps, and may be woken.", _NODE, asleep)
         held = [
             ((node.node_id, model.name), model.size_bytes)
             for node in nodes
             for model in node.resident
         ]
         yield _told("herd_model_resident_bytes", "Models in memory.", _BOTH, held)
+
+    def _of_cards(self) -> Iterator[Metric]:
+        """Tell what the drivers tell; of what they do not, nothing."""
+        cards = [
+            ((node.node_id, str(at)), gpu)
+            for node in self._view.nodes
+            for at, gpu in enumerate(node.gpus)
+        ]
+        for name, what, read in _CARDS:
+            told = [(labels, value) for labels, gpu in cards if (value := read(gpu)) is not None]
+            yield _told(name, what, ("node", "gpu"), told)
 
     def _of_models(self) -> Iterator[Metric]:
         pairs = [

@@ -85,7 +85,7 @@ class Pages:
         [totals] = await self._history.rows("overview")
         view = self._control.view
         now = {
-            "nodes_online": sum(node.status != "offline" for node in view.nodes),
+            "nodes_online": sum(node.answers for node in view.nodes),
             "requests_active": sum(
                 slots.in_flight for node in view.nodes for slots in node.slots.values()
             ),

@@ -1,7 +1,9 @@
 """`/api/show`: passed on to a node that has the model, without a slot, since nothing is computed.
 
 Nodes that are online come before degraded ones, and those that have the model in memory before
-the others. One that does not answer is passed over. Nothing of it is recorded.
+the others. One that does not answer is passed over. Nothing of it is recorded. Of a model that only
+nodes have which sleep, it is told what they told of it: a client that looks before it asks, as
+`ollama run` does, must get to ask, which wakes them.
 """
 
 from collections.abc import Callable
@@ -12,6 +14,7 @@ import msgspec
 from herd.dialects.names import key
 from herd.http import problems, wire
 from herd.http.client import FetchError, Response, fetch
+from herd.http.endpoints import catalogue
 from herd.http.exchange import Exchange
 from herd.http.problems import JSON
 from herd.link.messages import NodeView, View
@@ -61,6 +64,8 @@ class Show:
                 task.cancel()
 
             exchange.on_gone = gone
+        elif (asleep := catalogue.asleep(view, model)) is not None:
+            exchange.respond(200, (JSON,), msgspec.json.encode(asleep))
         elif view.settled and not _known(view, model):
             _refuse(exchange, 404, f"model '{model}' not found")
         else:
@@ -74,7 +79,7 @@ def _hosts(view: View, model: str) -> list[NodeView]:
     hosts = [
         node
         for node in view.nodes
-        if node.status != "offline"
+        if node.answers
         and node.facts.dialect == "ollama"
         and any(key(each.name) == wanted for each in node.models)
     ]

@@ -141,7 +141,7 @@ def two() -> State:
 def test_a_request_goes_where_it_pushes_no_pinned_model_out() -> None:
     state = two()
     assert [node.node_id for node in usable(state, first(state))] == ["bob"]
-    del state.pinned[nid("ada")]
+    state.pinned[nid("eve")] = state.pinned.pop(nid("ada"))  # of a node that is gone
     assert [node.node_id for node in usable(state, first(state))] == ["ada", "bob"]
 
 

@@ -375,6 +375,7 @@ def test_who_left_while_the_grant_was_on_its_way_frees_the_slot_once() -> None:
         << dispatched("r2", "studio", "1.2")
         << granted("r2", "studio", "1.2")
         >> cancelled("r1", "studio", "1.1")
+        << NOT_RECORDED
         >> cancelled("r2", "studio", "1.2")
     )
     assert (gone.state.in_flight, gone.state.waiting, gone.state.requests) == (0, 0, {})

@@ -8,6 +8,7 @@ from tests.actors.cast import (
     MODEL,
     OTHER_MODEL,
     book,
+    cancelled,
     configured,
     heartbeat,
     in_memory,
@@ -79,6 +80,16 @@ def test_news_is_recorded(fact: Event) -> None:
     playing.given(after(5.0), fact)
     assert playing.log[-1].recorded_at == playing.now_us
     assert fact in [record.event for record in playing.log[-8:]]
+
+
+def test_a_client_leaves_once() -> None:
+    """Its front says so again for the node's slot, if a grant was on its way when it left."""
+    assert (
+        book(*node("studio", slots=1), received("r1"))
+        >> cancelled("r1")
+        >> cancelled("r1", "studio", "1.1")
+        << NOT_RECORDED
+    )
 
 
 def test_an_offline_node_that_stays_away_is_no_news() -> None:

@@ -18,6 +18,7 @@ GIB = 1024**3
         Limits(),
         Limits(paused="it serves 22:00-07:00 only"),
         Limits(max_requests=3, max_bytes=10_000_000_001, available_share=0.7),
+        Limits(macs=("3c:7c:3f:00:00:01", "3c:7c:3f:00:00:02")),
     ],
 )
 def test_ours_there_and_back(limits: Limits) -> None:
@@ -68,3 +69,7 @@ def test_a_reason_is_short_and_can_be_printed() -> None:
     assert reason.isprintable()
     assert len(reason) == LONGEST
     assert read(Capacity(mode="paused", reason="\n"), ours=True).paused == IN_USE
+
+
+def test_nobody_else_tells_by_what_a_machine_is_woken() -> None:
+    assert theirs(wake=["3c:7c:3f:00:00:01"]) == Limits()

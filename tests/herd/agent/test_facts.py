@@ -122,7 +122,7 @@ def test_nvidias_library(no_gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [24 * GIB, 8 * GIB]
 
     def memory(index: int) -> SimpleNamespace:
-        return SimpleNamespace(total=sizes[index])
+        return SimpleNamespace(total=sizes[index], used=0)
 
     vars(library).update(
         nvmlInit=lambda: None,

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from events import HeartbeatReceived, Limits, NodeFacts
+from herd.agent import heartbeat
 from herd.agent.heartbeat import Agent, Terms
 from herd.agent.payload import parse_heartbeat
 from herd.agent.search import Search
@@ -129,6 +130,29 @@ def test_what_its_owner_lends_is_told_each_time_and_a_pause_said_once() -> None:
             assert (await stage.beats(3)).limits == stage.lent
         assert stage.said[1:] == ["paused: its owner is using it", "takes work again"]
 
+    _play(scene)
+
+
+def test_it_tells_the_card_towards_the_balancer_if_its_owner_lets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.with_terms(wake="auto")
+        async with stage.living():
+            assert (await stage.beats()).limits.macs == ("3c:7c:3f:00:00:01",)
+        stage.with_terms()
+        async with stage.living():
+            assert (await stage.beats()).limits == Limits()
+        stage.with_terms(wake=("3c:7c:3f:00:00:02",))
+        async with stage.living():
+            assert (await stage.beats()).limits.macs == ("3c:7c:3f:00:00:02",)
+        monkeypatch.setattr(heartbeat, "card_of", {"127.0.0.1": ""}.__getitem__)
+        stage.with_terms(wake="auto")
+        async with stage.living():
+            await stage.beats(3)
+        assert len([line for line in stage.said if "no network card has the address" in line]) == 1
+
+    monkeypatch.setattr(heartbeat, "card_of", {"127.0.0.1": "3C:7C:3F:00:00:01"}.__getitem__)
     _play(scene)
 
 
@@ -257,9 +281,11 @@ def test_a_balancer_with_a_new_address_is_followed_at_the_first_miss() -> None:
 
 def test_its_own_address_is_looked_up_for_each_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     addresses = iter(["192.0.2.7", "192.0.2.8"])
-    monkeypatch.setattr(
-        "herd.agent.heartbeat.address_towards", lambda *_: next(addresses, "192.0.2.9")
-    )
+
+    def towards(_host: str, _port: int) -> str:
+        return next(addresses, "192.0.2.9")
+
+    monkeypatch.setattr("herd.agent.heartbeat.address_towards", towards)
 
     async def scene(stage: Stage) -> None:
         async with stage.living():
@@ -291,7 +317,7 @@ def test_an_ollama_that_the_balancer_cannot_reach_is_named(monkeypatch: pytest.M
         return "127.1.1.1"
 
     monkeypatch.setattr("herd.agent.heartbeat.address_towards", towards)
-    monkeypatch.setattr("herd.agent.heartbeat.is_loopback", "127.0.0.1".__eq__)
+    monkeypatch.setattr("herd.agent.tunnel.is_loopback", "127.0.0.1".__eq__)
 
     async def scene(stage: Stage) -> None:
         async with stage.living():

@@ -5,7 +5,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from events import DrainRequested, HeartbeatReceived, ModelFacts, NodeFacts, NodeId, ResidentModel
+from events import (
+    DrainRequested,
+    Gpu,
+    HeartbeatReceived,
+    ModelFacts,
+    NodeFacts,
+    NodeId,
+    ResidentModel,
+)
 from herd.agent.payload import Cpu, Memory, build_heartbeat, parse_heartbeat
 
 FACTS = NodeFacts(
@@ -74,6 +82,23 @@ def test_ours_there_and_back() -> None:
         resident=RESIDENT,
         models=MODELS,
     )
+
+
+def test_cards_there_and_back_and_the_hottest_in_ollama_herd_s_words() -> None:
+    cards = (Gpu("RTX 4090", 24, 0, 0.0, 41.0, 72.5), Gpu("AMD", temperature_c=85.0))
+    told = parse_heartbeat(_built(gpus=cards), "192.168.1.20")
+    assert isinstance(told, HeartbeatReceived)
+    assert told.gpus == cards
+    hot = {"state": "warning", "temperature_c": 85.0, "source": "gpu"}
+    assert msgspec.json.decode(_built(gpus=cards))["thermal"] == hot
+    unknown = {"state": "unknown", "temperature_c": None, "source": "gpu"}
+    assert msgspec.json.decode(_built())["thermal"] == unknown
+
+
+def test_a_relayed_node_is_where_its_name_is() -> None:
+    told = parse_heartbeat(_built(relay=True), "192.168.1.20")
+    assert isinstance(told, HeartbeatReceived)
+    assert told.url == "relay://studio"
 
 
 def test_the_disk_in_whole_gigabytes() -> None:

@@ -52,7 +52,7 @@ def test_what_is_in_a_file(log: Path, tmp_path: Path) -> None:
         "nodes     ada, bob",
         "requests  7: 6 interrupted, 1 completed",
         "troubles  6 request_interrupted, 2 control_started",
-        "redacted  client, app, tags, by, key_name, prefixes, settings",
+        "redacted  client, app, tags, by, key_name, macs, prefixes, settings",
         "replay    2 dispatches made again, 0 divergences",
     ]
     assert [canary for canary in CANARIES if canary in shown.output] == []

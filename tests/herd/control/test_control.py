@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from events import (
     Source,
 )
 from herd.config import NodeAddress, Settings
+from herd.control import control as control_module
 from herd.control.control import Control
 from herd.journal.reader import records
 from herd.link.client import LinkClient
@@ -171,14 +173,42 @@ def test_grants_wait_for_the_fronts_that_are_expected(
 
 
 def test_fronts_that_do_not_come_are_not_waited_for_for_ever(
-    on_each_loop: Run[Any], tmp_path: Path
+    on_each_loop: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(control_module, "FRONTS_WAIT_S", 0.1)
+
     async def play() -> None:
         configured = settings(tmp_path)
         async with control_of(configured) as control:
-            await asyncio.wait_for(control.recover(2), 1.0)
+            await asyncio.wait_for(control.recover(2), 10.0)
         ended = next(r.event for r in log(configured) if isinstance(r.event, RecoveryEnded))
         assert ended.fronts == 0
+
+    on_each_loop(play())
+
+
+def test_who_was_stopped_does_not_judge_the_silence_of_others(
+    on_each_loop: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fronts get to say how their streams are before any is reaped."""
+    monkeypatch.setattr(control_module, "SLEPT_S", 0.4)
+
+    async def play() -> None:
+        server = SmallServer()
+        server.ollama()
+        async with server.running():
+            configured = settings(tmp_path, server.url, stale_timeout_s=0.5)
+            async with control_of(configured) as control, with_front(control) as (front, app):
+                front.tell(received("r1"))
+                await until(lambda: "r1" in app.grants)
+                grant = app.grants["r1"]
+                time.sleep(1.2)  # noqa: ASYNC251 (as if the whole process were stopped)
+                await asyncio.sleep(0.1)
+                front.tell(completed(grant))
+                await until(lambda: front.kept == 0)
+        kinds = [type(record.event).__name__ for record in log(configured)]
+        assert "RequestCompleted" in kinds
+        assert "RequestReaped" not in kinds
 
     on_each_loop(play())
 

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from herd.journal import snapshots
 from herd.journal.files import segments
 from herd.journal.reader import records
 from herd.journal.segments import Journal, Limits
-from herd.link.server import LinkServer
+from herd.link.server import NONE, LinkServer
 from herd.paths import DataDir
 from herd.replay.check import check
 from tests.actors.cast import attempt_failed, completed, node, received
@@ -57,6 +57,8 @@ class Link(LinkServer):
         self.directory = directory
         self.sent: list[tuple[Send, int]] = []
         self.acknowledged: list[tuple[int, int]] = []
+        self.lost: list[tuple[bool, int]] = []
+        """Whether it was recorded, and how many of that front's facts were not."""
 
     @staticmethod
     def nobody(event: Event, src: Source, n: int) -> None:
@@ -68,8 +70,11 @@ class Link(LinkServer):
     def send(self, sends: Any) -> None:
         self.sent += [(send, self.written()) for send in sends]
 
-    def acknowledge(self, upto: dict[Source, int]) -> None:
+    def acknowledge(
+        self, upto: dict[Source, int], *, recorded: bool = True, lost: Mapping[Source, int] = NONE
+    ) -> None:
         self.acknowledged += [(n, self.written()) for n in upto.values()]
+        self.lost += [(recorded, lost.get(src, 0)) for src in upto]
 
 
 class Rig:
@@ -162,6 +167,7 @@ def test_what_changes_nothing_is_acknowledged_and_not_written(
         await rig.tell(TimerFired(), node("studio", slots=1)[0])
         assert len(rig.log()) == before
         assert rig.link.acknowledged[-1][0] == 2
+        assert rig.link.lost[-1] == (True, 0)
         rig.engine.finish()
 
     on_each_loop(play())
@@ -309,7 +315,9 @@ def test_herd_serves_on_while_the_journal_cannot_be_written(
         assert not rig.engine.recording
         assert [send.message.request_id for send, _ in rig.link.sent] == ["r0"]
         assert rig.link.acknowledged[-1][0] == 2
-        await rig.tell(completed("r0", "studio", "1.1"))
+        assert rig.link.lost[-1] == (False, 2)
+        await rig.tell(completed("r0", "studio", "1.1"), TimerFired())
+        assert rig.link.lost[-1] == (False, 1)
         assert [send.message.request_id for send, _ in rig.link.sent] == ["r0", "r1"]
         assert rig.log() == written
         mend()

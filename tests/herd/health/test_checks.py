@@ -180,6 +180,7 @@ CASES: list[tuple[Check, str, Picture, Picture]] = [
         seen(log=LogState(free_bytes=10**9 - 1)),
         seen(log=LogState(free_bytes=10**9)),
     ),
+    (itself.log_away, "log_away", seen(log=LogState(away=True)), IDLE),
     (itself.log_lag, "log_lag", seen(log=LogState(lag_s=31)), seen(log=LogState(lag_s=30))),
     (itself.clock_skew, "clock_skew", seen(log=LogState(ahead_s=6)), seen(log=LogState(ahead_s=5))),
     (itself.own_failures, "herd_failures", trouble("actor_failed"), IDLE),

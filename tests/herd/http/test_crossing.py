@@ -3,6 +3,7 @@
 from typing import Literal
 
 import msgspec
+import pytest
 
 from events import ModelFacts, NodeFacts, NodeId, RequestCompleted, RequestFailed, RequestReceived
 from herd.link.messages import NodeView, View
@@ -57,6 +58,30 @@ def test_a_stream_is_translated_as_it_comes(run: Run) -> None:
             assert b"text/event-stream" in told
             assert told.index(b"message_start") < told.index(b"text_delta")
             await control.heard(RequestCompleted)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("stream", "length"), [(b"false", True), (b"true", False)])
+def test_only_what_is_whole_has_a_length(stream: bytes, length: bool, run: Run) -> None:  # noqa: FBT001 (a case)
+    async def at_once(ask: Ask) -> None:
+        if b"/v1/chat" in ask.head and b'"stream":true' in ask.body:
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+            pieces = b"".join(b"%x\r\n%b\r\n" % (len(line), line) for line in SSE)
+            ask.send(head + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n")
+        else:
+            await old(ask)
+
+    async def main() -> None:
+        async with (
+            node(at_once) as here,
+            fronting(Control(here.url)) as listener,
+            client(listener.port) as one,
+        ):
+            post(one, PATH, BODY % stream)
+            head = await one.head()
+            assert (b"Content-Length: " in head) == length
+            assert (b"Transfer-Encoding: chunked" in head) != length
 
     run(main())
 

@@ -271,3 +271,11 @@ def test_a_front_that_never_heard_from_control_takes_nobody_s_word(stage: Stage)
 
 def test_a_short_word_is_not_signed(stage: Stage) -> None:
     assert stage.refused(*stage.signed(body=DRAIN), body=DRAIN).status == 403
+
+
+def test_an_agent_that_relays_signs_and_is_found_by_its_name(stage: Stage) -> None:
+    body = BODY[:-1] + b',"relay":true,"ollama_host":"http://localhost:11434"}'
+    assert stage.refused(body=body).status == 403
+    beat = stage.heard(*stage.signed(body=body), body=body)[-1]
+    assert isinstance(beat, HeartbeatReceived)
+    assert beat.url == "relay://studio"

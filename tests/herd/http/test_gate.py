@@ -1,5 +1,6 @@
 """Strangers, rebound names and pages of other sites stay outside."""
 
+import asyncio
 from ipaddress import ip_network
 
 import pytest
@@ -29,6 +30,9 @@ class Wire:
 
     def cut(self) -> None:
         self.sent += b"(cut)"
+
+    def hand_over(self, head: bytes) -> asyncio.Transport:
+        raise AssertionError(head)
 
 
 def ask(

@@ -125,10 +125,17 @@ def test_what_the_log_tells_is_found_with_its_events(logd: Path, run: Run) -> No
     run(main())
 
 
-def test_without_a_log_the_answer_names_logd(run: Run) -> None:
+def test_health_is_told_without_the_log_and_says_so_first(run: Run) -> None:
     async def main() -> None:
-        async with fronting(Control()) as listener, client(listener.port) as one:
-            assert "log" in (await health(one, 503))["error"]
+        control = Control()
+        control.view = view(node_view("studio"), node_view("mini", status="degraded"))
+        async with fronting(control) as listener, client(listener.port) as one:
+            told = await health(one)
+            head, _ = await one.get("/dashboard/api/recommendations")
+        found = [each["check_id"] for each in told["recommendations"]]
+        assert found[0] == "log_away"
+        assert "node_degraded" in found
+        assert head.startswith(b"HTTP/1.1 503 "), "advice without figures would be wrong"
 
     run(main())
 
@@ -163,7 +170,8 @@ def test_a_log_that_takes_long_is_judged_as_it_was_a_moment_ago(
     monkeypatch.setattr(History, "rows", rows)
 
     async def main() -> None:
-        asked = page.HealthPage(Control(), History(None), None, "1")  # type: ignore[arg-type] (a script)
+        control: Any = Control()
+        asked = page.HealthPage(control, History(None), None, "1")
         first = asyncio.ensure_future(asked.picture())
         await asyncio.sleep(0.03)
         assert not first.done(), "there is nothing from before"

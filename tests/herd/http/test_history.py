@@ -147,6 +147,9 @@ class _Connection:
     def abort(self) -> None:
         raise AssertionError
 
+    def hand_over(self, head: bytes) -> asyncio.Transport:
+        raise AssertionError(head)
+
     cut = abort
 
 

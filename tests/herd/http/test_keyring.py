@@ -12,11 +12,13 @@ from herd.http.front import Front
 from herd.http.gate import Gate
 from herd.http.guard import Guard
 from herd.http.keyring import Keyring, digest
+from herd.http.lobby import Lobby
 from herd.link.messages import KeyView, Refuse, View
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import CHAT, QUIET, Ask, Control, fronting, header, node, post
 from tests.herd.http.sockets import client
 from tests.herd.http.test_gate import Wire
+from tests.herd.http.timers import Timers
 
 KEY = b"herd-a-key-of-a-test"
 TOKEN = "a-token-for-a-test"  # noqa: S105 (it opens nothing)
@@ -37,7 +39,8 @@ def ask(
 
 
 def ring(*keys: KeyView, **settings: Any) -> Keyring:
-    made = Keyring(Settings(**settings), Guard(TOKEN), lambda: False)
+    lobby = Lobby(lambda: 1.0, Timers())
+    made = Keyring(Settings(**settings), Guard(TOKEN), lambda: False, lobby)
     made.look(keys)
     return made
 
@@ -128,11 +131,8 @@ def test_a_key_that_is_gone_opens_nothing() -> None:
 
 def test_a_front_that_never_heard_of_keys_serves_nobody_until_control_is_there() -> None:
     away = True
-    keys = Keyring(Settings(), Guard(TOKEN), lambda: away)
-    _, answer, let = ask(keys)
-    assert not let
-    assert answer.startswith(b"HTTP/1.1 503 ")
-    assert b"Retry-After: 1\r\n" in answer
+    keys = Keyring(Settings(), Guard(TOKEN), lambda: away, Lobby(lambda: 1.0, Timers()))
+    assert ask(keys)[1:] == (b"", False)
     away = False
     assert ask(keys)[2], "control is there, and told of no key"
     keys.look((LAPTOP,))

@@ -7,6 +7,7 @@ import msgspec
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
+from events import Gpu
 from herd.http.endpoints.metrics import text
 from herd.link.messages import SlotView, View
 from herd.logd.meters import Meters
@@ -53,6 +54,13 @@ def test_a_node_that_is_away_is_down_and_a_log_that_is_not_written_is_told() -> 
     found = samples(msgspec.structs.replace(VIEW, recording=False))
     assert found["herd_node_up", ("b",)] == 0
     assert found["herd_log_recording", ()] == 0
+
+
+def test_a_node_that_sleeps_is_not_up_and_not_away() -> None:
+    slot = SlotView(slots=1, in_flight=0)
+    found = samples(View(nodes=(node("a", "sleeping", slot), node("b", "offline", slot))))
+    assert (found["herd_node_up", ("a",)], found["herd_node_sleeping", ("a",)]) == (0, 1)
+    assert (found["herd_node_up", ("b",)], found["herd_node_sleeping", ("b",)]) == (0, 0)
 
 
 def test_an_odd_name_is_one_label() -> None:
@@ -111,3 +119,16 @@ def test_without_logd_the_rest_is_told(run: Run) -> None:
         assert (found["herd_logd_up", ()], found["herd_node_up", ("a",)]) == (0, 1)
 
     run(main())
+
+
+def test_cards_as_far_as_their_drivers_tell() -> None:
+    cards = (Gpu("RTX", 24, 0, temperature_c=41.5), Gpu("RTX", busy_pct=0.0))
+    shown = msgspec.structs.replace(node("a", "online", SlotView(1, 0)), gpus=cards)
+    found = samples(View(nodes=(shown,)))
+    told = {key: value for key, value in found.items() if key[0].startswith("herd_gpu")}
+    assert told == {
+        ("herd_gpu_memory_bytes", ("0", "a")): 24,
+        ("herd_gpu_memory_used_bytes", ("0", "a")): 0,
+        ("herd_gpu_temperature_celsius", ("0", "a")): 41.5,
+        ("herd_gpu_busy_percent", ("1", "a")): 0,
+    }

@@ -73,8 +73,9 @@ def test_a_model_is_pinned_and_unpinned_once_control_has_it(run: Run) -> None:
             gone = await control.heard(ModelUnpinned)
             assert (gone.node_id, gone.model) == ("bob", LARGE)
             show(control, fleet(ada, bob))
-            told = {"ok": True, "model": LARGE, "unpinned_from": ["bob"], "per_node": {}}
-            assert await soon == (200, told)
+            nothing: dict[str, list[str]] = {}
+            ended = {"ok": True, "model": LARGE, "unpinned_from": ["bob"], "per_node": nothing}
+            assert await soon == (200, ended)
 
     run(main())
 

@@ -256,6 +256,7 @@ def test_a_client_that_never_reads_loses_its_slot(
 
     async def script(ask: Ask) -> None:
         ask.begin()
+        ask.chunk(b'{"z":"')
         while not ask.writer.is_closing():
             ask.chunk(b"z" * 65_536)
             await ask.writer.drain()

@@ -115,10 +115,11 @@ def test_figures_inside_a_text_are_no_figures() -> None:
             b'{"choices":[{"finish_reason":"length"}],"usage":{"prompt_tokens":1}}',
             Usage(whole=True, prompt_tokens=1, source="reported", finish="length"),
         ),
-        (b"not json", Usage(whole=True)),
+        (b"not json", Usage(whole=False)),
         (b'{"x":' + b"[" * 30_000, Usage(whole=True)),
         (b'{"eval_count":"many"}', Usage(whole=True)),
-        (b"", Usage(whole=True)),
+        (b"", Usage(whole=False)),
+        (b'{"done":true', Usage(whole=False)),
     ],
 )
 def test_a_small_body_is_read_whole(body: bytes, usage: Usage) -> None:

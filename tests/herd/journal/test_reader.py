@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from events import decode, encode
+from herd.errors import HerdError
 from herd.journal import snapshots
 from herd.journal.files import segment_path
 from herd.journal.reader import lines, load_for_restart, records
@@ -75,6 +77,24 @@ def test_a_restart_ignores_states_of_another_schema(tmp_path: Path) -> None:
     state, after = load_for_restart(directory, tmp_path / "snapshots", schema=3)
     assert state is None
     assert len(list(after)) == 30
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_a_newer_herd_has_written_is_refused_naming_it(
+    tmp_path: Path, *, beside: bool
+) -> None:
+    directory = three_segments(tmp_path)
+    newer = msgspec.structs.replace(snapshot(31).event, schema=2, version="9.8.7")
+    if beside:
+        side(tmp_path, 25, schema=2)
+    else:
+        head = msgspec.structs.replace(snapshot(31), event=newer)
+        segment_path(directory, 31).write_bytes(encode(head))
+    with pytest.raises(HerdError) as caught:
+        load_for_restart(directory, tmp_path / "snapshots")
+    assert ("9.8.7" in caught.value.what) is not beside
+    assert "newer" in caught.value.what
+    assert "update this herd" in caught.value.next_step
 
 
 def test_a_restart_passes_over_a_segment_with_a_torn_head(tmp_path: Path) -> None:

@@ -187,6 +187,30 @@ def test_a_failed_write_leaves_nothing_behind(
     assert written(tmp_path) == records[:2]
 
 
+def test_a_journal_that_nobody_takes_in_grows_only_so_far(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so long before; what is written stays; and it goes on once there is room."""
+    first, rest = busy_log(4), busy_log(3, 5)
+    size_bytes = len(b"".join(encode(record) for record in first))
+    journal = started(tmp_path, first, Limits(reserve_bytes=0, most_bytes=2 * size_bytes))
+    journal.rotate(rest[0])
+    assert "logd is far behind" in caplog.text
+    journal.append(rest[1:])
+    with segment_path(tmp_path / "journal", 5).open("ab") as file:
+        file.write(b" " * size_bytes)
+    with pytest.raises(JournalError, match="that logd has not taken in"):
+        journal.rotate(snapshot(8))
+    assert not journal.recording
+    with pytest.raises(JournalError, match="that logd has not taken in"):
+        journal.resume(snapshot(8))
+    segment_path(tmp_path / "journal", 1).unlink()
+    segment_path(tmp_path / "journal", 5).unlink()
+    journal.resume(snapshot(8))
+    assert journal.recording
+    assert written(tmp_path) == [snapshot(8)]
+
+
 def test_recording_resumes_in_a_new_segment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

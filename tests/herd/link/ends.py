@@ -53,10 +53,17 @@ class Control:
 
     def write(self) -> None:
         """Do as if the journal had it all."""
+        self.link.acknowledge(self._heard())
+
+    def lose(self, lost: int) -> None:
+        """Do as if the disk were full, with so many facts that should have been written."""
+        self.link.acknowledge(self._heard(), recorded=False, lost={SRC: lost})
+
+    def _heard(self) -> dict[Source, int]:
         for _, src, n in self.facts:
             if n:
                 self.last_n[src] = n
-        self.link.acknowledge(self.last_n)
+        return self.last_n
 
     def told(self) -> list[str]:
         """Return the requests in the order in which control heard of them."""

@@ -225,7 +225,7 @@ def test_facts_that_a_dead_control_could_not_write_are_named(
                 front.tell(request(1))
                 front.tell(request(2))
                 await until(lambda: first.told() == ["r1", "r2"])
-                first.write()
+                first.lose(2)
                 await until(lambda: not front.kept)
                 await gone(first, front)
             async with listening(path, epoch=2, last_n={SRC: 1}) as second:
@@ -234,6 +234,29 @@ def test_facts_that_a_dead_control_could_not_write_are_named(
                 error = "control ended while it could not record"
                 assert lost == (RecordingResumed(1, 2, error), CONTROL, 0)
                 assert back == (FrontConnected(front=1), SRC, 4)
+
+    on_each_loop(play())
+
+
+def test_what_changed_nothing_was_not_lost(on_each_loop: Run[Any], tmp_path: Path) -> None:
+    """Heartbeats that say what the last one said are acknowledged, and not written."""
+    path = tmp_path / "control.sock"
+
+    async def play() -> None:
+        async with following(path) as (front, _):
+            async with listening(path) as first:
+                await asyncio.wait_for(front.welcomed(), WAIT_S)
+                front.tell(request(1))
+                await until(lambda: first.told() == ["r1"])
+                first.lose(1)
+                front.tell(request(2))
+                await until(lambda: first.told() == ["r1", "r2"])
+                first.write()  # and it says itself what it lost
+                await until(lambda: not front.kept)
+                await gone(first, front)
+            async with listening(path, epoch=2, last_n={SRC: 1}) as second:
+                await until(lambda: second.facts)
+                assert second.facts == [(FrontConnected(front=1), SRC, 4)]
 
     on_each_loop(play())
 

@@ -23,6 +23,7 @@ from events import (
     NodeDrained,
     NodeForgotten,
     NodeId,
+    NodeSlept,
     NodeUndrained,
     NodeWentOffline,
     RecordingResumed,
@@ -35,6 +36,7 @@ from events import (
     SettingsChanged,
     Source,
     StreamStarted,
+    WakePlanned,
 )
 from herd.analysis import open_log
 from tests.herd.journal.sample import log_of
@@ -154,6 +156,22 @@ HEALTH: list[tuple[Event, str, str]] = [
     (NodeDegraded(node_id=MINI), "warning", "mini is degraded"),
     (NodeWentOffline(node_id=MINI, reason="silent"), "error", "mini is offline: silent"),
     (NodeForgotten(node_id=MINI), "info", "mini left the fleet"),
+    (NodeSlept(node_id=MINI, reason="silent"), "info", "mini sleeps: silent"),
+    (
+        WakePlanned(node_id=MINI, reason="asked"),
+        "info",
+        "mini is woken, as somebody asked for it",
+    ),
+    (
+        WakePlanned(node_id=MINI, reason="only", model=MODEL),
+        "info",
+        "mini is woken, since nobody else has qwen2.5:7b",
+    ),
+    (
+        WakePlanned(node_id=MINI, reason="queue", model=MODEL, in_line=6),
+        "info",
+        "mini is woken, since 6 wait for qwen2.5:7b",
+    ),
     (NodeDrained(node_id=MINI, by="admin"), "info", "mini takes no new work"),
     (NodeUndrained(node_id=MINI), "info", "mini takes work again"),
     (
@@ -189,7 +207,7 @@ def test_a_health_event_is_a_sentence(tmp_path: Path, number: int) -> None:
         tmp_path,
         [received("x"), event],
         "SELECT seq, severity, what, node_id, model FROM health_events",
-    ) == [(3, severity, what, node, getattr(event, "model", None))]
+    ) == [(3, severity, what, node, getattr(event, "model", None) or None)]
 
 
 def test_settings_are_those_of_each_start_and_each_change(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_all_interfaces_are_those_of_both_versions_each_with_its_own_addresses(
     monkeypatch.setattr(platform, "PORT_SHARING", "inherited")
     ours = claim("", 0)
     try:
-        peers = []
+        peers: list[str] = []
         for listener, host in zip(ours.listeners, ("127.0.0.1", "::1"), strict=True):
             with socket.create_connection((host, ours.port), timeout=2):
                 accepted, peer = listener.accept()

@@ -49,3 +49,11 @@ def test_of_api_keys_neither_a_name_nor_a_digest_is_told() -> None:
         "k": "state_snapshotted",
         "state": {"keys": {"key-1": {"key_name": "key-1", "digest": "redacted", "tokens": 3}}},
     }
+
+
+def test_hardware_addresses_get_names() -> None:
+    event: dict[str, object] = {
+        "k": "heartbeat_received",
+        "limits": {"macs": ["3c:7c:3f:00:00:01"]},
+    }
+    assert redacted(Redaction(), event) == {**event, "limits": {"macs": ["card-1"]}}

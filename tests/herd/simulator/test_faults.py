@@ -235,3 +235,17 @@ def test_faults_over_http(run: Run) -> None:
                 await ask(node, "/")
 
     run(main())
+
+
+def test_garbage_is_a_200_that_is_no_answer(run: Run) -> None:
+    async def main() -> None:
+        async with simulated() as node:
+            node.fault("garbage", count=1)
+            answer = await ask(node, "/api/chat", chat(stream=False))
+            assert answer.status == 200
+            with pytest.raises(UnicodeDecodeError):
+                answer.body.decode()
+            assert (await told(node, "/api/chat", chat(stream=False)))["done"]
+            assert (await told(node, "/sim/stats"))["failed"] == 1
+
+    run(main())

@@ -1,7 +1,7 @@
 // Fleet Overview: is anything wrong, what does each node do, what waits and why, what was decided.
 
 import { h, memo, name } from "../dom.js";
-import { total } from "../fleet.js";
+import { answers, total } from "../fleet.js";
 import { clock, count, gib, gigabytes, millis, percent, plural, seconds } from "../format.js";
 import * as past from "../past.js";
 import { empty, figure, figures, link, loaded, meter, section, sizes, slots, status, traces } from "../parts.js";
@@ -82,7 +82,7 @@ const beginning = () =>
 function verdict({ fleet, shared }) {
   const troubles = found(fleet, shared.health);
   const worst = troubles.some((each) => each.severity === "critical") ? "bad" : troubles.length ? "warn" : "good";
-  const online = [...fleet.nodes.values()].filter((node) => node.status !== "offline").length;
+  const online = [...fleet.nodes.values()].filter(answers).length;
   const said = fleet.nodes.size === 0 ? "No node yet" : troubles.length ? troubles[0].title : shared.health ? "All is well" : "All nodes are online";
   return h(
     "section",
@@ -106,8 +106,8 @@ function found(fleet, health) {
   const gone = new Set(dead.map((each) => each.node_id));
   const checks = (health?.recommendations ?? [])
     .filter((each) => each.severity !== "info")
-    .filter((each) => !/^node_(offline|degraded)$/.test(each.check_id) || fleet.nodes.get(each.node_id)?.status === "degraded")
-    .filter((each) => !gone.has(each.node_id) || each.check_id !== "node_offline");
+    .filter((each) => !/^node_(offline|did_not_wake|degraded)$/.test(each.check_id) || fleet.nodes.get(each.node_id)?.status === "degraded")
+    .filter((each) => !gone.has(each.node_id) || !/^node_(offline|did_not_wake)$/.test(each.check_id));
   if (fleet.fleet.recording === false) {
     checks.unshift({ severity: "critical", title: "herd serves, but cannot record: is the disk full?" });
   }
@@ -194,6 +194,7 @@ function card(node, rows) {
     h("p", { class: "note machine" }, name(machine(node))),
     memory(node),
     node.cpu ? meter("CPU", node.cpu.utilization_pct, 100, percent(node.cpu.utilization_pct)) : null,
+    (node.gpus ?? []).map(gpu),
     rows.length ? models(rows, node.models_pinned ?? []) : h("p", { class: "note" }, "No model in memory."),
     disk.length ? onDisk(node, disk) : null,
   );
@@ -203,6 +204,17 @@ function machine(node) {
   const { chip, cores_physical: cores } = node.hardware ?? {};
   const parts = [chip, cores ? plural(cores, "core") : "", node.ollama?.version ? `Ollama ${node.ollama.version}` : "", node.ollama_url];
   return parts.filter(Boolean).join(" · ");
+}
+
+// A card, in what its driver tells of it.
+function gpu(card) {
+  const parts = [
+    card.used_bytes === null || !card.total_bytes ? "" : `${gib(card.used_bytes / 2 ** 30)} of ${gib(card.total_bytes / 2 ** 30)}`,
+    card.busy_pct === null ? "" : `${percent(card.busy_pct)} busy`,
+    card.temperature_c === null ? "" : `${Math.round(card.temperature_c)} °C`,
+    card.power_w === null ? "" : `${Math.round(card.power_w)} W`,
+  ].filter(Boolean);
+  return h("p", { class: "note" }, `${card.name}: ${parts.join(", ") || "tells nothing of itself"}`);
 }
 
 // VRAM where there is any, since that is what models have to fit into; else the machine's memory.

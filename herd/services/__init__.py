@@ -1,0 +1,1 @@
+"""herd as a service of the system: systemd, launchd, or Windows' task scheduler."""

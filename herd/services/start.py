@@ -1,0 +1,62 @@
+"""Starts herd with the variables of a file: `python -m herd.services.start FILE LOG WORDS...`.
+
+For launchd and Windows, which cannot read such a file themselves; systemd can, and the file is
+written as it reads it. What is said goes into LOG, or where it always goes if that is `-`.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from herd.services.plan import Service
+
+TERMINAL: Final = "-"
+_LINE: Final = re.compile(r'^([A-Z_][A-Z0-9_]*)="((?:[^"\\]|\\.)*)"$', re.MULTILINE | re.DOTALL)
+_TAKEN: Final = re.compile(r'["\\`$]')
+_GIVEN: Final = re.compile(r'\\(["\\`$])')
+
+
+def words_for(service: Service, log: str = TERMINAL) -> list[str]:
+    """Return the whole command that starts a service by this module."""
+    file = str(service.environment_file)
+    return [sys.executable, "-P", "-m", "herd.services.start", file, log, *service.words]
+
+
+def written(environment: Mapping[str, str]) -> str:
+    """Write variables as systemd and `read` read them."""
+    safe = {name: _TAKEN.sub(r"\\\g<0>", value) for name, value in environment.items()}
+    return "".join(f'{name}="{value}"\n' for name, value in safe.items())
+
+
+def read(text: str) -> dict[str, str]:
+    """Read what `written` wrote."""
+    return {name: _GIVEN.sub(r"\1", value) for name, value in _LINE.findall(text)}
+
+
+def main(arguments: list[str]) -> None:
+    """Take the variables, then be herd."""
+    file, log, *words = arguments
+    path = Path(file)
+    if path.exists():
+        os.environ.update(read(path.read_text("utf-8")))
+    if log != TERMINAL:
+        _say_into(Path(log))
+    from herd.cli import main as herd
+
+    herd(words)
+
+
+def _say_into(path: Path) -> None:
+    """Write what is said to a file: a task of Windows has no terminal, and nobody to listen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(descriptor, number)
+        setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False, buffering=1))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

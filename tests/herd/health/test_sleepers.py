@@ -1,0 +1,34 @@
+"""Nodes that sleep are no alarm; those that do not wake are."""
+
+import msgspec
+import pytest
+
+from actors.core.waking import DID_NOT_WAKE
+from herd.health import report
+from tests.herd.health.test_checks import fleet, trouble
+from tests.herd.http.fleet import node_view
+
+
+def test_a_fleet_that_sleeps_is_well() -> None:
+    picture = fleet(node_view("a", status="sleeping"))
+    assert report.findings(picture) == []
+    vitals = report.report(picture, 0.0)["vitals"]
+    assert isinstance(vitals, dict)
+    assert (vitals["nodes_sleeping"], vitals["nodes_offline"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "check_id", "words"),
+    [
+        (DID_NOT_WAKE, "node_did_not_wake", "Wake-on-LAN"),
+        ("silent for 31 s", "node_offline", "start herd without it"),
+    ],
+)
+def test_one_that_did_not_wake_is_told_of_as_that(reason: str, check_id: str, words: str) -> None:
+    gone = trouble("node_went_offline", phase=reason)
+    picture = msgspec.structs.replace(
+        gone, view=fleet(node_view("a", status="offline"), node_view("b")).view
+    )
+    (finding,) = report.findings(picture)
+    assert (finding.check_id, finding.severity, finding.node_id) == (check_id, "critical", "a")
+    assert words in finding.fix

@@ -1,0 +1,1 @@
+"""Herd as a service of the system."""
