@@ -105,12 +105,11 @@ def context_protection(picture: Picture) -> Iterator[Finding]:
 
 def context_reload(picture: Picture) -> Iterator[Finding]:
     """Find applications whose num_ctx makes a node load anew a model that it has in memory."""
+    wanted: dict[tuple[str, str], set[int]] = {}
     for asked in picture.contexts:
-        others = {
-            each.num_ctx
-            for each in picture.contexts
-            if (each.model, each.node_id) == (asked.model, asked.node_id)
-        } - {asked.num_ctx}
+        wanted.setdefault((asked.model, asked.node_id), set()).add(asked.num_ctx)
+    for asked in picture.contexts:
+        others = wanted[asked.model, asked.node_id] - {asked.num_ctx}
         if asked.num_ctx and asked.cold >= RELOADS and others:
             wishes = sorted({*others, asked.num_ctx})
             yield Finding(
@@ -149,13 +148,14 @@ def prompt_truncated(picture: Picture) -> Iterator[Finding]:
 
 def grey_failure(picture: Picture) -> Iterator[Finding]:
     """Find nodes that make answers far slower than they did: they work, but something is wrong."""
+    before = {_place(work): work for work in reversed(picture.work) if not work.recent}
     for now in picture.work:
-        past = [w for w in picture.work if not w.recent and _place(w) == _place(now)]
-        if not now.recent or not past or min(now.decode_s, past[0].decode_s) <= 0:
+        past = before.get(_place(now))
+        if not now.recent or past is None or min(now.decode_s, past.decode_s) <= 0:
             continue
-        if min(now.decoded_tokens, past[0].decoded_tokens) < LEAST_TOKENS:
+        if min(now.decoded_tokens, past.decoded_tokens) < LEAST_TOKENS:
             continue
-        pace, usual = (each.decoded_tokens / each.decode_s for each in (now, past[0]))
+        pace, usual = (each.decoded_tokens / each.decode_s for each in (now, past))
         if pace < SLOWER * usual:
             yield Finding(
                 check_id="grey_failure",

@@ -15,7 +15,21 @@ from tests.e2e.wire import ask, chat
 GUIDE = ROOT / "docs" / "agents" / "SKILL.md"
 COMMANDS = markdown.commands(GUIDE)
 AN_ID = "01a20aed"
-CHANGES = ("pull", "rm", "drain", "undrain", "run", "node", "demo", "-X", "POST", "DELETE", "--yes")
+CHANGES = (
+    "pull",
+    "rm",
+    "drain",
+    "undrain",
+    "pin",
+    "unpin",
+    "run",
+    "node",
+    "demo",
+    "-X",
+    "POST",
+    "DELETE",
+    "--yes",
+)
 EXPECTED = {
     "herd status": "studio",
     "herd top": "nodes online",

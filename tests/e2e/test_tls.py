@@ -11,7 +11,7 @@ from openai import DefaultHttpxClient, OpenAI
 
 from tests.certificates import Authority
 from tests.e2e.conftest import StartHerd
-from tests.e2e.herds import Composition, Herd, Program, command
+from tests.e2e.herds import Composition, Herd, Program, command, until
 from tests.e2e.nodes import SIMULATED, SMALL, Nodes
 from tests.e2e.wire import ask, chat
 
@@ -75,8 +75,12 @@ def test_clients_commands_and_agents_follow(
     try:
         assert "FLEET_CA_FILE" in wary.hears("TLS failed")
         agent.hears("connected to the balancer https://")
-        nodes = msgspec.json.decode(got(secured.url, "/fleet/status", authority))["nodes"]
-        assert "beta" in {node["node_id"] for node in nodes}
+
+        def joined() -> bool:
+            nodes = msgspec.json.decode(got(secured.url, "/fleet/status", authority))["nodes"]
+            return "beta" in {node["node_id"] for node in nodes}
+
+        assert until(joined, within_s=5.0), "another front hears of it a moment later"
     finally:
         wary.clear()
         agent.clear()

@@ -1,6 +1,5 @@
 """Agents and balancers on machines of their own: how they find one another, and again."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +11,6 @@ from tests.netns.lan import PORT, Lan, laid, online, stop, until, why_not
 HERE = f"http://127.0.0.1:{PORT}"
 START_S = 30.0
 AGAIN_S = 15.0
-
-
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("HERD_NETNS"), reason="`make netns` lays networks for this, as root"
-)
 
 
 @pytest.fixture

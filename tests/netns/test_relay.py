@@ -1,6 +1,5 @@
 """An Ollama on a machine of its own that listens on loopback only."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +10,6 @@ from tests.netns.lan import OLLAMA, PORT, Lan, laid, online, stop, until, why_no
 
 HERE = f"http://127.0.0.1:{PORT}"
 START_S = 30.0
-
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("HERD_NETNS"), reason="`make netns` lays networks for this, as root"
-)
 
 
 @pytest.fixture

@@ -170,7 +170,8 @@ def test_a_log_that_takes_long_is_judged_as_it_was_a_moment_ago(
     monkeypatch.setattr(History, "rows", rows)
 
     async def main() -> None:
-        asked = page.HealthPage(Control(), History(None), None, "1")  # type: ignore[arg-type] (a script)
+        control: Any = Control()
+        asked = page.HealthPage(control, History(None), None, "1")
         first = asyncio.ensure_future(asked.picture())
         await asyncio.sleep(0.03)
         assert not first.done(), "there is nothing from before"

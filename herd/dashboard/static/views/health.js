@@ -2,7 +2,7 @@
 
 import { h, name } from "../dom.js";
 import { clock, count, millis, percent, words } from "../format.js";
-import { empty, failed, figure, figures, section } from "../parts.js";
+import { empty, failed, figure, figures, prose, section } from "../parts.js";
 
 const TONES = { critical: "bad", warning: "warn", info: "info" };
 const SHOWN = 12;
@@ -56,8 +56,8 @@ const check = (each, index) =>
     "li",
     { key: `${each.check_id} ${each.node_id ?? ""} ${index}`, class: `check ${TONES[each.severity] ?? ""}` },
     h("header", null, h("span", { class: `status ${TONES[each.severity] ?? ""}` }, each.severity), h("h3", null, name(each.title))),
-    h("p", null, name(each.description)),
-    each.fix ? h("p", { class: "fix" }, h("b", null, "What to do: "), name(each.fix)) : null,
+    h("p", null, prose(each.description)),
+    each.fix ? h("p", { class: "fix" }, h("b", null, "What to do: "), prose(each.fix)) : null,
     details(each),
   );
 
