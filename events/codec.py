@@ -1,7 +1,8 @@
 """Events to journal lines and back.
 
 A line is one JSON object: envelope and event in one, so that `grep`, `jq` and DuckDB read it by
-name. Kinds that this version does not know are kept as they are (`Unknown`), never dropped.
+name. What this version does not know, a kind or a newer version of one, is kept as it is
+(`Unknown`), never dropped.
 """
 
 from collections.abc import Mapping
@@ -167,7 +168,7 @@ VERSIONS: dict[str, int] = {kind: newest(kind) for kind in KINDS}
 
 
 class Unknown(Event, frozen=True, tag="unknown"):
-    """An event of a kind that this version does not know, kept as it was read."""
+    """An event of a kind, or of a version of it, that this code does not know; as it was read."""
 
     kind: str
     line: bytes
@@ -220,7 +221,7 @@ def decode(line: bytes) -> Recorded:
     head = _envelope_decoder.decode(line)
     kind = KINDS.get(head.k)
     event: Event
-    if kind is None:
+    if kind is None or head.v > VERSIONS[head.k]:
         event = Unknown(kind=head.k, line=line if line.endswith(b"\n") else line + b"\n")
     else:
         newer = upcast(head.k, head.v, line)

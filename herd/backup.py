@@ -20,9 +20,11 @@ from typing import Final
 
 import msgspec
 
+from actors.core.state import SCHEMA
 from herd.clock import wall_s
 from herd.errors import HerdError
 from herd.journal.files import RESERVE, segments
+from herd.journal.reader import load_for_restart
 from herd.paths import DataDir
 from herd.version import version
 
@@ -92,7 +94,8 @@ def save(directory: DataDir, file: Path, shown: Shown = lambda paths, _total: pa
 def restore(file: Path, directory: DataDir) -> Manifest:
     """Write a backup into a data directory where nothing is yet.
 
-    Raises `HerdError` if it is no backup, or not a whole one, or if something is there already.
+    Raises `HerdError` if it is no backup, or not a whole one, or that of a newer herd, or if
+    something is there already.
     """
     root = directory.root
     if directory.journal.parent.exists():
@@ -108,6 +111,8 @@ def restore(file: Path, directory: DataDir) -> Manifest:
             count = sum(_extract(archive, member, place) for member in archive)
         if count != manifest.files:
             raise _broken(file, f"{count} of {manifest.files} files are in it")
+        found = DataDir(place)
+        load_for_restart(found.journal, found.snapshots, schema=SCHEMA)
         for path in place.iterdir():
             path.replace(root / path.name)
     except (OSError, EOFError, tarfile.TarError) as error:

@@ -194,7 +194,7 @@ class Tunnel:
             elif status == ENOUGH:
                 pause_s, self._pause_s = self._pause_s, min(MOST_CROWDED_S, self._pause_s * 1.5)
             elif status in _UNKNOWN:
-                self._fails("it is of a version that knows no relay; start OLLAMA_HOST=0.0.0.0")
+                self._fails("it is older and knows no relay; start Ollama with OLLAMA_HOST=0.0.0.0")
                 pause_s = MOST_FAILED_S
         self._dialling -= 1
         if router == self._router:

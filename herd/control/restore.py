@@ -6,6 +6,7 @@ from actors.core.state import SCHEMA, State, dump, load
 from actors.run_queue import fold, fold_envelope
 from events import Recorded, StateSnapshotted
 from herd.errors import HerdError
+from herd.journal.formats import refuse_newer
 from herd.journal.reader import load_for_restart
 from herd.paths import DataDir
 from herd.version import version
@@ -37,15 +38,15 @@ def apply(state: State, record: Recorded) -> None:
 
 
 def stored(record: Recorded, event: StateSnapshotted) -> State:
-    """Return the state that a record holds; raises `HerdError` if it cannot be read."""
+    """Return the state that a record holds; raises `HerdError` if it cannot be taken over."""
+    refuse_newer(event, SCHEMA)
     try:
         return load(bytes(event.state))
     except msgspec.MsgspecError as error:
         raise HerdError(
             f"the stored state at seq {record.seq}, written by herd {event.version}, cannot be "
             f"read: {error}",
-            "if that herd is newer, update this one; else the log is damaged there, and can be "
-            "read from a later time on",
+            "the log is damaged there, and can be read from a later time on",
         ) from error
 
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import msgspec
 
 from events import Recorded, StateSnapshotted, decode
-from herd.errors import HerdError
 from herd.journal import snapshots
 from herd.journal.files import Segment, holding, segments, seq_of
+from herd.journal.formats import refuse_newer
 from herd.journal.tail import Position
 
 CHUNK_BYTES = 4 << 20
@@ -61,13 +61,12 @@ def records(directory: Path, from_seq: int = 1) -> Iterator[Recorded]:
 def load_for_restart(directory: Path, snapshots_dir: Path, *, schema: int = 1) -> Restart:
     """Return the newest state of this schema, and the records after it, from the journal alone.
 
-    Raises `HerdError` for a log that a newer herd has written: what this one does not know, API
-    keys perhaps, would be lost in silence.
+    Raises `HerdError` for a log that a newer herd has written.
     """
     seq, state = _newest_head(segments(directory), schema)
     side = snapshots.newest(snapshots_dir)
-    if side is not None and side.schema > schema:
-        raise _newer(side, schema)
+    if side is not None:
+        refuse_newer(side, schema)
     if side is not None and side.schema == schema and side.seq > seq:
         seq, state = side.seq, bytes(side.state)
     return Restart(state, records(directory, seq + 1))
@@ -84,20 +83,10 @@ def _newest_head(found: list[Segment], schema: int) -> tuple[int, bytes | None]:
         except msgspec.DecodeError:
             continue
         if isinstance(record.event, StateSnapshotted):
-            if record.event.schema > schema:
-                raise _newer(record.event, schema)
+            refuse_newer(record.event, schema)
             if record.event.schema == schema:
                 return record.seq - 1, bytes(record.event.state)
     return 0, None
-
-
-def _newer(stored: StateSnapshotted | snapshots.Snapshot, schema: int) -> HerdError:
-    return HerdError(
-        f"the log was written by herd {stored.version}, whose format ({stored.schema}) is newer "
-        f"than that of this herd ({schema})",
-        "update this herd, bring back a backup of before (`herd restore`), or choose another "
-        "--data-dir",
-    )
 
 
 def _offset_of(path: Path, seq: int) -> int:

@@ -1,8 +1,9 @@
 """Opening the DuckDB file, whatever state a crash left it in.
 
 It is a projection: the journal and the sealed Parquet hold everything in it. So a damaged WAL is
-cut off before the damage, a file that cannot be opened is set aside (the last such is kept) and
-made anew, and ingest brings back what is missing.
+cut off before the damage, a file that cannot be opened, or whose tables are those of an older or a
+newer herd, is set aside (the last such is kept) and made anew, and ingest brings back what is
+missing.
 """
 
 import logging
@@ -28,6 +29,11 @@ _WAL_DAMAGE = re.compile(r"Corrupt WAL file: entry at byte position (\d+)")
 _DAMAGE = re.compile(r"Corrupt|not a valid DuckDB|replaying WAL|version number|Serialization")
 _LOCKED = "Could not set lock"
 _MOST_REPAIRS = 3
+_SHAPE = """
+    SELECT table_name, column_name, data_type, is_nullable
+    FROM duckdb_columns() SEMI JOIN duckdb_tables() USING (table_oid)
+    ORDER BY ALL
+"""
 _log = logging.getLogger(__name__)
 
 
@@ -43,6 +49,11 @@ def open_store(path: Path) -> duckdb.DuckDBPyConnection:
     if is_mostly_free(connection):
         connection.close()
         compact(path, SETTINGS)
+        connection = _connect(path)
+    if _is_of_another_herd(connection):
+        connection.close()
+        _log.warning("%s is of another version of herd: it is made anew from the log", path)
+        set_aside(path)
         connection = _connect(path)
     connection.execute(QUIET).fetchall()
     connection.execute(text("schema.sql")).fetchall()
@@ -67,6 +78,14 @@ def set_aside(path: Path) -> None:
         if file.exists():
             file.replace(file.with_name(file.name + ".damaged"))
     _condemned(path).unlink(missing_ok=True)
+
+
+def _is_of_another_herd(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether there are tables, and others than this herd makes."""
+    found = connection.execute(_SHAPE).fetchall()
+    with duckdb.connect(config=SETTINGS) as ours:
+        ours.execute(text("schema.sql")).fetchall()
+        return bool(found) and found != ours.execute(_SHAPE).fetchall()
 
 
 def _connect(path: Path) -> duckdb.DuckDBPyConnection:

@@ -71,6 +71,15 @@ def test_an_unknown_kind_is_kept_to_the_byte(ending: bytes) -> None:
     assert encode(record) == line + b"\n"
 
 
+def test_a_newer_version_of_a_kind_is_kept_to_the_byte_and_not_taken_for_this_one() -> None:
+    line = encode(Recorded(1, 2, TimerFired())).replace(b'"k":', b'"v":2,"k":')
+
+    record = decode(line)
+
+    assert record.event == Unknown(kind="timer_fired", line=line)
+    assert encode(record) == line
+
+
 def test_an_unknown_field_of_a_later_version_is_passed_over() -> None:
     line = encode(Recorded(1, 2, RECEIVED)).replace(b'"body_bytes"', b'"mood":"good","body_bytes"')
 

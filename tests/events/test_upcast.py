@@ -71,6 +71,7 @@ def test_the_codec_reads_old_lines_and_stamps_new_ones(monkeypatch: pytest.Monke
         return upcast(kind, version, line, HISTORY)
 
     monkeypatch.setattr(codec, "upcast", upcast_here)
+    monkeypatch.setitem(codec.VERSIONS, "request_queued", 3)
     monkeypatch.setattr(codec, "_MARKS", codec.marks({"request_queued": 3, "timer_fired": 1}))
     old = (
         b'{"seq":1,"recorded_at":2,"k":"request_queued","request_id":"r1","model":"m","place":1,'

@@ -8,10 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from events import Recorded
+from actors.core.state import SCHEMA
+from events import Recorded, StateSnapshotted, encode
 from herd import backup
 from herd.backup import MANIFEST, Manifest, restore, save
 from herd.errors import HerdError
+from herd.journal.files import segment_path
 from herd.paths import DataDir
 from herd.replay.check import check
 from herd.replay.source import Source
@@ -180,6 +182,18 @@ def test_a_backup_of_a_newer_herd_is_refused(tmp_path: Path) -> None:
     file = made(tmp_path / "b.tar.gz", manifest=one(format=2))
     with pytest.raises(HerdError, match=r"made by herd 9\.9, in a format"):
         restore(file, DataDir(tmp_path / "there"))
+
+
+def test_a_log_of_a_newer_herd_is_refused_before_anything_is_changed(
+    saved: tuple[DataDir, Path], tmp_path: Path
+) -> None:
+    directory, file = saved
+    newer = StateSnapshotted(state=msgspec.Raw(b"{}"), schema=SCHEMA + 1, version="9.8.7")
+    segment_path(directory.journal, 1_000_000).write_bytes(encode(Recorded(1_000_000, 1, newer)))
+    save(directory, file)
+    with pytest.raises(HerdError, match=r"written by herd 9\.8\.7, whose format"):
+        restore(file, DataDir(tmp_path / "there"))
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])

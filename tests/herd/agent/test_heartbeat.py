@@ -10,6 +10,7 @@ import pytest
 from events import HeartbeatReceived, Limits, NodeFacts
 from herd.agent import heartbeat
 from herd.agent.heartbeat import Agent, Terms
+from herd.agent.keypair import Keypair
 from herd.agent.payload import parse_heartbeat
 from herd.agent.search import Search
 from herd.mdns import Balancer
@@ -41,7 +42,7 @@ class Stage:
         self._speaking = asyncio.Event()
         self.agent = self.with_terms()
 
-    def with_terms(self, **terms: object) -> Agent:
+    def with_terms(self, keys: Keypair | None = None, **terms: object) -> Agent:
         given = {"ollama_url": self.ollama.url, "router_url": self.balancer.url} | terms
         self.agent = Agent(
             msgspec.structs.replace(QUICK, **given),
@@ -49,6 +50,7 @@ class Stage:
             Search(self._browse, self.say),
             self.say,
             lambda: self.lent,
+            keys=keys,
         )
         return self.agent
 

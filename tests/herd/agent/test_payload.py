@@ -57,7 +57,7 @@ MODELS = (
 )
 
 
-def _built(**other: Any) -> bytes:
+def built(**other: Any) -> bytes:
     given: dict[str, Any] = {
         "node_id": "studio",
         "ollama_host": "http://localhost:11434",
@@ -75,7 +75,7 @@ def _built(**other: Any) -> bytes:
 
 
 def test_ours_there_and_back() -> None:
-    assert parse_heartbeat(_built(), "192.168.1.20") == HeartbeatReceived(
+    assert parse_heartbeat(built(), "192.168.1.20") == HeartbeatReceived(
         node_id=NodeId("studio"),
         url="http://192.168.1.20:11434",
         facts=FACTS,
@@ -86,17 +86,17 @@ def test_ours_there_and_back() -> None:
 
 def test_cards_there_and_back_and_the_hottest_in_ollama_herd_s_words() -> None:
     cards = (Gpu("RTX 4090", 24, 0, 0.0, 41.0, 72.5), Gpu("AMD", temperature_c=85.0))
-    told = parse_heartbeat(_built(gpus=cards), "192.168.1.20")
+    told = parse_heartbeat(built(gpus=cards), "192.168.1.20")
     assert isinstance(told, HeartbeatReceived)
     assert told.gpus == cards
     hot = {"state": "warning", "temperature_c": 85.0, "source": "gpu"}
-    assert msgspec.json.decode(_built(gpus=cards))["thermal"] == hot
+    assert msgspec.json.decode(built(gpus=cards))["thermal"] == hot
     unknown = {"state": "unknown", "temperature_c": None, "source": "gpu"}
-    assert msgspec.json.decode(_built())["thermal"] == unknown
+    assert msgspec.json.decode(built())["thermal"] == unknown
 
 
 def test_a_relayed_node_is_where_its_name_is() -> None:
-    told = parse_heartbeat(_built(relay=True), "192.168.1.20")
+    told = parse_heartbeat(built(relay=True), "192.168.1.20")
     assert isinstance(told, HeartbeatReceived)
     assert told.url == "relay://studio"
 
@@ -105,8 +105,8 @@ def test_the_disk_in_whole_gigabytes() -> None:
     facts = msgspec.structs.replace(
         FACTS, disk_bytes=512 * 1024**3, disk_free_bytes=100_900_000_000
     )
-    assert msgspec.json.decode(_built())["disk"] is None
-    sent = _built(facts=facts)
+    assert msgspec.json.decode(built())["disk"] is None
+    sent = built(facts=facts)
     assert msgspec.json.decode(sent)["disk"] == {
         "total_gb": 512.0,
         "used_gb": 418.03,
@@ -119,13 +119,13 @@ def test_the_disk_in_whole_gigabytes() -> None:
 
 
 def test_ours_when_ollama_is_down_and_when_draining() -> None:
-    beat = parse_heartbeat(_built(reachable=False, draining=True, resident=()), "127.0.0.1")
+    beat = parse_heartbeat(built(reachable=False, draining=True, resident=()), "127.0.0.1")
     assert isinstance(beat, HeartbeatReceived)
     assert (beat.reachable, beat.draining, beat.resident) == (False, True, ())
 
 
 def test_ours_is_readable_for_ollama_herd() -> None:
-    sent = msgspec.json.decode(_built())
+    sent = msgspec.json.decode(built())
     assert sent["node_id"] == "studio"
     assert sent["memory"]["total_gb"] == 128.0
     assert sent["memory"]["pressure"] == "normal"
@@ -281,7 +281,7 @@ def test_the_least_that_is_a_heartbeat() -> None:
     ],
 )
 def test_where_the_node_is(ollama_host: str, peer: str, url: str) -> None:
-    told = parse_heartbeat(_built(ollama_host=ollama_host, lan_ip="192.168.1.99"), peer)
+    told = parse_heartbeat(built(ollama_host=ollama_host, lan_ip="192.168.1.99"), peer)
     assert isinstance(told, HeartbeatReceived)
     assert told.url == url
 

@@ -97,6 +97,38 @@ def test_a_flipped_bit_in_the_head_is_set_aside(killed: DataDir) -> None:
     assert_whole_again(killed)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE events ADD COLUMN mood VARCHAR",
+        "ALTER TABLE rolled DROP COLUMN cold",
+        "ALTER TABLE rolled_to ALTER last_seq SET DATA TYPE VARCHAR",
+        "CREATE TABLE of_a_newer_herd (word VARCHAR)",
+    ],
+)
+def test_tables_of_an_older_or_newer_herd_are_made_anew_from_the_log(
+    killed: DataDir, change: str
+) -> None:
+    with duckdb.connect(killed.database) as other:
+        for (view,) in other.execute(
+            "SELECT view_name FROM duckdb_views() WHERE NOT internal"
+        ).fetchall():
+            other.execute(f"DROP VIEW IF EXISTS {view}")
+        other.execute(change)
+    assert count(killed) == 0
+    assert_whole_again(killed)
+    assert count(killed) == 1000, "once is enough"
+
+
+def test_a_file_of_a_newer_duckdb_is_made_anew_from_the_log(killed: DataDir) -> None:
+    wal(killed).unlink()
+    data = bytearray(killed.database.read_bytes())
+    at = data.index(b"DUCK") + 4
+    data[at : at + 8] = (10_000).to_bytes(8, "little")
+    killed.database.write_bytes(data)
+    assert_whole_again(killed)
+
+
 def test_a_condemned_database_is_made_anew_once(killed: DataDir) -> None:
     condemn(killed.database)
     assert count(killed) == 0

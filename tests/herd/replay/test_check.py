@@ -8,7 +8,7 @@ import pytest
 
 from actors.core.placement import Choice
 from actors.core.policies import place
-from actors.core.state import Request, State, dump, load
+from actors.core.state import SCHEMA, Request, State, dump, load
 from actors.run_queue import fold
 from events import (
     Event,
@@ -171,9 +171,15 @@ def test_a_wrong_stored_state_is_found_and_the_check_goes_on_from_it() -> None:
 
 def test_a_stored_state_that_cannot_be_read_is_named() -> None:
     state = msgspec.Raw(b'{"seq":"many"}')
-    head = Recorded(7, 7, StateSnapshotted(state=state, schema=99, version="9.9"))
+    head = Recorded(7, 7, StateSnapshotted(state=state, schema=SCHEMA, version="9.9"))
     with pytest.raises(HerdError, match=r"at seq 7, written by herd 9\.9, cannot be read"):
         check([head])
+
+
+def test_a_stored_state_of_a_newer_herd_is_refused_naming_it() -> None:
+    newer = StateSnapshotted(state=msgspec.Raw(b"{}"), schema=SCHEMA + 1, version="9.9")
+    with pytest.raises(HerdError, match=rf"herd 9\.9, whose format \({SCHEMA + 1}\) is newer"):
+        check([Recorded(7, 7, newer)])
 
 
 def test_after_a_divergence_the_check_goes_on_at_the_next_head() -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 from plistlib import loads
 from typing import NamedTuple
 
+import pytest
+
+from herd.services import command
 from herd.services.launchd import Launchd
 from herd.services.plan import Manager
 from herd.services.systemd import Systemd
@@ -51,8 +54,24 @@ class Machine:
             (programs / name).write_text(SAYS)
             (programs / name).chmod(0o700)
         self.noted = home / "noted"
-        self.environment = {"PATH": str(programs), "NOTED": str(self.noted), "BUSY": "bootstrap"}
+        noted = {"NOTED": str(self.noted), "BUSY": "bootstrap"}
+        self.environment = {"PATH": str(programs), "HOME": str(home), **noted}
         self.manager, self.started = self._systems()[system]
+
+    def be_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Be the machine that herd's commands run on, for a user without rights."""
+        for name in list(os.environ):
+            if name.startswith(("FLEET_", "OLLAMA_")):
+                monkeypatch.delenv(name)
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(command, "here", lambda: self.manager)
+        monkeypatch.setattr(command, "of_service", self.of_service)
+        monkeypatch.setattr("herd.services.lifecycle.AGAIN_S", 0.01)
+        for module in ("command", "asked", "owners", "managers"):
+            monkeypatch.setattr(f"herd.services.{module}.is_superuser", lambda: False)
+        file = self.manager.file("herd-balancer")
+        assert file.is_relative_to(self.home), "nothing else is touched"
 
     def told(self) -> list[str]:
         """Return what its programs were told, and forget it."""

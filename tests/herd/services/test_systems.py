@@ -1,6 +1,5 @@
 """Installed, started as the system would, restarted, uninstalled, purged: on each system."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from herd.cli import main
-from herd.services import command
 from tests.architecture.tree import ROOT
 from tests.herd.services.machine import Machine, variables
 
@@ -43,17 +41,7 @@ def machine(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Machine:
     made = Machine(tmp_path, request.param)
-    for name in list(os.environ):
-        if name.startswith(("FLEET_", "OLLAMA_")):
-            monkeypatch.delenv(name)
-    for name, value in {**made.environment, "HOME": str(tmp_path)}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(command, "here", lambda: made.manager)
-    monkeypatch.setattr(command, "of_service", made.of_service)
-    monkeypatch.setattr("herd.services.lifecycle.AGAIN_S", 0.01)
-    for module in ("command", "asked", "owners", "managers"):
-        monkeypatch.setattr(f"herd.services.{module}.is_superuser", lambda: False)
-    assert made.manager.file(NAME).is_relative_to(tmp_path), "nothing else is touched"
+    made.be_here(monkeypatch)
     return made
 
 
