@@ -307,7 +307,10 @@ def fresh_workers(
 
 
 class FileLock:
-    """A lock on a file that the system gives back when the process ends, however it ends."""
+    """A lock on a file that the system gives back when the process ends, however it ends.
+
+    The file names its holder, or the last one.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the file; nothing is locked yet."""
@@ -323,7 +326,17 @@ class FileLock:
             os.close(descriptor)
             return False
         self._descriptor = descriptor
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, b"%d\n" % os.getpid())
         return True
+
+    def holder(self) -> int:
+        """Return the pid of who has the lock, if somebody has it; 0 if that is not known."""
+        try:
+            return int(self._path.read_bytes())
+        except (OSError, ValueError):
+            return 0
 
     def release(self) -> None:
         """Give the lock back; once is enough, twice does no harm."""
@@ -351,6 +364,9 @@ def open_files(process: psutil.Process) -> int:
 if sys.platform == "win32":
     import msvcrt
 
+    _BEYOND_BYTES = 1 << 20
+    """Where the locked byte is: nobody else could read it, and the pid stands before."""
+
     class _LastInput(ctypes.Structure):
         _fields_ = (("size", ctypes.c_uint), ("tick_ms", ctypes.c_uint))
 
@@ -363,6 +379,7 @@ if sys.platform == "win32":
         return ((now_ms - tick_ms) % 2**32) / 1000
 
     def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, _BEYOND_BYTES, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
 else:

@@ -43,7 +43,7 @@ def run_balancer(
     configure_logging(settings)
     lock = platform.FileLock(directory.lock)
     if not lock.take():
-        raise _owned(directory)
+        raise _owned(directory, lock.holder())
     try:
         _end_leftovers(directory, say)
         admin_token.ensure(directory)
@@ -87,14 +87,14 @@ def _supervise(settings: Settings, specs: Sequence[ChildSpec], watch: Watch) -> 
 # What was here before
 
 
-def _owned(directory: DataDir) -> HerdError:
+def _owned(directory: DataDir, pid: int) -> HerdError:
     found = run_file.read(directory)
-    if found is None:
+    if found is None or found.pids.get("supervisor", 0) != pid:  # of an earlier one, or of none
+        named = f": pid {pid}" if pid else ""
         return HerdError(
-            f"{directory.root} belongs to a herd that is just starting",
-            "use that one, or choose another directory with --data-dir",
+            f"{directory.root} belongs to a herd that is just starting or ending{named}",
+            "wait for it, or choose another directory with --data-dir",
         )
-    pid = found.pids.get("supervisor", 0)
     return HerdError(
         f"{directory.root} belongs to a running herd: pid {pid}, {found.url}",
         f"use that one, stop it (kill {pid}), or choose others: --data-dir and --port",

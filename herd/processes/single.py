@@ -17,6 +17,9 @@ from herd.processes.front import WELCOME_S, Front
 from herd.processes.port import Listeners
 from herd.tasks import spawn
 
+LEFT_S = 1.0
+"""For the front's last words on the way."""
+
 
 def run_single(
     settings: Settings, listeners: Listeners, alive: Connection, ready: Connection
@@ -47,6 +50,7 @@ async def _main(
     ended = spawn(finished.wait(), name="finish")
     await asyncio.wait((gone, ended), return_when=asyncio.FIRST_COMPLETED)
     await front.stop(listener)
+    await control.fronts_left(LEFT_S)
     await control.stop()
     if not finished.is_set():
         raise SystemExit("front and control lost one another")

@@ -171,7 +171,7 @@ class Program:
 
 
 class Herd(Program):
-    """One balancer on a free port."""
+    """One balancer, on a free port unless one is named."""
 
     def __init__(
         self,
@@ -181,11 +181,12 @@ class Herd(Program):
         *,
         mdns: bool = False,
         host: str = "127.0.0.1",
+        port: int = 0,
         **environment: str,
     ) -> None:
         self.data_dir = data_dir
         arguments = ["-m", "herd", "run", "--data-dir", str(data_dir), "--host", host]
-        arguments += ["--port", "0", *([] if mdns else ["--no-mdns"])]
+        arguments += ["--port", str(port), *([] if mdns else ["--no-mdns"])]
         for node in nodes:
             arguments += ["--node", node]
         super().__init__(arguments, composition.environment | environment)

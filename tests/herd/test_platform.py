@@ -77,6 +77,7 @@ def test_a_lock_has_one_holder_until_it_is_released(tmp_path: Path) -> None:
     first, second = platform.FileLock(tmp_path / "lock"), platform.FileLock(tmp_path / "lock")
     assert first.take()
     assert not second.take()
+    assert second.holder() == os.getpid()
     first.release()
     first.release()
     assert second.take()

@@ -267,6 +267,25 @@ def test_a_directory_in_use_is_refused_by_name(start: StartRig) -> None:
     assert first.pids()["supervisor"] == first.pid
 
 
+def test_one_that_has_not_said_what_it_is_yet_is_named_too(start: StartRig) -> None:
+    first = start()
+    first.hears("ready")
+    (first.data_dir / "run" / "herd.json").unlink()
+    said = start().hears("failed: (.*)")[1]
+    assert f"belongs to a herd that is just starting or ending: pid {first.pid}" in said
+
+
+def test_the_lock_of_a_killed_herd_is_no_obstacle(start: StartRig) -> None:
+    first = start()
+    first.hears("ready")
+    first.send(signal.SIGKILL)
+    second = start()
+    second.hears("ready")
+    third = start()
+    said = third.hears("failed: (.*)")[1]
+    assert f"pid {second.pid}" in said
+
+
 def test_a_taken_port_is_refused_with_its_owner(start: StartRig) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
