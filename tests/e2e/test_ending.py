@@ -125,7 +125,7 @@ def test_an_agent_looks_for_it_again_and_no_node_counts_as_lost(
                 herd.comes_up()
                 herd.until_online("beside")
                 assert ask(herd.url, "/api/chat", chat(SMALL)).status == 200
-                assert until(lambda n=connected: agent.words.count("connected to") == n, 15.0)
+                assert until(_says(agent, "connected to", connected), 15.0)
                 assert herd.stop() == 0
             finally:
                 herd.clear()
@@ -136,3 +136,7 @@ def test_an_agent_looks_for_it_again_and_no_node_counts_as_lost(
         whole_and_sealed(herd)
     finally:
         agent.clear()
+
+
+def _says(program: Program, words: str, times: int) -> Callable[[], bool]:
+    return lambda: program.words.count(words) == times
