@@ -300,6 +300,10 @@ def test_a_snapshot_beside_the_journal_shortens_a_restart(
     on_each_loop(play())
 
 
+def unrecorded(rig: Rig) -> int:
+    return sum(lost for recorded, lost in rig.link.lost if not recorded)
+
+
 def test_herd_serves_on_while_the_journal_cannot_be_written(
     on_each_loop: Run[Any],
     tmp_path: Path,
@@ -315,9 +319,9 @@ def test_herd_serves_on_while_the_journal_cannot_be_written(
         assert not rig.engine.recording
         assert [send.message.request_id for send, _ in rig.link.sent] == ["r0"]
         assert rig.link.acknowledged[-1][0] == 2
-        assert rig.link.lost[-1] == (False, 2)
+        assert unrecorded(rig) == 2, "said at once, or one after the other"
         await rig.tell(completed("r0", "studio", "1.1"), TimerFired())
-        assert rig.link.lost[-1] == (False, 1)
+        assert unrecorded(rig) == 3
         assert [send.message.request_id for send, _ in rig.link.sent] == ["r0", "r1"]
         assert rig.log() == written
         mend()

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from herd.journal.segments import Journal, Limits
 from herd.logd.ingest import restore
@@ -74,6 +75,7 @@ def look(directory: DataDir, writer: Writer, seen: list[int]) -> None:
             seen.append(found)
 
 
+@pytest.mark.timeout(400)  # up to forty kills, where the machine gives logd little time between
 def test_no_request_is_missed_or_counted_twice(tmp_path: Path) -> None:
     directory = data_dir(tmp_path)
     write_open_sql(directory)
