@@ -53,8 +53,9 @@ def reach(url: str, listening: Mapping[str, list[str]]) -> Iterator[Finding]:
     if all(is_loopback(address) for address in addresses):
         yield note(
             "OLLAMA_HOST",
-            "Ollama listens for this machine alone: a balancer elsewhere cannot reach it",
-            f"set {FOR_ALL}; fine if herd runs here, too",
+            "Ollama listens for this machine alone",
+            "leave it so: `herd node` here relays for it to a balancer elsewhere; without that, "
+            f"set {FOR_ALL}",
         )
     else:
         yield good("OLLAMA_HOST", f"Ollama listens on {', '.join(sorted(addresses))}")
@@ -106,5 +107,5 @@ def unreachable(url: str, error: str) -> Finding:
     """Return what to do about a node that cannot be reached from here."""
     fix = "look whether that machine runs, and whether a firewall lets its port through"
     if "refused" in error.lower():
-        fix = f"Ollama does not listen there: set {FOR_ALL}"
+        fix = f"Ollama does not listen there: run `herd node` beside it, or set {FOR_ALL}"
     return bad("node", f"{url} cannot be reached from here: {error}", fix)

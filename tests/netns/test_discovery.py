@@ -1,12 +1,13 @@
 """Agents and balancers on machines of their own: how they find one another, and again."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.netns.lan import PORT, Lan, laid, online, stop, until, why_not
+from tests.netns.lan import PORT, Lan, Machine, laid, online, stop, until, why_not
 
 HERE = f"http://127.0.0.1:{PORT}"
 START_S = 30.0
@@ -21,13 +22,18 @@ def lan(tmp_path: Path) -> Iterator[Lan]:
         yield found
 
 
-def test_an_agent_finds_the_balancer_and_is_asked(lan: Lan) -> None:
+def joined(lan: Lan) -> tuple[Machine, Machine, subprocess.Popen[bytes]]:
+    """Return a desk with a balancer, a studio whose agent has found it, and the balancer."""
     desk = lan.machine("desk", "10.77.0.1/24")
     studio = lan.machine("studio", "10.77.0.2/24")
-    desk.balancer()
+    herd = desk.balancer()
     studio.agent()
     until(lambda: online(desk, HERE) == ["studio"], START_S, "the agent joins")
+    return desk, studio, herd
 
+
+def test_an_agent_finds_the_balancer_and_is_asked(lan: Lan) -> None:
+    joined(lan)
     phone = lan.machine("phone", "10.77.0.3/24")
     asked = {"model": "llama3.2:3b", "prompt": "hello", "stream": False}
     answer = phone.get(f"http://10.77.0.1:{PORT}/api/generate", asked)
@@ -44,34 +50,25 @@ def test_an_agent_that_was_there_before_the_balancer(lan: Lan) -> None:
 
 
 def test_a_balancer_that_starts_again(lan: Lan) -> None:
-    desk = lan.machine("desk", "10.77.0.1/24")
-    studio = lan.machine("studio", "10.77.0.2/24")
-    herd = desk.balancer()
-    studio.agent()
-    until(lambda: online(desk, HERE) == ["studio"], START_S, "the agent joins")
+    desk, studio, herd = joined(lan)
     stop(herd)
+    until(lambda: "no balancer at" in studio.said(), START_S, "the agent misses it")
     desk.balancer()
-    until(lambda: online(desk, HERE) == ["studio"], AGAIN_S, "the agent is back")
+    connected = "connected to the balancer"
+    until(lambda: studio.said().count(connected) == 2, AGAIN_S, "the agent is back")
+    assert online(desk, HERE) == ["studio"]
 
 
 def test_a_balancer_that_moved_to_another_machine(lan: Lan) -> None:
-    desk = lan.machine("desk", "10.77.0.1/24")
-    studio = lan.machine("studio", "10.77.0.2/24")
+    _, _, herd = joined(lan)
     shelf = lan.machine("shelf", "10.77.0.4/24")
-    herd = desk.balancer()
-    studio.agent()
-    until(lambda: online(desk, HERE) == ["studio"], START_S, "the agent joins")
     stop(herd)
     shelf.balancer()
     until(lambda: online(shelf, HERE) == ["studio"], START_S, "the agent joins the new one")
 
 
 def test_a_balancer_with_a_new_address_while_all_are_up(lan: Lan) -> None:
-    desk = lan.machine("desk", "10.77.0.1/24")
-    studio = lan.machine("studio", "10.77.0.2/24")
-    desk.balancer()
-    studio.agent()
-    until(lambda: online(desk, HERE) == ["studio"], START_S, "the agent joins")
+    desk, studio, _ = joined(lan)
     desk.ip(*["address", "del", "10.77.0.1/24", "dev", "eth0"])
     desk.ip(*["address", "add", "10.77.0.101/24", "dev", "eth0"])
     desk.ip(*["route", "replace", "224.0.0.0/4", "dev", "eth0"])
@@ -80,11 +77,7 @@ def test_a_balancer_with_a_new_address_while_all_are_up(lan: Lan) -> None:
 
 
 def test_an_agent_with_a_new_address(lan: Lan) -> None:
-    desk = lan.machine("desk", "10.77.0.1/24")
-    studio = lan.machine("studio", "10.77.0.2/24")
-    desk.balancer()
-    studio.agent()
-    until(lambda: online(desk, HERE) == ["studio"], START_S, "the agent joins")
+    desk, studio, _ = joined(lan)
     studio.ip(*["address", "del", "10.77.0.2/24", "dev", "eth0"])
     studio.ip(*["address", "add", "10.77.0.102/24", "dev", "eth0"])
     studio.ip(*["route", "replace", "224.0.0.0/4", "dev", "eth0"])

@@ -53,6 +53,7 @@ def test_a_node_that_cannot_be_reached_from_here_says_what_to_do() -> None:
     (found,) = [each for each in looked(SmallServer(), gone) if each.about == "node"]
     assert found.state == "bad"
     assert "OLLAMA_HOST=0.0.0.0" in found.fix
+    assert "herd node" in found.fix
 
 
 def test_an_offline_node_is_bad() -> None:

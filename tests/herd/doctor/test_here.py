@@ -75,6 +75,7 @@ def test_whoever_has_the_port_is_named(tmp_path: Path) -> None:
 def test_an_ollama_that_listens_for_itself_alone_is_told_of(listens: list[str], told: str) -> None:
     (found,) = beside.reach(URL, {"11434": listens})
     assert (found.about, found.state) == ("OLLAMA_HOST", told)
+    assert ("relays" in found.fix) is (told == "note")
     assert not list(beside.reach("http://localhost:9", {"11434": listens}))
 
 
