@@ -39,6 +39,7 @@ from herd.http.guard import Guard
 from herd.http.history import History
 from herd.http.keyring import Keyring
 from herd.http.lobby import Lobby
+from herd.http.login import Login
 from herd.http.problems import JSON, JSON_UTF8, TEXT_UTF8
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.http.server import Limits
@@ -98,6 +99,13 @@ class Front:
             settings or Settings(), self._guard, lambda: not control.connected, self.lobby
         )
         self._gate.lets_stranger = self._keyring.lets_stranger
+        self._login = Login(
+            self._guard,
+            self._keyring,
+            self.lobby,
+            settings.directory.spent_links if settings else None,
+            secure=bool(settings and settings.tls_cert),
+        )
         self._ids = ids or RequestIds()
         self.tunnels = Tunnels(lambda: control.view, 1 if settings is None else settings.workers)
         self.inference = Inference(control, self._loop, self._ids, self.waits)
@@ -223,7 +231,11 @@ class Front:
         for path in (*self.inference.handlers(), *OPENED):
             by_path[path] = self._opened(path, by_path[path])
         below[MODEL_PREFIX] = self._opened(MODEL_PREFIX, below[MODEL_PREFIX])
-        return Routes(by_path, below)
+        by_path.update(self._login.routes())
+        return Routes(
+            {path: self._login.guards(path, methods) for path, methods in by_path.items()},
+            {path: self._login.guards(path, methods) for path, methods in below.items()},
+        )
 
     def _opened(self, path: str, methods: Methods) -> dict[bytes, Handler]:
         """Return what answers those only who show a key, once there is one."""
@@ -292,7 +304,9 @@ class Front:
             _say(exchange, refused.status, refused.answer)
         else:
             status = next((n.status for n in view.nodes if n.node_id == node_id), "online")
-            self._tell(exchange, facts, {"status": "ok", "node_status": status})
+            running = fleet.running(view, node_id)
+            answer = {"status": "ok", "node_status": status, "in_flight": running}
+            self._tell(exchange, facts, answer)
 
     def _drain(self, exchange: Exchange) -> None:
         asked = self._asked(exchange, _Drain, '{"node_id": NAME, "draining": true}')
