@@ -23,6 +23,8 @@ from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.keys import PATH as KEYS
 from herd.http.endpoints.keys import KeysPage
+from herd.http.endpoints.loads import PATHS as LOADING
+from herd.http.endpoints.loads import Loads
 from herd.http.endpoints.metrics import MetricsPage
 from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.nodes import NodesPage
@@ -104,6 +106,7 @@ class Front:
         self._show = Show(lambda: control.view)
         self._request_page = request_page.RequestPage(logd)
         self._models = Models(control, self.inference.pool, self._ids.next)
+        self._loads = Loads(self._models)
         self.history = History(logd)
         self._pages = Pages(control, self.history)
         self._metrics = MetricsPage(control, self.history)
@@ -171,6 +174,8 @@ class Front:
         by_path: dict[str, Methods] = {
             path: {b"POST": handler} for path, handler in self.inference.handlers().items()
         }
+        for path in LOADING:
+            by_path[path] = {b"POST": self._loads.before(path, by_path[path][b"POST"])}
         by_path.update(assets.routes())
         by_path["/"] = self._get(_root)
         by_path[request_page.DECISIONS] = {b"GET": self._request_page.decisions}
