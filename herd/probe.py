@@ -89,7 +89,7 @@ class Prober:
         if isinstance(known := self._watched.get(node_id), _Asked):
             known.refresh()
 
-    def look_at_disk(self, node_id: NodeId) -> None:
+    def look_at(self, node_id: NodeId) -> None:
         """Ask a node now what is on its disk and in memory, also one whose agent speaks for it."""
         match self._watched.get(node_id):
             case _Asked() as known:
