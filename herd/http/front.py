@@ -14,7 +14,7 @@ import msgspec
 from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId, WakeRequested
 from herd.clock import wall_s
 from herd.config import Settings
-from herd.http import openapi, problems, tunnels
+from herd.http import openapi, places, problems, tunnels
 from herd.http.door import Door, NotAdmittedError
 from herd.http.endpoints import assets, catalogue, counting, fleet, pins, request_page, stored
 from herd.http.endpoints.benchmarks import Benchmarks
@@ -259,7 +259,8 @@ class Front:
 
     def _model(self, exchange: Exchange) -> None:
         name = exchange.request.path.removeprefix(MODEL_PREFIX)
-        found = catalogue.model(self._control.view, name)
+        view = self._control.view
+        found = catalogue.model(view, places.meant(view, name))
         if found is None:
             text = f"model '{name}' not found"
             exchange.respond(404, (JSON,), problems.body("openai", 404, text))

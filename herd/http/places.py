@@ -82,6 +82,15 @@ def known(view: View, model: str) -> bool:
     return any(has(node, model) or resident(node, model) for node in view.nodes)
 
 
+def v1_hosts(view: View, model: str) -> list[NodeView]:
+    """Return the servers that answer, have a model, and have only `/v1` routes."""
+    return [
+        node
+        for node in view.nodes
+        if node.answers and node.facts.dialect != "ollama" and has(node, model)
+    ]
+
+
 def size_bytes(view: View, model: str) -> int:
     """Return a model's size, as a node that has it tells; 0 if none does."""
     wanted = key(model)

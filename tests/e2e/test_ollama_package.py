@@ -136,9 +136,7 @@ def test_leaving_a_stream_frees_the_slot(pair_herd: Herd, pair: Nodes) -> None:
 
 
 @either
-def test_a_stop_reaches_every_node_that_holds_the_model(
-    herd: Herd, fleet: Nodes, use: Use
-) -> None:
+def test_a_stop_reaches_every_node_that_holds_the_model(herd: Herd, fleet: Nodes, use: Use) -> None:
     def holding() -> list[str]:
         shown = {name: use(fleet.url(name), "ps").models for name in fleet.names}
         return [name for name, rows in shown.items() if SMALL in {row.model for row in rows}]

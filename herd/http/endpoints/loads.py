@@ -76,7 +76,7 @@ class Loads:
         return not others or any(_has(node, model) for node in _ollamas(view))
 
     def _loaded(self, path: str, exchange: Exchange, said: Asked, model: str) -> None:
-        hosts = [node for node in _others(self._models.view, model) if node.answers]
+        hosts = places.v1_hosts(self._models.view, model)
         if hosts:
             _done(exchange, native_loads.done(path, said.model, _date(), "load"), hosts[:1])
         else:
@@ -134,7 +134,7 @@ class Loads:
         hosts = [node for node in _ollamas(view) if node.answers and _has(node, model)]
         if hosts:
             return hosts
-        if any(node.answers for node in _others(view, model)):
+        if places.v1_hosts(view, model):
             text = f"model '{said.model}' is on servers that load and unload by themselves: "
             raise BadRequestError(f"{text}stop it there")
         if view.settled and not places.known(view, model):
