@@ -76,7 +76,8 @@ def test_the_requests_of_ollama_run_in_their_order(v1_herd: Herd) -> None:
         text = "".join(line["message"]["content"] for line in lines)
         assert (lines[-1]["done"], text.startswith(SIMULATED)) == (True, True)
         talk.append({"role": "assistant", "content": text})
-    said = {"model": SMALL, "prompt": "why?", "context": [], "options": {}, "keep_alive": "5m"}
+    said: dict[str, object] = {"model": SMALL, "prompt": "why?", "keep_alive": "5m"}
+    said |= {"context": [], "options": {}}
     assert b'"done":true' in ask(url, "/api/generate", said).body
     stopped = ask(url, "/api/generate", {"model": SMALL, "keep_alive": 0})
     assert stopped.status == 400

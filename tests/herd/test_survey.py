@@ -127,7 +127,9 @@ def test_what_llama_cpp_tells_of_its_model() -> None:
         "chat_template_caps": caps,
     }
     told = {"/props": (200, props), "/v1/models": (200, {"data": [{"id": "a", "meta": meta}]})}
-    [model] = _look({**LLAMA_CPP, **told})[0].models or ()
+    found = _look({**LLAMA_CPP, **told})[0].models
+    assert found is not None
+    model = found[0]
     assert model.capabilities == ("completion", "tools", "vision", "thinking")
     assert (model.parameter_size, model.quantization_level) == ("134.52M", "Q4_1")
 

@@ -7,6 +7,7 @@ import pytest
 
 from events import ModelFacts, ModelUnloaded, NodeFacts, NodeId, RequestReceived, ResidentModel
 from herd.http.endpoints import loads
+from herd.http.routes import Routes
 from herd.link.messages import KeyView, NodeView, View
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import Ask, Control, fronting, header, node, node_view, post, view
@@ -181,9 +182,8 @@ def test_what_cannot_be_let_go(body: dict[str, Any], status: int, text: str, run
 
         async with fronting(control) as listener, client(listener.port) as one:
             assert control.front is not None
-            routes = control.front.routes
-            inner = dict(routes)["/api/generate"][b"POST"]
-            routes._by_target[b"/api/generate"] = {b"POST": asked}
+            inner = dict(control.front.routes)["/api/generate"][b"POST"]
+            control.front.routes = Routes({"/api/generate": {b"POST": asked}}, {})
             post(one, "/api/generate", msgspec.json.encode(body))
             head, said = await one.answer()
         assert head.startswith(b"HTTP/1.1 %d " % status)
