@@ -14,7 +14,7 @@ import msgspec
 from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId, WakeRequested
 from herd.clock import wall_s
 from herd.config import Settings
-from herd.http import openapi, problems, tunnels
+from herd.http import openapi, places, problems, tunnels
 from herd.http.door import Door, NotAdmittedError
 from herd.http.endpoints import assets, catalogue, counting, fleet, pins, request_page, stored
 from herd.http.endpoints.benchmarks import Benchmarks
@@ -23,6 +23,8 @@ from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.keys import PATH as KEYS
 from herd.http.endpoints.keys import KeysPage
+from herd.http.endpoints.loads import PATHS as LOADING
+from herd.http.endpoints.loads import Loads
 from herd.http.endpoints.metrics import MetricsPage
 from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.nodes import NodesPage
@@ -112,6 +114,7 @@ class Front:
         self._show = Show(lambda: control.view)
         self._request_page = request_page.RequestPage(logd)
         self._models = Models(control, self.inference.pool, self._ids.next)
+        self._loads = Loads(self._models)
         self.history = History(logd)
         self._pages = Pages(control, self.history)
         self._metrics = MetricsPage(control, self.history)
@@ -179,6 +182,8 @@ class Front:
         by_path: dict[str, Methods] = {
             path: {b"POST": handler} for path, handler in self.inference.handlers().items()
         }
+        for path in LOADING:
+            by_path[path] = {b"POST": self._loads.before(path, by_path[path][b"POST"])}
         by_path.update(assets.routes())
         by_path["/"] = self._get(_root)
         by_path[request_page.DECISIONS] = {b"GET": self._request_page.decisions}
@@ -266,7 +271,8 @@ class Front:
 
     def _model(self, exchange: Exchange) -> None:
         name = exchange.request.path.removeprefix(MODEL_PREFIX)
-        found = catalogue.model(self._control.view, name)
+        view = self._control.view
+        found = catalogue.model(view, places.meant(view, name))
         if found is None:
             text = f"model '{name}' not found"
             exchange.respond(404, (JSON,), problems.body("openai", 404, text))
