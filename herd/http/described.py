@@ -208,10 +208,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /dashboard/api/models": Operation("Count by model", _DAYS),
     "GET /dashboard/api/apps": Operation("Count by application", _DAYS),
     "GET /dashboard/api/apps/daily": Operation("Count by application and day", _DAYS),
-    "GET /dashboard/api/tags": Operation("Count by application: the older name of apps", _DAYS),
-    "GET /dashboard/api/tags/daily": Operation(
-        "Count by application and day: the older name of apps/daily", _DAYS
-    ),
+    "GET /dashboard/api/tags": Operation("Count by tag: a request under each of its tags", _DAYS),
+    "GET /dashboard/api/tags/daily": Operation("Count by tag and day", _DAYS),
     "GET /dashboard/api/context-usage": Operation("Show how much context was needed", _DAYS),
     "GET /dashboard/api/traces": Operation(
         "List requests and attempts, the newest first",
