@@ -311,7 +311,11 @@ class Front:
         else:
             status = next((n.status for n in view.nodes if n.node_id == node_id), "online")
             running = fleet.running(view, node_id)
-            answer = {"status": "ok", "node_status": status, "in_flight": running}
+            answer: dict[str, object] = {
+                "status": "ok",
+                "node_status": status,
+                "in_flight": running,
+            }
             self._tell(exchange, facts, answer)
 
     def _drain(self, exchange: Exchange) -> None:
