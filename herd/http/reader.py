@@ -2,8 +2,8 @@
 
 Rules
 1. What two readers could read in two ways is refused: `Content-Length` beside `Transfer-Encoding`,
-   either twice, a missing or second `Host`, bad chunks. llhttp refuses most of it by itself; it
-   does not ask for a Host, and knows no limits.
+   either twice, a missing or second `Host`, an absolute URL of another place, bad chunks. llhttp
+   refuses most of it by itself; it does not ask for a Host, and knows no limits.
 2. A refusal ends the reading: what follows it cannot be trusted to be a request.
 3. `Upgrade` is ignored. llhttp would skip the body of such a request, and take it for the next
    one (Java's HTTP client asks every server for h2c): a fresh parser reads that body instead.
@@ -207,9 +207,7 @@ class RequestReader:
         request.old = version == "1.0"
         if version not in _SPOKEN:
             raise RefusedError(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
-        hosts = self._note(request)
-        if hosts != 1 and not (request.old and hosts == 0):
-            raise RefusedError(400, "bad request: exactly one Host header is needed")
+        _named_once(request, self._note(request))
         if self._chunked and (request.old or self._length):
             raise RefusedError(400, "bad request: two ways to tell the length of the body")
         if parser.should_upgrade():
@@ -330,3 +328,13 @@ class RequestReader:
         self._headers = None
         self._body.clear()
         return RefusedError(status, text)
+
+
+def _named_once(request: Request, hosts: int) -> None:
+    """Refuse a request that does not say, once and for all, whom it asks."""
+    if hosts != 1 and not (request.old and hosts == 0):
+        raise RefusedError(400, "bad request: exactly one Host header is needed")
+    if not wire.HOSTS[request.host]:
+        raise RefusedError(400, "bad request: Host is no name of a host")
+    if request.method != b"CONNECT" and not wire.one_place(request.target, request.host):
+        raise RefusedError(400, "bad request: target and Host name different places")
