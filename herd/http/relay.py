@@ -146,6 +146,8 @@ class Attempt:
     def lost(self, error: str) -> None:
         """Ask again, let another node try, or tell the client."""
         connection = self._detach()
+        if self._stopped:  # by what came before the end, in the same read
+            return
         if self._started:
             self._break(error)
         elif connection is not None and connection.reused and connection.silent and not self._fresh:
