@@ -292,8 +292,8 @@ class Connection(asyncio.Protocol):
             receiver.lost(failed)
         elif self._ended:
             self._receiver = None
-            if self._upload is not None:  # answered before it was all sent
-                self._upload, self._spoiled = None, True
+            if self._upload is not None or self._transport.get_write_buffer_size():
+                self._upload, self._spoiled = None, True  # answered before it was all sent
             self.resume()
             self._pool.take_back(self)
             receiver.heard(body, ended=True)

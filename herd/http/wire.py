@@ -106,7 +106,7 @@ HOSTS: Final = Hosts()
 
 def one_place(target: bytes, host: bytes) -> bool:
     """Whether target and `Host` name one place: an absolute URL must say what the header says."""
-    if target.startswith(b"/") or target == b"*":
+    if target.startswith(b"/"):
         return True
     found = _ABSOLUTE.fullmatch(target)
     return found is not None and found[1].lower() == host.lower() and found[1] != b""
