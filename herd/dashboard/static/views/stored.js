@@ -38,7 +38,7 @@ const WORDS = {
 };
 
 export function stored(ctx, state, nodes) {
-  if (nodes.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with --node URL.");
+  if (nodes.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with `--node URL`.");
   const pulls = state.pulls ?? [];
   return [
     form(ctx, state, nodes),
@@ -134,8 +134,8 @@ function disk(ctx, state, node) {
       [
         { title: "Model", cell: (row) => [name(row.name), h("span", { class: "tags" }, row.loaded_in_vram ? h("span", { class: "tag" }, "in memory") : null, row.pinned ? h("span", { class: "tag" }, "pinned") : null)] },
         { title: "Size", number: true, cell: (row) => gib(row.size_gb) },
-        { title: "Last used", cell: (row) => (row.last_used ? ago(row.last_used) : "never"), class: "nowrap" },
-        { title: "Requests", number: true, cell: (row) => count(row.total_requests) },
+        { title: "Last used", cell: (row) => (row.last_used ? ago(row.last_used) : "never"), class: "nowrap", extra: true },
+        { title: "Requests", number: true, cell: (row) => count(row.total_requests), extra: true },
         {
           title: "Change",
           class: "nowrap",
