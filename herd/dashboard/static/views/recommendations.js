@@ -76,7 +76,7 @@ const UNITS = [
   [/_pct$/, (value) => `${value} %`],
   [/_24h$/, count],
 ];
-const label = (key) => words(key.replace(/_(s|gb|pct)$/, "").replace(/_24h$/, ", 24 h").replace("_per", "/s").replace(/_1h$/, ", 1 h"));
+const label = (key) => words(key.replace("_per_s", "/s").replace(/_(s|gb|pct)$/, "").replace(/_24h$/, ", 24 h").replace(/_1h$/, ", 1 h"));
 
 function told(key, value) {
   if (typeof value === "number") {

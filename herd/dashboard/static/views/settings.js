@@ -39,10 +39,8 @@ function all(ctx, state, found) {
       table(
         "Settings that need a restart",
         [
-          { title: "Setting", cell: (row) => h("code", null, row.key) },
-          { title: "Value", cell: (row) => name(shown(row)) },
-          { title: "Decided by", cell: (row) => name(row.fixed_by || "default") },
-          { title: "Meaning", cell: (row) => prose(row.help ?? ""), class: "prose" },
+          { title: "Setting", cell: (row) => [h("code", null, row.key), h("span", { class: "note block" }, prose(row.help ?? ""))], class: "prose" },
+          { title: "Value", cell: (row) => [name(shown(row)), h("span", { class: "note block" }, row.fixed_by ? ["by ", h("code", null, row.fixed_by)] : "default")], class: "value" },
         ],
         rows.filter((row) => !row.changeable),
       ),
