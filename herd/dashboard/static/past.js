@@ -3,7 +3,7 @@
 import { h, name } from "./dom.js";
 import { Fleet } from "./fleet.js";
 import { clock, count, words } from "./format.js";
-import { failed } from "./parts.js";
+import { failed, link } from "./parts.js";
 
 export const PATH = "/dashboard/api/past";
 const LEAST = 20; // events: a past of fewer teaches nothing
@@ -43,6 +43,7 @@ export function slider(ctx, state) {
       h("button", { type: "button", "aria-label": "One event on", onclick: step(1), disabled: seq >= last }, "›")),
       h("button", { type: "button", class: state.seq === undefined ? null : "main", onclick: () => now(ctx, state), disabled: state.seq === undefined }, "Now"),
       h("span", { class: "note", role: "status" }, name(told(state, seq, last))),
+      state.then?.seq === seq && state.then.request_id ? link(state.then.request_id, "this request") : null,
     ),
     state.lost ? failed(state.lost) : null,
   );
@@ -70,7 +71,7 @@ async function look(ctx, state, seq) {
     if (state.seq !== seq) return; // the slider has moved on
     const fleet = new Fleet();
     fleet.snapshot(found.status);
-    state.then = { seq: found.seq, at: found.at, kind: found.kind, model: found.model, node_id: found.node_id, fleet };
+    state.then = { seq: found.seq, at: found.at, kind: found.kind, request_id: found.request_id, model: found.model, node_id: found.node_id, fleet };
   } catch (error) {
     if (state.seq === seq) state.lost = error.message;
   }

@@ -3,6 +3,7 @@
 import { h, name } from "../dom.js";
 import { clock, count, gigabytes, millis, percent, plural, seconds } from "../format.js";
 import { choice, empty, figure, figures, loaded, meter, section, table } from "../parts.js";
+import { follow } from "./follow.js";
 
 const RUNNING = new Set(["pulling", "warming_up", "running"]);
 const MODES = [
@@ -21,7 +22,7 @@ export const benchmarks = {
   hears: ["benchmarks"],
   paths: () => ({ runs: "/dashboard/api/benchmarks?limit=50", progress: "/dashboard/api/benchmarks/progress" }),
   loaded(ctx, state) {
-    if (RUNNING.has(state.progress?.status)) follow(ctx, state);
+    if (state.progress && runs(state.progress)) watch(ctx, state);
   },
   draw(ctx, state) {
     return [
@@ -31,23 +32,13 @@ export const benchmarks = {
   },
 };
 
-function follow(ctx, state) {
-  if (state.following) return;
-  state.following = true;
-  ctx.poll(
-    "/dashboard/api/benchmarks/progress",
-    (progress) => {
-      state.progress = progress;
-      state.following = RUNNING.has(progress.status);
-      if (!state.following) ctx.reload();
-    },
-    (progress) => RUNNING.has(progress.status),
-  );
-}
+const runs = (progress) => RUNNING.has(progress.status);
+
+const watch = (ctx, state) => follow(ctx, state, "/dashboard/api/benchmarks/progress", (progress) => (state.progress = progress), runs);
 
 function run(ctx, state) {
   const progress = state.progress ?? { status: "idle" };
-  if (RUNNING.has(progress.status)) return underWay(ctx, progress);
+  if (runs(progress)) return underWay(ctx, progress);
   const mode = state.mode ?? "default";
   const duration = state.duration ?? 30;
   const set = (key) => (value) => {
@@ -59,7 +50,7 @@ function run(ctx, state) {
     ctx.draw();
     try {
       await ctx.post("/dashboard/api/benchmarks/start", { mode, duration, model_types: ["llm"], ...more });
-      follow(ctx, state);
+      watch(ctx, state);
     } catch (error) {
       ctx.toast(error.message);
     }

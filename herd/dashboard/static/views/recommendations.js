@@ -9,7 +9,7 @@ const TONES = { high: "warn", medium: "info", low: "quiet" };
 export const recommendations = {
   id: "recommendations",
   title: "Recommendations",
-  hears: ["nodes", "recommendations"],
+  hears: ["nodes", "requests"],
   paths: () => ({ found: "/dashboard/api/recommendations" }),
   draw(ctx, state) {
     return h("div", { key: "found" }, loaded(state, "found", all));
@@ -94,7 +94,7 @@ function gain(each) {
   const options = each.whatif ?? [];
   return [
     played,
-    options.length ? [h("p", { class: "note gain" }, played ? "Play it again in a terminal on the balancer:" : "What it would have changed, a terminal on the balancer plays:"), command(`herd whatif ${options.map(quoted).join(" ")}`)] : null,
+    options.length ? [h("p", { class: "note gain" }, played ? "To play it again, in a terminal on the balancer:" : "To see what it would have changed, in a terminal on the balancer:"), command(`herd whatif ${options.map(quoted).join(" ")}`)] : null,
   ];
 }
 
