@@ -1,6 +1,6 @@
 // The shell of the page: tabs, routes, the live feed, and when which view is loaded and drawn.
 
-import { asAdmin, look, mayLook } from "./admin.js";
+import { asAdmin, look, mayLook, signIn } from "./admin.js";
 import { get } from "./api.js";
 import { h, render } from "./dom.js";
 import { Feed } from "./feed.js";
@@ -20,8 +20,8 @@ import { trends } from "./views/trends.js";
 const TABS = [overview, trends, models, apps, benchmarks, health, recommendations, settings];
 const VIEWS = [...TABS, request];
 const DRAW_MS = 400;
-const RELOAD_MS = 1_000;
-const LATE_MS = 2_300; // an event is in the log's tables within two seconds
+const RELOAD_MS = 1_200; // herd itself keeps an answer for a second
+const LATE_MS = [1_300, 2_800]; // an event is in the log's tables within half a second, or two if much goes on
 
 const at = (id) => document.getElementById(id);
 const panel = at("panel");
@@ -38,7 +38,7 @@ let again = null;
 let due = 0;
 let loaded = 0;
 let finished = -1;
-let hearing = null;
+let hearing = [];
 
 // Routes
 
@@ -211,10 +211,8 @@ function poll(path, take, more) {
 function heard(kinds) {
   if (!route.view.hears.some((kind) => kinds.includes(kind))) return;
   reload(300);
-  hearing ??= setTimeout(() => {
-    hearing = null;
-    reload(1);
-  }, LATE_MS);
+  hearing.forEach(clearTimeout);
+  hearing = LATE_MS.map((ms) => setTimeout(() => reload(1), ms));
 }
 
 function changed() {
@@ -228,6 +226,7 @@ const LINK = {
   live: "live",
   polling: "asked every 2 s",
   reconnecting: "reconnecting…",
+  closed: "signed out",
 };
 
 new Feed({
@@ -241,6 +240,13 @@ new Feed({
     changed();
   },
   changed: heard,
+  closed: async (why) => {
+    try {
+      if (await signIn(why)) location.reload();
+    } catch (refused) {
+      toast(refused.message);
+    }
+  },
   state: (word) => {
     const link = at("link");
     if (link.dataset.state === "reconnecting" && word !== "reconnecting") reload(0);

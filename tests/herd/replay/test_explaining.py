@@ -31,7 +31,7 @@ def test_a_request_is_explained(tmp_path: Path) -> None:
     assert [(each["node_id"], each["obstacles"]) for each in decided["others"]] == [
         ("cyd", {"model": "does not have the model"})
     ]
-    assert [step["kind"] for step in found["steps"]][0] == "request_received"
+    assert found["steps"][0]["kind"] == "request_received"
 
 
 def test_an_unknown_one_is_said(tmp_path: Path) -> None:

@@ -36,11 +36,14 @@ const runs = (progress) => RUNNING.has(progress.status);
 
 const watch = (ctx, state) => follow(ctx, state, "/dashboard/api/benchmarks/progress", (progress) => (state.progress = progress), runs);
 
+// What is chosen at the moment of the click, drawn already or not.
+const modeOf = (state) => state.mode ?? "default";
+const lengthOf = (state) => state.duration ?? 30;
+
 function run(ctx, state) {
   const progress = state.progress ?? { status: "idle" };
   if (runs(progress)) return underWay(ctx, progress);
-  const mode = state.mode ?? "default";
-  const duration = state.duration ?? 30;
+  const mode = modeOf(state);
   const set = (key) => (value) => {
     state[key] = value;
     ctx.draw();
@@ -49,14 +52,14 @@ function run(ctx, state) {
     state.proposal = null;
     ctx.draw();
     try {
-      await ctx.post("/dashboard/api/benchmarks/start", { mode, duration, model_types: ["llm"], ...more });
+      await ctx.post("/dashboard/api/benchmarks/start", { mode: modeOf(state), duration: lengthOf(state), model_types: ["llm"], ...more });
       watch(ctx, state);
     } catch (error) {
       ctx.toast(error.message);
     }
   };
   const start = async () => {
-    if (mode !== "smart") return begin({});
+    if (modeOf(state) !== "smart") return begin({});
     try {
       const { pulls } = await ctx.get("/dashboard/api/benchmarks/proposal?model_type=llm");
       if (pulls.length === 0) return begin({});
@@ -77,7 +80,7 @@ function run(ctx, state) {
       "div",
       { class: "bar" },
       choice("Mode", MODES, mode, set("mode")),
-      choice("Length", LENGTHS, duration, set("duration")),
+      choice("Length", LENGTHS, lengthOf(state), set("duration")),
       h("button", { type: "button", class: "main", onclick: start }, "Start"),
     ),
     state.proposal ? proposed(ctx, state, begin) : null,
