@@ -64,6 +64,7 @@ def large(models: int) -> State:
         state.requests[request.request_id] = request
         state.lines[request.model].waiting[request.request_id] = request.received_us
     state.waiting = WAITING
+    state.kept.on = True
     return state
 
 
