@@ -111,9 +111,10 @@ def _free(seat: Seat) -> bool:
 def _room(state: State, model: str, now_us: int) -> bool:
     """Whether any node has, or may try, one more slot for a model, whoever asks."""
     for seat in row_of(state, model).seats.values():
-        if seat.kind != CLOSED and not seat.known.exhausted:
-            if _free(seat) or proposal(seat.slots, now_us, waiting=True) is not None:
-                return True
+        if seat.kind == CLOSED or seat.known.exhausted:
+            continue
+        if _free(seat) or proposal(seat.slots, now_us, waiting=True) is not None:
+            return True
     return False
 
 

@@ -152,7 +152,7 @@ class Kept:
         self.copies_at = -1
 
     def touch(self, node_id: NodeId, *, memory: bool) -> None:
-        """Forget what followed from a node; `memory`: also what it has on its disk and in memory."""
+        """Forget what followed from a node; with `memory`, also what its models take there."""
         if node_id not in self.nodes or len(self.touched) >= MOST_TOUCHES:
             self.clear()
             return

@@ -17,7 +17,7 @@ def miss(state: State, node: Node, model: str, others: int) -> float:
 
 
 def missed(rate: float, again_s: float, lasts_s: float, others: int) -> float:
-    """Return the same of a model that is asked for so often, a second, loads in `again_s`, lasts `lasts_s`."""
+    """Return the same of a model asked for so often a second, by its times of a load and alone."""
     wanted = rate * HORIZON_S / (1.0 + rate * HORIZON_S)
     late = again_s / lasts_s * (1.0 + rate * again_s)
     return wanted * late / (1 + 2 * others)

@@ -63,9 +63,7 @@ def soonest(state: State, request: Request) -> Choice | None:
     if not takers:
         return None
     weighing = _Weighing(state, request)
-    options = [
-        weighing.free(seat) if seat.kind == FREE else weighing.cold(seat) for seat in takers
-    ]
+    options = [weighing.free(seat) if seat.kind == FREE else weighing.cold(seat) for seat in takers]
     options.sort()
     if full and weighing.waiting(full) < options[0][0]:
         return None

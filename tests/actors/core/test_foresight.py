@@ -37,6 +37,12 @@ def test_a_model_that_is_asked_for_often_is_loaded_where_it_is_faster() -> None:
     assert goes(state) == "slow", "one request alone does not pay for the load"
 
 
+def test_of_two_that_could_load_it_the_faster_does() -> None:
+    slow, fast = slow_and_fast()
+    state = asked_often(a_state(slow, a_node("even", step_s=0.012, load_s=4.0), fast))
+    assert goes(state) == "fast"
+
+
 def test_one_that_is_asked_for_seldom_stays_where_it_is() -> None:
     assert goes(asked_often(a_state(*slow_and_fast()), per_s=0.001)) == "slow"
 
