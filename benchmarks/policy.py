@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from itertools import cycle
+from operator import attrgetter
 from random import Random
 from time import process_time
 
@@ -21,7 +22,7 @@ from actors.core.slots import Slots, dispatched
 from actors.core.soonest import soonest
 from actors.core.state import US, Front, Line, Node, Request, State
 from actors.core.step import step
-from actors.core.touching import touch
+from actors.core.touching import Touched, touch
 from actors.run_queue import run
 from benchmarks.machine import Json, begin, publish, table
 from events import (
@@ -96,10 +97,11 @@ def question_s(models: int, *, foresight: bool, kept: bool = True, touched: bool
     ended = RequestCompleted(
         request_id=RequestId("another"), model="", node_id=NodeId(""), lease=Lease("1.1")
     )
+    asking = sorted(state.requests.values(), key=attrgetter("model"))
     began_s = process_time()
-    for request in state.requests.values():
+    for request in asking:
         if touched:
-            touch(state, ended, (next(names), NodeId("")))
+            touch(state, ended, Touched(next(names), model=request.model))
         soonest(state, request)
     return (process_time() - began_s) / WAITING
 
@@ -170,6 +172,9 @@ COSTS: dict[str, Callable[[], float]] = {
     "soonest, 6 models, foresight: us a question": partial(question_s, 6, foresight=True),
     "soonest, 40 models: us a question": partial(question_s, 40, foresight=False),
     "soonest, 40 models, foresight: us a question": partial(question_s, 40, foresight=True),
+    "soonest, 6 models, foresight, an answer ended: us a question": partial(
+        question_s, 6, foresight=True, touched=True
+    ),
     "soonest, 40 models, foresight, an answer ended: us a question": partial(
         question_s, 40, foresight=True, touched=True
     ),

@@ -38,8 +38,7 @@ def must_load(node: Node, model: str, now_us: int) -> bool:
     """Whether a request would have to wait for a load: also if a load under way pushes it out."""
     if in_flight(node, model) or is_planned(node, model):
         return False
-    coming = loading(node)
-    return not in_memory(node, model, now_us) or (bool(coming) and not fits(node, coming))
+    return not in_memory(node, model, now_us) or not fits(node, loading(node))
 
 
 def can_hold(node: Node, model: str) -> bool:

@@ -28,16 +28,22 @@ class Known:
     """One node."""
 
     __slots__ = (
-        "coming", "exhausted", "idle", "loads_s", "memory_bytes", "most", "node", "own_s",
-        "sizes_bytes", "taken", "taken_at", "there", "used_bytes", "working",
+        "busy", "coming", "exhausted", "fits", "idle", "loads_s", "memory_bytes", "most", "node",
+        "own_s", "sizes_bytes", "taken", "taken_at", "there", "used_bytes", "working",
     )  # fmt: skip
 
     def __init__(self, node: "Node") -> None:
         """Nothing is known yet."""
         self.node = node
+        self.busy: dict[str, int] = {}
+        """How many requests run, by model."""
         self.working = 0
+        """How many models work."""
         self.exhausted = False
         self.coming: list[str] = []
+        """Models on their way into memory."""
+        self.fits = True
+        """Whether these fit beside what is there."""
         self.sizes_bytes: dict[str, int] = {}
         self.memory_bytes = 0
         self.there = -1
@@ -48,10 +54,10 @@ class Known:
         """Models that can make room, with their sizes, those unused the longest first."""
         self.taken = 0.0
         self.taken_at = -1
-        """When, by `Kept.learned`, it was reckoned what one more model takes from the others."""
+        """When, by `Kept.learned` of all that are busy, it was reckoned what one more takes."""
         self.loads_s: dict[str, float] = {}
         self.own_s: dict[str, tuple[int, float]] = {}
-        """The time of a mean request of a model, and when, by `Kept.learned`, it was reckoned."""
+        """The time of a mean request of a model, and when, by its `Kept.learned`, that was."""
 
 
 class Seat:
@@ -110,29 +116,43 @@ class Row:
 class Facts:
     """One model, at one instant."""
 
-    __slots__ = ("alone_s", "asked", "fastest", "rate")
+    __slots__ = ("alone_s", "asked", "rate")
 
     def __init__(self, asked: "Demand", rate: float, alone_s: float) -> None:
         """Take what is asked of it."""
         self.asked = asked
         self.rate = rate
         self.alone_s = alone_s
-        self.fastest: list[tuple[float, NodeId]] | None = None
+
+
+class Fastest:
+    """The nodes that have a model in memory."""
+
+    __slots__ = ("best", "learned", "read", "times_s")
+
+    def __init__(self, learned: int, read: int) -> None:
+        """Look at none yet; as of the touch of that number."""
+        self.learned = learned
+        self.read = read
+        self.times_s: dict[NodeId, float] = {}
+        self.best: list[tuple[float, NodeId]] = []
+        """The two fastest."""
 
 
 class Kept:
     """All of it."""
 
     __slots__ = (
-        "copies", "copies_at", "facts", "facts_at", "folds", "learned", "nodes", "on", "rows",
-        "sizes_bytes", "touched",
+        "copies", "copies_at", "facts", "facts_at", "fastest", "folds", "learned", "nodes", "on",
+        "rows", "sizes_bytes", "touched",
     )  # fmt: skip
 
     def __init__(self) -> None:
         """Keep nothing until somebody folds."""
         self.on = False
-        self.learned = 0
         self.folds = 0
+        self.learned: dict[str, int] = {}
+        """How often anything was learned of what is asked of each model."""
         self.clear()
 
     def clear(self) -> None:
@@ -144,6 +164,7 @@ class Kept:
         self.sizes_bytes: dict[NodeId, dict[str, int]] = {}
         """What models take, or would take, in the memory of each node."""
         self.rows: dict[str, Row] = {}
+        self.fastest: dict[str, Fastest] = {}
         self.facts: dict[str, Facts] = {}
         self.facts_at = (-1, -1)
         """The folds, and the instant, of which these facts are."""

@@ -5,6 +5,8 @@ kept (`kept`) until a fold touches the node: 40 models on 32 nodes are looked at
 of which one node changes.
 """
 
+from collections.abc import Iterable
+
 from actors.core.contexts import wanted
 from actors.core.estimates import (
     alone_s,
@@ -20,8 +22,9 @@ from actors.core.estimates import (
 )
 from actors.core.fitting import (
     SHOWN_FOR_US,
+    fits,
+    in_memory,
     memory_bytes,
-    must_load,
     room_bytes,
 )
 from actors.core.kept import (
@@ -32,12 +35,12 @@ from actors.core.kept import (
     FREE,
     FULL,
     Facts,
+    Fastest,
     Known,
     Row,
     Seat,
 )
 from actors.core.missing import copies
-from actors.core.observing import working
 from actors.core.owning import crowded, exhausted
 from actors.core.placement import circuit_lets, slots_of, usable
 from actors.core.state import Request, State
@@ -169,7 +172,11 @@ def _look(state: State, seat: Seat, model: str) -> None:
         seat.until_us = speed.served_us + SHOWN_FOR_US
     if node.limits.max_bytes and crowded(node, model, now_us):
         seat.kind = BARRED
-    elif slots.in_flight or not must_load(node, model, now_us):
+    elif (
+        slots.in_flight
+        or is_planned(node, model)
+        or (known.fits and in_memory(node, model, now_us))
+    ):
         seat.kind = FULL if known.exhausted or slots.in_flight >= slots.limit else FREE
         seat.token_s, seat.step_s = rates_s(node, model)
         if slots.in_flight or is_planned(node, model):
@@ -196,9 +203,11 @@ def known_of(state: State, node_id: NodeId) -> Known:
     if known is None:
         node = state.nodes[node_id]
         known = state.kept.nodes[node_id] = Known(node)
-        known.working = working(node)
+        known.busy = {model: n for model, slots in node.slots.items() if (n := slots.in_flight)}
+        known.working = len(known.busy)
         known.exhausted = exhausted(node)
         known.coming = loading(node)
+        known.fits = fits(node, known.coming)
         known.memory_bytes = memory_bytes(node)
         known.sizes_bytes = state.kept.sizes_bytes.setdefault(node_id, {})
     return known
@@ -265,7 +274,7 @@ def facts_of(state: State, model: str) -> Facts:
 
 def own_s(state: State, known: Known, model: str) -> float:
     """Return the time of a mean request of a model on a node, were it in memory there."""
-    learned = state.kept.learned
+    learned = state.kept.learned.get(model, 0)
     at, known_s = known.own_s.get(model, (-1, 0.0))
     if at != learned:
         node = known.node
@@ -277,18 +286,19 @@ def own_s(state: State, known: Known, model: str) -> float:
 
 def taken(state: State, known: Known) -> float:
     """Return what one more model at work on a node takes from those that run there, in stretch."""
-    learned = state.kept.learned
+    learned = 0
+    for model in known.busy:
+        learned += state.kept.learned.get(model, 0)
     if known.taken_at == learned:
         return known.taken
     node, models = known.node, known.working
     total = 0.0
     sure = True
-    for model, slots in node.slots.items():
-        if n := slots.in_flight:
-            facts = facts_of(state, model)
-            left_s = mean_s(facts.asked, node, model, n, models) / 2
-            total += n * (left_s / models) / facts.alone_s
-            sure = sure and facts.asked.alone_s > 0
+    for model, n in known.busy.items():
+        facts = facts_of(state, model)
+        left_s = mean_s(facts.asked, node, model, n, models) / 2
+        total += n * (left_s / models) / facts.alone_s
+        sure = sure and facts.asked.alone_s > 0
     if sure:  # else it follows from all nodes
         known.taken, known.taken_at = total, learned
     return total
@@ -304,16 +314,26 @@ def again_s(known: Known, model: str) -> float:
 
 def fastest_s(state: State, model: str) -> list[tuple[float, NodeId]]:
     """Return the times on the two fastest of the nodes that have a model in memory."""
-    facts = facts_of(state, model)
-    if facts.fastest is None:
-        found: list[tuple[float, NodeId]] = []
-        for node_id in state.kept.nodes:
-            known = known_of(state, node_id)
-            if model in known.node.resident and known.node.online:
-                found.append((own_s(state, known, model), node_id))
-        found.sort()
-        facts.fastest = found[:2]
-    return facts.fastest
+    kept = state.kept
+    learned, touches = kept.learned.get(model, 0), len(kept.touched)
+    found = kept.fastest.get(model)
+    if found is None or found.learned != learned:
+        found = kept.fastest[model] = Fastest(learned, touches)
+        _time(state, model, found, kept.nodes)
+    elif found.read < touches:
+        _time(state, model, found, kept.touched[found.read :])
+        found.read = touches
+    return found.best
+
+
+def _time(state: State, model: str, found: Fastest, nodes: Iterable[NodeId]) -> None:
+    for node_id in nodes:
+        known = known_of(state, node_id)
+        if model in known.node.resident and known.node.online:
+            found.times_s[node_id] = own_s(state, known, model)
+        else:
+            found.times_s.pop(node_id, None)
+    found.best = sorted((time_s, node_id) for node_id, time_s in found.times_s.items())[:2]
 
 
 def copies_of(state: State) -> dict[str, int]:

@@ -47,11 +47,11 @@ def evolve(state: State, address: Address, record: Recorded) -> None:
     if not state.kept.on:
         _evolve(state, address, record)
         return
-    nodes = touching.touched(state, record.event)
+    what = touching.touched(state, record.event)
     try:
         _evolve(state, address, record)
     finally:
-        touching.touch(state, record.event, nodes)
+        touching.touch(state, record.event, what)
 
 
 def _evolve(state: State, address: Address, record: Recorded) -> None:

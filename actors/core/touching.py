@@ -3,6 +3,8 @@
 Events that are not named here touch all of them, so a new kind is safe before anybody thinks of it.
 """
 
+from typing import NamedTuple
+
 from actors.core.state import State
 from events import (
     AttemptFailed,
@@ -88,31 +90,41 @@ OF_MEMORY: frozenset[type[Event]] = frozenset(
 NOBODY = NodeId("")
 
 
-def touched(state: State, event: Event) -> tuple[NodeId, NodeId] | None:
-    """Return the nodes that a fold will change, as far as there are any; None for all of them."""
+class Touched(NamedTuple):
+    """The nodes that a fold changes, and the model of which it may learn what is asked."""
+
+    named: NodeId = NOBODY
+    other: NodeId = NOBODY
+    model: str = ""
+
+
+def touched(state: State, event: Event) -> Touched | None:
+    """Return what a fold will change; None for everything."""
     kind = type(event)
     if kind in NONE:
-        return NOBODY, NOBODY
+        return Touched()
     if kind in OF_A_NODE or kind in OF_A_REQUEST:
         named: NodeId = getattr(event, "node_id", NOBODY)
         if kind in OF_A_NODE:
-            return named, NOBODY
+            return Touched(named)
         request_id: RequestId = getattr(event, "request_id")  # noqa: B009 (all of them have it)
         request = state.requests.get(request_id)
-        return named, NOBODY if request is None else request.node_id
+        if request is None:
+            return Touched(named)
+        return Touched(named, request.node_id, request.model if kind is RequestCompleted else "")
     return None
 
 
-def touch(state: State, event: Event, nodes: tuple[NodeId, NodeId] | None) -> None:
+def touch(state: State, event: Event, what: Touched | None) -> None:
     """Forget what followed from what was folded."""
     kept = state.kept
     kept.folds += 1
-    if type(event) is RequestCompleted:
-        kept.learned += 1
-    if nodes is None:
+    if what is None:
         kept.clear()
         return
-    one, other = nodes
+    one, other, model = what
+    if model:
+        kept.learned[model] = kept.learned.get(model, 0) + 1
     memory = type(event) in OF_MEMORY
     if one:
         kept.touch(one, memory=memory)

@@ -5,7 +5,7 @@ from hypothesis.stateful import invariant
 
 from actors.core.kept import COLD, FREE, FULL, MOST_TOUCHES, Kept, Known, Row
 from actors.core.placement import usable
-from actors.core.standing import again_s, begin, known_of, row_of, usable_seats
+from actors.core.standing import again_s, begin, fastest_s, known_of, row_of, usable_seats
 from actors.core.state import State, dump, load
 from events import NodeId, SettingsChanged
 from tests.actors.core.fleets import SMALL, a_node, a_state
@@ -79,6 +79,18 @@ def test_a_load_is_reckoned_once_until_a_fold_touches_its_node() -> None:
     assert again_s(known, SMALL) == 5.0, "nobody said so"
     state.kept.touch(NodeId("ada"), memory=False)
     assert again_s(known_of(state, NodeId("ada")), SMALL) == 6.0
+
+
+def test_the_fastest_are_looked_at_again_where_a_fold_touched_them() -> None:
+    ada, bob = a_node("ada", SMALL, step_s=0.02), a_node("bob", SMALL, step_s=0.01)
+    state = a_state(ada, bob)
+    begin(state)
+    state.kept.on = True
+    assert [node_id for _, node_id in fastest_s(state, SMALL)] == ["bob", "ada"]
+    bob.resident.clear()
+    assert len(fastest_s(state, SMALL)) == 2, "nobody said so"
+    state.kept.touch(NodeId("bob"), memory=True)
+    assert [node_id for _, node_id in fastest_s(state, SMALL)] == ["ada"]
 
 
 def test_what_is_kept_does_not_grow() -> None:
