@@ -84,7 +84,7 @@ class Seat:
         """The models that would have to go."""
         self.weighed = (0.0, 0.0, 0.0)
         """Of a load: the wait in seconds; in stretch, what is missed and what is foreseen."""
-        self.weighed_at = (-1, -1)
+        self.weighed_at: tuple[int, int] = (-1, -1)
         """When it was weighed, by `Kept.facts_at`."""
 
     def place(self) -> tuple[int, bool, bool, bool, bool, int]:
@@ -166,7 +166,7 @@ class Kept:
         self.rows: dict[str, Row] = {}
         self.fastest: dict[str, Fastest] = {}
         self.facts: dict[str, Facts] = {}
-        self.facts_at = (-1, -1)
+        self.facts_at: tuple[int, int] = (-1, -1)
         """The folds, and the instant, of which these facts are."""
         self.copies: dict[str, int] = {}
         """How many nodes have each model in memory."""
