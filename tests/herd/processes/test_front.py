@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
@@ -49,12 +50,15 @@ async def running() -> AsyncGenerator[tuple[Front, Listener, Node]]:
     node = Node()
     server = await asyncio.start_server(node.answer, "127.0.0.1", 0)
     node.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    front = Front(Settings(host="127.0.0.1", port=0), 1)
-    front.app.view_changed(View(settled=True))  # control was heard once: nobody needs a key
-    listener = await front.listen(())
-    async with server:
-        yield front, listener, node
-        node.may_end.set()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(host="127.0.0.1", port=0, data_dir=folder)
+        settings.directory.create()
+        front = Front(settings, 1)
+        front.app.view_changed(View(settled=True))  # control was heard once: nobody needs a key
+        listener = await front.listen(())
+        async with server:
+            yield front, listener, node
+            node.may_end.set()
 
 
 async def asking(listener: Listener) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
