@@ -28,6 +28,8 @@ class RecoveryEnded(Event, frozen=True, tag="recovery_ended"):
 
     fronts: int = 0
     waited_s: float = 0.0
+    awaited: tuple[Source, ...] = ()
+    """Fronts that live and have said nothing yet: what they carry goes on."""
 
 
 class CarriedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -104,6 +104,11 @@ class DataDir:
         return self.sockets / "control.sock"
 
     @property
+    def door(self) -> Path:
+        """Where the supervisor hears who would take its place, and commands."""
+        return self.sockets / "herd.sock"
+
+    @property
     def logd_socket(self) -> Path:
         """Where the fronts reach logd."""
         return self.sockets / "logd.sock"

@@ -315,8 +315,8 @@ class FileLock:
         self._path = path
         self._descriptor = -1
 
-    def take(self) -> bool:
-        """Lock without waiting; return whether the lock is ours."""
+    def take(self, *, mark: bool = True) -> bool:
+        """Lock without waiting, and leave our pid; return whether the lock is ours."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _lock(descriptor)
@@ -324,6 +324,8 @@ class FileLock:
             os.close(descriptor)
             return False
         self._descriptor = descriptor
+        if not mark:
+            return True
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, b"%d\n" % os.getpid())

@@ -62,10 +62,16 @@ def _settings(given: dict[str, Any]) -> Settings:
 @click.option("--tls-cert", metavar="FILE", help="Speak https, with this certificate (PEM).")
 @click.option("--tls-key", metavar="FILE", help="Its key, if that is in another file.")
 @click.option("--no-mdns", is_flag=True, help="Do not advertise the balancer on the network.")
-def command(**given: Any) -> None:  # noqa: ANN401 (of the options' types)
-    """Run the balancer (what `herd` alone does)."""
+@click.option("--replace", is_flag=True, help="Take the place of the one that runs.")
+def command(*, replace: bool, **given: Any) -> None:  # noqa: ANN401 (of the options' types)
+    """Run the balancer (what `herd` alone does).
+
+    With --replace a new version, or other settings, take over from the herd that runs on this data
+    directory: no client is refused, and what has begun is finished by the old one. If this one
+    cannot start, the old one goes on.
+    """
     settings = _settings(given)
-    run_balancer(with_local_ollama(settings), compose, watch, say)
+    run_balancer(with_local_ollama(settings), compose, watch, say, replace=replace)
 
 
 def watch(settings: Settings) -> Watch:

@@ -217,6 +217,11 @@ class Connection(asyncio.Protocol):
         elif self._stall is None:
             self._stall = Stall(now_s)
 
+    @property
+    def busy(self) -> bool:
+        """Whether its client is being answered, or asks just now."""
+        return self._current is not None or self._reader.under_way
+
     def retire(self) -> None:
         """Close now if idle; if not, after the answer."""
         if self._current is None and not self._closing:

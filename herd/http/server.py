@@ -61,6 +61,11 @@ class Listener:
         sockets = [sock for server in self._servers for sock in server.sockets]
         return int(sockets[0].getsockname()[1]) if sockets else 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody is being answered, or asks just now."""
+        return any(connection.busy for connection in self.connections)
+
     def sockets(self) -> list[socket.socket]:
         """Return the sockets that it listens on once more, for another process to listen on."""
         bound = [each for server in self._servers for each in server.sockets]

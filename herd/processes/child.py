@@ -72,6 +72,8 @@ class _Inherited:
     """What this process got of the herd whose place it takes."""
 
     def __init__(self) -> None:
+        self.place = False
+        """Whether there was one."""
         self.sockets: tuple[socket.socket, ...] = ()
         """That listen."""
 
@@ -98,7 +100,8 @@ def child_main(
             rehearse()
             ready.send_bytes(_STANDS_BY)
             try:
-                inherited.sockets = tuple(lent(alive))
+                inherited.sockets = tuple(receive_sockets(alive))
+                inherited.place = True
             except (EOFError, OSError):
                 return  # not needed after all
         start(alive, ready)
@@ -124,7 +127,7 @@ def heard(ready: Connection) -> HerdError | bool:
     return HerdError(what, next_step)
 
 
-def lend(pipe: Connection, sockets: Sequence[socket.socket]) -> None:
+def send_sockets(pipe: Connection, sockets: Sequence[socket.socket]) -> None:
     """Send open sockets over a pipe."""
     pipe.send_bytes(GO + b"%d" % len(sockets))
     if sockets:
@@ -132,7 +135,7 @@ def lend(pipe: Connection, sockets: Sequence[socket.socket]) -> None:
             hand(over, sockets)
 
 
-def lent(pipe: Connection) -> list[socket.socket]:
+def receive_sockets(pipe: Connection) -> list[socket.socket]:
     """Receive what was lent. Raises `OSError` or EOFError if nothing of the kind comes."""
     said = pipe.recv_bytes()
     if not said.startswith(GO):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from herd import platform
 from herd.errors import HerdError
-from herd.processes.child import ChildSpec, child_main, heard, lend, nothing
+from herd.processes.child import ChildSpec, child_main, heard, nothing, send_sockets
 from herd.processes.lives import QUICK_DEATHS, SLOWEST_RESTART_S, Child, Life, how_it_ended
 
 ONE_SIGNAL_S = 0.2
@@ -24,6 +24,8 @@ ONE_SIGNAL_S = 0.2
 FINISH_S = 9.0
 """For all ranks together; what one does not use is left for the next."""
 KILL_WAIT_S = 0.5
+POLL_S = 0.02
+"""Between two looks at what nothing tells of."""
 
 
 def _unheard(_name: str) -> None:
@@ -56,8 +58,12 @@ class Watch(NamedTuple):
     errands: tuple[Errand, ...] = ()
     all_stand_by: Callable[[], None] = nothing
     """Every child has rehearsed, in a herd that takes another's place."""
+    ready: Callable[[str], None] = _unheard
+    """A child of that name works."""
     ended: Callable[[str], None] = _unheard
     """A child of that name has ended."""
+    stopping: Callable[[], None] = nothing
+    """All are about to end."""
     read_again: Callable[[], None] = nothing
     """The settings are to be read again."""
 
@@ -111,6 +117,15 @@ class Supervisor:
         """Whether every child works, and nothing is about to end."""
         return self._all_ready and not self._over and self._until_left is None
 
+    @property
+    def leaves(self) -> bool:
+        """Whether another herd is in its place."""
+        return self._until_left is not None
+
+    def later(self, after_s: float, act: Callable[[], None]) -> None:
+        """Do something once, some time from now."""
+        self._errands.append((time.monotonic() + after_s, act))
+
     def children(self, *, living: bool = True) -> list[Child]:
         """Return the children, or those of them that have a process."""
         return [child for child in self._children if child.life is not None or not living]
@@ -120,7 +135,7 @@ class Supervisor:
         child.stands_by = False
         if child.life is not None:
             with suppress(OSError):  # its end is heard of elsewhere
-                lend(child.life.alive, sockets)
+                send_sockets(child.life.alive, sockets)
 
     def rest(self, child: Child, word: bytes | None = None) -> None:
         """Have a child finish, or do so much of it as the word says; it is not started again."""
@@ -138,14 +153,17 @@ class Supervisor:
         """Go on with everything until this holds, at most so long; return whether it does."""
         until = time.monotonic() + within_s
         while not (held := true()) and time.monotonic() < until:
-            self._wait(until)
+            self._wait(min(until, time.monotonic() + POLL_S))
         return held
 
     def wake(self, child: Child) -> None:
-        """Start a child that rested again."""
-        child.rests = False
-        if child.life is None:
-            self._start(child)
+        """Have a child that rested work again."""
+        if child.rests:
+            child.rests = False
+            if child.life is None:
+                self._start(child)
+            else:
+                self.begin(child)
 
     def leave(self, left: Callable[[], bool]) -> None:
         """Start nothing any more, and end once this holds, or at a signal."""
@@ -223,7 +241,7 @@ class Supervisor:
             alive_there.close()
             ready_there.close()
         child.life = Life(process, alive_here, ready_here)
-        self._tell_pids()
+        self.tell_pids()
 
     def _hear(self, child: Child, ready: Connection) -> None:
         try:
@@ -240,6 +258,7 @@ class Supervisor:
         ready.close()
         if said is True:
             child.was_ready = True
+            self._watch.ready(child.spec.name)
             self._notice_all_ready()
         elif not child.was_ready:
             self.fail(said)
@@ -260,7 +279,7 @@ class Supervisor:
         how = how_it_ended(child.life.process.exitcode)
         child.life.end()
         child.life = None
-        self._tell_pids()
+        self.tell_pids()
         self._watch.ended(child.spec.name)
         if self._stands_by or child.stands_by:
             self.fail(HerdError(f"{child.spec.name} ended ({how}) before it began"))
@@ -276,7 +295,8 @@ class Supervisor:
                     f"started again every {SLOWEST_RESTART_S:g} s: look into the log file for why"
                 )
 
-    def _tell_pids(self) -> None:
+    def tell_pids(self) -> None:
+        """Tell who runs."""
         pids = {
             child.spec.name: child.life.process.pid or 0
             for child in self._children
@@ -288,6 +308,7 @@ class Supervisor:
 
     def _stop_in_order(self) -> None:
         """Let each rank finish before the next; what does not in time is killed."""
+        self._watch.stopping()
         last = time.monotonic() + FINISH_S
         for rank in sorted({child.spec.stop_rank for child in self._children}):
             members = [child for child in self._children if child.spec.stop_rank == rank]

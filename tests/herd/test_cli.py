@@ -32,7 +32,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         monkeypatch.delenv(name)
     found: list[Settings] = []
 
-    def start(settings: Settings, *_: object) -> None:
+    def start(settings: Settings, *_: object, **__: object) -> None:
         found.append(settings)
 
     monkeypatch.setattr(run, "with_local_ollama", same)
@@ -93,7 +93,7 @@ def test_what_is_expected_to_fail_says_so_in_two_lines(
 ) -> None:
     from herd.commands import run
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise HerdError("port 1 is taken", "choose another one")
 
     monkeypatch.setattr(run, "with_local_ollama", same)

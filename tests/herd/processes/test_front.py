@@ -82,7 +82,7 @@ def test_a_request_that_can_end_in_time_does(on_each_loop: Run) -> None:
             reader, writer = await asking(listener)
             await granted(front, node)
             await reader.readuntil(BEGINNING)
-            stopping = asyncio.ensure_future(front.stop(listener))
+            stopping = asyncio.ensure_future(front.stop())
             await asyncio.sleep(0.05)
             assert not stopping.done()
             node.may_end.set()
@@ -103,7 +103,7 @@ def test_a_stream_that_cannot_end_in_time_is_told_why(
             reader, writer = await asking(listener)
             await granted(front, node)
             await reader.readuntil(BEGINNING)
-            await asyncio.wait_for(front.stop(listener), 2)
+            await asyncio.wait_for(front.stop(), 2)
             rest = b""
             with contextlib.suppress(ConnectionError):
                 rest = await reader.read()
@@ -123,7 +123,7 @@ def test_a_request_that_still_waits_is_sent_elsewhere(
         async with running() as (front, listener, _):
             reader, writer = await asking(listener)
             await asyncio.sleep(0.02)
-            await asyncio.wait_for(front.stop(listener), 2)
+            await asyncio.wait_for(front.stop(), 2)
             answer = await reader.read()
             assert answer.startswith(b"HTTP/1.1 503 ")
             assert b"Retry-After: 5\r\n" in answer
@@ -137,7 +137,7 @@ def test_no_new_client_is_taken_while_it_ends(on_each_loop: Run) -> None:
     async def main() -> None:
         async with running() as (front, listener, _):
             port = listener.port
-            await asyncio.wait_for(front.stop(listener), 2)
+            await asyncio.wait_for(front.stop(), 2)
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection("127.0.0.1", port)
 
