@@ -62,7 +62,10 @@ class TimerFired(Event, frozen=True, tag="timer_fired"):
 
 
 class ConfigurationLoaded(Event, frozen=True, tag="configuration_loaded"):
-    """Every setting in force at the start, after defaults, recorded changes, environment, flags."""
+    """Every setting in force, at each start and after each reload.
+
+    It is put together from defaults, recorded changes, the environment and flags.
+    """
 
     settings: dict[str, bool | int | float | str]
 

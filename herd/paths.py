@@ -113,6 +113,11 @@ class DataDir:
         """Where the fronts reach logd."""
         return self.sockets / "logd.sock"
 
+    @property
+    def settings_file(self) -> Path:
+        """Variables of the balancer, which `herd reload` reads again."""
+        return self.root / "herd-balancer.env"
+
     # Secrets.
 
     @property

@@ -38,7 +38,7 @@ from events import (
 from herd import admin_token
 from herd.agent.identity import default_node_id
 from herd.clock import Clock
-from herd.config import NodeAddress, Settings
+from herd.config import Changes, NodeAddress, Settings
 from herd.control.advertising import advertising
 from herd.control.benchmarks import HEARS as BENCHMARKS_HEARS
 from herd.control.benchmarks import Benchmarks
@@ -199,6 +199,20 @@ class Control:
         """Wait for the fronts, whose last facts belong in the journal; at most so long."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._link.alone(), within_s)
+
+    def change(self, settings: Settings) -> Changes:
+        """Take settings that were read again; return what has changed by that."""
+        before = _with_changes(self._settings, self._engine.state).flat()
+        now = _with_changes(settings, self._engine.state)
+        after = now.flat()
+        self._settings = settings
+        changed = {key: (before[key], new) for key, new in after.items() if new != before[key]}
+        if changed:
+            self._put(ConfigurationLoaded(settings=after))
+            self._prober.pace(_pace(now))
+        for address in now.nodes if "nodes" in changed else ():
+            self._put(_configured(address))
+        return changed
 
     async def stop(self) -> None:
         """Write what is left, leave the fronts, then the nodes and the network."""

@@ -23,6 +23,7 @@ from herd.processes import port as ports
 from herd.processes import run_file
 from herd.processes.child import ChildSpec
 from herd.processes.place import Place
+from herd.processes.reloading import Reloading, Source
 from herd.processes.successor import Predecessor
 from herd.processes.supervisor import Supervisor, Watch
 from herd.version import version
@@ -37,7 +38,7 @@ Composition: TypeAlias = Callable[[Settings, ports.Claim], Sequence[ChildSpec]]
 
 
 def run_balancer(
-    settings: Settings,
+    source: Source,
     composition: Composition,
     watch: Callable[[Settings], Watch],
     say: Say,
@@ -48,6 +49,7 @@ def run_balancer(
 
     With `replace`, in the place of the herd that runs on this data directory, if one does.
     """
+    settings = source.settings
     directory = settings.directory
     directory.create()
     configure_logging(settings)
@@ -67,7 +69,13 @@ def run_balancer(
         settings = msgspec.structs.replace(settings, port=claim.port)
         held = Place(directory, claim, settings.host, lock, say)
         held.held = before is None
-        _supervise(settings, composition(settings, claim), watch(settings), held, before)
+
+        def specs(now: Settings) -> Sequence[ChildSpec]:
+            return composition(now, claim)
+
+        supervisor = _supervisor(settings, specs(settings), watch(settings), held, before)
+        held.reload = Reloading(source, settings, specs, supervisor, say).again
+        supervisor.run()
     finally:
         if held is not None:
             if held.held:
@@ -79,13 +87,13 @@ def run_balancer(
             before.close()
 
 
-def _supervise(
+def _supervisor(
     settings: Settings,
     specs: Sequence[ChildSpec],
     watch: Watch,
     place: Place,
     before: Predecessor | None,
-) -> None:
+) -> Supervisor:
     started_at = wall_s()
     platform.set_title("supervisor")
 
@@ -111,13 +119,15 @@ def _supervise(
             watch.say(f"{settings.directory.run_file} is out of date: {error.strerror}")
         tell_pids(children)
 
-    watch = watch._replace(pids_changed=pids_changed, ended=place.ended)
+    watch = watch._replace(
+        pids_changed=pids_changed, ended=place.ended, read_again=place.read_again
+    )
     if before is None:
         place.supervisor = Supervisor(specs, watch)
         place.open()
     else:
         place.supervisor = _succeed(specs, watch, place, before)
-    place.supervisor.run()
+    return place.supervisor
 
 
 def _succeed(

@@ -14,10 +14,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from herd import platform
+from herd.config import Changes, Settings
 from herd.errors import HerdError
 from herd.unix_sockets import hand, take
 
@@ -42,7 +46,9 @@ REST: Final = b"rest"
 LEAVE: Final = b"leave"
 """To a front: take no more clients, and end once those that are here are served."""
 CHANGE: Final = b"change "
-"""To who decides: take these settings, in JSON."""
+"""To who decides, and to fronts: take these settings, in JSON."""
+CHANGED: Final = b"changed "
+"""The answer of who decides: which have changed, with the old and the new value, in JSON."""
 RESTED: Final = b"rested"
 """The answer of a process that rests and does not end."""
 
@@ -113,6 +119,17 @@ def child_main(
 def say_ready(ready: Connection) -> None:
     """Tell the supervisor that this child does its work now."""
     ready.send_bytes(_READY)
+
+
+def settings_in(word: bytes) -> Settings:
+    """Return the settings of `CHANGE`."""
+    return msgspec.json.decode(word.removeprefix(CHANGE), type=Settings)
+
+
+def say_changed(alive: Connection, changed: Changes) -> None:
+    """Answer `CHANGE`."""
+    with suppress(OSError):
+        alive.send_bytes(CHANGED + msgspec.json.encode(changed))
 
 
 def heard(ready: Connection) -> HerdError | bool:

@@ -10,7 +10,7 @@ from herd.http import tls
 from herd.http.detour import detour
 from herd.logs import configure_logging
 from herd.platform import on_finish, run_loop
-from herd.processes.child import REST, inherited, say_ready
+from herd.processes.child import CHANGE, REST, inherited, say_changed, say_ready, settings_in
 
 FRONTS_LEFT_S = 4.8
 """For fronts that finish at the same time, since the supervisor is gone; else they have left."""
@@ -30,6 +30,8 @@ async def _main(settings: Settings, alive: Connection, ready: Connection) -> Non
         if word == REST:
             rests = True
             finished.set()
+        elif word.startswith(CHANGE):
+            say_changed(alive, control.change(settings_in(word)))
 
     on_finish(alive, finished.set, hear)
     configure_logging(settings)

@@ -24,7 +24,15 @@ from herd.link.client import LinkClient
 from herd.link.messages import Cancel, Refuse
 from herd.link.presence import Presence
 from herd.logs import configure_logging
-from herd.processes.child import LEAVE, LEND, inherited, say_ready, send_sockets
+from herd.processes.child import (
+    CHANGE,
+    LEAVE,
+    LEND,
+    inherited,
+    say_ready,
+    send_sockets,
+    settings_in,
+)
 from herd.processes.port import Listeners, hosts
 
 WELCOME_S = 1.0
@@ -121,7 +129,9 @@ class Front:
             elif word == LEAVE:
                 self._leaving.set()
                 self._told.set()
-            elif others is not None:
+            if word.startswith(CHANGE):
+                self.app.show_settings(settings_in(word))
+            if others is not None and word not in {LEND, LEAVE}:
                 others(word)
 
         def finish() -> None:

@@ -19,7 +19,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from herd.errors import HerdError
 from herd.link.messages import PROTOCOL
@@ -52,8 +52,8 @@ REST_S: Final = 4.0
 BACK_S: Final = 15.0
 """For a successor that failed to give the data directory back."""
 
-Reload = Callable[[dict[str, str]], Word]
-"""Reads the settings again, with these variables."""
+Reload: TypeAlias = Callable[[], Word]
+"""Reads the settings again."""
 
 
 class Place:
@@ -104,6 +104,7 @@ class Place:
         try:
             door = bind_unix(self._directory.door)
             door.listen(8)
+            door.settimeout(0)  # who knocked may be gone
         except OSError as error:
             self._say(f"{self._directory.door} cannot be made: {error.strerror}")
             return
@@ -120,6 +121,11 @@ class Place:
             self._lock.release()
             self.held = False
         self._claim.release()
+
+    def read_again(self) -> None:
+        """Read the settings again, at a signal."""
+        if self.reload is not None:
+            self.reload()
 
     # Who comes
 
@@ -148,7 +154,7 @@ class Place:
 
     def _answer(self, talk: Talk, word: Word) -> None:
         if word.word == RELOAD and self.reload is not None:
-            talk.say(self.reload(word.environment))
+            talk.say(self.reload())
         elif word.word == REPLACE:
             self._show(talk, word)
         elif word.word == LET_GO and talk is self._heir and self.held:

@@ -14,7 +14,16 @@ from herd import platform
 from herd.config import Settings
 from herd.control.control import Control
 from herd.logs import configure_logging
-from herd.processes.child import GO, REST, RESTED, inherited, say_ready
+from herd.processes.child import (
+    CHANGE,
+    GO,
+    REST,
+    RESTED,
+    inherited,
+    say_changed,
+    say_ready,
+    settings_in,
+)
 from herd.processes.front import WELCOME_S, Front
 from herd.processes.port import Listeners
 from herd.tasks import spawn
@@ -88,7 +97,11 @@ class _Single:
             raise SystemExit("front and control lost one another")
 
     async def _obey(self, word: bytes) -> None:
-        if word == REST and self._control is not None:
+        if word.startswith(CHANGE):
+            self._settings = settings_in(word)
+            if self._control is not None:
+                say_changed(self._alive, self._control.change(self._settings))
+        elif word == REST and self._control is not None:
             control, self._control, self._paired = self._control, None, False
             await control.stop()
             self._front.link.follow(self._settings.directory.control_socket, self._front.app)

@@ -110,7 +110,7 @@ class Supervisor:
             return True
         return self._told_at is not None or self._failure is not None
 
-    # What another herd has to do with it: `herd.processes.handover`
+    # What another herd has to do with it: `herd.processes.place`
 
     @property
     def settled(self) -> bool:
@@ -362,7 +362,7 @@ class Supervisor:
         closed = self._has_terminal and not platform.terminal_is_here()
         if not closed and came.intersection(platform.reload_signals()):
             stops -= set(platform.reload_signals())
-            self._watch.read_again()
+            self.later(0.0, self._watch.read_again)
         if not stops.intersection(came):
             return
         now = time.monotonic()

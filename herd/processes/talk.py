@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from herd.config import Changes, Value
 from herd.unix_sockets import hand, take
 
 PATIENCE_S: Final = 2.0
@@ -54,21 +55,19 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
     """How many follow."""
     why: str = ""
     """Of what is refused: the reason, in a sentence."""
-    environment: dict[str, str] = {}
-    """Variables that are to hold."""
-    changed: dict[str, tuple[str, str]] = {}
-    """Settings that changed, with the old and the new value, in JSON."""
-    waiting: dict[str, str] = {}
-    """Settings that need another start, with the value that they would have, in JSON."""
+    changed: Changes = {}
+    """Settings that changed, with the old and the new value."""
+    waiting: dict[str, Value] = {}
+    """Settings that need another start, with the value that they would have."""
 
 
 class Talk:
     """One end of a conversation. Whatever it raises is an `OSError`, and ends it."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, patience_s: float = PATIENCE_S) -> None:
         """Take a connected socket over."""
         self.sock = sock
-        sock.settimeout(PATIENCE_S)
+        sock.settimeout(patience_s)
 
     def say(self, word: Word, sockets: Sequence[socket.socket] = ()) -> None:
         """Say a word."""

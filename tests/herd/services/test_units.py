@@ -12,9 +12,9 @@ import pytest
 
 from herd.services.launchd import Launchd
 from herd.services.plan import STOP_S, Manager, Service, log_file
-from herd.services.start import read, written
 from herd.services.systemd import Systemd
 from herd.services.tasks import Tasks
+from herd.settings_file import read, written
 
 NAMESPACE = {"task": "http://schemas.microsoft.com/windows/2004/02/mit/task"}
 WORDS = ("run", "--port", "80", "--node", "http://studio:11434,slots=4")
