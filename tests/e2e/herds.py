@@ -182,11 +182,13 @@ class Herd(Program):
         mdns: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
+        replace: bool = False,
         **environment: str,
     ) -> None:
         self.data_dir = data_dir
         arguments = ["-m", "herd", "run", "--data-dir", str(data_dir), "--host", host]
         arguments += ["--port", str(port), *([] if mdns else ["--no-mdns"])]
+        arguments += ["--replace"] if replace else []
         for node in nodes:
             arguments += ["--node", node]
         super().__init__(arguments, composition.environment | environment)
