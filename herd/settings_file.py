@@ -57,13 +57,14 @@ class Variables:
         """
         self._directory = directory
         told = self._read()
-        self._own = {name: value for name, value in environment.items() if told.get(name) != value}
+        self.own = {name: value for name, value in environment.items() if told.get(name) != value}
+        """What the environment said, without what is the file's."""
         for name, value in told.items():
             environment.setdefault(name, value)
 
     def again(self) -> dict[str, str]:
         """Return what they say now. Raises `HerdError` if the file cannot be read."""
-        return self._read() | self._own
+        return self._read() | self.own
 
     def _read(self) -> dict[str, str]:
         path = self._directory.settings_file

@@ -7,6 +7,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +39,15 @@ def connect_unix(path: Path, timeout_s: float) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def send_datagram(address: str, said: bytes) -> None:
+    """Send a datagram to a socket; nobody there is no error. `@` begins an abstract name."""
+    if sys.platform == "win32":
+        raise OSError(_LACKING)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender, suppress(OSError):
+        sender.settimeout(1.0)
+        sender.sendto(said, "\0" + address[1:] if address.startswith("@") else address)
 
 
 async def serve_unix(

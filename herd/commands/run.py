@@ -84,7 +84,7 @@ def command(*, replace: bool, **given: Any) -> None:  # noqa: ANN401 (of the opt
     def read() -> Settings:
         return _settings(given, variables.again())
 
-    source = Source(with_local_ollama(settings), read)
+    source = Source(with_local_ollama(settings), read, variables.own)
     run_balancer(source, compose, watch, say, replace=replace)
 
 

@@ -75,6 +75,7 @@ def run_balancer(
 
         supervisor = _supervisor(settings, specs(settings), watch(settings), held, before)
         held.reload = Reloading(source, settings, specs, supervisor, say).again
+        held.environment = source.environment
         supervisor.run()
     finally:
         if held is not None:

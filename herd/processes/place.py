@@ -17,19 +17,23 @@ its control does, within the time of a stop, while S's fronts already accept and
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from subprocess import Popen
 from typing import Final, TypeAlias
 
 from herd.errors import HerdError
 from herd.link.messages import PROTOCOL
 from herd.paths import DataDir
 from herd.platform import HAS_UNIX_SOCKETS, FileLock
+from herd.processes import renewing
 from herd.processes.child import LEAVE, LEND, REST, RESTED, receive_sockets
-from herd.processes.lives import Child
+from herd.processes.lives import Child, how_it_ended
 from herd.processes.port import Claim
 from herd.processes.supervisor import Other, Supervisor
 from herd.processes.talk import (
+    ANEW,
     DONE,
     HERE,
     LET_GO,
@@ -38,6 +42,7 @@ from herd.processes.talk import (
     RELOAD,
     REPLACE,
     SOCKETS,
+    TOLD,
     YOURS,
     Talk,
     Word,
@@ -49,6 +54,8 @@ LEND_S: Final = 1.0
 """For a front to lend its sockets; one that is stopped does not, and then it is late anyway."""
 REST_S: Final = 4.0
 """For control to give up the log."""
+LOOK_S: Final = 0.2
+"""Between two looks at a herd that was started, and may have ended."""
 BACK_S: Final = 15.0
 """For a successor that failed to give the data directory back."""
 
@@ -76,10 +83,14 @@ class Place:
         self._door: Other | None = None
         self._talks: dict[Talk, Other] = {}
         self._heir: Talk | None = None
-        self._protocol = 0
-        """Of the heir."""
+        self._who = Word(REPLACE)
+        """What the heir said of itself."""
+        self._asker: Talk | None = None
+        """Who wants a herd started that takes this one's place."""
         self._finishes = False
         self.reload: Reload | None = None
+        self.environment: Mapping[str, str] = os.environ
+        """What a herd that this one starts begins with."""
         self.before_is_gone: Callable[[], bool] = _always
         """Whether the herd whose place this one took has ended."""
         self.supervisor: Supervisor | None = None
@@ -157,6 +168,8 @@ class Place:
             talk.say(self.reload())
         elif word.word == REPLACE:
             self._show(talk, word)
+        elif word.word == ANEW:
+            self._start_heir(talk)
         elif word.word == LET_GO and talk is self._heir and self.held:
             self._let_go(talk)
         elif word.word == DONE and talk is self._heir and not self.held:
@@ -170,9 +183,42 @@ class Place:
             talk.say(Word(REFUSED, why=why))
             return
         self._heir = talk
-        self._protocol = word.protocol
+        self._who = word
         here = Word(HERE, version(), os.getpid(), PROTOCOL, self._host, self._claim.port)
         talk.say(here, self._claim.held)
+
+    def _start_heir(self, asker: Talk) -> None:
+        why = "" if self._runs.settled else "it is just starting or ending"
+        if self._heir is not None or self._asker is not None:
+            why = "another replaces it"
+        if why := why or renewing.why_not():
+            asker.say(Word(REFUSED, why=why))
+            return
+        try:
+            started = renewing.start(self.environment)
+        except OSError as error:
+            asker.say(Word(REFUSED, why=f"another cannot be started: {error.strerror}"))
+            return
+        self._say(f"another herd is started, and takes this one's place: pid {started.pid}")
+        self._asker = asker
+        self._look_after(started)
+
+    def _look_after(self, started: "Popen[bytes]") -> None:
+        """See whether the started one has ended before it took the place."""
+        code = started.poll()
+        if self._runs.leaves:
+            return
+        if code is None:
+            self._runs.later(LOOK_S, partial(self._look_after, started))
+        else:
+            why = f"the new one ended ({how_it_ended(code)}); what it said is among what herd says"
+            self._tell_asker(Word(REFUSED, why=why))
+
+    def _tell_asker(self, word: Word) -> None:
+        asker, self._asker = self._asker, None
+        if asker is not None and asker in self._talks:
+            with suppress(OSError):
+                asker.say(word)
 
     def _let_go(self, talk: Talk) -> None:
         """Give the sockets, then the log."""
@@ -187,7 +233,7 @@ class Place:
             for each in lent:
                 each.close()
         self._close_door()
-        self._rest(understood=self._protocol == PROTOCOL)
+        self._rest(understood=self._who.protocol == PROTOCOL)
         self._lock.release()
         self.held = False
         talk.say(Word(YOURS))
@@ -227,6 +273,7 @@ class Place:
 
     def _leave(self) -> None:
         self._say("another herd has taken this one's place; what runs here is finished")
+        self._tell_asker(Word(TOLD, self._who.version, self._who.pid))
         for front in self._of(listens=True):
             self._runs.rest(front, LEAVE)
         self._claim.release()

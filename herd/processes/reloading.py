@@ -5,7 +5,8 @@ begins with; the others are named, since they need another start. A file with a 
 nothing.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -34,6 +35,8 @@ class Source(NamedTuple):
     """What was asked for at the start; not yet which port was free."""
     read: Read
     """Reads them again."""
+    environment: Mapping[str, str] = os.environ
+    """Without what is in the settings file."""
 
 
 class Reloading:
@@ -48,7 +51,7 @@ class Reloading:
         say: Callable[[str], None],
     ) -> None:
         """Know what was asked for, and what became of it."""
-        self._asked, self._read = source
+        self._asked, self._read = source.settings, source.read
         self._in_force = in_force
         self._specs = specs
         self._supervisor = supervisor
@@ -125,7 +128,7 @@ def lines(word: Word) -> list[str]:
         for name, (old, new) in word.changed.items()
     ]
     said += [
-        f"{name} {_shown(value)} needs another start: herd run --replace"
+        f"{name} {_shown(value)} needs another start: herd reload --anew"
         for name, value in word.waiting.items()
     ]
     said += [word.why] if word.why else []

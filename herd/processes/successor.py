@@ -4,6 +4,7 @@ What can fail is done before the other lets go: settings, imports, the log's for
 that cannot run costs nothing.
 """
 
+import os
 import socket
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -16,6 +17,7 @@ from herd.paths import DataDir
 from herd.processes import port as ports
 from herd.processes.lives import Child
 from herd.processes.place import Place
+from herd.processes.renewing import tell_systemd
 from herd.processes.supervisor import Errand, Other, Supervisor
 from herd.processes.talk import (
     DONE,
@@ -71,7 +73,7 @@ class Predecessor:
         except OSError:
             return None
         try:
-            talk.say(Word(REPLACE, version(), protocol=PROTOCOL))
+            talk.say(Word(REPLACE, version(), os.getpid(), PROTOCOL))
             here, held = talk.hear()
         except OSError as error:
             raise HerdError(f"the herd that runs does not answer: {error}", "stop it") from error
@@ -113,6 +115,7 @@ class Predecessor:
     def all_ready(self) -> None:
         """Tell it to leave."""
         self._done = True
+        tell_systemd()
         self._tell(DONE)
 
     def stopping(self) -> None:

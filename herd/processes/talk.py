@@ -28,6 +28,9 @@ DONE: Final = "done"
 RELOAD: Final = "reload"
 """Read the settings again."""
 
+ANEW: Final = "anew"
+"""Start another herd, which takes your place."""
+
 # From the one that is there
 HERE: Final = "here"
 """This is my place; the sockets that keep the port follow."""
@@ -38,7 +41,7 @@ YOURS: Final = "yours"
 """The log is yours."""
 LOGD_ENDED: Final = "logd ended"
 TOLD: Final = "told"
-"""What has become of the settings."""
+"""What has become of the settings, or who has the place now."""
 
 
 class Word(msgspec.Struct, frozen=True, omit_defaults=True):

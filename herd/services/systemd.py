@@ -14,6 +14,12 @@ RUNNING: Final = Path("/run/systemd/system")
 PLAIN: Final = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
 
 
+NOTIFY: Final = """\
+# A new herd that takes the place of the running one says that it is the service now.
+NotifyAccess=all
+"""
+
+
 class Systemd:
     """Units."""
 
@@ -47,6 +53,7 @@ class Systemd:
                 user=_plain(service.user),
                 command=_line(words),
                 reload=reload,
+                notify=NOTIFY if reload else "",
                 directory=_plain(str(service.directory)),
                 environment=_plain(str(service.environment_file)),
                 writable=_quoted(str(service.directory)),

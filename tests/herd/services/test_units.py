@@ -70,6 +70,7 @@ def test_a_unit_of_the_machine(tmp_path: Path) -> None:
     assert told["User"] == "ada"
     assert told["ExecStart"].split()[:4] == [sys.executable, "-P", "-m", "herd"]
     assert told["ExecStart"].endswith("run --port 80 --node http://studio:11434,slots=4")
+    assert told["NotifyAccess"] == "all", "a herd that takes the place says so"
     assert told["ExecReload"].endswith("-P -m herd reload --data-dir /srv/herd")
     assert told["EnvironmentFile"] == "-/srv/herd/herd-balancer.env"
     assert told["ReadWritePaths"] == "/srv/herd"
