@@ -1,6 +1,6 @@
 // The shell of the page: tabs, routes, the live feed, and when which view is loaded and drawn.
 
-import { asAdmin, look, mayLook } from "./admin.js";
+import { asAdmin, look, mayLook, signIn } from "./admin.js";
 import { get } from "./api.js";
 import { h, render } from "./dom.js";
 import { Feed } from "./feed.js";
@@ -220,6 +220,7 @@ const LINK = {
   live: "live",
   polling: "asked every 2 s",
   reconnecting: "reconnecting…",
+  closed: "signed out",
 };
 
 new Feed({
@@ -233,6 +234,13 @@ new Feed({
     changed();
   },
   changed: heard,
+  closed: async (why) => {
+    try {
+      if (await signIn(why)) location.reload();
+    } catch (refused) {
+      toast(refused.message);
+    }
+  },
   state: (word) => {
     const link = at("link");
     if (link.dataset.state === "reconnecting" && word !== "reconnecting") reload(0);
