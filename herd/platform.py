@@ -90,6 +90,15 @@ ASK_S = 2.0
 """How long a tool of the system may take."""
 
 
+def has_screen() -> bool:
+    """Whether a browser that is opened here would be seen by whoever asked."""
+    if "SSH_CONNECTION" in os.environ:
+        return False
+    if sys.platform in {"darwin", "win32"}:
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def idle_s() -> float | None:
     """Return the seconds since a key or the mouse was touched; None where nobody can tell.
 

@@ -104,7 +104,7 @@ class Control:
         self._loader = Loader(self._put)
         self._waker = Waker(self._settings.wake_to)
         self._engine.observe(self._woken, (WakePlanned,))
-        self._pulls = Pulls(self._put, self._url_of, self._prober.look_at_disk)
+        self._pulls = Pulls(self._put, self._url_of, self._prober.look_at)
         self._engine.observe(self._pulls.recorded, PULLS_HEARS)
         here = local_url(
             self._settings.host, self._settings.port, secure=bool(self._settings.tls_cert)
