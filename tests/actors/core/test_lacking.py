@@ -5,7 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.core.lacking import says
+from actors.core.lacking import refused as lacks
+from actors.core.lacking import says, until_us
+from actors.core.state import US, Node, Settings, State
 from events import LoadFinished, NodeFacts, SettingsChanged, TimerFired
 from tests.actors.cast import (
     MODEL,
@@ -78,6 +80,16 @@ def test_it_is_asked_last_for_a_minute_then_for_ten() -> None:
     playing.check()
 
 
+def test_at_last_for_as_long_as_the_setting_says() -> None:
+    state = State(settings=Settings(refused_for_s=100_000.0))
+    studio = Node(nid("studio"), "http://studio:11434", "flag")
+    lasts_s: list[float] = []
+    for _ in range(5):
+        lacks(state, studio, MODEL, NO_ROOM, 0)
+        lasts_s.append(until_us(state, studio, MODEL) / US)
+    assert lasts_s == [60.0, 600.0, 6000.0, 100_000.0, 100_000.0]
+
+
 def test_it_is_a_setting() -> None:
     assert next_goes(refused(), "r2") == "studio"
 
@@ -111,8 +123,8 @@ def test_another_memory_or_model_is_asked(told: dict[str, Any]) -> None:
     playing = refused(SET)
     word = probed("studio", MODEL, resident=(MODEL,))
     if (size_bytes := told.get("size_bytes")) is not None:
-        (it,) = word.models or ()
-        bigger = msgspec.structs.replace(it, size_bytes=size_bytes)
+        assert word.models
+        bigger = msgspec.structs.replace(word.models[0], size_bytes=size_bytes)
         word = msgspec.structs.replace(word, models=(bigger,))
     else:
         word = msgspec.structs.replace(word, **told)
