@@ -84,7 +84,7 @@ class Seat:
         """The models that would have to go."""
         self.weighed = (0.0, 0.0, 0.0)
         """Of a load: the wait in seconds; in stretch, what is missed and what is foreseen."""
-        self.weighed_at = (-1, -1)
+        self.weighed_at: tuple[int, int] = (-1, -1)
         """When it was weighed, by `Kept.facts_at`."""
 
     def place(self) -> tuple[int, bool, bool, bool, bool, bool, int]:
