@@ -62,6 +62,14 @@ class ModelUnpinned(Event, frozen=True, tag="model_unpinned"):
     by: str = ""
 
 
+class ModelUnloaded(Event, frozen=True, tag="model_unloaded"):
+    """A model was let go from a node's memory, because somebody asked for that."""
+
+    node_id: NodeId
+    model: str
+    by: str = ""
+
+
 class ModelDeleted(Event, frozen=True, tag="model_deleted"):
     """A model was deleted from a node's disk."""
 

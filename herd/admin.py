@@ -4,19 +4,16 @@ import asyncio
 
 import msgspec
 
-from herd.commands.status import OK, PATIENCE_S
+from herd import admin_token
+from herd.commands.status import OK, PATIENCE_S, refusal
 from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
-
-
-class _Refused(msgspec.Struct):
-    error: str = ""
 
 
 def send(address: str, method: str, path: str, asked: object) -> dict[str, object]:
     """Return the balancer's answer, or raise with what it says."""
     body = msgspec.json.encode(asked)
-    headers = ((b"Content-Type", b"application/json"),)
+    headers = [(b"Content-Type", b"application/json"), *admin_token.headers()]
     try:
         answer = asyncio.run(
             fetch(method, address + path, headers=headers, body=body, timeout_s=PATIENCE_S)
@@ -26,10 +23,6 @@ def send(address: str, method: str, path: str, asked: object) -> dict[str, objec
             f"no balancer answers at {address}: {error.text}", "start it with `herd`, or give --url"
         ) from error
     if answer.status != OK:
-        try:
-            said = msgspec.json.decode(answer.body, type=_Refused).error
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            said = ""
-        raise HerdError(said or f"{address}{path} answered {answer.status}")
+        raise HerdError(refusal(answer.body) or f"{address}{path} answered {answer.status}")
     found: dict[str, object] = msgspec.json.decode(answer.body)
     return found

@@ -10,9 +10,17 @@ from pathlib import Path
 from herd.errors import HerdError
 from herd.paths import DataDir
 
+VARIABLE = "FLEET_ADMIN_TOKEN"
+"""Where commands find the token of a balancer on another machine."""
 TOKEN_BYTES = 32
 LONGEST_CHARACTERS = 1_024
 _MODE = 0o600
+
+
+def headers() -> list[tuple[bytes, bytes]]:
+    """Return what commands send along: the token that the environment holds, if it holds one."""
+    token = os.environ.get(VARIABLE, "").strip()
+    return [(b"X-Herd-Admin-Token", token.encode("latin-1", "replace"))] if token else []
 
 
 def ensure(directory: DataDir) -> None:

@@ -14,6 +14,7 @@ import re
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -38,7 +39,7 @@ _MEMBER: Final = re.compile(
     r"(log/(journal|sealed|totals|snapshots)/[\w-][\w.-]*|(admin|join)\.token)",
     re.ASCII,
 )
-_KEPT: Final = {".ndjson", ".parquet", ".json", ""}
+_KEPT: Final = {".ndjson", ".parquet", ".tags", ".json", ""}
 _BLOCK_BYTES: Final = 1 << 20
 
 Shown = Callable[[Iterable[Path], int], Iterable[Path]]
@@ -109,13 +110,14 @@ def restore(file: Path, directory: DataDir) -> Manifest:
         with tarfile.open(file, "r:gz") as archive:
             manifest = _manifest(archive, file)
             count = sum(_extract(archive, member, place) for member in archive)
+            _read_on(archive)
         if count != manifest.files:
             raise _broken(file, f"{count} of {manifest.files} files are in it")
         found = DataDir(place)
         load_for_restart(found.journal, found.snapshots, schema=SCHEMA)
         for path in place.iterdir():
             path.replace(root / path.name)
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise _broken(file, str(error)) from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
@@ -213,6 +215,12 @@ def _manifest(archive: tarfile.TarFile, file: Path) -> Manifest:
             f"restore it with herd {manifest.version} or newer; this is {version()}",
         )
     return manifest
+
+
+def _read_on(archive: tarfile.TarFile) -> None:
+    """Read what is behind the last file: only there does gzip compare its checksum."""
+    while archive.fileobj.read(_BLOCK_BYTES):
+        pass
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> bool:

@@ -19,6 +19,7 @@ COMMANDS = {
     "node": "Run the agent beside an Ollama.",
     "demo": "See it all on one machine, without a GPU or Ollama.",
     "status": "Show the fleet: nodes, models, queues.",
+    "dashboard": "Open the dashboard; make a link for another machine.",
     "top": "Watch the fleet at work, in the terminal.",
     "pull": "Pull a model onto a node's disk.",
     "rm": "Delete a model from the nodes' disks.",

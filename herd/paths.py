@@ -90,6 +90,11 @@ class DataDir:
         return self.run / "lock"
 
     @property
+    def spent_links(self) -> Path:
+        """The links to the dashboard that were used, a file each, for as long as one holds."""
+        return self.run / "links"
+
+    @property
     def sockets(self) -> Path:
         """`run`, or a short directory below the temporary one if that path is too long."""
         longest = os.fsencode(self.run / "control.sock")

@@ -90,6 +90,15 @@ ASK_S = 2.0
 """How long a tool of the system may take."""
 
 
+def has_screen() -> bool:
+    """Whether a browser that is opened here would be seen by whoever asked."""
+    if "SSH_CONNECTION" in os.environ:
+        return False
+    if sys.platform in {"darwin", "win32"}:
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def idle_s() -> float | None:
     """Return the seconds since a key or the mouse was touched; None where nobody can tell.
 
@@ -286,11 +295,20 @@ async def serve_unix(
     return await asyncio.start_unix_server(hear, sock=bind_unix(path))
 
 
-async def open_unix(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def open_unix(
+    path: Path, limit_bytes: int = 64 * 1024
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to a socket at this path."""
     if sys.platform == "win32":
         raise OSError("this system has no Unix sockets for asyncio")
-    return await asyncio.open_unix_connection(str(path))
+    return await asyncio.open_unix_connection(str(path), limit=limit_bytes)
+
+
+async def connect_unix(path: str, protocol: asyncio.Protocol) -> None:
+    """Make a protocol speak on a connection to a socket at this path."""
+    if sys.platform == "win32":
+        raise OSError("this system has no Unix sockets for asyncio")
+    await asyncio.get_running_loop().create_unix_connection(lambda: protocol, path)
 
 
 # Work for several cores

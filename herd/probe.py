@@ -89,8 +89,8 @@ class Prober:
         if isinstance(known := self._watched.get(node_id), _Asked):
             known.refresh()
 
-    def look_at_disk(self, node_id: NodeId) -> None:
-        """Ask a node now what is on its disk, also one whose agent speaks for it."""
+    def look_at(self, node_id: NodeId) -> None:
+        """Ask a node now what is on its disk and in memory, also one whose agent speaks for it."""
         match self._watched.get(node_id):
             case _Asked() as known:
                 known.refresh()
@@ -202,7 +202,7 @@ class _Heard:
         self._timer.cancel()
 
     def look(self) -> None:
-        """Tell what is on its disk before its agent does; of its health the agent tells."""
+        """Tell what it has before its agent does; of its health the agent tells."""
         spawn(self._look(), name=f"look at {self._node_id}")
 
     async def _look(self) -> None:
@@ -210,7 +210,14 @@ class _Heard:
             self._url, want_models=True, kind="ollama", timeout_s=self.pace.timeout_s
         )
         if found.models is not None:
-            self._report(NodeProbed(node_id=self._node_id, reachable=True, models=found.models))
+            self._report(
+                NodeProbed(
+                    node_id=self._node_id,
+                    reachable=True,
+                    resident=found.resident,
+                    models=found.models,
+                )
+            )
 
     def heard(self) -> None:
         self._heard_at = self._loop.time()  # the timer finds out when it fires

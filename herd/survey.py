@@ -237,12 +237,41 @@ class _Generation(msgspec.Struct, gc=False):
     n_ctx: int = 0
 
 
+class _TemplateCaps(msgspec.Struct, gc=False):
+    supports_tools: bool = False
+    supports_reasoning_effort: bool = False
+
+
+class _Modalities(msgspec.Struct, gc=False):
+    vision: bool = False
+    audio: bool = False
+
+
 class _Props(msgspec.Struct, gc=False):
     """What matters of llama.cpp's `/props`."""
 
     total_slots: int = 0
     default_generation_settings: _Generation | None = None
     build_info: str = ""
+    chat_template: str | None = ""
+    chat_template_caps: _TemplateCaps | None = None
+    modalities: _Modalities | None = None
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What its model is able to do, in Ollama's words; nothing where it does not tell."""
+        caps, senses = self.chat_template_caps, self.modalities or _Modalities()
+        if caps is None:
+            return ()
+        thinks = caps.supports_reasoning_effort or "enable_thinking" in (self.chat_template or "")
+        able = {
+            "completion": True,
+            "tools": caps.supports_tools,
+            "vision": senses.vision,
+            "audio": senses.audio,
+            "thinking": thinks,
+        }
+        return tuple(name for name, is_able in able.items() if is_able)
 
     @property
     def context_length(self) -> int:
@@ -254,6 +283,8 @@ class _Meta(msgspec.Struct, gc=False):
 
     n_ctx_train: int | None = 0
     size: int | None = 0
+    n_params: int | None = 0
+    ftype: str | None = ""
 
 
 class _Status(msgspec.Struct, gc=False):
@@ -271,12 +302,13 @@ class _OpenModel(msgspec.Struct, gc=False):
     max_model_len: int | None = 0
     """vLLM's."""
     max_context_length: int | None = 0
-    """LM Studio's, as are the next four."""
+    """LM Studio's, as are the next five."""
     loaded_context_length: int | None = 0
     state: str | None = None
     arch: str | None = ""
     quantization: str | None = ""
     type: str | None = ""
+    capabilities: list[str] | None = None
 
     @property
     def is_resident(self) -> bool:
@@ -293,9 +325,33 @@ class _OpenModel(msgspec.Struct, gc=False):
     def size_bytes(self) -> int:
         return count(self.meta.size if self.meta else 0)
 
+    def facts(self, name: str, able: tuple[str, ...]) -> ModelFacts:
+        """Return it as Ollama would describe it; `able` is what its server says of its models."""
+        meta = self.meta or _Meta()
+        found = able or _CAPABILITIES.get(self.type or "", ())
+        if self.capabilities and "tool_use" in self.capabilities:
+            found = (*(found or ("completion",)), "tools")
+        return ModelFacts(
+            name=name,
+            size_bytes=self.size_bytes,
+            family=self.arch or "",
+            parameter_size=_parameters(count(meta.n_params)),
+            quantization_level=self.quantization or meta.ftype or "",
+            capabilities=found,
+            context_length=self.trained_context,
+        )
+
 
 class _OpenModels(msgspec.Struct, gc=False):
     data: list[_OpenModel] | None = None
+
+
+def _parameters(number: int) -> str:
+    """Write a number of parameters as Ollama does; nothing if it is unknown."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if number >= size:
+            return f"{number / size:.{1 if unit == 'B' else 2}f}{unit}"
+    return ""
 
 
 _CAPABILITIES = {"embeddings": ("embedding",), "vlm": ("completion", "vision")}
@@ -331,15 +387,7 @@ async def _openai(server: _Server, kind: Kind, *, want_models: bool) -> Survey:
             if entry.is_resident
         ),
         models=tuple(
-            ModelFacts(
-                name=name,
-                size_bytes=entry.size_bytes,
-                family=entry.arch or "",
-                quantization_level=entry.quantization or "",
-                capabilities=_CAPABILITIES.get(entry.type or "", ()),
-                context_length=entry.trained_context,
-            )
-            for name, entry in found.items()
+            entry.facts(name, props.capabilities if props else ()) for name, entry in found.items()
         )
         if want_models
         else None,

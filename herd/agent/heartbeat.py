@@ -26,7 +26,7 @@ from herd.http.client import FetchError, Response, fetch
 from herd.interfaces import address_towards, card_of
 from herd.survey import Kind, Survey, survey
 
-OK, REDIRECTED, CHALLENGED = 200, 300, 401
+OK, REDIRECTED, UNAUTHORIZED = 200, 300, 401
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +64,12 @@ class _Running(msgspec.Struct, gc=False):
 
 class _Status(msgspec.Struct, gc=False):
     queues: dict[str, _Running] = {}
+
+
+class _Taken(msgspec.Struct, gc=False):
+    """What the balancer answers to a heartbeat."""
+
+    in_flight: int = 0
 
 
 class _Refusal(msgspec.Struct, gc=False):
@@ -107,6 +113,8 @@ class Agent:
         self._connected = False
         self._refused = ""
         self._missed = 0
+        self._running = 0
+        """Requests at this node, by the balancer's last answer."""
         # Ollama, as it last answered.
         self._kind: Kind = ""
         self._reachable: bool | None = None
@@ -235,7 +243,7 @@ class Agent:
         )
         try:
             answer = await self._post(body)
-            if answer.status == CHALLENGED and self._heard_challenge(answer):
+            if answer.status == UNAUTHORIZED and self._heard_challenge(answer):
                 answer = await self._post(body)
         except FetchError as error:
             self._no_answer(error)
@@ -249,6 +257,7 @@ class Agent:
                 self._say("trying the next key of this node, which was not yet in use")
             return False
         self._refused = ""
+        self._running = _taken(answer).in_flight
         if self._keys is not None and self._keys.taken():
             self._say("the new key of this node is in use")
         if not self._connected:
@@ -326,7 +335,12 @@ class Agent:
             self._connected, self._router = False, moved
 
     async def _in_flight(self) -> int:
+        """Ask what still runs here; a fleet that shows itself to nobody tells its agents."""
         answer = await fetch("GET", f"{self._router}/fleet/status", timeout_s=self._terms.timeout_s)
+        if answer.status == UNAUTHORIZED:
+            if not await self._beat(draining=True):
+                raise FetchError("body", "it takes no word of this node any more")
+            return self._running
         try:
             status = msgspec.json.decode(answer.body, type=_Status, strict=False)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -353,6 +367,12 @@ def _words(answer: Response) -> str:
     refusal = _refusal(answer)
     said = answer.body[:200].decode("utf-8", "replace").strip()
     return refusal.error or refusal.detail or said
+
+
+def _taken(answer: Response) -> _Taken:
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(answer.body, type=_Taken)
+    return _Taken()
 
 
 def _refusal(answer: Response) -> _Refusal:

@@ -1,7 +1,6 @@
 """`herd bench`: measure the live fleet, and compare with before."""
 
 import asyncio
-import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -12,8 +11,9 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from herd import admin_token
 from herd.commands.drain import data_dir_option, json_option, url_option
-from herd.commands.pull import TOKEN, confirm
+from herd.commands.pull import confirm
 from herd.commands.status import OK, PATIENCE_S, ask, balancer_url
 from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
@@ -196,16 +196,15 @@ def _measured(address: str, run_id: str) -> dict[str, Any]:
 def _got(address: str, path: str) -> dict[str, Any]:
     """Return a page; a refusal is told in the balancer's words."""
     try:
-        answer = asyncio.run(fetch("GET", f"{address}{API}{path}", timeout_s=PATIENCE_S))
+        url, headers = f"{address}{API}{path}", admin_token.headers()
+        answer = asyncio.run(fetch("GET", url, headers=headers, timeout_s=PATIENCE_S))
     except FetchError as error:
         raise _away(address, error) from error
     return _answered(answer.status, answer.body, path)
 
 
 def _post(address: str, path: str, body: dict[str, object]) -> dict[str, Any]:
-    headers = [(b"Content-Type", b"application/json")]
-    if token := os.environ.get(TOKEN, ""):
-        headers.append((b"X-Herd-Admin-Token", token.encode()))
+    headers = [(b"Content-Type", b"application/json"), *admin_token.headers()]
     url = f"{address}{API}{path}"
     data = msgspec.json.encode(body)
     try:

@@ -1,14 +1,12 @@
 """`herd drain` and `herd undrain`: a node takes no new work, or takes work again."""
 
-import asyncio
 import time
 
 import click
 import msgspec
 
-from herd.commands.status import OK, PATIENCE_S, ask, balancer_url
-from herd.errors import HerdError
-from herd.http.client import FetchError, fetch
+from herd.admin import send
+from herd.commands.status import ask, balancer_url
 
 EXAMPLES = """\b
 Examples:
@@ -31,10 +29,6 @@ class _Queue(msgspec.Struct):
 
 class _Status(msgspec.Struct):
     queues: dict[str, _Queue] = {}
-
-
-class _Refused(msgspec.Struct):
-    error: str = ""
 
 
 @click.command(epilog=EXAMPLES)
@@ -63,25 +57,7 @@ def command(node: str, url: str | None, data_dir: str | None, *, wait: bool, as_
 
 def change(address: str, node: str, *, draining: bool) -> dict[str, object]:
     """Ask the balancer, and return its answer, or raise with what it says."""
-    body = msgspec.json.encode({"node_id": node, "draining": draining})
-    headers = ((b"Content-Type", b"application/json"),)
-    target = f"{address}/fleet/drain"
-    try:
-        answer = asyncio.run(
-            fetch("POST", target, headers=headers, body=body, timeout_s=PATIENCE_S)
-        )
-    except FetchError as error:
-        raise HerdError(
-            f"no balancer answers at {address}: {error.text}", "start it with `herd`, or give --url"
-        ) from error
-    if answer.status != OK:
-        try:
-            said = msgspec.json.decode(answer.body, type=_Refused).error
-        except msgspec.MsgspecError:
-            said = f"{target} answered {answer.status}"
-        raise HerdError(said)
-    found: dict[str, object] = msgspec.json.decode(answer.body)
-    return found
+    return send(address, "POST", "/fleet/drain", {"node_id": node, "draining": draining})
 
 
 def _running(address: str, node: str) -> int:

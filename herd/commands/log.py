@@ -18,12 +18,15 @@ from herd.journal.tail import Tail
 from herd.logd.readers import ask
 from herd.moments import parse
 from herd.paths import DataDir, default_data_dir
+from herd.signing import fingerprint
 
 POLL_S = 0.25
 END = sys.maxsize
 """After every event there is."""
 _ENVELOPE = frozenset({"seq", "recorded_at", "src", "n", "cause", "k", "v"})
 _ABOUT = ("request_id", "model", "node_id")
+_KEYS = frozenset({"node_key", "replaces"})
+"""Fields with an agent's public key; people compare fingerprints of these."""
 _KIND_WIDTH = 20
 _LONGEST_TEXT = 120
 _BATCH = 10_000
@@ -187,7 +190,7 @@ def readable(event: dict[str, Any]) -> str:
     kind = str(event["k"])
     about = [str(event[name]) for name in _ABOUT if event.get(name)]
     more = [
-        f"{name}={_value(value)}"
+        f"{name}={fingerprint(value) if name in _KEYS and value else _value(value)}"
         for name, value in event.items()
         if name not in _ENVELOPE and name not in _ABOUT
     ]

@@ -1,7 +1,6 @@
 """`herd pull`: a model onto a node's disk, with its progress."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from herd import admin_token
 from herd.commands.drain import data_dir_option, json_option, url_option
 from herd.commands.status import OK, ask, balancer_url
 from herd.dialects.names import key
@@ -18,8 +18,6 @@ from herd.http.client import FetchError, follow
 
 SILENT_S = 120.0
 """How long a node may say nothing."""
-TOKEN = "FLEET_ADMIN_TOKEN"  # noqa: S105 (the name of a variable)
-"""The variable that holds the admin token, where the balancer is another machine."""
 
 
 class _Line(msgspec.Struct):
@@ -136,9 +134,7 @@ def order(
     address: str, method: str, path: str, body: dict[str, object], *, shown: bool = False
 ) -> _Line:
     """Send an order, show its progress, and return its last line; raise what went wrong."""
-    headers = [(b"Content-Type", b"application/json")]
-    if token := os.environ.get(TOKEN, ""):
-        headers.append((b"X-Herd-Admin-Token", token.encode()))
+    headers = [(b"Content-Type", b"application/json"), *admin_token.headers()]
     with _bar(shown) as show:
         reader = _Reader(show)
         try:

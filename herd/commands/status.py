@@ -7,6 +7,7 @@ import time
 import click
 import msgspec
 
+from herd import admin_token
 from herd.config import load
 from herd.errors import HerdError
 from herd.http import tls
@@ -15,7 +16,7 @@ from herd.processes import run_file
 
 PATIENCE_S = 5.0
 WATCH_EVERY_S = 2.0
-OK = 200
+OK, UNAUTHORIZED = 200, 401
 
 
 class _Resident(msgspec.Struct):
@@ -88,6 +89,10 @@ def _print(address: str) -> None:
         _show(header, [_queue_row(q) for q in status.queues.values()])
 
 
+class _Refused(msgspec.Struct):
+    error: str = ""
+
+
 def balancer_url(data_dir: str | None = None) -> str:
     """Return where the balancer of this machine is, running or not."""
     settings = load({} if data_dir is None else {"data_dir": data_dir})
@@ -103,14 +108,23 @@ def balancer_url(data_dir: str | None = None) -> str:
 def ask(address: str, path: str) -> bytes:
     """Return the body of a balancer's answer, or raise with what to do."""
     try:
-        answer = asyncio.run(fetch("GET", address + path, timeout_s=PATIENCE_S))
+        headers = admin_token.headers()
+        answer = asyncio.run(fetch("GET", address + path, headers=headers, timeout_s=PATIENCE_S))
     except FetchError as error:
         raise HerdError(
             f"no balancer answers at {address}: {error.text}", "start it with `herd`, or give --url"
         ) from error
     if answer.status != OK:
-        raise HerdError(f"{address}{path} answered {answer.status}: {answer.body[:200]!r}")
+        raise HerdError(refusal(answer.body) or f"{address}{path} answered {answer.status}")
     return answer.body
+
+
+def refusal(body: bytes) -> str:
+    """Return why the balancer refused, in its own words; empty if it does not say."""
+    try:
+        return msgspec.json.decode(body, type=_Refused).error
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
 
 
 def _node_row(node: _Node) -> list[str]:

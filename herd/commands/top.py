@@ -14,7 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from herd.commands.status import OK, PATIENCE_S, balancer_url
+from herd import admin_token
+from herd.commands.status import OK, PATIENCE_S, UNAUTHORIZED, balancer_url, refusal
 from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
 from herd.tables import printable
@@ -176,14 +177,20 @@ def _frame(address: str) -> Frame:
 
 async def _asked(address: str) -> list[bytes]:
     """Return the bodies of all pages; the last requests are missing while the log is away."""
+    headers = admin_token.headers()
     try:
         answers = await asyncio.gather(
-            *(fetch("GET", address + page, timeout_s=PATIENCE_S) for page in _PAGES)
+            *(
+                fetch("GET", address + page, headers=headers, timeout_s=PATIENCE_S)
+                for page in _PAGES
+            )
         )
     except FetchError as error:
         raise HerdError(
             f"no balancer answers at {address}: {error.text}", "start it with `herd`, or give --url"
         ) from error
+    if answers[0].status == UNAUTHORIZED:
+        raise HerdError(refusal(answers[0].body))
     return [answer.body if answer.status == OK else b'{"nodes":[]}' for answer in answers]
 
 

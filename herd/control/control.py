@@ -104,7 +104,7 @@ class Control:
         self._loader = Loader(self._put)
         self._waker = Waker(self._settings.wake_to)
         self._engine.observe(self._woken, (WakePlanned,))
-        self._pulls = Pulls(self._put, self._url_of, self._prober.look_at_disk)
+        self._pulls = Pulls(self._put, self._url_of, self._prober.look_at)
         self._engine.observe(self._pulls.recorded, PULLS_HEARS)
         here = local_url(
             self._settings.host, self._settings.port, secure=bool(self._settings.tls_cert)
@@ -326,6 +326,8 @@ def _pace(settings: Settings) -> Pace:
 
 def _configured(address: NodeAddress) -> NodeConfigured:
     place = address.url.partition("://")[2].replace(":", "-")
+    if address.url.startswith("http+unix:"):
+        place = place.replace("%2F", "-").replace("%", "-").lstrip("-")
     name = address.name or (default_node_id() if address.origin == "local" else place)
     node_id = NodeId(name)
     return NodeConfigured(

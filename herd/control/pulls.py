@@ -1,4 +1,4 @@
-"""Carries out the pulls that control decided, and looks at the disks that have changed.
+"""Carries out the pulls that control decided, and looks at the nodes that were changed.
 
 A decision is in the journal before it is carried out. What the node says on the way comes back as
 facts, like those of a pull that a front passes on; its bytes go no further than here.
@@ -15,6 +15,7 @@ from events import (
     ModelCopied,
     ModelCreated,
     ModelDeleted,
+    ModelUnloaded,
     NodeId,
     PullEnded,
     PullStarted,
@@ -33,6 +34,7 @@ HEARS: tuple[type[Event], ...] = (
     ModelCreated,
     ModelCopied,
     ModelDeleted,
+    ModelUnloaded,
 )
 
 
@@ -45,7 +47,7 @@ class Pulls:
         url_of: Callable[[NodeId], str],
         look: Callable[[NodeId], None],
     ) -> None:
-        """Put facts, know where nodes are, have one's disk looked at."""
+        """Put facts, know where nodes are, have one looked at."""
         self._put = put
         self._url_of = url_of
         self._look = look
@@ -64,6 +66,7 @@ class Pulls:
                 ModelCreated(node_id=node_id)
                 | ModelCopied(node_id=node_id)
                 | ModelDeleted(node_id=node_id)
+                | ModelUnloaded(node_id=node_id)
             ):
                 self._look(node_id)
             case _:

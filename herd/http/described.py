@@ -5,6 +5,7 @@ of them, by method and path. `tests/herd/http/test_openapi.py` fails if one has 
 line no route.
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -26,8 +27,8 @@ NAMES: Final = {
     "/api/blobs/": "digest",
 }
 """What stands behind a beginning of a path."""
-UNNAMED: Final = ("/dashboard/static/", "/dashboard/")
-"""Beginnings of paths that are the dashboard's own files."""
+UNNAMED: Final = re.compile(r"/dashboard/(static/.*)?")
+"""The paths of the dashboard's own files."""
 
 
 class Operation(NamedTuple):
@@ -191,6 +192,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /openapi.json": Operation("Describe all routes: this document"),
     # The dashboard
     "GET /dashboard": Operation("Show the dashboard", answers=(HTML,)),
+    "GET /dashboard/login": Operation(
+        "Sign a browser in by a link of `herd dashboard`", {"code": _TEXT}, answers=(HTML,)
+    ),
+    "POST /dashboard/api/login": Operation("Sign a browser in", admin=True),
     "GET /dashboard/api/events": Operation(
         "Tell the fleet as it changes, as Server-Sent Events", {"last": _TEXT}, answers=(SSE,)
     ),
@@ -203,10 +208,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /dashboard/api/models": Operation("Count by model", _DAYS),
     "GET /dashboard/api/apps": Operation("Count by application", _DAYS),
     "GET /dashboard/api/apps/daily": Operation("Count by application and day", _DAYS),
-    "GET /dashboard/api/tags": Operation("Count by application: the older name of apps", _DAYS),
-    "GET /dashboard/api/tags/daily": Operation(
-        "Count by application and day: the older name of apps/daily", _DAYS
-    ),
+    "GET /dashboard/api/tags": Operation("Count by tag: a request under each of its tags", _DAYS),
+    "GET /dashboard/api/tags/daily": Operation("Count by tag and day", _DAYS),
     "GET /dashboard/api/context-usage": Operation("Show how much context was needed", _DAYS),
     "GET /dashboard/api/traces": Operation(
         "List requests and attempts, the newest first",
@@ -223,6 +226,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "List the last placements, and why", {"limit": _whole(1, 200, 20)}
     ),
     "GET /dashboard/api/requests/{request_id}": Operation("Tell the story of a request"),
+    "GET /dashboard/api/explain": Operation(
+        "Explain each decision about a request: the log is folded to it", {"request_id": _TEXT}
+    ),
     "GET /dashboard/api/past": Operation(
         "Show the fleet as it was after an event; without one, the events that there are",
         {"seq": _SEQ},

@@ -14,15 +14,18 @@ import msgspec
 from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId, WakeRequested
 from herd.clock import wall_s
 from herd.config import Settings
-from herd.http import openapi, problems, tunnels
+from herd.http import openapi, places, problems, tunnels
 from herd.http.door import Door, NotAdmittedError
 from herd.http.endpoints import assets, catalogue, counting, fleet, pins, request_page, stored
 from herd.http.endpoints.benchmarks import Benchmarks
+from herd.http.endpoints.explained import Explained
 from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
 from herd.http.endpoints.keys import PATH as KEYS
 from herd.http.endpoints.keys import KeysPage
+from herd.http.endpoints.loads import PATHS as LOADING
+from herd.http.endpoints.loads import Loads
 from herd.http.endpoints.metrics import MetricsPage
 from herd.http.endpoints.models import BLOBS, Models
 from herd.http.endpoints.nodes import NodesPage
@@ -39,6 +42,8 @@ from herd.http.guard import Guard
 from herd.http.history import History
 from herd.http.keyring import Keyring
 from herd.http.lobby import Lobby
+from herd.http.login import Login
+from herd.http.lookback import Lookback
 from herd.http.problems import JSON, JSON_UTF8, TEXT_UTF8
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.http.server import Limits
@@ -98,12 +103,20 @@ class Front:
             settings or Settings(), self._guard, lambda: not control.connected, self.lobby
         )
         self._gate.lets_stranger = self._keyring.lets_stranger
+        self._login = Login(
+            self._guard,
+            self._keyring,
+            self.lobby,
+            settings.directory.spent_links if settings else None,
+            secure=bool(settings and settings.tls_cert),
+        )
         self._ids = ids or RequestIds()
         self.tunnels = Tunnels(lambda: control.view, 1 if settings is None else settings.workers)
         self.inference = Inference(control, self._loop, self._ids, self.waits)
         self._show = Show(lambda: control.view)
         self._request_page = request_page.RequestPage(logd)
         self._models = Models(control, self.inference.pool, self._ids.next)
+        self._loads = Loads(self._models)
         self.history = History(logd)
         self._pages = Pages(control, self.history)
         self._metrics = MetricsPage(control, self.history)
@@ -119,7 +132,9 @@ class Front:
         self._benchmarks = Benchmarks(
             control, self.history, self._models.settling, self._health.picture
         )
-        self._past = Past(self.history, settings.directory.root if settings else None)
+        lookback = Lookback(settings.directory.root if settings else None)
+        self._past = Past(self.history, lookback)
+        self._explained = Explained(lookback)
         self._kept: dict[str, bytes] = {}
         self._described: bytes | None = None
         self.routes = self._table()
@@ -171,6 +186,8 @@ class Front:
         by_path: dict[str, Methods] = {
             path: {b"POST": handler} for path, handler in self.inference.handlers().items()
         }
+        for path in LOADING:
+            by_path[path] = {b"POST": self._loads.before(path, by_path[path][b"POST"])}
         by_path.update(assets.routes())
         by_path["/"] = self._get(_root)
         by_path[request_page.DECISIONS] = {b"GET": self._request_page.decisions}
@@ -197,6 +214,7 @@ class Front:
         by_path[openapi.PATH] = self._get(self._openapi)
         by_path.update(self._pages.routes())
         by_path.update(self._past.routes())
+        by_path.update(self._explained.routes())
         change = self._guard.admin(self._settings.change)
         by_path[KEYS] = self._admin(self._keys.methods())
         for path, methods in self._nodes.routes().items():
@@ -223,7 +241,11 @@ class Front:
         for path in (*self.inference.handlers(), *OPENED):
             by_path[path] = self._opened(path, by_path[path])
         below[MODEL_PREFIX] = self._opened(MODEL_PREFIX, below[MODEL_PREFIX])
-        return Routes(by_path, below)
+        by_path.update(self._login.routes())
+        return Routes(
+            {path: self._login.guards(path, methods) for path, methods in by_path.items()},
+            {path: self._login.guards(path, methods) for path, methods in below.items()},
+        )
 
     def _opened(self, path: str, methods: Methods) -> dict[bytes, Handler]:
         """Return what answers those only who show a key, once there is one."""
@@ -254,7 +276,8 @@ class Front:
 
     def _model(self, exchange: Exchange) -> None:
         name = exchange.request.path.removeprefix(MODEL_PREFIX)
-        found = catalogue.model(self._control.view, name)
+        view = self._control.view
+        found = catalogue.model(view, places.meant(view, name))
         if found is None:
             text = f"model '{name}' not found"
             exchange.respond(404, (JSON,), problems.body("openai", 404, text))
@@ -292,7 +315,13 @@ class Front:
             _say(exchange, refused.status, refused.answer)
         else:
             status = next((n.status for n in view.nodes if n.node_id == node_id), "online")
-            self._tell(exchange, facts, {"status": "ok", "node_status": status})
+            running = fleet.running(view, node_id)
+            answer: dict[str, object] = {
+                "status": "ok",
+                "node_status": status,
+                "in_flight": running,
+            }
+            self._tell(exchange, facts, answer)
 
     def _drain(self, exchange: Exchange) -> None:
         asked = self._asked(exchange, _Drain, '{"node_id": NAME, "draining": true}')

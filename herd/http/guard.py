@@ -36,6 +36,7 @@ class Guard:
 
     def __init__(self, token: str = "") -> None:
         """Know the admin token; without one only this machine may."""
+        self.token = token
         self._token = token.encode()
 
     def admin(self, handler: Handler) -> Handler:

@@ -67,6 +67,13 @@ class Keyring:
             self._told = True
             self._lobby.open()
 
+    @property
+    def closed(self) -> bool | None:
+        """Whether something has to be shown at all; None while nobody knows."""
+        if not self._told and self._away():
+            return None
+        return self._needed and self._keyless != "local"
+
     def opens(self, path: str, handler: Handler) -> Handler:
         """Return what answers that path only to those who may; a prefix ends with a slash."""
         if path.endswith("/"):

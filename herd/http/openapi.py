@@ -46,7 +46,7 @@ def document(routes: Iterable[tuple[str, Methods]], version: str) -> Schema:
 def keys(routes: Iterable[tuple[str, Methods]]) -> Iterator[tuple[str, str]]:
     """Yield path and method of all that is described; HEAD only where there is no GET."""
     for path, methods in routes:
-        if path.startswith(UNNAMED) and not path.startswith("/dashboard/api/"):
+        if UNNAMED.fullmatch(path):
             continue
         whole = f"{path}{{{NAMES[path]}}}" if path in NAMES else path
         for method in methods:

@@ -5,8 +5,9 @@ copied wherever it is, pushed from one node that has it, and pulled where it is 
 for a newer one), else where it fits best.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from actors.core.aliases import meant as aliased
 from actors.core.pulling import Host, best
 from herd.dialects.names import key, normalise
 from herd.http.problems import BadRequestError
@@ -62,6 +63,34 @@ def spelled(view: View, model: str) -> str:
     return normalise(model)
 
 
+def meant(view: View, model: str) -> str:
+    """Return the model that a name stands for: the one of an alias, as the fleet spells it."""
+    aliases = str(view.settings.get("model_aliases", ""))
+    if not aliases:
+        return spelled(view, model)
+    return aliased(aliases, spelled(view, model), _names(view))
+
+
+def resident(node: NodeView, model: str) -> bool:
+    """Whether a model is in a node's memory."""
+    wanted = key(model)
+    return any(key(each.name) == wanted for each in node.resident)
+
+
+def known(view: View, model: str) -> bool:
+    """Whether any node was ever seen to have a model."""
+    return any(has(node, model) or resident(node, model) for node in view.nodes)
+
+
+def v1_hosts(view: View, model: str) -> list[NodeView]:
+    """Return the servers that answer, have a model, and have only `/v1` routes."""
+    return [
+        node
+        for node in view.nodes
+        if node.answers and node.facts.dialect != "ollama" and has(node, model)
+    ]
+
+
 def size_bytes(view: View, model: str) -> int:
     """Return a model's size, as a node that has it tells; 0 if none does."""
     wanted = key(model)
@@ -90,6 +119,12 @@ def emptiest(nodes: Sequence[NodeView]) -> NodeView:
         if node.node_id == chosen:
             return node
     raise BadRequestError("no node online could take a model", status=503)
+
+
+def _names(view: View) -> Iterator[str]:
+    for node in view.nodes:
+        yield from (model.name for model in node.models)
+        yield from (model.name for model in node.resident)
 
 
 def _host(node: NodeView, model: str) -> Host:

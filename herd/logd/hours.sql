@@ -53,3 +53,29 @@ SELECT
     day::TIMESTAMP AS first_at,
     day::TIMESTAMP AS last_at
 FROM kept_totals;
+
+-- A request is in here once for each of its tags; its application is one of them.
+CREATE OR REPLACE VIEW used_tags AS
+SELECT
+    hour, app AS tag, requests, completed, failed, prompt_tokens, completion_tokens, begun, ttft_s,
+    timed, service_s, first_at, last_at
+FROM used
+UNION ALL BY NAME
+SELECT * EXCLUDE (last_seq)
+FROM rolled_tags
+UNION ALL BY NAME
+SELECT
+    hour, tag, requests, completed, failed, prompt_tokens, completion_tokens, begun, ttft_s,
+    timed, service_s, first_at, last_at
+FROM request_hours
+JOIN further_tags USING (received_seq, request_id)
+WHERE received_seq > getvariable('tail_seq') AND request_id >= getvariable('tail_id')
+UNION ALL BY NAME
+SELECT
+    * EXCLUDE (last_seq, day),
+    day::TIMESTAMP AS hour,
+    completed AS begun,
+    completed AS timed,
+    day::TIMESTAMP AS first_at,
+    day::TIMESTAMP AS last_at
+FROM kept_tags;

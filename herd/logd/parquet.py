@@ -10,7 +10,7 @@ from typing import NamedTuple
 import duckdb
 
 from herd.journal.disk import sync_directory, sync_file
-from herd.logd.sql import EMPTY_PARQUET, EMPTY_SEGMENT, as_literal, text
+from herd.logd.sql import EMPTY_PARQUET, EMPTY_SEGMENT, EMPTY_TAGS, as_literal, text
 from herd.paths import DataDir
 
 ROW_GROUP = 32_768
@@ -31,6 +31,11 @@ def span_path(folder: Path, span: Span) -> Path:
     return folder / f"{span.first_seq:020d}-{span.last_seq:020d}.parquet"
 
 
+def tags_path(folder: Path, span: Span) -> Path:
+    """Return the file that has the tags of the totals of these events."""
+    return span_path(folder, span).with_suffix(".tags")
+
+
 def spans(folder: Path) -> list[Span]:
     """Return what there is, oldest first; nothing if there is no such folder."""
     try:
@@ -47,11 +52,15 @@ def prepare(directory: DataDir) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (directory.journal / EMPTY_SEGMENT).exists():
         (directory.journal / EMPTY_SEGMENT).touch(mode=0o600)
-    for folder, table in ((directory.sealed, "events"), (directory.totals, "kept_totals")):
-        if not (folder / EMPTY_PARQUET).exists():
+    for path, table in (
+        (directory.sealed / EMPTY_PARQUET, "events"),
+        (directory.totals / EMPTY_PARQUET, "kept_totals"),
+        (directory.totals / EMPTY_TAGS, "kept_tags"),
+    ):
+        if not path.exists():
             with duckdb.connect() as connection:
                 connection.execute(text("schema.sql")).fetchall()
-                write_parquet(connection, f"FROM {table}", folder / EMPTY_PARQUET)
+                write_parquet(connection, f"FROM {table}", path)
 
 
 def sweep(directory: DataDir) -> None:
@@ -63,7 +72,7 @@ def sweep(directory: DataDir) -> None:
 
 def write_parquet(connection: duckdb.DuckDBPyConnection, rows: str, path: Path) -> int:
     """Write rows to a file that is whole from the moment it has its name; return how many."""
-    fresh = path.with_suffix(".tmp")
+    fresh = path.with_name(path.name + ".tmp")
     try:
         [(count,)] = connection.execute(
             f"COPY ({rows}) TO '{as_literal(str(fresh))}'"

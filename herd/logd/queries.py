@@ -41,6 +41,8 @@ _PAGES = (
     "overview",
     "pulls_ended",
     "stored",
+    "tags",
+    "tags_daily",
     "trace_page",
     "traces",
     "trends",

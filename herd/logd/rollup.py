@@ -33,6 +33,11 @@ _OPEN = """
     SELECT min(received_seq) FROM request_hours
     WHERE status IN ('waiting', 'in_flight') AND received_seq BETWEEN $first AND $last
     AND request_id BETWEEN $first_id AND $last_id"""
+_TAG_COUNTS = ["requests", "completed", "failed", "prompt_tokens", "completion_tokens"]
+_COUNT = """
+    CREATE OR REPLACE TEMP TABLE counted AS
+    FROM request_hours
+    WHERE received_seq BETWEEN $first AND $last AND request_id BETWEEN $first_id AND $last_id"""
 _ROLL = f"""
     INSERT INTO rolled BY NAME
     SELECT
@@ -40,9 +45,21 @@ _ROLL = f"""
         sum(COLUMNS({_COUNTS}))::BIGINT, sum(COLUMNS({_SECONDS}))::DOUBLE,
         min(least_service_s) AS least_service_s, max(most_service_s) AS most_service_s,
         min(first_at) AS first_at, max(last_at) AS last_at
-    FROM request_hours
-    WHERE received_seq BETWEEN $first AND $last AND request_id BETWEEN $first_id AND $last_id
+    FROM counted
     GROUP BY {_KEYS}"""  # noqa: S608 (names of columns)
+_ROLL_TAGS = f"""
+    INSERT INTO rolled_tags BY NAME
+    SELECT
+        $last AS last_seq, hour, tag,
+        sum(COLUMNS({[*_TAG_COUNTS, "begun", "timed"]}))::BIGINT,
+        sum(COLUMNS(['ttft_s', 'service_s']))::DOUBLE,
+        min(first_at) AS first_at, max(last_at) AS last_at
+    FROM counted
+    JOIN (
+        FROM further_tags
+        WHERE received_seq BETWEEN $first AND $last AND request_id BETWEEN $first_id AND $last_id
+    ) USING (received_seq, request_id)
+    GROUP BY hour, tag"""  # noqa: S608 (names of columns)
 _NEXT_SEGMENT = """
     SELECT min(seq) FROM events
     WHERE kind = 'state_snapshotted' AND seq > $first AND seq <= $last"""
@@ -63,9 +80,12 @@ def roll_next(connection: duckdb.DuckDBPyConnection) -> bool:
         last = still_open - 1
         if last - first < LEAST:
             return False
+    stretch["last"] = last
+    connection.execute(_COUNT, stretch).fetchall()
     connection.begin()
     try:
-        connection.execute(_ROLL, stretch | {"last": last}).fetchall()
+        connection.execute(_ROLL, {"last": last}).fetchall()
+        connection.execute(_ROLL_TAGS, stretch).fetchall()
         connection.execute("INSERT INTO rolled_to VALUES (?)", [last]).fetchall()
         connection.commit()
     except BaseException:

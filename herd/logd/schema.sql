@@ -62,6 +62,20 @@ CREATE TABLE IF NOT EXISTS kept_totals (
     service_s DECIMAL(18, 6) NOT NULL
 );
 
+-- The same of each tag of a request but its application: of a day the most used ones.
+CREATE TABLE IF NOT EXISTS kept_tags (
+    last_seq BIGINT NOT NULL,
+    day DATE NOT NULL,
+    tag VARCHAR NOT NULL,
+    requests BIGINT NOT NULL,
+    completed BIGINT NOT NULL,
+    failed BIGINT NOT NULL,
+    prompt_tokens BIGINT NOT NULL,
+    completion_tokens BIGINT NOT NULL,
+    ttft_s DECIMAL(18, 6) NOT NULL,
+    service_s DECIMAL(18, 6) NOT NULL
+);
+
 -- What the requests came to, by the hour, so that no page has to look at every event: rows for one
 -- stretch of the log after another, each counted once (`herd/logd/rollup.py`).
 CREATE TABLE IF NOT EXISTS rolled (
@@ -86,6 +100,24 @@ CREATE TABLE IF NOT EXISTS rolled (
     service_s DOUBLE NOT NULL,
     least_service_s DOUBLE,
     most_service_s DOUBLE,
+    first_at TIMESTAMP NOT NULL,
+    last_at TIMESTAMP NOT NULL
+);
+
+-- The same of each tag of a request but its application, which `rolled` has.
+CREATE TABLE IF NOT EXISTS rolled_tags (
+    last_seq BIGINT NOT NULL,
+    hour TIMESTAMP NOT NULL,
+    tag VARCHAR NOT NULL,
+    requests BIGINT NOT NULL,
+    completed BIGINT NOT NULL,
+    failed BIGINT NOT NULL,
+    prompt_tokens BIGINT NOT NULL,
+    completion_tokens BIGINT NOT NULL,
+    begun BIGINT NOT NULL,
+    ttft_s DOUBLE NOT NULL,
+    timed BIGINT NOT NULL,
+    service_s DOUBLE NOT NULL,
     first_at TIMESTAMP NOT NULL,
     last_at TIMESTAMP NOT NULL
 );

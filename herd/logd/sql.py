@@ -9,6 +9,7 @@ from herd.paths import DataDir
 
 EMPTY_SEGMENT = "empty.ndjson"
 EMPTY_PARQUET = "empty.parquet"
+EMPTY_TAGS = "empty.tags"
 """DuckDB refuses a pattern that no file matches: these always do."""
 
 QUIET = "SET enable_progress_bar = false"

@@ -10,11 +10,17 @@ from pathlib import Path
 
 import duckdb
 
-from herd.logd.parquet import Span, span_path, spans, write_parquet
-from herd.logd.sql import as_literal
+from herd.logd.parquet import Span, span_path, spans, tags_path, write_parquet
+from herd.logd.sql import EMPTY_TAGS, as_literal
 from herd.paths import DataDir
 
 FILES_KEPT = 2
+MOST_TAGS = 1000
+"""Of a day that are kept, the most used ones: some clients make a new one for each request."""
+
+_TAGS_OF_TOTALS = """
+    INSERT INTO kept_tags BY NAME
+    FROM read_parquet($tags) WHERE last_seq <= $last QUALIFY last_seq = max(last_seq) OVER ()"""
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +35,29 @@ def count_in(connection: duckdb.DuckDBPyConnection, directory: DataDir, dropped:
     kept = spans(directory.totals)
     first, last = id_range(connection, dropped)
     span = Span(kept[0].first_seq if kept else dropped.first_seq, dropped.last_seq)
+    bounds = f"""
+        received_seq BETWEEN {dropped.first_seq} AND {dropped.last_seq}
+        AND request_id BETWEEN '{as_literal(first)}' AND '{as_literal(last)}'"""
+    tags = f"""
+        SELECT
+            {dropped.last_seq} AS last_seq, day, tag,
+            sum(COLUMNS([
+                'requests', 'completed', 'failed', 'prompt_tokens', 'completion_tokens'
+            ]))::BIGINT,
+            sum(COLUMNS(['ttft_s', 'service_s']))::DECIMAL(18, 6)
+        FROM (
+            SELECT * EXCLUDE (last_seq) FROM kept_tags
+            UNION ALL BY NAME
+            SELECT
+                day, tag, requests, completed, failed, prompt_tokens, completion_tokens, ttft_s,
+                service_s
+            FROM (FROM request_usage WHERE {bounds})
+            JOIN (FROM further_tags WHERE {bounds}) USING (received_seq, request_id)
+        )
+        GROUP BY day, tag
+        QUALIFY row_number() OVER (PARTITION BY day ORDER BY sum(requests) DESC, tag) <= {MOST_TAGS}
+        ORDER BY day, tag"""  # noqa: S608 (numbers, and ids as literals)
+    write_parquet(connection, tags, tags_path(directory.totals, span))
     rows = f"""
         SELECT
             {dropped.last_seq} AS last_seq, day, model, node_id, app,
@@ -41,14 +70,20 @@ def count_in(connection: duckdb.DuckDBPyConnection, directory: DataDir, dropped:
             SELECT * EXCLUDE (last_seq) FROM kept_totals
             UNION ALL BY NAME
             SELECT * EXCLUDE (received_seq, request_id) FROM request_usage
-            WHERE received_seq BETWEEN {dropped.first_seq} AND {dropped.last_seq}
-            AND request_id BETWEEN '{as_literal(first)}' AND '{as_literal(last)}'
+            WHERE {bounds}
         )
         GROUP BY day, model, node_id, app
         ORDER BY day, model, node_id, app"""  # noqa: S608 (numbers, and ids as literals)
     write_parquet(connection, rows, span_path(directory.totals, span))
     for old in spans(directory.totals)[:-FILES_KEPT]:
         span_path(directory.totals, old).unlink()
+    needed = {
+        EMPTY_TAGS,
+        *(tags_path(directory.totals, kept).name for kept in spans(directory.totals)),
+    }
+    for path in directory.totals.glob("*.tags"):
+        if path.name not in {EMPTY_TAGS, *needed}:
+            path.unlink()
 
 
 def mend(connection: duckdb.DuckDBPyConnection, directory: DataDir) -> None:
@@ -57,17 +92,21 @@ def mend(connection: duckdb.DuckDBPyConnection, directory: DataDir) -> None:
     Else the floor is that of the file before: what is still there from it on is counted again.
     """
     for span in spans(directory.totals):
-        path = span_path(directory.totals, span)
-        error = _damage(connection, path)
-        if not error:
-            continue
-        path.replace(path.with_name(path.name + ".damaged"))
-        [(last_seq,)] = connection.execute("SELECT max(last_seq) FROM kept_totals").fetchall()
-        if last_seq == span.last_seq:
-            write_parquet(connection, "FROM kept_totals", path)
-            _log.error("%s was damaged (%s): set aside, and written anew", path, error)
-        else:
-            _log.critical("%s is damaged (%s): set aside, its newest days are lost", path, error)
+        _mend(connection, tags_path(directory.totals, span), "kept_tags", span)
+        _mend(connection, span_path(directory.totals, span), "kept_totals", span)
+
+
+def _mend(connection: duckdb.DuckDBPyConnection, path: Path, table: str, span: Span) -> None:
+    error = _damage(connection, path) if path.exists() else ""
+    if not error:
+        return
+    path.replace(path.with_name(path.name + ".damaged"))
+    [(last_seq,)] = connection.execute("SELECT max(last_seq) FROM kept_totals").fetchall()
+    if last_seq == span.last_seq:
+        write_parquet(connection, f"FROM {table}", path)
+        _log.error("%s was damaged (%s): set aside, and written anew", path, error)
+    else:
+        _log.critical("%s is damaged (%s): set aside, its newest days are lost", path, error)
 
 
 def _damage(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
@@ -96,17 +135,21 @@ def forget(connection: duckdb.DuckDBPyConnection, directory: DataDir) -> None:
     kept = spans(directory.totals)
     if not kept:
         return
-    newest = span_path(directory.totals, kept[-1])
+    newest = str(span_path(directory.totals, kept[-1]))
+    tags = str(directory.totals / "*.tags")
     below = [kept[-1].last_seq]
     run = connection.execute
     connection.begin()
     try:
         run("DELETE FROM kept_totals").fetchall()
-        run("INSERT INTO kept_totals BY NAME FROM read_parquet(?)", [str(newest)]).fetchall()
+        run("INSERT INTO kept_totals BY NAME FROM read_parquet(?)", [newest]).fetchall()
+        run("DELETE FROM kept_tags").fetchall()
+        run(_TAGS_OF_TOTALS, {"tags": tags, "last": below[0]}).fetchall()
         run("DELETE FROM events WHERE seq <= ?", below).fetchall()
         run("DELETE FROM ingested WHERE next_seq <= ?", below).fetchall()
         run("DELETE FROM gaps WHERE to_seq <= ?", below).fetchall()
         run("DELETE FROM rolled WHERE last_seq <= ?", below).fetchall()
+        run("DELETE FROM rolled_tags WHERE last_seq <= ?", below).fetchall()
         run("DELETE FROM rolled_to WHERE last_seq <= ?", below).fetchall()
         run("DELETE FROM quarantine WHERE first_seq <= ?", below).fetchall()
         connection.commit()

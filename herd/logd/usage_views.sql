@@ -18,6 +18,46 @@ WHERE received_seq IS NOT NULL
 GROUP BY ALL;
 COMMENT ON VIEW apps IS 'One row an application: how much it asked for, and how it fared.';
 
+CREATE OR REPLACE TEMP VIEW further_tags AS
+SELECT
+    seq AS received_seq,
+    request_id,
+    unnest(
+        list_filter(
+            list_distinct((payload -> 'tags')::VARCHAR[]),
+            lambda tag: tag <> coalesce(payload ->> 'app', '')
+        )
+    ) AS tag
+FROM events
+WHERE kind = 'request_received' AND (payload -> 'tags') IS NOT NULL;
+COMMENT ON VIEW further_tags IS 'One row a request and tag of it, but for the one that is its application.';
+
+CREATE OR REPLACE TEMP VIEW request_tags AS
+SELECT seq AS received_seq, request_id, coalesce(payload ->> 'app', '') AS tag
+FROM events
+WHERE kind = 'request_received'
+UNION ALL
+FROM further_tags;
+COMMENT ON VIEW request_tags IS 'One row a request and tag of it; without one, its application is its tag.';
+
+CREATE OR REPLACE TEMP VIEW tags AS
+SELECT
+    tag,
+    count(*) AS requests,
+    count(*) FILTER (status = 'completed') AS completed,
+    count(*) FILTER (status IN ('failed', 'reaped', 'interrupted')) AS failed,
+    coalesce(sum(prompt_tokens), 0)::BIGINT AS prompt_tokens,
+    coalesce(sum(completion_tokens), 0)::BIGINT AS completion_tokens,
+    min(received_at) AS first_seen_at,
+    max(received_at) AS last_seen_at,
+    avg(queue_s) AS mean_queue_s,
+    avg(ttft_s) AS mean_ttft_s,
+    avg(service_s) AS mean_service_s
+FROM request_tags
+JOIN requests USING (received_seq, request_id)
+GROUP BY ALL;
+COMMENT ON VIEW tags IS 'One row a tag: the requests that have it count here, each under all its tags.';
+
 CREATE OR REPLACE TEMP VIEW key_usage AS
 SELECT
     received_at::DATE AS day,
@@ -102,3 +142,28 @@ SELECT
 FROM used
 GROUP BY day, model, node_id, app;
 COMMENT ON VIEW daily IS 'One row a day, model, node and application, of all time: it outlives the events.';
+
+CREATE OR REPLACE TEMP VIEW daily_tags AS
+WITH kept AS MATERIALIZED (
+    FROM kept_totals
+),
+used AS (
+    SELECT * EXCLUDE (last_seq) FROM kept_tags
+    UNION ALL BY NAME
+    SELECT day, app AS tag, requests, completed, failed, prompt_tokens, completion_tokens, ttft_s, service_s
+    FROM kept
+    UNION ALL BY NAME
+    SELECT
+        day, tag, requests, completed, failed, prompt_tokens, completion_tokens, ttft_s, service_s
+    FROM request_usage
+    JOIN request_tags USING (received_seq, request_id)
+    WHERE received_seq > (SELECT coalesce(max(last_seq), 0) FROM kept)
+)
+SELECT
+    day,
+    tag,
+    sum(COLUMNS(['requests', 'completed', 'failed', 'prompt_tokens', 'completion_tokens']))::BIGINT,
+    sum(COLUMNS(['ttft_s', 'service_s']))::DOUBLE
+FROM used
+GROUP BY day, tag;
+COMMENT ON VIEW daily_tags IS 'One row a day and tag, of all time: it outlives the events.';

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 
 from herd.simulator.calls import Call, Schema, schema_of, wanted
+from herd.simulator.thinking import Effort, TemplateWords, Think, told
 
 Family: TypeAlias = Literal["ollama", "openai"]
 
@@ -59,7 +60,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     num_ctx: int | None = None
     keep_alive_s: float | None = None
     truncate: bool = True
-    think: bool = False
+    think: Think = None
+    must_think: bool = False
+    """A model that cannot is an error."""
     tools: bool = False
     call: Call | None = None
     """The answer is this call, in place of words."""
@@ -163,6 +166,9 @@ class ChatCompletionRequest(_OpenAI, gc=False):
     max_completion_tokens: Annotated[int, msgspec.Meta(ge=0)] | None = None
     tools: list[msgspec.Raw] | None = None
     response_format: _Format | None = None
+    reasoning: Effort | None = None
+    reasoning_effort: str | None = None
+    chat_template_kwargs: TemplateWords | None = None
 
 
 class CompletionRequest(_OpenAI, gc=False):
@@ -286,7 +292,8 @@ def _native(asked: _Native, text: str, parts: tuple[str, ...] = ()) -> Ask:
         num_ctx=options.num_ctx,
         keep_alive_s=duration_s(asked.keep_alive),
         truncate=asked.truncate is not False,
-        think=bool(asked.think),
+        think=asked.think,
+        must_think=bool(asked.think),
         json=bytes(asked.format) not in {b"null", b'""'},
         schema=schema_of(asked.format),
     )
@@ -325,6 +332,7 @@ def chat_completion(body: bytes) -> Ask:
     if not asked.model:
         raise AskError(400, "model is required")
     wants = asked.response_format or _Format()
+    think = told(asked.reasoning_effort, asked.reasoning, asked.chat_template_kwargs)
     parts = tuple(_content(message) for message in asked.messages)
     return Ask(
         model=asked.model,
@@ -335,6 +343,8 @@ def chat_completion(body: bytes) -> Ask:
         most_tokens=asked.max_completion_tokens or asked.max_tokens or 0,
         stream=bool(asked.stream),
         usage=asked.stream_options is not None and asked.stream_options.include_usage,
+        think=think,
+        must_think=isinstance(think, str),
         tools=bool(asked.tools),
         call=_call(asked.tools, asked.messages[-1].role, parts[-1]),
         json=wants.type in {"json_object", "json_schema"},

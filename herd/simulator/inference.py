@@ -11,10 +11,11 @@ from typing import Literal
 import msgspec
 
 from herd.dialects import names
-from herd.simulator import answers, asks, calls, ollama_bodies, openai_bodies
+from herd.simulator import answers, asks, calls, ollama_bodies, openai_bodies, thinking
 from herd.simulator.asks import Ask, AskError
 from herd.simulator.hardware import NodeSpec, SimulatedModel, context_for
 from herd.simulator.ollama_bodies import Ending
+from herd.simulator.openai_bodies import Thinks
 from herd.simulator.physics import Job
 from herd.simulator.reply import Plan
 
@@ -47,6 +48,9 @@ ROUTES: dict[str, Route] = {
     "/v1/completions": Route(asks.completion, "openai", "generate"),
     "/v1/embeddings": Route(asks.openai_embedding, "openai", "embed"),
 }
+
+THINKING = ("/api/chat", "/api/generate", "/v1/chat/completions")
+"""The routes on which thoughts are told apart from words."""
 
 ERRORS = {"ollama": ollama_bodies.error, "openai": openai_bodies.error}
 JSON_TYPES = {
@@ -84,18 +88,24 @@ class Planner:
     def _words(self, path: str, ask: Ask, model: SimulatedModel, job: int) -> Plan:
         drawn = answers.digest(self.spec, model.facts.name, ask.text)
         fixed = _fixed(ask) if ask.text else ()
-        tokens = len(fixed) or (answers.natural_tokens(self.spec, drawn) if ask.text else 0)
+        said = len(fixed) or (answers.natural_tokens(self.spec, drawn) if ask.text else 0)
+        able = path in THINKING and ask.text and "thinking" in model.facts.capabilities
+        thoughts = thinking.thoughts(ask.think) if able else ()
+        tokens = len(thoughts) + said
         reason = "stop" if ask.text else "load"
         if ask.text and 0 < ask.most_tokens <= tokens:
             tokens, reason = ask.most_tokens, "length"
         if not ask.text and ask.keep_alive_s == 0:
             reason = "unload"
-        body = _completion(path, ask, drawn)
+        body = _completion(path, ask, drawn, v1_only=self.spec.facts.dialect == "openai")
+        left = max(0, tokens - len(thoughts))
+        words = fixed[:left] or answers.pieces(self.spec.name, drawn, left, json=ask.json)
         return Plan(
             job=self._job(ask, model, job, output_tokens=tokens),
             whole=body,
             stream=body if ask.stream else None,
-            pieces=fixed[:tokens] or answers.pieces(self.spec.name, drawn, tokens, json=ask.json),
+            pieces=(*thoughts, *words)[:tokens],
+            thoughts=len(thoughts[:tokens]),
             reason=reason,
         )
 
@@ -125,7 +135,7 @@ def _check(route: Route, ask: Ask, model: SimulatedModel) -> None:
         raise AskError(400, f'"{ask.model}" does not support {route.need}')
     if ask.tools and "tools" not in model.facts.capabilities:
         raise AskError(400, f"{ollama_bodies.qualified(ask.model)} does not support tools")
-    if ask.think and "thinking" not in model.facts.capabilities:
+    if ask.must_think and "thinking" not in model.facts.capabilities:
         raise AskError(400, f'"{ask.model}" does not support thinking')
 
 
@@ -136,14 +146,17 @@ def _fixed(ask: Ask) -> tuple[str, ...]:
     return calls.in_pieces(calls.fitting(ask.schema, ask.text)) if ask.schema is not None else ()
 
 
-def _completion(path: str, ask: Ask, drawn: int) -> Words:
+def _completion(path: str, ask: Ask, drawn: int, *, v1_only: bool) -> Words:
+    thinks_as: Thinks = "reasoning_content" if v1_only else "reasoning"
     match path:
         case "/api/chat":
             return ollama_bodies.Chat(ask.model, ask.call)
         case "/api/generate":
             return ollama_bodies.Generate(ask.model)
         case "/v1/chat/completions":
-            return openai_bodies.ChatCompletion(ask.model, drawn, usage=ask.usage, call=ask.call)
+            return openai_bodies.ChatCompletion(
+                ask.model, drawn, usage=ask.usage, call=ask.call, thinks_as=thinks_as
+            )
         case _:
             return openai_bodies.Completion(ask.model, drawn, usage=ask.usage)
 
@@ -182,9 +195,9 @@ class _Vectors:
         """Return what its API says."""
         return JSON_TYPES[self._family]
 
-    def whole(self, text: str, ending: Ending) -> bytes:
+    def whole(self, text: str, ending: Ending, thought: str = "") -> bytes:
         """Return the vectors, as the route writes them."""
-        del text
+        del text, thought
         match self._path:
             case "/v1/embeddings":
                 return openai_bodies.embedded(

@@ -54,6 +54,7 @@ class _ToolCall(msgspec.Struct, gc=False):
 class _Message(msgspec.Struct, omit_defaults=True, gc=False):
     role: str
     content: str
+    thinking: str = ""
     tool_calls: Sequence[_ToolCall] = ()
 
 
@@ -72,6 +73,12 @@ class _GenerateChunk(_Chunk, gc=False):
     done: bool
 
 
+class _GenerateThought(_Chunk, gc=False):
+    response: str
+    thinking: str
+    done: bool
+
+
 class _Last(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The fields of the last object; each kind of answer begins with its own."""
 
@@ -79,6 +86,7 @@ class _Last(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     created_at: str
     message: _Message | None = None
     response: str | None = None
+    thinking: str = ""
     done_reason: str = ""
     done: bool
     context: Sequence[int] = ()
@@ -115,25 +123,31 @@ class Chat:
         self._model = model
         self._call = call
 
-    def _message(self, text: str) -> _Message:
+    def _message(self, text: str, thought: str = "") -> _Message:
         call, self._call = self._call, None
         if call is None:
-            return _Message("assistant", text)
+            return _Message("assistant", text, thought)
         function = _Function(0, call.name, call.arguments)
-        return _Message("assistant", text, (_ToolCall(CALL_ID, function),))
+        return _Message("assistant", text, thought, (_ToolCall(CALL_ID, function),))
+
+    def _line(self, message: _Message) -> bytes:
+        return encode(_ChatChunk(self._model, rfc3339(wall_s()), message, done=False)) + b"\n"
 
     def chunk(self, text: str) -> bytes:
         """Return one line of a stream."""
-        message = self._message(text)
-        return encode(_ChatChunk(self._model, rfc3339(wall_s()), message, done=False)) + b"\n"
+        return self._line(self._message(text))
+
+    def thought(self, text: str) -> bytes:
+        """Return one line of a stream that is a thought."""
+        return self._line(_Message("assistant", "", text))
 
     def end(self, ending: Ending) -> bytes:
         """Return the last line of a stream."""
         return self.whole("", ending) + b"\n"
 
-    def whole(self, text: str, ending: Ending) -> bytes:
+    def whole(self, text: str, ending: Ending, thought: str = "") -> bytes:
         """Return an answer in one piece."""
-        return encode(_last(self._model, ending, message=self._message(text)))
+        return encode(_last(self._model, ending, message=self._message(text, thought)))
 
     def error(self, status: int, text: str) -> bytes:
         """Return an error."""
@@ -154,13 +168,19 @@ class Generate:
         """Return one line of a stream."""
         return encode(_GenerateChunk(self._model, rfc3339(wall_s()), text, done=False)) + b"\n"
 
+    def thought(self, text: str) -> bytes:
+        """Return one line of a stream that is a thought."""
+        now = rfc3339(wall_s())
+        return encode(_GenerateThought(self._model, now, "", text, done=False)) + b"\n"
+
     def end(self, ending: Ending) -> bytes:
         """Return the last line of a stream."""
         return self.whole("", ending) + b"\n"
 
-    def whole(self, text: str, ending: Ending) -> bytes:
+    def whole(self, text: str, ending: Ending, thought: str = "") -> bytes:
         """Return an answer in one piece, with the tokens that a next prompt could begin with."""
         last = _last(self._model, ending, response=text)
+        last.thinking = thought
         tokens = ending.prompt_tokens + ending.output_tokens
         last.context = tuple(range(1, min(tokens, CONTEXT_NUMBERS) + 1))
         return encode(last)

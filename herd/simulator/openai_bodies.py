@@ -4,6 +4,7 @@ import base64
 import struct
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -13,6 +14,9 @@ from herd.simulator.hardware import SimulatedModel
 from herd.simulator.ollama_bodies import CALL_ID, Ending
 
 FINGERPRINT = "fp_ollama"
+
+Thinks: TypeAlias = Literal["reasoning", "reasoning_content"]
+"""What thoughts are called: by Ollama; by llama.cpp and vLLM."""
 
 _TYPES = {400: "invalid_request_error", 404: "not_found_error"}
 
@@ -40,6 +44,8 @@ class _ToolCall(msgspec.Struct, gc=False):
 class _Delta(msgspec.Struct, omit_defaults=True, gc=False):
     role: str
     content: str
+    reasoning: str = ""
+    reasoning_content: str = ""
     tool_calls: Sequence[_ToolCall] = ()
 
 
@@ -110,19 +116,31 @@ def _event(chunk: _Completion) -> bytes:
 class ChatCompletion(_Answer):
     """An answer of `/v1/chat/completions`."""
 
-    def __init__(self, model: str, drawn: int, *, usage: bool, call: Call | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        drawn: int,
+        *,
+        usage: bool,
+        call: Call | None = None,
+        thinks_as: Thinks = "reasoning",
+    ) -> None:
         """Send a call with the first token: it is the reason why the answer ends."""
         super().__init__(model, drawn, usage=usage)
         self._call = call
+        self._thinks_as: Thinks = thinks_as
 
     def _reason(self, ending: Ending) -> str:
         return ending.reason if self._call is None else "tool_calls"
 
-    def _said(self, text: str, call: Call | None) -> _Delta:
-        if call is None:
-            return _Delta("assistant", text)
-        function = _Function(call.name, encode(call.arguments).decode())
-        return _Delta("assistant", text, (_ToolCall(CALL_ID, 0, "function", function),))
+    def _said(self, text: str, call: Call | None, thought: str = "") -> _Delta:
+        delta = _Delta("assistant", text)
+        if thought:
+            setattr(delta, self._thinks_as, thought)
+        if call is not None:
+            function = _Function(call.name, encode(call.arguments).decode())
+            delta.tool_calls = (_ToolCall(CALL_ID, 0, "function", function),)
+        return delta
 
     def _chunk(self, text: str, reason: str | None) -> _Completion:
         call = self._call if reason is None else None
@@ -139,15 +157,22 @@ class ChatCompletion(_Answer):
         """Return one event of a stream."""
         return _event(self._chunk(text, None))
 
+    def thought(self, text: str) -> bytes:
+        """Return one event of a stream that is a thought."""
+        chunk = self._chunk("", None)
+        chunk.choices = [_ChunkChoice(0, self._said("", None, text), None)]
+        return _event(chunk)
+
     def end(self, ending: Ending) -> bytes:
         """Return the last events of a stream."""
         return self._closing(self._chunk("", self._reason(ending)), ending)
 
-    def whole(self, text: str, ending: Ending) -> bytes:
+    def whole(self, text: str, ending: Ending, thought: str = "") -> bytes:
         """Return an answer in one piece."""
         answer = self._chunk("", None)
         answer.object = "chat.completion"
-        answer.choices = [_Choice(0, self._said(text, self._call), self._reason(ending))]
+        said = self._said(text, self._call, thought)
+        answer.choices = [_Choice(0, said, self._reason(ending))]
         answer.usage = _usage(ending)
         return encode(answer)
 
@@ -173,9 +198,13 @@ class Completion(_Answer):
         """Return the last events of a stream."""
         return self._closing(self._chunk("", ending.reason), ending)
 
-    def whole(self, text: str, ending: Ending) -> bytes:
+    def thought(self, text: str) -> bytes:
+        """Return a thought like any other token: this route does not tell them apart."""
+        return self.chunk(text)
+
+    def whole(self, text: str, ending: Ending, thought: str = "") -> bytes:
         """Return an answer in one piece."""
-        answer = self._chunk(text, ending.reason)
+        answer = self._chunk(thought + text, ending.reason)
         answer.usage = _usage(ending)
         return encode(answer)
 

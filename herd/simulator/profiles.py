@@ -115,6 +115,17 @@ LLAMA_1B = _model(
     kv_bytes_per_token=16 * 8 * 64 * 4,
     embedding_length=2048,
 )
+QWEN3_4B = _model(
+    "qwen3:4b",
+    2_497_293_931,
+    4_022_468_096,
+    architecture="qwen3",
+    parameter_size="4.0B",
+    context_tokens=262_144,
+    kv_bytes_per_token=36 * 8 * 128 * 4,
+    embedding_length=2560,
+    capabilities=("completion", "tools", "thinking"),
+)
 REGISTRY = {names.key(m.facts.name): m for m in (*ALL_MODELS, SMOLLM, LLAMA_1B)}
 """What can be pulled, by the keys of the names."""
 
@@ -207,6 +218,11 @@ def ideal(step_s: float = 0.0) -> NodeSpec:
     )
 
 
+def thinker() -> NodeSpec:
+    """Return the same with a model that thinks before it answers."""
+    return msgspec.structs.replace(ideal(), name="thinker", models=(*ALL_MODELS, QWEN3_4B))
+
+
 def with_slots(spec: NodeSpec, slots: int) -> NodeSpec:
     """Return the same machine with another OLLAMA_NUM_PARALLEL."""
     facts = msgspec.structs.replace(spec.facts, slots=slots)
@@ -218,5 +234,6 @@ PROFILES: dict[str, Callable[[], NodeSpec]] = {
     "tower": tower,
     "mini": mini,
     "ideal": ideal,
+    "thinker": thinker,
 }
 """By the names that `--profile` takes."""

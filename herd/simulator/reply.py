@@ -22,8 +22,8 @@ class Whole(Protocol):
         """Its Content-Type."""
         ...
 
-    def whole(self, text: str, ending: Ending) -> bytes:
-        """Write an answer."""
+    def whole(self, text: str, ending: Ending, thought: str = "") -> bytes:
+        """Write an answer, and what was thought before it."""
         ...
 
     def error(self, status: int, text: str) -> bytes:
@@ -43,6 +43,10 @@ class Stream(Protocol):
         """Write one token."""
         ...
 
+    def thought(self, text: str) -> bytes:
+        """Write one token of a thought."""
+        ...
+
     def end(self, ending: Ending) -> bytes:
         """Write the end."""
         ...
@@ -56,7 +60,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stream: Stream | None = None
     """None: in one piece."""
     pieces: tuple[str, ...] = ()
-    """The tokens of the answer."""
+    """The tokens of the answer, after those of a thought."""
+    thoughts: int = 0
+    """How many of them are the thought's."""
     reason: str = "stop"
 
 
@@ -101,7 +107,9 @@ class Reply:
             if self._exchange.ended or self._dies():
                 return
             if stream is not None:
-                self._send(stream.stream_type, stream.chunk(pieces[self._made]))
+                thinks = self._made < self.plan.thoughts
+                write = stream.thought if thinks else stream.chunk
+                self._send(stream.stream_type, write(pieces[self._made]))
             self._made += 1
 
     def finished(self, timings: Timings) -> None:
@@ -112,7 +120,9 @@ class Reply:
         if plan.stream is not None and plan.pieces:
             self._exchange.finish(plan.stream.end(ending))
         else:
-            whole = plan.whole.whole("".join(plan.pieces), ending)
+            thought = "".join(plan.pieces[: plan.thoughts])
+            said = "".join(plan.pieces[plan.thoughts :])
+            whole = plan.whole.whole(said, ending, thought)
             self._exchange.respond(200, ((b"Content-Type", plan.whole.whole_type),), whole)
         self._node.ended(self, "served")
 

@@ -21,7 +21,7 @@ NOT_RUN = re.compile(
     r"|herd node --router-url http://HOST:11435"  # `test_commands` knows that it is one
 )
 SERVICE = re.compile(r"herd (run|node) (install|uninstall|restart|logs)\b.*")
-BESIDE = re.compile(r"herd (doctor|backup|restore)\b.*")
+BESIDE = re.compile(r"herd (doctor|dashboard|backup|restore)\b.*")
 TYPED = [*markdown.commands(RUNNING), *markdown.commands(CONTAINER)]
 
 

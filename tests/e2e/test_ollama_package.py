@@ -133,3 +133,18 @@ def test_leaving_a_stream_frees_the_slot(pair_herd: Herd, pair: Nodes) -> None:
     client.close()
     pair_herd.until(lambda status: status.idle, 1.0)
     assert sum(pair.stats(name).in_flight for name in pair.names) == 0
+
+
+@either
+def test_a_stop_reaches_every_node_that_holds_the_model(herd: Herd, fleet: Nodes, use: Use) -> None:
+    def holding() -> list[str]:
+        shown = {name: use(fleet.url(name), "ps").models for name in fleet.names}
+        return [name for name, rows in shown.items() if SMALL in {row.model for row in rows}]
+
+    for name in fleet.names:
+        assert use(fleet.url(name), "generate", SMALL, keep_alive=-1).done_reason == "load"
+    assert holding() == fleet.names
+    for method in ("generate", "chat"):
+        stopped = use(herd.url, method, SMALL, keep_alive=0)
+        assert (stopped.done, stopped.done_reason) == (True, "unload")
+        assert holding() == []

@@ -13,6 +13,7 @@ from tests.e2e.nodes import EMBED, SIMULATED, SMALL, Nodes
 from tests.e2e.test_ollama_package import HELLO, Use, either
 from tests.e2e.test_ollama_package import use as use_ollama
 from tests.e2e.test_openai_package import use as use_openai
+from tests.e2e.wire import ask
 
 ORDER = NodeOrder(profile="ideal", name="llama", v1_only=True, answer_tokens=16)
 
@@ -55,6 +56,41 @@ def test_embed_and_embeddings(v1_herd: Herd, use: Use) -> None:
     assert [len(vector) for vector in found.embeddings] == [768, 768]
     old = use(v1_herd.url, "embeddings", EMBED, "a").embedding
     assert old == pytest.approx(found.embeddings[0], abs=1e-6)
+
+
+def test_the_requests_of_ollama_run_in_their_order(v1_herd: Herd) -> None:
+    """As its `cmd` sends them: is anybody there, what is it, load it, talk, again, let it go."""
+    url = v1_herd.url
+    assert ask(url, "/", method="HEAD").status == 200
+    shown = ask(url, "/api/show", {"model": SMALL, "system": "", "template": "", "verbose": False})
+    assert (shown.status, shown.json["capabilities"]) == (200, ["completion"])
+    assert isinstance(shown.json["model_info"]["general.architecture"], str)
+    loaded = ask(url, "/api/generate", {"model": SMALL, "prompt": "", "context": []})
+    assert loaded.headers["content-type"] == "application/json; charset=utf-8"
+    assert (loaded.json["done_reason"], loaded.json["response"]) == ("load", "")
+    talk: list[dict[str, str]] = []
+    for _ in range(2):
+        talk.append({"role": "user", "content": "hello"})
+        answer = ask(url, "/api/chat", {"model": SMALL, "messages": talk, "options": {}})
+        lines = [msgspec.json.decode(line) for line in answer.body.splitlines()]
+        text = "".join(line["message"]["content"] for line in lines)
+        assert (lines[-1]["done"], text.startswith(SIMULATED)) == (True, True)
+        talk.append({"role": "assistant", "content": text})
+    said: dict[str, object] = {"model": SMALL, "prompt": "why?", "keep_alive": "5m"}
+    said |= {"context": [], "options": {}}
+    assert b'"done":true' in ask(url, "/api/generate", said).body
+    stopped = ask(url, "/api/generate", {"model": SMALL, "keep_alive": 0})
+    assert stopped.status == 400
+    assert "by themselves" in stopped.json["error"]
+
+
+@either
+def test_show_and_loads(v1_herd: Herd, use: Use) -> None:
+    shown = use(v1_herd.url, "show", SMALL)
+    assert (shown.capabilities, shown.template) == (["completion"], "")
+    for method in ("generate", "chat"):
+        loaded = use(v1_herd.url, method, SMALL, keep_alive="10m")
+        assert (loaded.model, loaded.done, loaded.done_reason) == (SMALL, True, "load")
 
 
 @either

@@ -206,6 +206,21 @@ def test_half_a_backup_is_none(saved: tuple[DataDir, Path], tmp_path: Path, keep
     assert list((tmp_path / "there").iterdir()) == []
 
 
+@pytest.mark.parametrize("back", [1, 5, 8])
+def test_a_checksum_that_is_cut_or_wrong_is_seen(
+    saved: tuple[DataDir, Path], tmp_path: Path, back: int
+) -> None:
+    directory, file = saved
+    save(directory, file)
+    whole = file.read_bytes()
+    wrong = bytearray(whole)
+    wrong[-back] ^= 1
+    for damaged in (whole[:-back], bytes(wrong)):
+        file.write_bytes(damaged)
+        with pytest.raises(HerdError, match="cannot be restored"):
+            restore(file, DataDir(tmp_path / "there"))
+
+
 def test_what_lacks_a_file_or_is_something_else_is_refused(tmp_path: Path) -> None:
     there = DataDir(tmp_path / "there")
     with pytest.raises(HerdError, match="0 of 1 files are in it"):

@@ -216,16 +216,17 @@ def test_an_agent_that_comes_in_ends_the_asking() -> None:
     _play(scene, Pace(idle_s=0.01))
 
 
-def test_the_disk_of_a_node_with_an_agent_is_looked_at_too() -> None:
+def test_what_a_node_with_an_agent_has_is_looked_at_too() -> None:
     async def scene(server: SmallServer, prober: Prober, reports: Reports) -> None:
         prober.watch(STUDIO, server.url, agentless=False)
-        prober.look_at_disk(NodeId("nobody"))
-        prober.look_at_disk(STUDIO)
+        prober.look_at(NodeId("nobody"))
+        prober.look_at(STUDIO)
         [found] = await reports.until(len)
-        assert (found.facts, found.resident) == (None, None), "of those its agent tells"
+        assert found.facts is None, "of those its agent tells"
+        assert [model.name for model in found.resident or ()] == ["llama3.2:3b"]
         assert "llama3.2:3b" in [model.name for model in found.models or ()]
         server.answers = {}
-        prober.look_at_disk(STUDIO)
+        prober.look_at(STUDIO)
         await asyncio.sleep(0.05)
         assert len(reports.probed()) == 1, "whether it answers is its agent's word"
 
@@ -236,7 +237,7 @@ def test_the_disk_of_a_node_that_is_asked_is_looked_at_at_once() -> None:
     async def scene(server: SmallServer, prober: Prober, reports: Reports) -> None:
         await reports.until(len)
         server.answers["/api/tags"] = (200, {"models": [{"name": "new"}]})
-        prober.look_at_disk(STUDIO)
+        prober.look_at(STUDIO)
         _, after = await reports.until(lambda probed: len(probed) == 2)
         assert [model.name for model in after.models or ()] == ["new:latest"]
 

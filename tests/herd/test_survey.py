@@ -115,6 +115,25 @@ def test_llama_cpp() -> None:
     assert found.models == (ModelFacts(name="smollm2", size_bytes=91_000_000, context_length=8192),)
 
 
+def test_what_llama_cpp_tells_of_its_model() -> None:
+    """As its server of 2026 tells: what its template has words for, and what it can see."""
+    meta = {"n_ctx_train": 8192, "size": 91_000_000, "n_params": 134_515_008, "ftype": "Q4_1"}
+    caps = {"supports_tools": True, "supports_reasoning_effort": False}
+    props = {
+        "total_slots": 4,
+        "default_generation_settings": {"n_ctx": 2048},
+        "modalities": {"vision": True, "video": False, "audio": False},
+        "chat_template": "{% if enable_thinking %}",
+        "chat_template_caps": caps,
+    }
+    told = {"/props": (200, props), "/v1/models": (200, {"data": [{"id": "a", "meta": meta}]})}
+    found = _look({**LLAMA_CPP, **told})[0].models
+    assert found is not None
+    model = found[0]
+    assert model.capabilities == ("completion", "tools", "vision", "thinking")
+    assert (model.parameter_size, model.quantization_level) == ("134.52M", "Q4_1")
+
+
 def test_llama_cpp_that_manages_several_models() -> None:
     data = [
         {"id": "a", "status": {"value": "loaded"}, "meta": None},
@@ -146,7 +165,13 @@ def test_vllm() -> None:
 
 def test_lm_studio() -> None:
     data = [
-        {"id": "a", "type": "vlm", "state": "loaded", "loaded_context_length": 4096},
+        {
+            "id": "a",
+            "type": "vlm",
+            "state": "loaded",
+            "loaded_context_length": 4096,
+            "capabilities": ["tool_use"],
+        },
         {"id": "e", "type": "embeddings", "state": "not-loaded", "max_context_length": 2048},
     ]
     stranger = (
@@ -158,7 +183,7 @@ def test_lm_studio() -> None:
     assert found.kind == "lmstudio"
     assert found.resident == (ResidentModel(name="a", context_length=4096),)
     assert found.models == (
-        ModelFacts(name="a", capabilities=("completion", "vision")),
+        ModelFacts(name="a", capabilities=("completion", "vision", "tools")),
         ModelFacts(name="e", capabilities=("embedding",), context_length=2048),
     )
 

@@ -9,9 +9,10 @@ const LONGEST_MS = 10_000;
 const SILENT_MS = 35_000;
 const POLL_MS = 2_000;
 const POLLS = 15;
+const CLOSED = 401;
 
 export class Feed {
-  // `on.snapshot(status)`, `on.delta(delta)`, `on.changed(list)`, `on.state(word)`.
+  // `on.snapshot(status)`, `on.delta(delta)`, `on.changed(list)`, `on.state(word)`, `on.closed(why)`.
   constructor(on) {
     this.on = on;
     this.last = "";
@@ -63,7 +64,12 @@ export class Feed {
     this.source = null;
     try {
       await this.ask();
-    } catch {
+    } catch (refused) {
+      if (refused.status === CLOSED) {
+        this.on.state("closed");
+        this.on.closed(refused.message);
+        return;
+      }
       this.on.state("reconnecting");
       this.again(this.pause);
       this.pause = Math.min(LONGEST_MS, this.pause * 1.6) * (0.85 + Math.random() * 0.3);

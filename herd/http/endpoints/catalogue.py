@@ -13,6 +13,8 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from events import ModelFacts, ResidentModel
 from herd.dialects.names import key
 from herd.link.messages import NodeView, View
@@ -77,16 +79,38 @@ def asleep(view: View, name: str) -> dict[str, object] | None:
             continue
         for facts in node.models:
             if key(facts.name) == wanted:
-                info: dict[str, object] = {"general.architecture": facts.family}
-                if facts.context_length:
-                    info[f"{facts.family}.context_length"] = facts.context_length
-                return {
-                    "details": _details(facts),
-                    "model_info": info,
-                    "capabilities": list(facts.capabilities),
-                    "modified_at": facts.modified_at or NO_TIME,
-                }
+                return _described(facts, facts.context_length)
     return None
+
+
+def on_v1(node: NodeView, name: str) -> dict[str, object] | None:
+    """Return the same of a model on a server that has only `/v1` routes.
+
+    Its context is the one that the server was started with, as far as it tells: no client can have
+    a larger one there.
+    """
+    wanted = key(name)
+    loaded = (each.context_length for each in node.resident if key(each.name) == wanted)
+    context = next(loaded, 0)
+    for facts in node.models:
+        if key(facts.name) == wanted:
+            able = facts if facts.capabilities else replace(facts, capabilities=("completion",))
+            found = _described(able, context or facts.context_length)
+            return {"modelfile": "", "parameters": "", "template": ""} | found
+    return None
+
+
+def _described(facts: ModelFacts, context_tokens: int) -> dict[str, object]:
+    architecture = facts.family or "unknown"
+    info: dict[str, object] = {"general.architecture": architecture}
+    if context_tokens:
+        info[f"{architecture}.context_length"] = context_tokens
+    return {
+        "details": _details(facts),
+        "model_info": info,
+        "capabilities": list(facts.capabilities),
+        "modified_at": facts.modified_at or NO_TIME,
+    }
 
 
 def _here(view: View) -> Iterator[NodeView]:

@@ -8,23 +8,24 @@ from typing import Final
 
 from herd.dialects.errors import UntranslatableError
 from herd.dialects.messages_asked import estimate_tokens
-from herd.dialects.names import key
-from herd.http import problems
+from herd.http import places, problems
 from herd.http.exchange import Exchange
 from herd.link.messages import View
 
 PATH: Final = "/v1/messages/count_tokens"
+CLAUDE: Final = "claude"
+"""How names begin that herd finds a model for."""
 
 
 def answer(exchange: Exchange, view: View) -> None:
-    """Answer with the estimate; 404 for a model that no node has."""
+    """Answer with the estimate; 404 for a model that no node has or stands for."""
     try:
         model, tokens = estimate_tokens(exchange.request.body)
     except UntranslatableError as error:
         _refuse(exchange, 400, error.what)
         return
-    asked = key(model)
-    if not any(key(each.name) == asked for node in view.nodes for each in node.models):
+    stands = model.lower().startswith(CLAUDE) or places.known(view, places.meant(view, model))
+    if not stands:
         _refuse(exchange, 404, f"model '{model}' not found")
         return
     headers = (problems.JSON, (b"X-Herd-Token-Count", b"estimated"))

@@ -8,7 +8,7 @@ herd does not measure is left out.
 
 import msgspec
 
-from events import NodeFacts
+from events import NodeFacts, NodeId
 from herd.agent.capacity import written
 from herd.link.messages import NodeView, SlotView, View
 
@@ -79,6 +79,11 @@ def limits(view: View, now_s: float) -> dict[str, object]:
 
 def _online(view: View) -> int:
     return sum(node.answers for node in view.nodes)
+
+
+def running(view: View, node_id: NodeId) -> int:
+    """Return how many requests are at a node; 0 of one that nobody knows."""
+    return sum(_in_flight(node) for node in view.nodes if node.node_id == node_id)
 
 
 def _in_flight(node: NodeView) -> int:

@@ -19,8 +19,9 @@ from typing import Any, Final
 
 from events import Event, ModelCopied, ModelCreated, ModelDeleted, ModelPushed, NodeId
 from herd.http import orders, places, problems, wire
-from herd.http.client import FetchError, Response, fetch
+from herd.http.client import Response
 from herd.http.endpoints.pulls import Settle, Watched
+from herd.http.everywhere import JSON_BODY, asked, everywhere
 from herd.http.exchange import Exchange
 from herd.http.orders import Order
 from herd.http.passing import Passing, Watcher
@@ -33,12 +34,8 @@ from herd.link.client import Control, LinkFullError
 from herd.link.messages import NodeView, View
 from herd.tasks import spawn
 
-TIMEOUT_S: Final = 30.0
-"""For an answer without progress."""
 BLOBS: Final = "/api/blobs/"
 OK, NOT_FOUND = 200, 404
-
-JSON_BODY: Final = ((b"Content-Type", b"application/json"),)
 
 _log = logging.getLogger("herd.http.models")
 
@@ -201,32 +198,14 @@ class Models:
 
         Then, `after` says, the model is on those nodes, or on none of them.
         """
-        method, path, body = request
-        asking = [_asked(node, method, path, body, timeout_s=TIMEOUT_S) for node in nodes]
-        answers = await asyncio.gather(*asking, return_exceptions=True)
-        done: list[NodeView] = []
-        wrong: list[str] = []
-        for node, answer in zip(nodes, answers, strict=True):
-            if isinstance(answer, Response) and answer.status == OK:
-                done.append(node)
-                self.tell(fact(node.node_id))
-            elif isinstance(answer, Response):
-                said = problems.whole_error(answer.status, answer.body)
-                wrong.append(f"{node.node_id} {said}")
-            elif isinstance(answer, BadRequestError):
-                wrong.append(answer.what)
-            else:
-                raise answer
-        await self.settling.stocked(after[0], done, there=after[1])
-        whole = [answer for answer in answers if isinstance(answer, Response)]
-        if len(nodes) == 1 and whole:
-            _answer(exchange, whole[0], nodes)
-        elif not wrong:
-            exchange.respond(OK, (_node_header(done),), b"")
+        outcome = await everywhere(nodes, request, fact, self.tell)
+        await self.settling.stocked(after[0], outcome.done, there=after[1])
+        if len(nodes) == 1 and outcome.answers:
+            _answer(exchange, outcome.answers[0], nodes)
+        elif outcome.wrong:
+            raise outcome.failure()
         else:
-            names = ", ".join(node.node_id for node in done)
-            text = f"node failed: {'; '.join(wrong)}" + (f"; done on {names}" if names else "")
-            raise BadRequestError(text, status=502)
+            exchange.respond(OK, (_node_header(outcome.done),), b"")
 
     async def _maker(self, order: Order) -> NodeView:
         """Return the node where a new model's parts are."""
@@ -254,7 +233,7 @@ class Models:
         async def has_all(node: NodeView) -> bool:
             for digest in digests:
                 try:
-                    answer = await _asked(node, "HEAD", BLOBS + digest, b"", timeout_s=TIMEOUT_S)
+                    answer = await asked(node, "HEAD", BLOBS + digest)
                 except BadRequestError:
                     return False
                 if answer.status != OK:
@@ -360,13 +339,3 @@ def _answer(exchange: Exchange, answer: Response, nodes: Sequence[NodeView]) -> 
     kind = answer.header(b"content-type")
     headers = [_node_header(nodes)] + ([(b"Content-Type", kind)] if kind else [])
     exchange.respond(answer.status, headers, answer.body)
-
-
-async def _asked(
-    node: NodeView, method: str, path: str, body: bytes, *, timeout_s: float
-) -> Response:
-    headers = JSON_BODY if body else ()
-    try:
-        return await fetch(method, node.url + path, headers=headers, body=body, timeout_s=timeout_s)
-    except FetchError as error:
-        raise BadRequestError(f"{node.node_id}: {error.text}", status=502) from error

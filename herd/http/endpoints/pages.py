@@ -72,10 +72,10 @@ class Pages:
             "usage": self._usage,
             "trends": self._trends,
             "models": self._models,
-            "apps": self._apps,
-            "apps/daily": self._apps_daily,
-            "tags": self._apps,
-            "tags/daily": self._apps_daily,
+            "apps": lambda given: self._uses("apps", given),
+            "apps/daily": lambda given: self._daily_uses("apps_daily", given),
+            "tags": lambda given: self._uses("tags", given),
+            "tags/daily": lambda given: self._daily_uses("tags_daily", given),
             "context-usage": self._context_usage,
             "traces": lambda given: traces.page(self._history, given),
         }
@@ -116,9 +116,9 @@ class Pages:
             "summary": await self._history.rows("models", asked.bounds()),
         }
 
-    async def _apps(self, given: Parameters) -> object:
+    async def _uses(self, name: str, given: Parameters) -> object:
         asked = _days(given)
-        rows = await self._history.rows("apps", asked.bounds())
+        rows = await self._history.rows(name, asked.bounds())
         return {
             "days": asked.units,
             "data": [_without(row, "first_seen", "last_seen") for row in rows],
@@ -129,12 +129,9 @@ class Pages:
             ],
         }
 
-    async def _apps_daily(self, given: Parameters) -> object:
+    async def _daily_uses(self, name: str, given: Parameters) -> object:
         asked = _days(given)
-        return {
-            "days": asked.units,
-            "data": await self._history.rows("apps_daily", asked.bounds()),
-        }
+        return {"days": asked.units, "data": await self._history.rows(name, asked.bounds())}
 
     async def _context_usage(self, given: Parameters) -> object:
         asked = _days(given)

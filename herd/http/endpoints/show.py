@@ -3,7 +3,8 @@
 Nodes that are online come before degraded ones, and those that have the model in memory before
 the others. One that does not answer is passed over. Nothing of it is recorded. Of a model that only
 nodes have which sleep, it is told what they told of it: a client that looks before it asks, as
-`ollama run` does, must get to ask, which wakes them.
+`ollama run` does, must get to ask, which wakes them. So is one that only servers without the route
+have. An alias shows the model that it stands for.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,11 @@ from typing import Final
 import msgspec
 
 from herd.dialects.names import key
-from herd.http import problems, wire
+from herd.http import places, problems, wire
 from herd.http.client import FetchError, Response, fetch
 from herd.http.endpoints import catalogue
 from herd.http.exchange import Exchange
-from herd.http.problems import JSON
+from herd.http.problems import JSON, JSON_UTF8
 from herd.link.messages import NodeView, View
 from herd.tasks import spawn
 
@@ -56,6 +57,9 @@ class Show:
             _refuse(exchange, 400, "model is required")
             return
         view = self._view()
+        meant = places.meant(view, model)
+        if key(meant) != key(model):
+            model, body = meant, _about(body, meant)
         hosts = _hosts(view, model)
         if hosts:
             task = spawn(_passed(exchange, hosts, body), name="show")
@@ -66,11 +70,31 @@ class Show:
             exchange.on_gone = gone
         elif (asleep := catalogue.asleep(view, model)) is not None:
             exchange.respond(200, (JSON,), msgspec.json.encode(asleep))
-        elif view.settled and not _known(view, model):
-            _refuse(exchange, 404, f"model '{model}' not found")
+        elif others := places.v1_hosts(view, model):
+            self._told(exchange, view, others, model)
+        elif view.settled and not places.known(view, model):
+            _refuse(exchange, 404, f"model '{asked.model or asked.name}' not found")
         else:
             text = problems.refusal("hold_timeout", model=model, detail="", online=bool(view.nodes))
             _refuse(exchange, 503, text)
+
+    def _told(self, exchange: Exchange, view: View, hosts: list[NodeView], model: str) -> None:
+        """Tell what servers without the route have told of a model."""
+        if not view.settings.get("translate_ollama"):
+            _refuse(exchange, 400, problems.refusal("only_v1", model=model, detail="", online=True))
+            return
+        for node in hosts:
+            if (found := catalogue.on_v1(node, model)) is not None:
+                lines = b"X-Fleet-Node: %b\r\n" % wire.header_value(node.node_id)
+                exchange.respond(200, (JSON_UTF8,), msgspec.json.encode(found), lines)
+                return
+
+
+def _about(body: bytes, model: str) -> bytes:
+    """Return the body with the model that its name stands for."""
+    pairs = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    kept = {name: value for name, value in pairs.items() if name not in {"model", "name"}}
+    return msgspec.json.encode({"model": model, **kept})
 
 
 def _hosts(view: View, model: str) -> list[NodeView]:
@@ -91,11 +115,6 @@ def _hosts(view: View, model: str) -> list[NodeView]:
         )
     )
     return hosts
-
-
-def _known(view: View, model: str) -> bool:
-    wanted = key(model)
-    return any(key(each.name) == wanted for node in view.nodes for each in node.models)
 
 
 async def _passed(exchange: Exchange, hosts: list[NodeView], body: bytes) -> None:

@@ -14,8 +14,9 @@ from herd.clock import wall_s
 from herd.http import places, problems
 from herd.http.client import FetchError, fetch, follow
 from herd.http.endpoints import fleet
-from herd.http.endpoints.models import JSON_BODY, OK, TIMEOUT_S, Models
+from herd.http.endpoints.models import OK, Models
 from herd.http.endpoints.pulls import Watched
+from herd.http.everywhere import JSON_BODY, TIMEOUT_S
 from herd.http.exchange import Exchange
 from herd.http.history import History, Row, answer_later
 from herd.http.problems import JSON_UTF8, BadRequestError

@@ -1,103 +1,15 @@
 """The agent's life against a small Ollama and a small balancer, on real sockets."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
 import pytest
 
-from events import HeartbeatReceived, Limits, NodeFacts
+from events import Limits
 from herd.agent import heartbeat
-from herd.agent.heartbeat import Agent, Terms
-from herd.agent.keypair import Keypair
-from herd.agent.payload import parse_heartbeat
-from herd.agent.search import Search
 from herd.mdns import Balancer
-from herd.tasks import spawn
+from tests.herd.agent.stage import MACHINE, Stage, play
 from tests.herd.small_server import OLLAMA_PS, SmallServer
-
-MACHINE = NodeFacts(agent_version="0.1.0", slots=4, cores=8, memory_bytes=2**34, vram_bytes=2**33)
-QUICK = Terms(
-    node_id="studio",
-    ollama_url="",
-    interval_s=0.02,
-    ollama_timeout_s=0.2,
-    timeout_s=1.0,
-    browse_s=0.01,
-    drain_s=5.0,
-    drain_poll_s=0.01,
-)
-
-
-class Stage:
-    """An Ollama, a balancer, and an agent between them."""
-
-    def __init__(self, ollama: SmallServer, balancer: SmallServer) -> None:
-        self.ollama = ollama
-        self.balancer = balancer
-        self.balancers: list[Balancer] = []
-        self.said: list[str] = []
-        self.lent = Limits()
-        self._speaking = asyncio.Event()
-        self.agent = self.with_terms()
-
-    def with_terms(self, keys: Keypair | None = None, **terms: object) -> Agent:
-        given = {"ollama_url": self.ollama.url, "router_url": self.balancer.url} | terms
-        self.agent = Agent(
-            msgspec.structs.replace(QUICK, **given),
-            MACHINE,
-            Search(self._browse, self.say),
-            self.say,
-            lambda: self.lent,
-            keys=keys,
-        )
-        return self.agent
-
-    def say(self, line: str) -> None:
-        self.said.append(line)
-        self._speaking.set()
-
-    async def hears(self, words: str, times: int = 1) -> str:
-        """Wait until the agent has said something with these words so often."""
-        async with asyncio.timeout(5):
-            while len(found := [line for line in self.said if words in line]) < times:
-                self._speaking.clear()
-                await self._speaking.wait()
-        return found[-1]
-
-    async def beats(self, more: int = 1, *, at: SmallServer | None = None) -> HeartbeatReceived:
-        """Wait for that many more heartbeats; return the last."""
-        balancer = at or self.balancer
-        await balancer.asked_times("/heartbeat", balancer.asked.count("/heartbeat") + more)
-        beat = parse_heartbeat(balancer.bodies[-1], "127.0.0.1")
-        assert isinstance(beat, HeartbeatReceived)
-        return beat
-
-    @contextlib.asynccontextmanager
-    async def living(self) -> AsyncGenerator[None, None]:
-        task = spawn(self.agent.run(), name="agent")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-            assert task.cancelled()
-
-    async def _browse(self, _timeout_s: float) -> tuple[Balancer, ...]:
-        await asyncio.sleep(0)
-        return tuple(self.balancers)
-
-
-def _play(scene: Callable[[Stage], Awaitable[None]]) -> None:
-    async def play() -> None:
-        ollama, balancer = SmallServer(), SmallServer()
-        ollama.ollama()
-        balancer.answers["/heartbeat"] = (200, {"status": "ok"})
-        async with ollama.running(), balancer.running():
-            await scene(Stage(ollama, balancer))
-
-    asyncio.run(play())
 
 
 def test_it_tells_what_the_node_is_and_has() -> None:
@@ -119,7 +31,7 @@ def test_it_tells_what_the_node_is_and_has() -> None:
             await stage.beats(5)
         assert stage.said == [f"connected to the balancer {stage.balancer.url}"]
 
-    _play(scene)
+    play(scene)
 
 
 def test_what_its_owner_lends_is_told_each_time_and_a_pause_said_once() -> None:
@@ -132,7 +44,7 @@ def test_what_its_owner_lends_is_told_each_time_and_a_pause_said_once() -> None:
             assert (await stage.beats(3)).limits == stage.lent
         assert stage.said[1:] == ["paused: its owner is using it", "takes work again"]
 
-    _play(scene)
+    play(scene)
 
 
 def test_it_tells_the_card_towards_the_balancer_if_its_owner_lets_it(
@@ -155,7 +67,7 @@ def test_it_tells_the_card_towards_the_balancer_if_its_owner_lets_it(
         assert len([line for line in stage.said if "no network card has the address" in line]) == 1
 
     monkeypatch.setattr(heartbeat, "card_of", {"127.0.0.1": "3C:7C:3F:00:00:01"}.__getitem__)
-    _play(scene)
+    play(scene)
 
 
 def test_it_looks_at_the_disk_rarely_and_when_something_unknown_is_in_memory() -> None:
@@ -174,7 +86,7 @@ def test_it_looks_at_the_disk_rarely_and_when_something_unknown_is_in_memory() -
             await stage.beats(5)
             assert stage.ollama.asked.count("/api/tags") == 3
 
-    _play(scene)
+    play(scene)
 
 
 def test_a_dead_ollama_is_told_and_its_models_are_kept() -> None:
@@ -194,7 +106,7 @@ def test_a_dead_ollama_is_told_and_its_models_are_kept() -> None:
             assert beat.resident
         assert len(stage.said) == 3
 
-    _play(scene)
+    play(scene)
 
 
 def test_a_hanging_ollama_does_not_stop_the_heart() -> None:
@@ -205,7 +117,7 @@ def test_a_hanging_ollama_does_not_stop_the_heart() -> None:
             assert not beat.reachable
         assert "no answer within 0.2 s" in stage.said[0]
 
-    _play(scene)
+    play(scene)
 
 
 def test_the_interval_counts_from_the_start_of_the_last() -> None:
@@ -219,7 +131,7 @@ def test_the_interval_counts_from_the_start_of_the_last() -> None:
             await stage.beats(3)
             assert 0.8 < loop.time() - began < 1.5
 
-    _play(scene)
+    play(scene)
 
 
 def test_a_lost_balancer_is_said_once_and_found_again_at_its_place() -> None:
@@ -238,7 +150,7 @@ def test_a_lost_balancer_is_said_once_and_found_again_at_its_place() -> None:
             await living.__aexit__(None, None, None)
         assert len(stage.said) == 3
 
-    _play(scene)
+    play(scene)
 
 
 def test_a_balancer_that_moved_is_looked_for_on_the_network() -> None:
@@ -257,7 +169,7 @@ def test_a_balancer_that_moved_is_looked_for_on_the_network() -> None:
             await stage.beats()
             await stage.hears(f"connected to the balancer home at {stage.balancer.url}")
 
-    _play(scene)
+    play(scene)
 
 
 def test_a_balancer_with_a_new_address_is_followed_at_the_first_miss() -> None:
@@ -278,7 +190,7 @@ def test_a_balancer_with_a_new_address_is_followed_at_the_first_miss() -> None:
         await living.__aexit__(None, None, None)
         assert len(stage.said) == 2
 
-    _play(scene)
+    play(scene)
 
 
 def test_its_own_address_is_looked_up_for_each_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +207,7 @@ def test_its_own_address_is_looked_up_for_each_heartbeat(monkeypatch: pytest.Mon
         told = [msgspec.json.decode(body)["lan_ip"] for body in stage.balancer.bodies]
         assert told[:3] == ["192.0.2.7", "192.0.2.8", "192.0.2.9"]
 
-    _play(scene)
+    play(scene)
 
 
 def test_a_refusal_is_said_once_with_its_reason() -> None:
@@ -311,7 +223,7 @@ def test_a_refusal_is_said_once_with_its_reason() -> None:
         )
         assert len(stage.said) == 2
 
-    _play(scene)
+    play(scene)
 
 
 def test_an_ollama_that_the_balancer_cannot_reach_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,73 +238,4 @@ def test_an_ollama_that_the_balancer_cannot_reach_is_named(monkeypatch: pytest.M
             line = await stage.hears("listens on loopback only, not on 127.1.1.1")
             assert "OLLAMA_HOST=0.0.0.0" in line
 
-    _play(scene)
-
-
-def _running(count: int) -> tuple[int, object]:
-    queues = {
-        "studio:a": {"node_id": "studio", "in_flight": count},
-        "other:a": {"node_id": "other", "in_flight": 7},
-    }
-    return 200, {"queues": queues}
-
-
-async def _connected(stage: Stage) -> None:
-    async with stage.living():
-        await stage.beats()
-        await stage.hears("connected")
-
-
-def test_draining_waits_for_what_runs() -> None:
-    async def scene(stage: Stage) -> None:
-        await _connected(stage)
-        stage.balancer.answers["/fleet/status"] = _running(2)
-        draining = spawn(stage.agent.drain(), name="drain")
-        beat = await stage.beats()
-        assert beat.draining
-        await stage.hears("draining: 2 running")
-        await stage.beats(2)  # it goes on living while it drains
-        assert not draining.done()
-        stage.balancer.answers["/fleet/status"] = _running(0)
-        async with asyncio.timeout(5):
-            await draining
-        assert stage.said[-1] == "drained"
-
-    _play(scene)
-
-
-def test_draining_does_not_wait_for_ever() -> None:
-    async def scene(stage: Stage) -> None:
-        stage.with_terms(drain_s=0.1)
-        await _connected(stage)
-        stage.balancer.answers["/fleet/status"] = _running(1)
-        async with asyncio.timeout(5):
-            await stage.agent.drain()
-        assert stage.said[-1] == "left with 1 still running"
-
-    _play(scene)
-
-
-@pytest.mark.parametrize("status", [(200, b"<html>"), None])
-def test_draining_ends_with_the_balancer(status: tuple[int, object] | None) -> None:
-    async def scene(stage: Stage) -> None:
-        await _connected(stage)
-        if status is None:
-            stage.balancer.answers.pop("/heartbeat")
-        else:
-            stage.balancer.answers["/fleet/status"] = status
-        async with asyncio.timeout(5):
-            await stage.agent.drain()
-        assert "the balancer" in stage.said[-1]
-
-    _play(scene)
-
-
-def test_without_a_balancer_there_is_nothing_to_drain() -> None:
-    async def scene(stage: Stage) -> None:
-        stage.with_terms(router_url="")
-        await stage.agent.drain()
-        assert stage.said == []
-        assert stage.balancer.asked == []
-
-    _play(scene)
+    play(scene)

@@ -16,7 +16,7 @@ from events import Gpu, HeartbeatReceived, Limits, NodeId
 from herd.agent import tunnel
 from herd.agent.keypair import Keypair
 from herd.agent.payload import parse_heartbeat
-from tests.herd.agent.test_heartbeat import Stage
+from tests.herd.agent.stage import Stage
 from tests.herd.agent.test_payload import FACTS, MODELS, RESIDENT, built
 from tests.herd.small_server import SmallServer
 

@@ -13,11 +13,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from events import Recorded, encode
+from events import NodeId, NodePinned, Recorded, encode
 from herd.clock import wall_s
 from herd.commands.log import command, readable
 from herd.errors import HerdError
 from herd.journal.files import segments
+from herd.signing import fingerprint
 from tests.herd.journal.sample import at, busy_log, request_id, requests
 from tests.herd.logd.rig import append, data_dir, write
 
@@ -85,6 +86,15 @@ def test_a_line_shows_time_kind_subject_and_the_rest() -> None:
         f"request_dispatched    {request_id(1)}  qwen2.5:7b  mini  lease=1.1 queue_s=0.25 terms=<2>"
     )
     assert "ttft_s=0.5 service_s=2 prompt_tokens=11" in shown[2]
+
+
+def test_a_nodes_key_is_shown_as_people_compare_it() -> None:
+    old, new = "ab" * 32, "cd" * 32
+    event = NodePinned(node_id=NodeId("mini"), node_key=new, replaces=old)
+    shown = click.unstyle(readable(json.loads(encode(at(2, event)))))
+    assert shown.endswith(f"mini  node_key={fingerprint(new)} replaces={fingerprint(old)}")
+    assert old not in shown
+    assert new not in shown
 
 
 def test_nothing_found_names_the_next_step(log: Path, tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ Run: TypeAlias = Callable[[Main], None]
 
 @pytest.fixture
 def run(on_each_loop: Callable[[Main], object]) -> Run:
-    """Run a test's coroutine on each loop, for 20 s at most."""
+    """Run a test's coroutine on each loop, for a minute at most."""
 
     async def bounded(main: Main) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await main
 
     return lambda main: void(on_each_loop(bounded(main)))

@@ -10,6 +10,7 @@ import msgspec
 from events import (
     Event,
     NodeFacts,
+    ResidentModel,
 )
 from herd.http.client import Response, fetch
 from herd.link.messages import NodeView
@@ -67,7 +68,11 @@ class Fleet:
 def _seen(name: str, node: SimulatedNode) -> NodeView:
     models = [model.facts for model in node.shelf.models]
     facts = NodeFacts(memory_bytes=node.spec.facts.memory_bytes)
-    return msgspec.structs.replace(node_view(name, *models, facts=facts), url=node.url)
+    resident = tuple(
+        ResidentModel(name=each.model.facts.name) for each in node.engine.up_to_date().resident()
+    )
+    found = node_view(name, *models, facts=facts, resident=resident)
+    return msgspec.structs.replace(found, url=node.url)
 
 
 @asynccontextmanager

@@ -1,12 +1,13 @@
 """`/api/show`: what one node says of a model, whichever has it."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
 
 from events import ModelFacts, NodeFacts, ResidentModel
-from herd.link.messages import NodeView
+from herd.link.messages import NodeView, View
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import Ask, Control, fronting, header, node, node_view, post, view
 from tests.herd.http.sockets import client
@@ -16,7 +17,7 @@ ASKED = b'{"model":"llama3.2:3b","verbose":true}'
 TOLD = b'{"capabilities":["completion"],"model_info":{"general.architecture":"llama"}}'
 
 
-async def told(ask: Ask) -> None:
+async def told_of(ask: Ask) -> None:
     ask.answer(TOLD, content_type=b"application/json; charset=utf-8")
 
 
@@ -26,7 +27,7 @@ def at(seen: NodeView, url: str) -> NodeView:
 
 def test_it_is_passed_on_as_it_is(run: Run) -> None:
     async def main() -> None:
-        async with node(told) as here:
+        async with node(told_of) as here:
             control = Control()
             control.view = view(at(node_view("ada", LLAMA), here.url))
             async with fronting(control) as listener, client(listener.port) as one:
@@ -47,7 +48,7 @@ def test_it_is_passed_on_as_it_is(run: Run) -> None:
 def test_one_that_has_it_in_memory_is_asked_first_and_a_dead_one_is_passed_over(run: Run) -> None:
     async def main() -> None:
         hot = node_view("zoe", LLAMA, resident=(ResidentModel(name="llama3.2:3b"),))
-        async with node(told) as cold, node(told) as warm:
+        async with node(told_of) as cold, node(told_of) as warm:
             control = Control()
             control.view = view(
                 at(node_view("ada", LLAMA, status="degraded"), cold.url),
@@ -111,14 +112,59 @@ def test_what_cannot_be_shown(body: bytes, status: int, text: str, run: Run) -> 
     run(main())
 
 
-def test_servers_without_the_route_are_not_asked(run: Run) -> None:
+GEMMA = ModelFacts(name="gemma-3", size_bytes=9, quantization_level="Q4_0", context_length=8192)
+
+
+def on_v1(*resident: ResidentModel, **settings: bool | str) -> View:
+    facts = NodeFacts(dialect="openai")
+    seen = view(node_view("vllm", GEMMA, facts=facts, resident=resident))
+    return msgspec.structs.replace(seen, settings=settings)
+
+
+async def shown(seen: View, body: bytes) -> tuple[bytes, Any]:
+    control = Control()
+    control.view = seen
+    async with fronting(control) as listener, client(listener.port) as one:
+        post(one, "/api/show", body)
+        head, found = await one.answer()
+    return head, msgspec.json.decode(found)
+
+
+def test_what_servers_without_the_route_told_is_told_without_asking_them(run: Run) -> None:
     async def main() -> None:
-        control = Control()
-        facts = NodeFacts(dialect="openai")
-        control.view = view(node_view("vllm", LLAMA, facts=facts))
-        async with fronting(control) as listener, client(listener.port) as one:
-            post(one, "/api/show", ASKED)
-            assert (await one.answer())[0].startswith(b"HTTP/1.1 503 ")
+        loaded = ResidentModel(name="gemma-3", context_length=4096)
+        body = b'{"model":"Gemma-3","verbose":true}'
+        head, told = await shown(on_v1(loaded, translate_ollama=True), body)
+        assert header(head, b"X-Fleet-Node") == b"vllm"
+        assert told["capabilities"] == ["completion"]
+        assert told["model_info"] == {
+            "general.architecture": "unknown",
+            "unknown.context_length": 4096,
+        }
+        assert told["details"]["quantization_level"] == "Q4_0"
+        assert (told["modelfile"], told["template"]) == ("", "")
+        _, told = await shown(on_v1(translate_ollama=True), body)
+        assert told["model_info"]["unknown.context_length"] == 8192
+        head, told = await shown(on_v1(), body)
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert "/v1/chat/completions" in told["error"]
+
+    run(main())
+
+
+def test_an_alias_shows_what_it_stands_for(run: Run) -> None:
+    async def main() -> None:
+        settings: dict[str, bool | str] = {
+            "translate_ollama": True,
+            "model_aliases": "gpt-*=llama3.2:3b,mine=gemma-3",
+        }
+        head, told = await shown(on_v1(**settings), b'{"name":"mine"}')
+        assert (head[:13], told["capabilities"]) == (b"HTTP/1.1 200 ", ["completion"])
+        async with node(told_of) as here:
+            seen = view(at(node_view("ada", LLAMA), here.url))
+            seen = msgspec.structs.replace(seen, settings=settings)
+            await shown(seen, b'{"name":"gpt-4","verbose":true}')
+            assert here.asks[0].body == b'{"model":"Llama3.2:3b","verbose":true}'
 
     run(main())
 

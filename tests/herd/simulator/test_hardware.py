@@ -111,7 +111,7 @@ def test_only_the_studio_has_the_big_model_and_it_fits() -> None:
         for name, profile in profiles.PROFILES.items()
         if profiles.LLAMA_70B in profile().models
     ]
-    assert holders == ["studio", "ideal"]
+    assert holders == ["studio", "ideal", "thinker"]
     for profile in profiles.PROFILES.values():
         spec = profile()
         for model in spec.models:
