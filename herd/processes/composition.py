@@ -4,6 +4,7 @@ The graces add up to more than a herd may take to end: the last gets what the ot
 """
 
 from functools import partial
+from importlib import import_module
 from multiprocessing.connection import Connection
 
 from herd.config import Settings
@@ -88,24 +89,24 @@ def _single(settings: Settings, listeners: Listeners, alive: Connection, ready: 
     run_single(settings, listeners, alive, ready)
 
 
-# What each can do while another herd is still at work
+# What each can do while another herd is still at work: it imports, and reads the log
 
 
 def _rehearse_logd() -> None:
-    import herd.processes.logd  # noqa: F401 (to have it)
+    import_module("herd.processes.logd")
 
 
 def _rehearse_control(settings: Settings) -> None:
-    import herd.processes.control  # noqa: F401 (to have it)
+    import_module("herd.processes.control")
     from herd.control.restore import read_ahead
 
     read_ahead(settings.directory)
 
 
 def _rehearse_front() -> None:
-    import herd.processes.front  # noqa: F401 (to have it)
+    import_module("herd.processes.front")
 
 
 def _rehearse_single(settings: Settings) -> None:
+    import_module("herd.processes.single")
     _rehearse_control(settings)
-    import herd.processes.single  # noqa: F401 (to have it)

@@ -126,8 +126,9 @@ class Predecessor:
     def close(self) -> None:
         """Hang up."""
         self.gone = True
-        if self._supervisor is not None and self._other in self._supervisor.others:
-            self._supervisor.others.remove(self._other)
+        if self._supervisor is not None:
+            others = [other for other in self._supervisor.others if other is not self._other]
+            self._supervisor.others[:] = others
         self._talk.close()
         for each in self._sockets:
             each.close()
