@@ -60,11 +60,20 @@ async def serve_unix(
     return await asyncio.start_unix_server(hear, sock=bind_unix(path))
 
 
-async def open_unix(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def open_unix(
+    path: Path, limit_bytes: int = 64 * 1024
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to a socket at this path."""
     if sys.platform == "win32":
         raise OSError(_LACKING)
-    return await asyncio.open_unix_connection(str(path))
+    return await asyncio.open_unix_connection(str(path), limit=limit_bytes)
+
+
+async def speak_unix(path: str, protocol: asyncio.Protocol) -> None:
+    """Make a protocol speak on a connection to a socket at this path."""
+    if sys.platform == "win32":
+        raise OSError(_LACKING)
+    await asyncio.get_running_loop().create_unix_connection(lambda: protocol, path)
 
 
 def hand(over: socket.socket, sockets: Sequence[socket.socket]) -> None:

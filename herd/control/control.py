@@ -374,6 +374,8 @@ def _pace(settings: Settings) -> Pace:
 
 def _configured(address: NodeAddress) -> NodeConfigured:
     place = address.url.partition("://")[2].replace(":", "-")
+    if address.url.startswith("http+unix:"):
+        place = place.replace("%2F", "-").replace("%", "-").lstrip("-")
     name = address.name or (default_node_id() if address.origin == "local" else place)
     node_id = NodeId(name)
     return NodeConfigured(

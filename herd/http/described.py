@@ -226,6 +226,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
         "List the last placements, and why", {"limit": _whole(1, 200, 20)}
     ),
     "GET /dashboard/api/requests/{request_id}": Operation("Tell the story of a request"),
+    "GET /dashboard/api/explain": Operation(
+        "Explain each decision about a request: the log is folded to it", {"request_id": _TEXT}
+    ),
     "GET /dashboard/api/past": Operation(
         "Show the fleet as it was after an event; without one, the events that there are",
         {"seq": _SEQ},

@@ -18,6 +18,7 @@ from herd.http import openapi, places, problems, tunnels
 from herd.http.door import Door, NotAdmittedError
 from herd.http.endpoints import assets, catalogue, counting, fleet, pins, request_page, stored
 from herd.http.endpoints.benchmarks import Benchmarks
+from herd.http.endpoints.explained import Explained
 from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.health import HealthPage
 from herd.http.endpoints.inference import Inference, Waits
@@ -42,6 +43,7 @@ from herd.http.history import History
 from herd.http.keyring import Keyring
 from herd.http.lobby import Lobby
 from herd.http.login import Login
+from herd.http.lookback import Lookback
 from herd.http.problems import JSON, JSON_UTF8, TEXT_UTF8
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.http.server import Limits
@@ -130,7 +132,9 @@ class Front:
         self._benchmarks = Benchmarks(
             control, self.history, self._models.settling, self._health.picture
         )
-        self._past = Past(self.history, settings.directory.root if settings else None)
+        lookback = Lookback(settings.directory.root if settings else None)
+        self._past = Past(self.history, lookback)
+        self._explained = Explained(lookback)
         self._kept: dict[str, bytes] = {}
         self._described: bytes | None = None
         self.routes = self._table()
@@ -214,6 +218,7 @@ class Front:
         by_path[openapi.PATH] = self._get(self._openapi)
         by_path.update(self._pages.routes())
         by_path.update(self._past.routes())
+        by_path.update(self._explained.routes())
         change = self._guard.admin(self._settings.change)
         by_path[KEYS] = self._admin(self._keys.methods())
         for path, methods in self._nodes.routes().items():

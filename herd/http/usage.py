@@ -60,13 +60,15 @@ class Reading(Protocol):
         ...
 
 
-def reading_of(content_type: bytes) -> Reading:
-    """Return the reader for an answer of that type."""
-    return _reader_of(content_type)()
+def reading_of(content_type: bytes, *, coded: bool = False) -> Reading:
+    """Return the reader for an answer of that type; `coded` is one that only its client opens."""
+    return Coded() if coded else _reader_of(content_type)()
 
 
-def usage_of(content_type: bytes, body: bytes) -> Usage:
+def usage_of(content_type: bytes, body: bytes, *, coded: bool = False) -> Usage:
     """Read an answer that came in one piece."""
+    if coded:
+        return Usage(whole=bool(body))
     kind = _reader_of(content_type)
     if kind is Json and len(body) <= KEPT_BYTES:
         return _read(body)
@@ -274,6 +276,28 @@ class Json:
 
     def last_words(self, error: str) -> bytes:
         """Say nothing: an unfinished JSON value cannot take a message."""
+        del error
+        return b""
+
+
+class Coded:
+    """Compressed, though nobody asked for it: nothing is read, its framing tells its end."""
+
+    __slots__ = ("tokens",)
+
+    def __init__(self) -> None:
+        """Begin."""
+        self.tokens = 0
+
+    def feed(self, data: bytes) -> None:
+        """Look at nothing."""
+
+    def usage(self) -> Usage:
+        """Know nothing but that it is whole."""
+        return Usage(whole=True)
+
+    def last_words(self, error: str) -> bytes:
+        """Say nothing: plain words would only spoil what was compressed."""
         del error
         return b""
 

@@ -89,7 +89,7 @@ def _single(settings: Settings, listeners: Listeners, alive: Connection, ready: 
     run_single(settings, listeners, alive, ready)
 
 
-# What each can do while another herd is still at work: it imports, and reads the log
+# What each can do while another herd is still at work: above all, import what it needs
 
 
 def _rehearse_logd() -> None:
@@ -97,9 +97,9 @@ def _rehearse_logd() -> None:
 
 
 def _rehearse_control(settings: Settings) -> None:
-    import_module("herd.processes.control")
     from herd.control.restore import read_ahead
 
+    import_module("herd.processes.control")
     read_ahead(settings.directory)
 
 
@@ -108,5 +108,5 @@ def _rehearse_front() -> None:
 
 
 def _rehearse_single(settings: Settings) -> None:
-    import_module("herd.processes.single")
     _rehearse_control(settings)
+    import_module("herd.processes.single")

@@ -127,8 +127,8 @@ class Predecessor:
         """Hang up."""
         self.gone = True
         if self._supervisor is not None:
-            others = [other for other in self._supervisor.others if other is not self._other]
-            self._supervisor.others[:] = others
+            others = self._supervisor.others
+            others[:] = [each for each in others if each is not self._other]
         self._talk.close()
         for each in self._sockets:
             each.close()

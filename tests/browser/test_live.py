@@ -1,19 +1,12 @@
 """The feed: cut, resumed, silent, away; names that want to be more than names; a real herd."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
-import pytest
-
-from herd.simulator.fleet import NodeOrder
-from tests.browser.answers import REQUEST, answers
+from tests.browser.answers import answers
 from tests.browser.conftest import OnTab, Page
 from tests.browser.mock import Mock, mocking
 from tests.browser.test_tabs import SHOWN
-from tests.e2e.herds import Composition, Herd, until
-from tests.e2e.nodes import SMALL, Nodes
-from tests.e2e.wire import ask, chat
+from tests.e2e.herds import until
 
 AWAY_S = 12.0
 
@@ -92,56 +85,3 @@ def test_a_hostile_address_is_no_markup(page: Page, mock: Mock) -> None:
 
     page.sees("nothing at")
     assert page.script("return window.pwned") is None
-
-
-@pytest.fixture
-def nodes() -> Iterator[Nodes]:
-    """Two small nodes, one of which may die."""
-    orders = [
-        NodeOrder(profile="ideal", name=name, step_s=0.005, answer_tokens=8)
-        for name in ("alpha", "beta")
-    ]
-    with Nodes(*orders) as started:
-        yield started
-
-
-def _started(directory: Path, nodes: Nodes) -> Herd:
-    one = Composition("one process", 0, "asyncio")
-    herd = Herd(
-        directory,
-        one,
-        nodes.flags(),
-        FLEET_HEARTBEAT_TIMEOUT="2",
-        FLEET_HEARTBEAT_OFFLINE="4",
-    )
-    herd.comes_up()
-    herd.until_online("alpha", "beta")
-    return herd
-
-
-def test_a_real_herd_is_seen_at_work(page: Page, nodes: Nodes, tmp_path: Path) -> None:
-    herd = _started(tmp_path, nodes)
-    try:
-        page.open(f"{herd.url}/dashboard")
-        page.sees("2 of 2 nodes online", "No request yet", within_s=AWAY_S)
-
-        answer = ask(herd.url, "/api/chat", chat(SMALL))
-
-        page.sees("1 done", f"{SMALL}→{answer.node}", within_s=AWAY_S)
-        page.click(f'a[href="#/request/{answer.request_id}"]')
-        page.sees("Why this node", "Step by step", f"sent to {answer.node}", "completed: 8 tokens")
-
-        page.go("overview")
-        nodes.kill("beta")
-        page.sees("beta is offline", "1 of 2 nodes online", within_s=AWAY_S)
-    finally:
-        herd.clear()
-
-
-def test_the_id_of_no_request_says_so(page: Page, nodes: Nodes, tmp_path: Path) -> None:
-    herd = _started(tmp_path, nodes)
-    try:
-        page.open(f"{herd.url}/dashboard", f"request/{REQUEST}")
-        page.sees("the log has no such request", within_s=AWAY_S)
-    finally:
-        herd.clear()

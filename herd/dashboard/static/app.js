@@ -6,6 +6,7 @@ import { h, render } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Fleet } from "./fleet.js";
 import { clock, plural } from "./format.js";
+import { toast } from "./toast.js";
 import { apps } from "./views/apps.js";
 import { benchmarks } from "./views/benchmarks.js";
 import { health } from "./views/health.js";
@@ -19,8 +20,8 @@ import { trends } from "./views/trends.js";
 const TABS = [overview, trends, models, apps, benchmarks, health, recommendations, settings];
 const VIEWS = [...TABS, request];
 const DRAW_MS = 400;
-const RELOAD_MS = 1_000;
-const LATE_MS = 2_300; // an event is in the log's tables within two seconds
+const RELOAD_MS = 1_200; // herd itself keeps an answer for a second
+const LATE_MS = [1_300, 2_800]; // an event is in the log's tables within half a second, or two if much goes on
 
 const at = (id) => document.getElementById(id);
 const panel = at("panel");
@@ -37,7 +38,7 @@ let again = null;
 let due = 0;
 let loaded = 0;
 let finished = -1;
-let hearing = null;
+let hearing = [];
 
 // Routes
 
@@ -66,7 +67,6 @@ function go() {
   panel.dataset.view = route.view.id;
   panel.replaceChildren();
   panel.setAttribute("aria-labelledby", TABS.includes(route.view) ? `tab-${route.view.id}` : "title");
-  document.title = `${route.view.title} · herd`;
   at("title").textContent = route.view.title;
   now();
   reload(0);
@@ -77,6 +77,7 @@ function go() {
 function tabs() {
   const selected = route.view.under ?? route.view.id;
   const wrong = (shared.health?.recommendations ?? []).filter((each) => each.severity !== "info").length;
+  document.title = `${wrong ? `(${wrong}) ` : ""}${route.view.title} · herd`;
   render(
     at("tabs"),
     TABS.map((view) =>
@@ -93,7 +94,7 @@ function tabs() {
           tabindex: view.id === selected ? "0" : "-1",
           onclick: () => (location.hash = `#/${view.id}`),
         },
-        view.title,
+        h("span", { class: "word", "data-word": view.title }, view.title),
         view.id === "health" && wrong > 0
           ? h("span", { class: "badge", "aria-label": plural(wrong, "problem") }, String(wrong))
           : null,
@@ -131,8 +132,14 @@ function now() {
   drawing = null;
   drawn = performance.now();
   if (document.visibilityState === "hidden") return;
-  render(panel, route.view.draw(ctx, states.get(route.view.id), route.argument));
+  render(panel, [away(), route.view.draw(ctx, states.get(route.view.id), route.argument)]);
   at("foot").textContent = fleet.known ? `as of ${clock(fleet.timestamp)}` : "";
+}
+
+// What is on the page is of then, while herd is away.
+function away() {
+  if (at("link").dataset.state !== "reconnecting" || !fleet.known) return null;
+  return h("p", { key: "away", class: "away", role: "status" }, `herd does not answer. What you see is of ${clock(fleet.timestamp)}; the page asks on by itself.`);
 }
 
 // Loading: at most once a second for each view; what comes meanwhile is asked for once more after it.
@@ -175,7 +182,8 @@ async function fetchAll({ view, argument }) {
         else state[key] = found;
         delete state.errors[key];
       } catch (error) {
-        state.errors[key] = error.message;
+        const said = error.status === 0 && Object.entries(state.errors).some(([other, text]) => other !== key && text === error.message);
+        state.errors[key] = said ? "" : error.message; // that herd is away is said once
       }
     }),
   );
@@ -203,10 +211,8 @@ function poll(path, take, more) {
 function heard(kinds) {
   if (!route.view.hears.some((kind) => kinds.includes(kind))) return;
   reload(300);
-  hearing ??= setTimeout(() => {
-    hearing = null;
-    reload(1);
-  }, LATE_MS);
+  hearing.forEach(clearTimeout);
+  hearing = LATE_MS.map((ms) => setTimeout(() => reload(1), ms));
 }
 
 function changed() {
@@ -246,19 +252,11 @@ new Feed({
     if (link.dataset.state === "reconnecting" && word !== "reconnecting") reload(0);
     link.textContent = LINK[word];
     link.dataset.state = word;
+    schedule();
   },
 }).start();
 
 // Odds and ends
-
-let toasting = null;
-
-function toast(text) {
-  at("toast").textContent = text;
-  at("toast").hidden = false;
-  clearTimeout(toasting);
-  toasting = setTimeout(() => (at("toast").hidden = true), 6_000);
-}
 
 const THEMES = { auto: "light", light: "dark", dark: "auto" };
 
@@ -280,5 +278,10 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => them
 addEventListener("hashchange", go);
 document.addEventListener("visibilitychange", schedule);
 setInterval(() => reload(1), 15_000);
+setInterval(() => {
+  if (at("link").dataset.state === "reconnecting") return;
+  fleet.sample(Date.now() / 1000);
+  if (route.view === overview) schedule();
+}, 1_000);
 theme(document.documentElement.dataset.theme ?? "auto");
 go();

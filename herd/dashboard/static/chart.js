@@ -7,6 +7,7 @@ import { table } from "./parts.js";
 const HEIGHT = 190;
 const COLOURS = 8;
 const LEAST_STEPS = 5; // of hours or days that are shown, where there are fewer
+const STEPS = Array.from({ length: 18 }, (_, power) => [1, 2, 5].map((each) => Number(`${each}e${power - 4}`))).flat(); // of the marks
 
 // `series`: [{ label, values }], `show(value)` writes a value with its unit; `kind` is line, bars or stack.
 export function chart({ key, title, xs, series, show, kind = "line", daily = false, redraw = 0 }) {
@@ -73,7 +74,7 @@ function options(node, { xs, series, show, kind, daily }) {
     },
     axes: [
       { ...axis, space: 64, size: 28, values: (_, ticks, __, ___, stepS) => ticks.map((each) => tick(each, stepS)) },
-      { ...axis, size: 68, space: 34, values: (_, ticks) => ticks.map((tick) => show(tick)) },
+      { ...axis, size: 68, space: 34, incrs: STEPS, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "0" : show(tick))) },
     ],
     series: [
       {},
@@ -81,7 +82,7 @@ function options(node, { xs, series, show, kind, daily }) {
         const paint = colour(`--c${index + 1}`);
         return bars
           ? { label: series[index].label, paths: bars, fill: paint, stroke: paint, width: 0, points: { show: false } }
-          : { label: series[index].label, stroke: paint, width: 1.75, spanGaps: false, points: { show: xs.length < 40, size: 4 } };
+          : { label: series[index].label, stroke: paint, width: 1.75, spanGaps: false, points: { show: xs.length < 40, size: series[index].values.filter((each) => each !== null).length < 3 ? 9 : 5, fill: paint } };
       }),
     ],
     hooks: { setCursor: [(u) => tip(node, u, { xs, series, show, daily })] },

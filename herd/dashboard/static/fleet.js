@@ -3,6 +3,8 @@
 // Whether a node was heard of of late: it is neither offline nor asleep.
 export const answers = (node) => node.status === "online" || node.status === "degraded";
 
+export const HISTORY_S = 300;
+
 export class Fleet {
   constructor() {
     this.known = false;
@@ -10,7 +12,7 @@ export class Fleet {
     this.nodes = new Map();
     this.queues = new Map();
     this.timestamp = 0;
-    this.rates = new Map();
+    this.history = [];
   }
 
   snapshot(status) {
@@ -28,6 +30,15 @@ export class Fleet {
     merge(this.queues, queues);
   }
 
+  // What runs and what waits, once a second, for as long as the page is open.
+  sample(nowS) {
+    const last = this.history[this.history.length - 1];
+    if (!this.known || (last && nowS - last.at < 1)) return;
+    const slots = total(this.queues.values(), (row) => (row.node_id ? row.concurrency : 0));
+    this.history.push({ at: nowS, running: this.running, waiting: this.waitingCount, slots, completed: this.completed });
+    while (nowS - this.history[0].at > HISTORY_S) this.history.shift();
+  }
+
   // Rows of one node, by model; also of models that are in memory and were never asked for.
   models(node) {
     const rows = new Map();
@@ -36,7 +47,8 @@ export class Fleet {
       if (row.node_id !== node.node_id) continue;
       rows.set(row.model, { resident: rows.get(row.model)?.resident ?? null, row });
     }
-    return [...rows].map(([model, { resident, row }]) => ({ model, resident, row }));
+    const found = [...rows].map(([model, { resident, row }]) => ({ model, resident, row }));
+    return found.sort((one, other) => Boolean(other.resident) - Boolean(one.resident) || (one.model < other.model ? -1 : 1));
   }
 
   // Requests that wait, per model, the longest line first.

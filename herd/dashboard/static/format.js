@@ -18,6 +18,7 @@ const trimmed = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(1).r
 
 export function seconds(value) {
   if (!known(value)) return NONE;
+  if (value > 0 && value < 0.0005) return "<1 ms";
   if (value < 0.0995) return `${Math.round(value * 1000)} ms`;
   if (value < 10) return `${value.toFixed(2)} s`;
   if (value < 100) return `${value.toFixed(1)} s`;

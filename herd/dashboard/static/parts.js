@@ -3,6 +3,7 @@
 import { h, name } from "./dom.js";
 import { answers } from "./fleet.js";
 import { clock, count, gib, millis, words } from "./format.js";
+import { toast } from "./toast.js";
 
 export const section = (title, ...children) =>
   h("section", { key: `section ${title}`, class: "section", "aria-label": title }, h("h2", null, title), children);
@@ -18,7 +19,10 @@ export const figure = (what, value, note = "", tone = "") =>
 
 export const figures = (...children) => h("dl", { class: "figures" }, children);
 
-// `columns`: [{ title, cell(row), number?, wide? }].
+// What a phone has no room for is left out there: `extra`.
+const classes = (word, extra) => (extra ? `${word ?? ""} extra` : word);
+
+// `columns`: [{ title, cell(row), number?, class?, extra? }].
 export function table(caption, columns, rows, props = {}) {
   return h(
     "div",
@@ -30,7 +34,7 @@ export function table(caption, columns, rows, props = {}) {
       h(
         "thead",
         null,
-        h("tr", null, columns.map((each) => h("th", { scope: "col", class: each.number ? "number" : null }, each.title))),
+        h("tr", null, columns.map((each) => h("th", { scope: "col", class: classes(each.number ? "number" : null, each.extra) }, each.title))),
       ),
       h(
         "tbody",
@@ -39,7 +43,7 @@ export function table(caption, columns, rows, props = {}) {
           h(
             "tr",
             { key: row.key ?? `row ${index}` },
-            columns.map((each) => h("td", { class: each.number ? "number" : (each.class ?? null) }, each.cell(row))),
+            columns.map((each) => h("td", { class: classes(each.number ? "number" : (each.class ?? null), each.extra) }, each.cell(row))),
           ),
         ),
       ),
@@ -49,7 +53,25 @@ export function table(caption, columns, rows, props = {}) {
 
 // What to do where there is nothing yet: a sentence and, often, a command.
 export const empty = (text, ...commands) =>
-  h("div", { class: "empty" }, h("p", null, text), commands.map((each) => h("p", null, h("code", null, each))));
+  h("div", { class: "empty" }, h("p", null, prose(text)), commands.map(command));
+
+// What can be typed, with a button that copies it.
+export function command(text) {
+  const copy = (event) => {
+    copied(text, event.currentTarget.previousElementSibling).then(
+      () => toast("Copied."),
+      () => toast("This browser copies nothing by itself: the command is selected."),
+    );
+  };
+  return h("p", { class: "command" }, h("code", null, text), h("button", { type: "button", class: "quiet", "aria-label": `Copy ${text}`, onclick: copy }, "copy"));
+}
+
+// Where a page came without encryption there is no clipboard: then what is selected is copied.
+async function copied(text, node) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  getSelection().selectAllChildren(node);
+  if (!document.execCommand("copy")) throw new Error("not copied");
+}
 
 // A sentence of herd's in which backquotes mark what can be typed.
 export const prose = (text) => String(text).split("`").map((part, index) => (index % 2 ? h("code", null, part) : name(part)));
@@ -64,14 +86,15 @@ export const question = (label, text, verb, danger, yes, no) =>
     h("button", { type: "button", onclick: no }, "Leave it"),
   );
 
-export const failed = (text) => h("p", { class: "failed", role: "alert" }, text);
+export const failed = (text) => h("p", { class: "failed", role: "alert" }, prose(text));
 
 // Draws what was loaded as `key`; before that a quiet word, after a failure herd's own.
 export function loaded(state, key, draw) {
   if (state[key] !== undefined) {
     return [state.errors[key] ? failed(`Not fresh: ${state.errors[key]}`) : null, draw(state[key])];
   }
-  return state.errors[key] ? failed(state.errors[key]) : h("p", { class: "note" }, "Loading…");
+  if (key in state.errors) return state.errors[key] ? failed(state.errors[key]) : null;
+  return h("p", { class: "note" }, "Loading…");
 }
 
 const DOTS = { online: "good", degraded: "warn", offline: "bad" };
@@ -157,12 +180,12 @@ export function traces(rows) {
       { title: "Time", cell: (row) => link(row.request_id, clock(row.timestamp)), class: "nowrap" },
       { title: "Model", cell: (row) => model(row) },
       { title: "Node", cell: (row) => (row.node_id ? name(row.node_id) : "–") },
-      { title: "App", cell: (row) => app(row) },
+      { title: "App", cell: (row) => app(row), extra: true },
       { title: "Outcome", cell: (row) => ending(row) },
-      { title: "Waited", cell: (row) => (row.queue_ms ? millis(row.queue_ms) : "–"), number: true },
-      { title: "First token", cell: (row) => millis(row.time_to_first_token_ms), number: true },
+      { title: "Waited", cell: (row) => (row.queue_ms ? millis(row.queue_ms) : "–"), number: true, extra: true },
+      { title: "First token", cell: (row) => millis(row.time_to_first_token_ms), number: true, extra: true },
       { title: "Took", cell: (row) => millis(row.latency_ms), number: true },
-      { title: "Tokens", cell: (row) => row.completion_tokens === null ? "–" : `${count(row.prompt_tokens)} + ${count(row.completion_tokens)}`, number: true },
+      { title: "Tokens", cell: (row) => row.completion_tokens === null ? "–" : `${count(row.prompt_tokens)} + ${count(row.completion_tokens)}`, number: true, extra: true },
     ],
     rows.map((row, index) => ({ ...row, key: `${row.request_id} ${row.retry_count ?? 0} ${row.status} ${index}` })),
   );

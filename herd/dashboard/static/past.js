@@ -3,9 +3,10 @@
 import { h, name } from "./dom.js";
 import { Fleet } from "./fleet.js";
 import { clock, count, words } from "./format.js";
-import { failed, section } from "./parts.js";
+import { failed, link } from "./parts.js";
 
 export const PATH = "/dashboard/api/past";
+const LEAST = 20; // events: a past of fewer teaches nothing
 const SETTLES_MS = 250; // between the last move of the slider and the question
 
 // What is drawn: the fleet of the event that was chosen, else the one of now.
@@ -20,13 +21,15 @@ export function slider(ctx, state) {
   const last = state.then || state.seq ? Math.max(span.last_seq, state.seq ?? 0) : span.last_seq;
   const seq = state.seq ?? last;
   const move = (event) => choose(ctx, state, Number(event.target.value), last);
+  if (state.seq === undefined && last < LEAST) return null;
   const step = (by) => () => choose(ctx, state, Math.min(last, Math.max(span.first_seq, seq + by)), last);
-  return section(
-    "Time",
+  return h(
+    "section",
+    { key: "past", class: state.seq === undefined ? "past" : "past then", "aria-label": "Time" },
     h(
       "div",
-      { class: "bar past" },
-      h("button", { type: "button", "aria-label": "One event back", onclick: step(-1), disabled: seq <= span.first_seq }, "◂"),
+      { class: "bar" },
+      h("span", { class: "track" }, h("button", { type: "button", "aria-label": "One event back", onclick: step(-1), disabled: seq <= span.first_seq }, "‹"),
       h("input", {
         type: "range",
         id: "past",
@@ -37,9 +40,10 @@ export function slider(ctx, state) {
         "aria-valuetext": told(state, seq, last),
         oninput: move,
       }),
-      h("button", { type: "button", "aria-label": "One event on", onclick: step(1), disabled: seq >= last }, "▸"),
+      h("button", { type: "button", "aria-label": "One event on", onclick: step(1), disabled: seq >= last }, "›")),
       h("button", { type: "button", class: state.seq === undefined ? null : "main", onclick: () => now(ctx, state), disabled: state.seq === undefined }, "Now"),
       h("span", { class: "note", role: "status" }, name(told(state, seq, last))),
+      state.then?.seq === seq && state.then.request_id ? link(state.then.request_id, "this request") : null,
     ),
     state.lost ? failed(state.lost) : null,
   );
@@ -67,7 +71,7 @@ async function look(ctx, state, seq) {
     if (state.seq !== seq) return; // the slider has moved on
     const fleet = new Fleet();
     fleet.snapshot(found.status);
-    state.then = { seq: found.seq, at: found.at, kind: found.kind, model: found.model, node_id: found.node_id, fleet };
+    state.then = { seq: found.seq, at: found.at, kind: found.kind, request_id: found.request_id, model: found.model, node_id: found.node_id, fleet };
   } catch (error) {
     if (state.seq === seq) state.lost = error.message;
   }

@@ -3,6 +3,7 @@
 import { h, name } from "../dom.js";
 import { clock, count, gigabytes, millis, percent, plural, seconds } from "../format.js";
 import { choice, empty, figure, figures, loaded, meter, section, table } from "../parts.js";
+import { follow } from "./follow.js";
 
 const RUNNING = new Set(["pulling", "warming_up", "running"]);
 const MODES = [
@@ -21,7 +22,7 @@ export const benchmarks = {
   hears: ["benchmarks"],
   paths: () => ({ runs: "/dashboard/api/benchmarks?limit=50", progress: "/dashboard/api/benchmarks/progress" }),
   loaded(ctx, state) {
-    if (RUNNING.has(state.progress?.status)) follow(ctx, state);
+    if (state.progress && runs(state.progress)) watch(ctx, state);
   },
   draw(ctx, state) {
     return [
@@ -31,25 +32,18 @@ export const benchmarks = {
   },
 };
 
-function follow(ctx, state) {
-  if (state.following) return;
-  state.following = true;
-  ctx.poll(
-    "/dashboard/api/benchmarks/progress",
-    (progress) => {
-      state.progress = progress;
-      state.following = RUNNING.has(progress.status);
-      if (!state.following) ctx.reload();
-    },
-    (progress) => RUNNING.has(progress.status),
-  );
-}
+const runs = (progress) => RUNNING.has(progress.status);
+
+const watch = (ctx, state) => follow(ctx, state, "/dashboard/api/benchmarks/progress", (progress) => (state.progress = progress), runs);
+
+// What is chosen at the moment of the click, drawn already or not.
+const modeOf = (state) => state.mode ?? "default";
+const lengthOf = (state) => state.duration ?? 30;
 
 function run(ctx, state) {
   const progress = state.progress ?? { status: "idle" };
-  if (RUNNING.has(progress.status)) return underWay(ctx, progress);
-  const mode = state.mode ?? "default";
-  const duration = state.duration ?? 30;
+  if (runs(progress)) return underWay(ctx, progress);
+  const mode = modeOf(state);
   const set = (key) => (value) => {
     state[key] = value;
     ctx.draw();
@@ -58,14 +52,14 @@ function run(ctx, state) {
     state.proposal = null;
     ctx.draw();
     try {
-      await ctx.post("/dashboard/api/benchmarks/start", { mode, duration, model_types: ["llm"], ...more });
-      follow(ctx, state);
+      await ctx.post("/dashboard/api/benchmarks/start", { mode: modeOf(state), duration: lengthOf(state), model_types: ["llm"], ...more });
+      watch(ctx, state);
     } catch (error) {
       ctx.toast(error.message);
     }
   };
   const start = async () => {
-    if (mode !== "smart") return begin({});
+    if (modeOf(state) !== "smart") return begin({});
     try {
       const { pulls } = await ctx.get("/dashboard/api/benchmarks/proposal?model_type=llm");
       if (pulls.length === 0) return begin({});
@@ -86,7 +80,7 @@ function run(ctx, state) {
       "div",
       { class: "bar" },
       choice("Mode", MODES, mode, set("mode")),
-      choice("Length", LENGTHS, duration, set("duration")),
+      choice("Length", LENGTHS, lengthOf(state), set("duration")),
       h("button", { type: "button", class: "main", onclick: start }, "Start"),
     ),
     state.proposal ? proposed(ctx, state, begin) : null,
@@ -209,7 +203,11 @@ function history(ctx, state, runs) {
         { title: "When", cell: (row) => clock(row.timestamp), class: "nowrap" },
         { title: "How", cell: how, class: "what" },
         { title: "Length", number: true, cell: (row) => seconds(row.duration_s) },
-        ...FIGURES.slice(0, 8).map(([title, cell]) => ({ title, cell, number: true })),
+        { title: "Requests", number: true, cell: (row) => [count(row.total_requests), row.total_failures ? h("span", { class: "bad-text block" }, `${count(row.total_failures)} failed`) : null] },
+        { title: "Requests/s", number: true, cell: (row) => rate(row.requests_per_sec) },
+        { title: "Tokens/s", number: true, cell: (row) => rate(row.tokens_per_sec) },
+        { title: "First token p50, p95", number: true, cell: (row) => `${millis(row.ttft_p50_ms)}, ${millis(row.ttft_p95_ms)}` },
+        { title: "Answer p50, p95", number: true, cell: (row) => `${millis(row.latency_p50_ms)}, ${millis(row.latency_p95_ms)}` },
         { title: "Models and nodes", cell: parts },
       ],
       runs.map((row) => ({ ...row, key: row.run_id })),

@@ -4,7 +4,7 @@ import { chart, pivoted } from "../chart.js";
 import { h, name } from "../dom.js";
 import { ago, count, many, millis, percent } from "../format.js";
 import { choice, empty, loaded, section, table } from "../parts.js";
-import { stored } from "./stored.js";
+import { followed, stored } from "./stored.js";
 
 const DAYS = [
   [1, "1 day"],
@@ -20,7 +20,9 @@ export const models = {
     models: `/dashboard/api/models?days=${state.days ?? 7}`,
     context: `/dashboard/api/context-usage?days=${state.days ?? 7}`,
     management: "/dashboard/api/model-management",
+    pulling: "/dashboard/api/pull",
   }),
+  loaded: followed,
   draw(ctx, state) {
     const pick = (days) => {
       state.days = days;

@@ -4,6 +4,7 @@ import { h, memo, name } from "../dom.js";
 import { answers, total } from "../fleet.js";
 import { clock, count, gib, gigabytes, millis, percent, plural, seconds } from "../format.js";
 import * as past from "../past.js";
+import { paceOf, pulse } from "../pulse.js";
 import { empty, figure, figures, link, loaded, meter, section, sizes, slots, status, traces } from "../parts.js";
 
 export const overview = {
@@ -18,14 +19,15 @@ export const overview = {
     return [
       verdict(ctx),
       past.slider(live, state),
-      fleet.nodes.size === 0 ? (state.then ? null : beginning()) : [vitals(ctx), waiting(fleet), nodes(fleet)],
-      ...(state.then ? [] : lately(state)),
+      fleet.nodes.size === 0 ? (state.then ? null : beginning()) : [h("div", { key: "vitals", class: "vitals" }, vitals(ctx), pulse(fleet)), waiting(fleet), nodes(fleet)],
+      ...(state.then ? [] : lately(state, fleet)),
     ];
   },
 };
 
 // What was decided and what ended, of now; the past has its request pages.
-function lately(state) {
+function lately(state, fleet) {
+  if (fleet.nodes.size === 0 && !state.decisions?.decisions.length && !state.traces?.traces.length) return [];
   return [
     section(
       "Just decided",
@@ -49,7 +51,7 @@ const first = () =>
 // How the next best node stood: facts, for the reader to judge.
 const second = (other) =>
   other
-    ? [" Next was ", name(other.node_id), `: ${other.resident ? "in memory" : "not in memory"}, ${other.in_flight} of ${other.slots} in use, wait ${seconds(other.wait_s)}.`]
+    ? [" Next was ", name(other.node_id), `: ${other.resident ? "in memory" : "not in memory"}, ${other.in_flight} of ${other.slots} in use, ${other.wait_s >= 0.0005 ? `wait ${seconds(other.wait_s)}` : "no wait"}.`]
     : null;
 
 const decided = (rows) =>
@@ -83,17 +85,20 @@ function verdict({ fleet, shared }) {
   const troubles = found(fleet, shared.health);
   const worst = troubles.some((each) => each.severity === "critical") ? "bad" : troubles.length ? "warn" : "good";
   const online = [...fleet.nodes.values()].filter(answers).length;
-  const said = fleet.nodes.size === 0 ? "No node yet" : troubles.length ? troubles[0].title : shared.health ? "All is well" : "All nodes are online";
+  const none = fleet.nodes.size === 0;
+  const said = none ? "No node yet" : troubles.length ? troubles[0].title : shared.health ? "All is well" : "All nodes are online";
   return h(
     "section",
-    { key: "verdict", class: `verdict ${fleet.nodes.size === 0 ? "warn" : worst}`, "aria-label": "Is anything wrong?" },
+    { key: "verdict", class: `verdict ${none ? "warn" : worst}`, "aria-label": "Is anything wrong?" },
     h("p", { class: "said" }, name(said)),
     h(
       "p",
       { class: "note" },
-      `${online} of ${plural(fleet.nodes.size, "node")} online, ${count(fleet.running)} running, ${count(fleet.waitingCount)} waiting.`,
+      none
+        ? "herd runs and listens. As soon as a node joins, requests go to it."
+        : `${online} of ${plural(fleet.nodes.size, "node")} online, ${count(fleet.running)} running, ${count(fleet.waitingCount)} waiting.`,
       troubles.length > 1 ? [" ", h("a", { href: "#/health" }, `${plural(troubles.length - 1, "other thing")} to look at`), "."] : null,
-      troubles.length === 1 && troubles[0].check_id ? [" ", h("a", { href: "#/health" }, "What to do"), "."] : null,
+      !none && troubles.length === 1 && troubles[0].check_id ? [" ", h("a", { href: "#/health" }, "What to do"), "."] : null,
     ),
   );
 }
@@ -119,10 +124,11 @@ function vitals({ fleet, shared }) {
   const slotted = total(rows, (row) => row.concurrency);
   const failed = total(rows, (row) => row.failed);
   const vital = shared.health?.vitals;
+  const pace = fleet.history.length ? paceOf(fleet) : null;
   return figures(
     figure("running", count(fleet.running), `of ${count(slotted)} slots`),
     figure("waiting", count(fleet.waitingCount), "", fleet.waitingCount > 0 ? "warn" : ""),
-    figure("completed", count(fleet.completed)),
+    figure("completed", count(fleet.completed), pace === null ? "" : `${count(pace)} a minute`),
     figure("attempts that failed", count(failed), "", failed > 0 ? "warn" : ""),
     vital
       ? [

@@ -2,7 +2,7 @@
 
 import { h, name } from "../dom.js";
 import { clock, count, seconds } from "../format.js";
-import { failed, section, slots, table } from "../parts.js";
+import { command, failed, section, slots, table } from "../parts.js";
 
 const WORDS = {
   waiting: "waits",
@@ -25,7 +25,7 @@ export const request = {
     if (state.story === undefined) {
       return [back(), state.errors.story ? failed(state.errors.story) : h("p", { class: "note" }, `Looking for ${id}…`)];
     }
-    return [back(), state.errors.story ? failed(`Not fresh: ${state.errors.story}`) : null, head(state.story), line(state.story), decisions(state.story), steps(state.story), more(state.story)];
+    return [back(), state.errors.story ? failed(`Not fresh: ${state.errors.story}`) : null, head(state.story), line(state.story), decisions(state.story), steps(state.story), explained(ctx, state, state.story)];
   },
 };
 
@@ -116,5 +116,60 @@ const steps = (story) =>
     ),
   );
 
-const more = (story) =>
-  h("p", { key: "more", class: "note" }, "Which nodes were no candidates, and what would have sent it elsewhere, a terminal on the balancer tells: ", h("code", null, story.command));
+// What needs the log folded to each decision: asked for by hand, since it takes the balancer a second or more.
+function explained(ctx, state, story) {
+  const ask = async () => {
+    state.explaining = true;
+    delete state.unexplained;
+    ctx.draw();
+    try {
+      state.explained = await ctx.get(`/dashboard/api/explain?request_id=${encodeURIComponent(story.request_id)}`);
+    } catch (error) {
+      state.unexplained = error.message;
+    }
+    state.explaining = false;
+    ctx.draw();
+  };
+  return section(
+    "Explained",
+    state.explained ? words(state.explained) : [
+      h("p", { class: "note" }, "Which nodes could not take it and why, what it waited for, and what would have sent it elsewhere: the log is played up to each decision again."),
+      h("p", { class: "bar" }, h("button", { type: "button", onclick: ask, disabled: Boolean(state.explaining) }, state.explaining ? "Playing the log…" : "Explain")),
+    ],
+    state.unexplained ? failed(state.unexplained) : null,
+    h("p", { class: "note" }, "The same in a terminal on the balancer:"),
+    command(story.command),
+  );
+}
+
+function words(told) {
+  const said = [...told.waits.map(wait), told.rejected ? `Rejected: ${told.rejected}.` : "", ...told.decisions.map((each) => decision(each, told.decisions.length > 1))].filter(Boolean);
+  const hindered = told.decisions.flatMap((each) => each.others.map((other) => ({ ...other, attempt: each.attempt })));
+  return [
+    said.map((text, index) => h("p", { key: index, class: "because" }, name(text))),
+    hindered.length
+      ? table(
+          "Nodes that were no candidates",
+          [
+            ...(told.decisions.length > 1 ? [{ title: "Attempt", cell: (row) => count(row.attempt) }] : []),
+            { title: "No candidate", cell: (row) => name(row.node_id) },
+            { title: "Because it", cell: (row) => name(Object.values(row.obstacles).join("; ")), class: "prose" },
+          ],
+          hindered.map((row) => ({ ...row, key: `${row.attempt} ${row.node_id}` })),
+        )
+      : h("p", { class: "note" }, "Every node was a candidate."),
+  ];
+}
+
+function wait({ from_s: from, to_s: to, why, opened }) {
+  if (to === null) return `It waits since ${seconds(from)}${why ? `: ${why}` : ""}.`;
+  return `It waited ${seconds(to - from)}${why ? `, because ${why}` : ""}.${opened ? ` It went on when ${opened}.` : ""}`;
+}
+
+function decision(each, numbered) {
+  const parts = [each.why.replace(/\.$/, ""), ...each.contrasts.map((contrast) => contrast.text)];
+  const doubt = !each.known
+    ? " The log holds no stored state from before it: what might have been is not told."
+    : each.exact ? "" : ` This version of herd does not decide as it was recorded (it would choose ${each.now || "nobody"}): what might have been is not told.`;
+  return `${numbered ? `Attempt ${each.attempt}: ` : ""}${parts.join("; ")}.${doubt}`;
+}

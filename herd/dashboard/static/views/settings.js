@@ -4,6 +4,7 @@ import { h, name } from "../dom.js";
 import { count, gigabytes, words } from "../format.js";
 import { empty, loaded, prose, section, status, table } from "../parts.js";
 import { access, accessPaths } from "./access.js";
+import { grouped } from "./groups.js";
 
 export const settings = {
   id: "settings",
@@ -20,22 +21,26 @@ export const settings = {
 };
 
 function all(ctx, state, found) {
-  const rows = found.settings ?? flattened(found.config ?? {});
+  const rows = (found.settings ?? flattened(found.config ?? {})).filter((row) => wanted(state, row));
+  const changeable = grouped(rows.filter((row) => row.changeable));
   return [
     section(
       "Can change now",
       h("p", { class: "note" }, "A change holds at once and after a restart. It is an event in the log, so a replay knows of it."),
-      h("ul", { class: "settings" }, rows.filter((row) => row.changeable).map((row) => setting(ctx, state, row))),
+      find(ctx, state),
+      changeable.map(([title, group]) => [
+        h("h3", { key: `about ${title}`, class: "about" }, title),
+        h("ul", { key: `group ${title}`, class: "settings", "aria-label": title }, group.map((row) => setting(ctx, state, row))),
+      ]),
+      changeable.length ? null : h("p", { class: "note" }, "None of these."),
     ),
     section(
       "In force since the start",
       table(
         "Settings that need a restart",
         [
-          { title: "Setting", cell: (row) => h("code", null, row.key) },
-          { title: "Value", cell: (row) => name(shown(row)) },
-          { title: "Decided by", cell: (row) => name(row.fixed_by || "default") },
-          { title: "Meaning", cell: (row) => prose(row.help ?? ""), class: "prose" },
+          { title: "Setting", cell: (row) => [h("code", null, row.key), h("span", { class: "note block" }, prose(row.help ?? ""))], class: "prose" },
+          { title: "Value", cell: (row) => [name(shown(row)), h("span", { class: "note block" }, row.fixed_by ? ["by ", h("code", null, row.fixed_by)] : "default")], class: "value" },
         ],
         rows.filter((row) => !row.changeable),
       ),
@@ -43,6 +48,24 @@ function all(ctx, state, found) {
     section("Nodes", nodes(found.nodes ?? [])),
   ];
 }
+
+const wanted = ({ find: text = "" }, row) => {
+  const all = `${row.key} ${words(row.key)} ${row.help ?? ""}`.toLowerCase();
+  return text.toLowerCase().split(/\s+/).every((word) => all.includes(word));
+};
+
+const find = (ctx, state) =>
+  h("p", { key: "find", class: "find" }, h("label", null, "Find ", h("input", {
+    type: "search",
+    name: "find",
+    placeholder: "timeout, pull, wake…",
+    autocomplete: "off",
+    value: state.find ?? "",
+    oninput: (event) => {
+      state.find = event.target.value;
+      ctx.draw();
+    },
+  })));
 
 const about = (found) =>
   h("p", { key: "about", class: "note" }, `herd ${found.router_version ?? ""} on `, name(found.router_hostname ?? location.hostname), ".");
@@ -96,7 +119,7 @@ function setting(ctx, state, row) {
       control(row, id, change, state.again ?? 0),
       row.unit ? h("span", { class: "note" }, row.unit === "bytes" ? "GB" : row.unit) : null,
       row.fixed_by ? h("span", { class: "note" }, "fixed by ", h("code", null, row.fixed_by)) : null,
-      row.default !== undefined && row.default !== row.value ? h("span", { class: "note" }, `default ${shown({ ...row, value: row.default })}`) : null,
+      row.default !== undefined && row.default !== row.value ? h("span", { class: "note changed" }, `default ${shown({ ...row, value: row.default })}`) : null,
     ),
     state.errors[row.key] ? h("p", { class: "failed", role: "alert" }, name(state.errors[row.key])) : null,
   );
@@ -129,7 +152,7 @@ function control(row, id, change, again) {
 const scaled = (text, of, type) => (type === "int" && of !== 1 ? Math.round(Number(text) * of) : Number(text));
 
 function nodes(rows) {
-  if (rows.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with --node URL.");
+  if (rows.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with `--node URL`.");
   return table(
     "All nodes",
     [

@@ -3,6 +3,7 @@
 import { h, name } from "../dom.js";
 import { ago, count, gib, gigabytes } from "../format.js";
 import { question as ask, empty, meter, table } from "../parts.js";
+import { follow } from "./follow.js";
 
 const WORDS = {
   pull: {
@@ -38,7 +39,7 @@ const WORDS = {
 };
 
 export function stored(ctx, state, nodes) {
-  if (nodes.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with --node URL.");
+  if (nodes.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with `--node URL`.");
   const pulls = state.pulls ?? [];
   return [
     form(ctx, state, nodes),
@@ -89,7 +90,7 @@ function question(ctx, state) {
     try {
       await ctx.post(words.path, { model, node_id, ...words.more, ...(force ? { force } : {}) });
       ctx.toast(words.done(model, node_id));
-      if (what === "pull") follow(ctx, state);
+      if (what === "pull") watch(ctx, state);
       ctx.reload();
     } catch (error) {
       if (what === "pin" && error.status === 409 && !force) {
@@ -103,13 +104,15 @@ function question(ctx, state) {
   return ask(`${words.verb} ${model}?`, text, force ? `${words.verb} all the same` : words.verb, what === "delete", yes, end);
 }
 
-function follow(ctx, state) {
-  ctx.poll(
-    "/dashboard/api/pull",
-    ({ pulls }) => (state.pulls = pulls ?? []),
-    ({ pulls }) => (pulls ?? []).some((pull) => !pull.error && pull.status !== "success" && !pull.done),
-  );
+const runs = (pull) => !pull.error && pull.status !== "success" && !pull.done;
+
+// A pull is followed whoever began it: this page, another one or a command.
+export function followed(ctx, state) {
+  state.pulls = state.pulling?.pulls ?? state.pulls;
+  if ((state.pulls ?? []).some(runs)) watch(ctx, state);
 }
+
+const watch = (ctx, state) => follow(ctx, state, "/dashboard/api/pull", ({ pulls }) => (state.pulls = pulls ?? []), ({ pulls }) => (pulls ?? []).some(runs));
 
 const progress = (pull) =>
   h(
@@ -134,8 +137,8 @@ function disk(ctx, state, node) {
       [
         { title: "Model", cell: (row) => [name(row.name), h("span", { class: "tags" }, row.loaded_in_vram ? h("span", { class: "tag" }, "in memory") : null, row.pinned ? h("span", { class: "tag" }, "pinned") : null)] },
         { title: "Size", number: true, cell: (row) => gib(row.size_gb) },
-        { title: "Last used", cell: (row) => (row.last_used ? ago(row.last_used) : "never"), class: "nowrap" },
-        { title: "Requests", number: true, cell: (row) => count(row.total_requests) },
+        { title: "Last used", cell: (row) => (row.last_used ? ago(row.last_used) : "never"), class: "nowrap", extra: true },
+        { title: "Requests", number: true, cell: (row) => count(row.total_requests), extra: true },
         {
           title: "Change",
           class: "nowrap",
