@@ -52,6 +52,8 @@ from herd.version import version
 
 LEND_S: Final = 1.0
 """For a front to lend its sockets; one that is stopped does not, and then it is late anyway."""
+ON_THE_WAY_S: Final = 2.0
+"""For requests on connections that are open, where fronts end before control does."""
 REST_S: Final = 4.0
 """For control to give up the log."""
 LOOK_S: Final = 0.2
@@ -244,6 +246,9 @@ class Place:
         """Have the log closed. Fronts that the other's control does not understand end before."""
         deciders, fronts = self._of(decides=True), self._of(listens=True)
         if not understood:
+            for front in fronts:
+                self._runs.rest(front, LEAVE)
+            self._runs.wait_for(lambda: not self._of(listens=True), ON_THE_WAY_S)
             self._end(fronts)
         for child in deciders:
             self._runs.rest(child, REST)
@@ -293,6 +298,7 @@ class Place:
             return
         self._heir = None
         if self.held:
+            self._say("the herd that was to replace this one has gone before it took the place")
             return
         if not self._runs.wait_for(self.hold, BACK_S):
             self._runs.fail(

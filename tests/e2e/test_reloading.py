@@ -73,7 +73,7 @@ def test_what_can_change_holds_at_once_and_the_rest_is_named(
         "nodes": [urls, nodes.flag("beta")],
     }
     herd.until(lambda status: status.online == {"beta"}, WITHIN_S)
-    assert herd.stop() == 0
+    assert herd.stop(within_s=WITHIN_S) == 0
     replays(herd)
 
 
@@ -110,7 +110,7 @@ def test_a_hangup_is_a_reload_and_a_control_that_is_killed_keeps_it(start_herd: 
 
     assert until(holds, WITHIN_S)
     assert reload(herd)["changed"] == {}
-    assert herd.stop() == 0
+    assert herd.stop(within_s=WITHIN_S) == 0
     rows = herd.sql("SELECT count(*) AS n FROM events WHERE kind = 'configuration_loaded'")
     assert rows == [{"n": 3}]
     replays(herd)

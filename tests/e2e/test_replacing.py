@@ -58,7 +58,7 @@ def succeed(composition: Composition, nodes: Nodes) -> Iterator[Succeed]:
 
 def whole(herd: Herd, clients: Steady) -> None:
     """Assert that the log has each event once, one end for each request, and decides the same."""
-    assert herd.stop() == 0, herd.tail()
+    assert herd.stop(within_s=ENDS_S) == 0, herd.tail()
     rows = herd.sql("SELECT seq, kind, request_id FROM events ORDER BY seq")
     assert [row["seq"] for row in rows] == list(range(1, len(rows) + 1))
     received = Counter(row["request_id"] for row in rows if row["kind"] == "request_received")
@@ -136,7 +136,7 @@ def test_one_that_cannot_start_is_no_harm(
     after.comes_up()
     assert herd.ends(ENDS_S) == 0, herd.tail()
     assert ask(after.url, "/api/chat", chat(SMALL)).status == 200
-    assert after.stop() == 0
+    assert after.stop(within_s=ENDS_S) == 0
 
 
 def test_where_nobody_runs_it_is_a_start(
@@ -146,7 +146,7 @@ def test_where_nobody_runs_it_is_a_start(
     try:
         herd.comes_up()
         herd.until_online("alpha", "beta")
-        assert herd.stop() == 0
+        assert herd.stop(within_s=ENDS_S) == 0
     finally:
         herd.clear()
 
@@ -177,7 +177,7 @@ def test_a_version_that_does_not_understand_the_fronts_of_the_old_one(
             clients.go_on()
             assert clients.failures == []
         finally:
-            assert other.stop() == 0, other.words
+            assert other.stop(within_s=ENDS_S) == 0, other.words
     checked = command("replay", "--check", "--json", str(herd.data_dir))
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
