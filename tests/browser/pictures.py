@@ -54,7 +54,8 @@ def _worth_a_look(url: str) -> str:
 
 
 def _richness(decision: dict[str, Any]) -> int:
-    waited, chose = decision["queue_s"] > LONG_S, decision["runner_up"] is not None
+    waited = bool(decision["queue_s"] > LONG_S)
+    chose = decision["runner_up"] is not None
     return 3 * waited + 2 * chose + bool(decision["cold"])
 
 
