@@ -47,6 +47,7 @@ def run(
 ) -> Outcome:
     """Record one fact, `reported` by whom and under which number, and all that follows from it."""
     outcome = Outcome([], [])
+    state.kept.on = True
     first = state.seq + 1
     todo: deque[tuple[Event, int]] = deque(((fact, 0),))
     while todo:

@@ -1,24 +1,44 @@
 """What one question to the policy `soonest`, and one look of the planner, cost on a large fleet.
 
 32 nodes, 6 or 40 models, all of them asked for; each node has three in memory and requests on them;
-200 requests wait. CPU time of one thread; the best of the rounds.
+200 requests wait. CPU time of one thread; the best of the rounds. What follows from a node is kept
+until a fold touches it (`actors.core.kept`): so a question is asked with everything kept, after an
+answer has ended on one node, and with nothing kept, which is what it would cost to reckon all anew.
+An answer that ends on a fleet with no slot free is all that follows from it: it is folded, those
+who wait for each model are looked at, and one of them is sent.
 """
 
 import argparse
 from collections.abc import Callable
 from functools import partial
+from itertools import cycle
+from operator import attrgetter
 from random import Random
 from time import process_time
 
 from actors.core import planning
 from actors.core.learning import Demand, Mean
-from actors.core.slots import Slots
+from actors.core.slots import Slots, dispatched
 from actors.core.soonest import soonest
-from actors.core.state import US, Line, Node, Request, State
+from actors.core.state import US, Front, Line, Node, Request, State
+from actors.core.step import step
+from actors.core.touching import Touched, touch
+from actors.run_queue import run
 from benchmarks.machine import Json, begin, publish, table
-from events import ModelFacts, NodeFacts, NodeId, RequestId, ResidentModel, Source
+from events import (
+    Lease,
+    ModelFacts,
+    NodeFacts,
+    NodeId,
+    RequestCompleted,
+    RequestDispatched,
+    RequestId,
+    ResidentModel,
+    Source,
+)
 
 NODES, WAITING, RESIDENT = 32, 200, 3
+FRONT = Source("f1-aaaaaa")
 NOW_US = 1_760_000_000 * US
 GIB = 1 << 30
 
@@ -55,7 +75,7 @@ def large(models: int) -> State:
         request = Request(
             RequestId(f"request-{number:03}"),
             random.choice(names),
-            Source("f1-aaaaaa"),
+            FRONT,
             v1=False,
             seq=number,
             received_us=NOW_US - random.randrange(20 * US),
@@ -64,17 +84,79 @@ def large(models: int) -> State:
         state.requests[request.request_id] = request
         state.lines[request.model].waiting[request.request_id] = request.received_us
     state.waiting = WAITING
+    state.kept.on = True
     return state
 
 
-def question_s(models: int, *, foresight: bool) -> float:
-    """Return the mean time of a question, over all who wait."""
+def question_s(models: int, *, foresight: bool, kept: bool = True, touched: bool = False) -> float:
+    """Return the mean time of a question, over all who wait; `touched`: after a fold each."""
     state = large(models)
     state.settings.foresight = foresight
+    state.kept.on = kept
+    names = cycle(list(state.nodes))
+    ended = RequestCompleted(
+        request_id=RequestId("another"), model="", node_id=NodeId(""), lease=Lease("1.1")
+    )
+    asking = sorted(state.requests.values(), key=attrgetter("model"))
     began_s = process_time()
-    for request in state.requests.values():
+    for request in asking:
+        if touched:
+            touch(state, ended, Touched(next(names), model=request.model))
         soonest(state, request)
     return (process_time() - began_s) / WAITING
+
+
+def ended_s(models: int) -> float:
+    """Return the mean time of an answer that ends, over one for each node, with what follows."""
+    state = large(models)
+    state.settings.predictions = state.settings.fair_shares = True
+    state.settings.planner = False
+    state.fronts[FRONT] = Front(1, 0, connected=True)
+    for node in state.nodes.values():
+        node.in_flight = 0
+        for model, slots in node.slots.items():
+            slots.in_flight = 0
+            for _ in range(slots.limit):
+                _runs(state, node, model)
+    ending = [request for request in state.requests.values() if request.lease]
+    deliver = partial(step, state)
+    began_s = process_time()
+    for number, request in enumerate(ending[:: len(ending) // NODES], 1):
+        fact = RequestCompleted(
+            request_id=request.request_id,
+            model=request.model,
+            node_id=request.node_id,
+            lease=request.lease,
+            ttft_s=0.4,
+            service_s=3.0,
+            prompt_tokens=900,
+            completion_tokens=200,
+        )
+        outcome = run(state, deliver, fact, NOW_US + 1000 * number, (FRONT, number))
+        assert isinstance(outcome.records[-1].event, RequestDispatched)
+    return (process_time() - began_s) / number
+
+
+def _runs(state: State, node: Node, model: str) -> None:
+    """Let one more request of a model run on a node."""
+    number = len(state.requests)
+    request = Request(
+        RequestId(f"request-{number:03}"),
+        model,
+        FRONT,
+        v1=False,
+        seq=number,
+        received_us=NOW_US - 5 * US,
+        body_bytes=4000,
+        attempt=1,
+        node_id=node.node_id,
+        lease=Lease(f"1.{number}"),
+        dispatched_us=NOW_US - 3 * US,
+    )
+    state.requests[request.request_id] = request
+    state.in_flight += 1
+    node.in_flight += 1
+    request.turn = dispatched(node.slots[model], NOW_US - 3 * US)
 
 
 def look_s() -> float:
@@ -90,6 +172,17 @@ COSTS: dict[str, Callable[[], float]] = {
     "soonest, 6 models, foresight: us a question": partial(question_s, 6, foresight=True),
     "soonest, 40 models: us a question": partial(question_s, 40, foresight=False),
     "soonest, 40 models, foresight: us a question": partial(question_s, 40, foresight=True),
+    "soonest, 6 models, foresight, an answer ended: us a question": partial(
+        question_s, 6, foresight=True, touched=True
+    ),
+    "soonest, 40 models, foresight, an answer ended: us a question": partial(
+        question_s, 40, foresight=True, touched=True
+    ),
+    "soonest, 40 models, foresight, nothing kept: us a question": partial(
+        question_s, 40, foresight=True, kept=False
+    ),
+    "soonest, 6 models, foresight: us an answer that ends": partial(ended_s, 6),
+    "soonest, 40 models, foresight: us an answer that ends": partial(ended_s, 40),
     "planner, 40 models: us a look": look_s,
 }
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
@@ -25,6 +25,8 @@ PolicyName = Literal[
     "soonest", "resident-first", "least-connections", "round-robin", "random", "points"
 ]
 Value: TypeAlias = bool | int | float | str
+Changes: TypeAlias = dict[str, tuple[Value, Value]]
+"""The old and the new value of what has changed, by name."""
 Wait = Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 3600)]
 """Seconds; a wait is always bounded."""
 Moved = Annotated[float, msgspec.Meta(ge=0, le=24 * 3600)]
@@ -47,7 +49,7 @@ class NodeAddress(msgspec.Struct, frozen=True):
     """A node that was named, not found."""
 
     url: str
-    """Scheme, host and port, nothing more."""
+    """Scheme, host and port, nothing more; or a Unix socket, `http+unix://%2Fpath`."""
     slots: int = 0
     """Requests it serves at once per model; 0 means learn it."""
     name: str = ""
@@ -293,7 +295,8 @@ def parse_node(text: str, *, named: str = "--node") -> NodeAddress:
                 f"{named} {text}: {option!r} is no option",
                 "write URL,slots=N or URL,name=NAME; https://…,insecure takes any certificate",
             )
-    return NodeAddress(normalised_url(address, named=named), slots, name, insecure=insecure)
+    url = _socket_url(address, named) or normalised_url(address, named=named)
+    return NodeAddress(url, slots, name, insecure=insecure)
 
 
 def parse_nodes(texts: Iterable[str], *, named: str = "--node") -> tuple[NodeAddress, ...]:
@@ -322,6 +325,19 @@ def normalised_url(text: str, *, named: str) -> str:
     if port is None:
         port = 443 if parts.scheme == "https" else OLLAMA_PORT
     return f"{parts.scheme}://{host}:{port}"
+
+
+def _socket_url(text: str, named: str) -> str:
+    """Return `http+unix://%2Fpath` of a node at a Unix socket; nothing of another."""
+    scheme, found, rest = text.strip().partition("://")
+    if not found or scheme != "http+unix":
+        return ""
+    path = unquote(rest)
+    if not path.startswith("/") or path.endswith("/") or "\0" in path:
+        raise HerdError(
+            f"{named} {text}: no path of a socket", "write http+unix:///path/of/ollama.sock"
+        )
+    return f"http+unix://{quote(path, safe='')}"
 
 
 def _from_text(field: str, text: str, *, named: str) -> object:

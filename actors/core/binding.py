@@ -9,10 +9,11 @@ from typing import Literal, TypeAlias
 
 from actors.core.commands import Command
 from actors.core.contexts import protected, wanted
-from actors.core.owning import exhausted, free
-from actors.core.placement import Choice, Policy, slots_of, usable
+from actors.core.kept import CLOSED, Seat
+from actors.core.placement import Choice, Policy, slots_of
 from actors.core.predicting import NOTHING, predict
 from actors.core.slots import probing, proposal
+from actors.core.standing import row_of, usable_seats
 from actors.core.state import US, Node, Request, State
 from events import Lease, NodeId, RequestDispatched, SlotsChanged
 
@@ -32,12 +33,12 @@ def bind(state: State, model: str, now_us: int, policy: Policy) -> list[Command]
             continue
         choice = policy(state, request)
         if choice is None:
-            nodes = [node for node in usable(state, request) if not exhausted(node)]
-            for node in nodes:
-                change = proposal(slots_of(node, model), now_us, waiting=True)
+            seats = [seat for seat in usable_seats(state, request) if not seat.known.exhausted]
+            for seat in seats:
+                change = proposal(seat.slots, now_us, waiting=True)
                 if change is not None:
-                    return [slots_changed(node, model, *change)]
-            if any(_free(node, model) for node in nodes):  # it had better wait; one behind may not
+                    return [slots_changed(seat.node, model, *change)]
+            if any(map(_free, seats)):  # it had better wait; one behind may not
                 request, choice = _behind(state, request, policy)
         if choice is not None:
             return [_dispatched(state, request, choice, now_us)]
@@ -103,17 +104,17 @@ def _kind(state: State, request: Request) -> _Kind:
     return (request.v1, request.excluded, wanted(state, request))
 
 
-def _free(node: Node, model: str) -> bool:
-    return free(node, slots_of(node, model))
+def _free(seat: Seat) -> bool:
+    return seat.slots.in_flight < seat.slots.limit
 
 
 def _room(state: State, model: str, now_us: int) -> bool:
     """Whether any node has, or may try, one more slot for a model, whoever asks."""
-    for node in state.nodes.values():
-        if node.takes(model, v1=True) and not exhausted(node):
-            slots = slots_of(node, model)
-            if slots.in_flight < slots.limit or proposal(slots, now_us, waiting=True) is not None:
-                return True
+    for seat in row_of(state, model).seats.values():
+        if seat.kind == CLOSED or seat.known.exhausted:
+            continue
+        if _free(seat) or proposal(seat.slots, now_us, waiting=True) is not None:
+            return True
     return False
 
 

@@ -38,13 +38,12 @@ def must_load(node: Node, model: str, now_us: int) -> bool:
     """Whether a request would have to wait for a load: also if a load under way pushes it out."""
     if in_flight(node, model) or is_planned(node, model):
         return False
-    coming = loading(node)
-    return not in_memory(node, model, now_us) or (bool(coming) and not fits(node, coming))
+    return not in_memory(node, model, now_us) or not fits(node, loading(node))
 
 
 def can_hold(node: Node, model: str) -> bool:
     """Whether a node has the memory for a model, were nothing else there."""
-    return resident_bytes(node, model) <= _memory_bytes(node)
+    return resident_bytes(node, model) <= memory_bytes(node)
 
 
 def victims(node: Node, model: str, kept: Collection[str] = ()) -> list[str] | None:
@@ -52,8 +51,8 @@ def victims(node: Node, model: str, kept: Collection[str] = ()) -> list[str] | N
 
     Those that are kept never have to.
     """
-    wanted_bytes = min(resident_bytes(node, model), _memory_bytes(node))
-    free_bytes = _room_bytes(node, wanted_bytes)
+    wanted_bytes = min(resident_bytes(node, model), memory_bytes(node))
+    free_bytes = room_bytes(node, wanted_bytes)
     most = most_loaded(node)
     idle: list[tuple[int, str]] = []
     there = _there(node)
@@ -106,13 +105,13 @@ def fits(node: Node, coming: list[str]) -> bool:
     there = _there(node)
     for model in there:
         used_bytes += resident_bytes(node, model)
-    return len(there) <= most_loaded(node) and used_bytes <= _room_bytes(node, 0)
+    return len(there) <= most_loaded(node) and used_bytes <= room_bytes(node, 0)
 
 
 def _leaving(node: Node, model: str, order: list[str]) -> tuple[list[str], bool]:
     """Return the models, in that order, that go until another fits, and whether it does then."""
-    wanted_bytes = min(resident_bytes(node, model), _memory_bytes(node))
-    free_bytes = _room_bytes(node, wanted_bytes)
+    wanted_bytes = min(resident_bytes(node, model), memory_bytes(node))
+    free_bytes = room_bytes(node, wanted_bytes)
     there = _there(node)
     most = most_loaded(node)
     for other in there:
@@ -131,14 +130,14 @@ def _there(node: Node) -> list[str]:
     return [*node.resident, *loading(node)]
 
 
-def _memory_bytes(node: Node) -> int:
+def memory_bytes(node: Node) -> int:
     """Return all the memory that a model may lie in."""
-    vram_bytes, memory_bytes = node.facts.vram_bytes, node.facts.memory_bytes
-    has_bytes = vram_bytes + memory_bytes if vram_bytes and memory_bytes else BOUNDLESS
+    vram_bytes, system_bytes = node.facts.vram_bytes, node.facts.memory_bytes
+    has_bytes = vram_bytes + system_bytes if vram_bytes and system_bytes else BOUNDLESS
     return min(has_bytes, node.limits.max_bytes or BOUNDLESS)
 
 
-def _room_bytes(node: Node, wanted_bytes: int) -> int:
+def room_bytes(node: Node, wanted_bytes: int) -> int:
     """Return the memory for models: the graphics card's; the system's too for one too large.
 
     Never more than the node's owner allows.
@@ -147,4 +146,4 @@ def _room_bytes(node: Node, wanted_bytes: int) -> int:
     if not vram_bytes:
         has_bytes = max(wanted_bytes, node.held_bytes) if node.evicts else BOUNDLESS
         return min(has_bytes, most_bytes)
-    return min(vram_bytes, most_bytes) if wanted_bytes <= vram_bytes else _memory_bytes(node)
+    return min(vram_bytes, most_bytes) if wanted_bytes <= vram_bytes else memory_bytes(node)

@@ -13,9 +13,13 @@ def miss(state: State, node: Node, model: str, others: int) -> float:
     `others` are the further nodes that have it in memory.
     """
     rate = demand(state, model).rate(state.recorded_at)
-    again_s = load_s(node, model)
+    return missed(rate, load_s(node, model), alone_s(state, model), others)
+
+
+def missed(rate: float, again_s: float, lasts_s: float, others: int) -> float:
+    """Return the same of a model asked for so often a second, by its times of a load and alone."""
     wanted = rate * HORIZON_S / (1.0 + rate * HORIZON_S)
-    late = again_s / alone_s(state, model) * (1.0 + rate * again_s)
+    late = again_s / lasts_s * (1.0 + rate * again_s)
     return wanted * late / (1 + 2 * others)
 
 

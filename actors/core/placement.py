@@ -105,7 +105,7 @@ def usable(state: State, request: Request) -> list[Node]:
             (model in node.models or model in node.resident)
             and node.takes(model, v1=v1)
             and node.node_id not in excluded
-            and (not node.circuits or _circuit_lets(node, model))
+            and (not node.circuits or circuit_lets(node, model))
         ):
             (healthy if node.health == "healthy" else degraded).append(node)
     found = without_reload(state, request, healthy or degraded)
@@ -150,7 +150,8 @@ def _rank(candidate: Candidate) -> tuple[float, ...]:
     return (not candidate.resident, candidate.wait_s, candidate.in_flight)
 
 
-def _circuit_lets(node: Node, model: str) -> bool:
+def circuit_lets(node: Node, model: str) -> bool:
+    """Whether a node's circuit for a model lets one more request pass."""
     circuit = node.circuits.get(model)
     if circuit is None or circuit.status == "closed":
         return True

@@ -11,6 +11,7 @@ with, by `herd run --policy`.
 * `points/1`: a sum of points, as ollama-herd has it (`points`).
 """
 
+from actors.core import standing
 from actors.core.placement import Choice, Policy, best, candidates, resident_first
 from actors.core.points import points
 from actors.core.soonest import soonest
@@ -50,6 +51,11 @@ POLICIES: dict[str, Policy] = {
 def place(state: State, request: Request) -> Choice | None:
     """Choose by the policy in force; one that this version does not know is the first."""
     return POLICIES.get(state.settings.policy, resident_first)(state, request)
+
+
+def nowhere(state: State, model: str) -> bool:
+    """Whether it is clear without asking that nobody who waits for a model goes anywhere now."""
+    return state.settings.policy == "soonest" and standing.nowhere(state, model)
 
 
 def _share(candidate: Candidate) -> tuple[float, ...]:

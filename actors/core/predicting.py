@@ -23,7 +23,8 @@ from actors.core.estimates import (
 from actors.core.learning import Demand, shared
 from actors.core.observing import working
 from actors.core.owning import limit_of
-from actors.core.placement import Choice, slots_of, usable
+from actors.core.placement import Choice, slots_of
+from actors.core.standing import usable_seats
 from actors.core.state import Request, State
 
 MISSED, HELD = 1.21, 0.99
@@ -98,11 +99,10 @@ def freed_per_s(state: State, request: Request) -> float:
     if asked.answer_tokens.count < ENOUGH:
         return 0.0
     per_s = 0.0
-    for node in usable(state, request):
-        slots = slots_of(node, model)
-        if slots.in_flight:
-            limit = limit_of(node, slots)
-            lasts_s = mean_s(asked, node, model, limit, working(node))
+    for seat in usable_seats(state, request):
+        if seat.slots.in_flight:
+            limit = limit_of(seat.node, seat.slots)
+            lasts_s = mean_s(asked, seat.node, model, limit, seat.known.working)
             per_s += limit / max(LEAST_S, lasts_s)
     return per_s
 

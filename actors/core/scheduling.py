@@ -23,7 +23,7 @@ from actors.core.binding import bind, slots_changed
 from actors.core.commands import Command, Grant, Send
 from actors.core.owning import exhausted
 from actors.core.placement import Policy
-from actors.core.policies import place
+from actors.core.policies import nowhere, place
 from actors.core.refusing import reject
 from actors.core.slots import (
     START,
@@ -74,6 +74,8 @@ def decide(state: State, record: Recorded, policy: Policy = place) -> list[Comma
         for head, rank in [next(iter(line.waiting.items()))]
     ]
     for _, _, model in sorted(lines):
+        if policy is place and nowhere(state, model):
+            continue
         if bound := bind(state, model, now_us, policy):
             return commands + bound
     return commands

@@ -19,34 +19,21 @@ more: so nobody waits long for a node that does not go on. Equal costs go to the
 then by the draw.
 """
 
-from typing import NamedTuple
+from typing import TypeAlias
 
 from actors.core.caching import cached_share
-from actors.core.estimates import (
-    alone_s,
-    answer_tokens,
-    demand,
-    is_coming,
-    is_planned,
-    left_of_load_s,
-    load_s,
-    loading,
-    mean_s,
-    prompt_tokens,
-    rates_s,
-)
-from actors.core.fitting import can_hold, must_load, victims
+from actors.core.estimates import answer_tokens, left_of_load_s, mean_s, prompt_tokens
 from actors.core.foresight import OTHERS as FORESEEN_OTHERS
-from actors.core.foresight import Foresight
+from actors.core.foresight import of_load
+from actors.core.kept import FREE, Seat
 from actors.core.learning import BATCH_COST
-from actors.core.missing import copies, miss
-from actors.core.observing import working
-from actors.core.owning import crowded, exhausted, limit_of
-from actors.core.placement import SHOWN, Choice, draw, slots_of, usable
+from actors.core.missing import missed
+from actors.core.owning import limit_of
+from actors.core.placement import SHOWN, Choice, draw
 from actors.core.promising import barred
-from actors.core.slots import Slots
+from actors.core.standing import again_s, copies_of, facts_of, fitting_seats, taken
 from actors.core.state import US, Node, Request, State
-from events import Candidate
+from events import Candidate, NodeId
 
 POLICY = "soonest/1"
 OTHERS = 0.3
@@ -62,149 +49,138 @@ LEAST_S = 1e-6
 """Of a service: some servers say that prompts and answers have no tokens."""
 
 
-class Option(NamedTuple):
-    """A node that could take the request now."""
-
-    cost: float
-    """In stretch."""
-    node: Node
-    slots: Slots
-    wait_s: float
-    """For a load."""
-    resident: bool
+Option: TypeAlias = tuple[float, int, NodeId, Seat, float]
+"""A node that could take the request now: its cost in stretch, what runs there, its name, its seat,
+and the wait for a load in seconds. In this order the first is the best."""
 
 
 def soonest(state: State, request: Request) -> Choice | None:
     """Choose by `soonest/1`; None also if it had better wait."""
+    takers, full = fitting_seats(state, request)
+    if takers and state.promises:
+        takers = [seat for seat in takers if not barred(state, seat.node, request.model)]
+        full = [seat for seat in full if not barred(state, seat.node, request.model)]
+    if not takers:
+        return None
     weighing = _Weighing(state, request)
-    nodes = usable(state, request)
-    for node in [each for each in nodes if can_hold(each, request.model)] or nodes:
-        if not state.promises or not barred(state, node, request.model):
-            weighing.weigh(node)
-    return weighing.choice()
+    options = [weighing.free(seat) if seat.kind == FREE else weighing.cold(seat) for seat in takers]
+    options.sort()
+    if full and weighing.waiting(full) < options[0][0]:
+        return None
+    return _choice(request, options)
+
+
+def _choice(request: Request, options: list[Option]) -> Choice:
+    best = options[0]
+    tied = 1
+    while tied < len(options) and options[tied][:2] == best[:2]:
+        tied += 1
+    drawn = draw(request) if tied > 1 else 0
+    if drawn:
+        options.insert(0, options.pop(drawn % tied))
+    shown = tuple([_shown(each) for each in options[:SHOWN]])
+    return Choice(options[0][3].node, shown, len(options) - len(shown), drawn, POLICY)
 
 
 class _Weighing:
-    """One request, its options, and what waiting promises."""
+    """One request, and what weighs with it wherever it goes."""
 
     def __init__(self, state: State, request: Request) -> None:
         self._state = state
         self._request = request
         self._model = request.model
-        self._asked = demand(state, request.model)
-        self._prompt = prompt_tokens(self._asked, request)
-        self._answer = answer_tokens(self._asked)
-        self._alone_s = alone_s(state, request.model)
-        self._ahead, self._line = _place(state, request)
-        self._stood_s = _stood_s(state, request)
-        self._options: list[Option] = []
-        self._pace_per_s = 0.0
-        self._best_s = 0.0
-        self._copies: dict[str, int] | None = None
-        self._foresight = Foresight(state) if state.settings.foresight else None
-        self._others = OTHERS if self._foresight is None else FORESEEN_OTHERS
+        facts = facts_of(state, request.model)
+        self._asked = facts.asked
+        self._prompt = prompt_tokens(facts.asked, request)
+        self._answer = answer_tokens(facts.asked)
+        self._alone_s = facts.alone_s
+        self._line = max(1, len(state.lines[request.model].waiting))
+        """A load serves them all."""
+        self._now = state.kept.facts_at
+        self._foresees = state.settings.foresight
+        self._others = FORESEEN_OTHERS if self._foresees else OTHERS
 
-    def weigh(self, node: Node) -> None:
-        """Look at one node."""
-        model = self._model
-        slots = slots_of(node, model)
-        if crowded(node, model, self._state.recorded_at):
-            return
-        if must_load(node, model, self._state.recorded_at):
-            if not exhausted(node):
-                self._weigh_cold(node, slots)
-            return
-        models = working(node) + (not slots.in_flight)
-        limit = limit_of(node, slots)
-        prompt = self._prompt
-        if self._request.prefixes:
-            prompt *= 1.0 - cached_share(node, self._request)
-        token_s, step_s = rates_s(node, model)
-        prefill_s = prompt * token_s * models
-        decode_s = self._answer * step_s * models
-        wait_s = 0.0
-        if (slots.in_flight or is_planned(node, model)) and is_coming(node, model):
-            wait_s = left_of_load_s(self._state, node, model)
-        if slots.in_flight >= limit or exhausted(node):
-            full_s = prefill_s + decode_s * (1.0 + BATCH_COST * (limit - 1))
-            self._pace_per_s += limit / max(LEAST_S, full_s + prefill_s * (limit - 1))
-            if not self._best_s or wait_s + full_s < self._best_s:
-                self._best_s = wait_s + full_s
+    def free(self, seat: Seat) -> Option:
+        """Weigh a free slot."""
+        node, in_flight = seat.node, seat.slots.in_flight
+        prompt = self._uncached(node)
+        models = seat.known.working + (not in_flight)
+        work_s = prompt * seat.token_s * models
+        work_s += self._answer * seat.step_s * models * (1.0 + BATCH_COST * in_flight)
+        wait_s = self._load_left_s(seat)
+        if in_flight:
+            left_s = mean_s(self._asked, node, self._model, in_flight, models) / 2
+            lost_s = prompt * seat.token_s + left_s * BATCH_COST
+            lost = in_flight * lost_s / self._alone_s
         else:
-            work_s = prefill_s + decode_s * (1.0 + BATCH_COST * slots.in_flight)
-            taken = self._taken(node, models, prompt * token_s)
-            cost = (wait_s + work_s) / self._alone_s + self._others * taken + _spared(node)
-            self._options.append(Option(cost, node, slots, wait_s, resident=True))
+            lost = taken(self._state, seat.known)
+        cost = (wait_s + work_s) / self._alone_s + self._others * lost + _spared(node)
+        return cost, in_flight, node.node_id, seat, wait_s
 
-    def _weigh_cold(self, node: Node, slots: Slots) -> None:
-        leaving = victims(node, self._model)
-        if leaving is None:
-            return
-        model = self._model
-        wait_s = takes_s = load_s(node, model)
-        for other in loading(node):
-            wait_s += left_of_load_s(self._state, node, other)
-        missed = 0.0
-        if leaving and self._copies is None:
-            self._copies = copies(self._state)
-        for victim in leaving:
-            others = max(0, (self._copies or {}).get(victim, 0) - 1)
-            missed += miss(self._state, node, victim, others)
-        models = working(node) + 1
-        token_s, step_s = rates_s(node, model)
-        work_s = (self._prompt * token_s + self._answer * step_s) * models
-        taken = self._taken(node, models, self._prompt * token_s)
-        cost = (wait_s + work_s) / self._alone_s + self._others * taken
-        cost += LOADING * takes_s / self._alone_s + EVICTION * missed / self._line
+    def cold(self, seat: Seat) -> Option:
+        """Weigh a load."""
+        if seat.weighed_at != self._now:
+            self._weigh_load(seat)
+        wait_s, missed, foreseen = seat.weighed
+        known, node = seat.known, seat.node
+        work_s = self._prompt * seat.token_s + self._answer * seat.step_s
+        work_s *= known.working + 1
+        cost = (wait_s + work_s) / self._alone_s + self._others * taken(self._state, known)
+        cost += LOADING * seat.load_s / self._alone_s + EVICTION * missed / self._line
         cost += _spared(node)
-        if self._foresight is not None:
-            cost -= self._foresight.of_load(node, model, leaving)
-        self._options.append(Option(cost, node, slots, wait_s, resident=False))
+        if self._foresees:
+            cost -= foreseen
+        return cost, 0, node.node_id, seat, wait_s
 
-    def choice(self) -> Choice | None:
-        """Return the best, unless waiting is better."""
-        options = self._options
-        if not options:
-            return None
-        options.sort(key=_order)
-        best = options[0]
-        if self._pace_per_s:
-            waits_s = (self._ahead + 1) / self._pace_per_s + self._best_s + self._stood_s
-            if waits_s / self._alone_s < best.cost:
-                return None
-        tied = 1
-        while tied < len(options) and _order(options[tied])[:2] == _order(best)[:2]:
-            tied += 1
-        drawn = draw(self._request) if tied > 1 else 0
-        options.insert(0, options.pop(drawn % tied))
-        shown = tuple([_shown(each) for each in options[:SHOWN]])
-        return Choice(options[0].node, shown, len(options) - len(shown), drawn, POLICY)
-
-    def _taken(self, node: Node, models: int, prompt_s: float) -> float:
-        """Return what the request takes from those that run on a node, in stretch."""
+    def _weigh_load(self, seat: Seat) -> None:
+        """Note what is the same for all who ask for the model at this instant."""
+        state, known, node = self._state, seat.known, seat.node
+        wait_s = seat.load_s
+        for other in known.coming:
+            wait_s += left_of_load_s(state, node, other)
         total = 0.0
-        state, own = self._state, self._model
-        new = own not in node.slots or not node.slots[own].in_flight
-        for model, slots in node.slots.items():
-            n = slots.in_flight
-            if not n or (model != own and not new):
-                continue
-            asked = demand(state, model)
-            left_s = mean_s(asked, node, model, n, models - new) / 2
-            lost_s = prompt_s + left_s * BATCH_COST if model == own else left_s / (models - new)
-            total += n * lost_s / alone_s(state, model)
-        return total
+        for victim in seat.leaving:
+            others = max(0, copies_of(state).get(victim, 0) - 1)
+            facts = facts_of(state, victim)
+            total += missed(facts.rate, again_s(known, victim), facts.alone_s, others)
+        foreseen = of_load(state, known, self._model, seat.leaving) if self._foresees else 0.0
+        seat.weighed = wait_s, total, foreseen
+        seat.weighed_at = self._now
+
+    def waiting(self, full: list[Seat]) -> float:
+        """Return what it is to wait for a slot where the model is in memory, in stretch."""
+        state, request = self._state, self._request
+        pace_per_s = best_s = 0.0
+        for seat in full:
+            models = seat.known.working + (not seat.slots.in_flight)
+            limit = limit_of(seat.node, seat.slots)
+            prefill_s = self._uncached(seat.node) * seat.token_s * models
+            decode_s = self._answer * seat.step_s * models
+            full_s = prefill_s + decode_s * (1.0 + BATCH_COST * (limit - 1))
+            pace_per_s += limit / max(LEAST_S, full_s + prefill_s * (limit - 1))
+            lasts_s = self._load_left_s(seat) + full_s
+            if not best_s or lasts_s < best_s:
+                best_s = lasts_s
+        ahead = _ahead(state, request)
+        return ((ahead + 1) / pace_per_s + best_s + _stood_s(state, request)) / self._alone_s
+
+    def _uncached(self, node: Node) -> float:
+        if not self._request.prefixes:
+            return self._prompt
+        return self._prompt * (1.0 - cached_share(node, self._request))
+
+    def _load_left_s(self, seat: Seat) -> float:
+        return left_of_load_s(self._state, seat.node, self._model) if seat.waits else 0.0
 
 
-def _place(state: State, request: Request) -> tuple[int, int]:
-    """Return how many wait for the model before a request, and in all: a load serves them all."""
-    waiting = state.lines[request.model].waiting
+def _ahead(state: State, request: Request) -> int:
+    """Return how many wait for the model before a request."""
     ahead = 0
-    for request_id in waiting:
+    for request_id in state.lines[request.model].waiting:
         if request_id == request.request_id:
             break
         ahead += 1
-    return ahead, max(1, len(waiting))
+    return ahead
 
 
 def _stood_s(state: State, request: Request) -> float:
@@ -218,13 +194,7 @@ def _spared(node: Node) -> float:
     return SPARING * (1.0 - node.limits.available_share)
 
 
-def _order(option: Option) -> tuple[float, int, str]:
-    return option.cost, option.slots.in_flight, option.node.node_id
-
-
 def _shown(option: Option) -> Candidate:
-    score = 100.0 / (1.0 + max(0.0, option.cost))
-    slots = option.slots
-    return Candidate(
-        option.node.node_id, option.resident, slots.in_flight, slots.limit, option.wait_s, score
-    )
+    cost, in_flight, node_id, seat, wait_s = option
+    score = 100.0 / (1.0 + max(0.0, cost))
+    return Candidate(node_id, seat.kind == FREE, in_flight, seat.slots.limit, wait_s, score)

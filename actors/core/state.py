@@ -15,6 +15,7 @@ clock, durations floating seconds. All of it is JSON, because a snapshot is.
 import msgspec
 
 from actors.core.joining import Door
+from actors.core.kept import Kept
 from actors.core.keys import Bar, Key
 from actors.core.learning import Demand, Speed
 from actors.core.sleeping import Sleep
@@ -324,7 +325,7 @@ class Front(msgspec.Struct):
     """Restarts of control in a row that it did not come back to."""
 
 
-class State(msgspec.Struct):
+class State(msgspec.Struct, dict=True):
     """Everything."""
 
     seq: int = 0
@@ -366,6 +367,10 @@ class State(msgspec.Struct):
     pending: int = 0
     """Decisions of the fact in hand that are not yet folded. Only when it is 0 may a request be
     bound: until then somebody may already have decided about that request, or that slot."""
+
+    def __post_init__(self) -> None:
+        """Begin with nothing kept of what follows: that is no field, and no part of the state."""
+        self.kept = Kept()
 
     def settled(self) -> bool:
         """Whether an unknown model can be called unknown: every named node was heard of."""

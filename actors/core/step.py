@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Literal, TypeAlias
 
-from actors.core import discovery, health, queueing, reaping, scheduling, seating
+from actors.core import discovery, health, queueing, reaping, scheduling, seating, touching
 from actors.core.commands import Command
 from actors.core.placement import Policy
 from actors.core.policies import place
@@ -44,6 +44,17 @@ def step(state: State, address: Address, record: Recorded, policy: Policy = plac
 
 def evolve(state: State, address: Address, record: Recorded) -> None:
     """Fold a record into this actor's part of the state."""
+    if not state.kept.on:
+        _evolve(state, address, record)
+        return
+    what = touching.touched(state, record.event)
+    try:
+        _evolve(state, address, record)
+    finally:
+        touching.touch(state, record.event, what)
+
+
+def _evolve(state: State, address: Address, record: Recorded) -> None:
     name, queue = address
     if name == "scheduler":
         seating.evolve(state, record)

@@ -7,26 +7,16 @@ bounded too.
 
 import asyncio
 import contextlib
-import errno
-import re
-import socket
-import ssl
 from collections.abc import Callable, Sequence
-from typing import Literal
-from urllib.parse import urlsplit
 
 import httptools
 import msgspec
 
-from herd.errors import HerdError
-from herd.http import detour, tls
+from herd.http.target import FetchError, FetchPhase, Target, reason
 
-FetchPhase = Literal["address", "connect", "send", "first_byte", "body"]
-"""How far a request had come when it failed."""
+__all__ = ["FetchError", "FetchPhase", "Response", "Target", "fetch", "follow", "reason"]
 
 Header = tuple[bytes, bytes]
-
-_RELAY = f"{detour.SCHEME}://"
 
 HEAD_LIMIT_BYTES = 64 * 1024
 BODY_LIMIT_BYTES = 16 * 1024 * 1024
@@ -44,16 +34,6 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     def header(self, name: bytes) -> bytes:
         """Return the first header of that lower-case name, or nothing."""
         return next((value for key, value in self.headers if key.lower() == name), b"")
-
-
-class FetchError(HerdError):
-    """No answer: in which phase it ended, and why."""
-
-    def __init__(self, phase: FetchPhase, text: str) -> None:
-        """Keep the phase apart: `connect` means that nothing listens, the rest that it is ill."""
-        super().__init__(text)
-        self.phase: FetchPhase = phase
-        self.text = text
 
 
 async def fetch(  # noqa: PLR0913 (all but two are limits with a default)
@@ -97,55 +77,6 @@ async def follow(  # noqa: PLR0913 (all but three are limits with a default)
         return await exchange.asked(target, _request(method, target, headers, body))
     except TimeoutError as error:
         raise FetchError(exchange.phase, f"silent for {silent_s:g} s") from error
-
-
-class Target:
-    """A URL, taken apart once."""
-
-    __slots__ = ("authority", "host", "path", "port", "relay", "secure")
-
-    def __init__(self, url: str) -> None:
-        """Refuse what cannot be asked, with the phase `address`."""
-        self.relay = url.partition("://")[2].partition("/")[0] if url.startswith(_RELAY) else ""
-        """The node that its agent relays for."""
-        url = url.replace(_RELAY + self.relay, "http://localhost") if self.relay else url
-        if not url.isascii() or any(character <= " " or character == "\x7f" for character in url):
-            raise FetchError("address", f"not a URL: {url!r}")
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError as error:
-            raise FetchError("address", f"not a URL: {url!r} ({error})") from error
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise FetchError("address", f"not an http:// or https:// address: {url!r}")
-        self.secure = parts.scheme == "https"
-        self.host = parts.hostname
-        self.port = port or (443 if self.secure else 80)
-        self.path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self.authority = re.sub(r"%[^\]]*", "", parts.netloc.rpartition("@")[2])  # no IPv6 zone
-
-
-def reason(error: Exception) -> str:
-    """Say in a few words why a connection failed, without Python's own wrapping."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS failed: {error.verify_message} (FLEET_CA_FILE names who vouches for it)"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or error}"
-    if isinstance(error, (socket.gaierror, UnicodeError)):
-        return "name not known"
-    known = {
-        errno.ECONNREFUSED: "connection refused",
-        errno.ECONNRESET: "connection reset",
-        errno.EHOSTUNREACH: "no route to host",
-        errno.ENETUNREACH: "network unreachable",
-        errno.ETIMEDOUT: "connection timed out",
-        errno.EPIPE: "connection closed",
-    }
-    if isinstance(error, OSError) and error.errno in known:
-        return known[error.errno]
-    if "Connect call failed" in str(error):  # asyncio's sum of several addresses has no errno
-        return "connection refused or unreachable at every address"
-    return str(error) or type(error).__name__
 
 
 def _request(method: str, target: Target, headers: Sequence[Header], body: bytes) -> bytes:
@@ -197,15 +128,7 @@ class _Exchange:
     async def run(self, target: Target, request: bytes) -> None:
         """Connect, send, read to the end of the answer."""
         async with asyncio.timeout(self.silent_s):
-            if target.relay:
-                reader, writer = await detour.opened(target.relay, CHUNK_BYTES)
-            else:
-                reader, writer = await asyncio.open_connection(
-                    target.host,
-                    target.port,
-                    ssl=tls.context(target.host, target.port) if target.secure else None,
-                    limit=CHUNK_BYTES,
-                )
+            reader, writer = await target.opened(CHUNK_BYTES)
         try:
             self.phase = "send"
             writer.write(request)

@@ -123,6 +123,11 @@ class Crossing:
         return problems.content_type(self._translation.family)[1]
 
     @property
+    def coded(self) -> bool:
+        """The node's answer is compressed: passed on as it is, or garbled for a translation."""
+        return self._plain and self._connection is not None and self._connection.coded
+
+    @property
     def length(self) -> int | None:
         """As announced; of what is translated, known once it is whole."""
         if self._plain:

@@ -154,6 +154,10 @@ class Front:
 
     # What the link calls
 
+    def show_settings(self, settings: Settings) -> None:
+        """Show these, which were read again."""
+        self._settings.again(settings)
+
     def granted(self, grant: Grant) -> None:
         """Send the request to that node."""
         self.inference.granted(grant)
@@ -316,7 +320,11 @@ class Front:
         else:
             status = next((n.status for n in view.nodes if n.node_id == node_id), "online")
             running = fleet.running(view, node_id)
-            answer = {"status": "ok", "node_status": status, "in_flight": running}
+            answer: dict[str, object] = {
+                "status": "ok",
+                "node_status": status,
+                "in_flight": running,
+            }
             self._tell(exchange, facts, answer)
 
     def _drain(self, exchange: Exchange) -> None:

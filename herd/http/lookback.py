@@ -24,7 +24,8 @@ class Lookback:
     def __init__(self, directory: Path | None) -> None:
         """Look into the log of this data directory; without one there is no past."""
         self._directory = directory
-        self._one = asyncio.Semaphore(1)
+        self.one = asyncio.Semaphore(1)
+        """Held by whoever looks back."""
 
     async def found(self, module: str, argument: str, longer: str) -> dict[str, Any]:
         """Return the JSON object that `python -m module DATA_DIR argument` writes.
@@ -34,13 +35,13 @@ class Lookback:
         if self._directory is None:
             raise LogdAwayError("this herd keeps no log that could be asked")
         try:
-            await asyncio.wait_for(self._one.acquire(), ROOM_WITHIN_S)
+            await asyncio.wait_for(self.one.acquire(), ROOM_WITHIN_S)
         except TimeoutError:
             raise LogdAwayError("somebody else looks back", "try again in a moment") from None
         try:
             return await _asked(module, str(self._directory), argument, longer)
         finally:
-            self._one.release()
+            self.one.release()
 
 
 async def _asked(module: str, directory: str, argument: str, longer: str) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Rules
 1. What two readers could read in two ways is refused: `Content-Length` beside `Transfer-Encoding`,
-   either twice, a missing or second `Host`, bad chunks. llhttp refuses most of it by itself; it
-   does not ask for a Host, and knows no limits.
+   either twice, a missing or second `Host`, an absolute URL of another place, bad chunks. llhttp
+   refuses most of it by itself; it does not ask for a Host, and knows no limits.
 2. A refusal ends the reading: what follows it cannot be trusted to be a request.
 3. `Upgrade` is ignored. llhttp would skip the body of such a request, and take it for the next
    one (Java's HTTP client asks every server for h2c): a fresh parser reads that body instead.
@@ -23,6 +23,8 @@ from herd.http.exchange import Request
 from herd.http.upload import Upload
 
 _LENGTH_DIGITS: Final = 18
+_AROUND: Final = 16
+"""Bytes around a chunked body for each one in it: a chunk of one byte has five."""
 _HEAD_TOO_LARGE: Final = "request header fields too large"
 _FRAMING: Final = (wire.CONTENT_LENGTH, wire.TRANSFER_ENCODING)
 _NOTED: Final = (wire.NOTED, wire.OWN)
@@ -82,6 +84,7 @@ class RequestReader:
         "_parser",
         "_request",
         "_resuming",
+        "_sent_bytes",
         "_turned",
         "_upgrading",
         "_upload",
@@ -117,6 +120,8 @@ class RequestReader:
         self._request: Request | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._sent_bytes = 0
+        """What a chunked body took so far, with what is around it; of whole reads."""
         self._head_bytes = 0
         self._headers: list[wire.Header] | None = None
         self._length = 0
@@ -146,6 +151,7 @@ class RequestReader:
         if self.deaf:
             return
         self._turned = False
+        within = None if self.in_head else self._request
         skipped = -1
         try:
             self._parser.feed_data(data)
@@ -159,6 +165,8 @@ class RequestReader:
                 self._head_bytes += len(data)
                 if self._head_bytes > self._most_head_bytes:
                     raise self._deafen(431, _HEAD_TOO_LARGE)
+            if self._chunked and within is not None and within is self._request:
+                self._count(len(data))
         if skipped >= 0:  # out here: what is raised inside `except` would hide why it was refused
             self._resume(data[skipped:])
 
@@ -172,6 +180,7 @@ class RequestReader:
         self._headers = request.headers
         self._head_bytes = 0
         self._body_bytes = 0
+        self._sent_bytes = 0
         self._length = 0
         self._chunked = False
         self.in_head = True
@@ -207,9 +216,7 @@ class RequestReader:
         request.old = version == "1.0"
         if version not in _SPOKEN:
             raise RefusedError(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
-        hosts = self._note(request)
-        if hosts != 1 and not (request.old and hosts == 0):
-            raise RefusedError(400, "bad request: exactly one Host header is needed")
+        _named_once(request, self._note(request))
         if self._chunked and (request.old or self._length):
             raise RefusedError(400, "bad request: two ways to tell the length of the body")
         if parser.should_upgrade():
@@ -225,10 +232,10 @@ class RequestReader:
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body, or pass it on."""
+        self._body_bytes += len(body)
         if self._upload is not None:
             self._upload.feed(body)
         elif self._request is not None:
-            self._body_bytes += len(body)
             if self._body_bytes > self._limits.body_bytes:
                 raise RefusedError(413, self._too_large())
             self._body.append(body)
@@ -301,6 +308,12 @@ class RequestReader:
         else:
             raise RefusedError(400, "bad request: Content-Length is not a length")
 
+    def _count(self, read_bytes: int) -> None:
+        """Bound what may be around the chunks of a body: extensions, zeros, chunks of a byte."""
+        self._sent_bytes += read_bytes
+        if self._sent_bytes > self._most_head_bytes + _AROUND * self._body_bytes:
+            raise self._deafen(413, "the chunks of this body hold next to nothing")
+
     def _too_large(self) -> str:
         return f"request body too large: the limit is {self._limits.body_bytes} bytes"
 
@@ -330,3 +343,14 @@ class RequestReader:
         self._headers = None
         self._body.clear()
         return RefusedError(status, text)
+
+
+def _named_once(request: Request, hosts: int) -> None:
+    """Refuse a request that does not say, once and for all, whom it asks."""
+    if hosts != 1 and not (request.old and hosts == 0):
+        raise RefusedError(400, "bad request: exactly one Host header is needed")
+    if not wire.HOSTS[request.host]:
+        raise RefusedError(400, "bad request: Host is no name of a host")
+    anywhere = b"CONNECT" if request.target != b"*" else b"OPTIONS"
+    if request.method != anywhere and not wire.one_place(request.target, request.host):
+        raise RefusedError(400, "bad request: target and Host name different places")

@@ -146,6 +146,8 @@ class Attempt:
     def lost(self, error: str) -> None:
         """Ask again, let another node try, or tell the client."""
         connection = self._detach()
+        if self._stopped:  # by what came before the end, in the same read
+            return
         if self._started:
             self._break(error)
         elif connection is not None and connection.reused and connection.silent and not self._fresh:
@@ -170,14 +172,15 @@ class Attempt:
         if status >= _NODE_ERROR:
             self._refused(body, ended=ended)
             return
-        if status == _OK and not _may_begin(connection.content_type, body):
+        coded = connection.coded
+        if status == _OK and not coded and not _may_begin(connection.content_type, body):
             self._detach()
             if not ended:
                 connection.abort()
             self._fail(0, "answered no JSON")
             return
         if not ended:
-            reading = self.reading = reading_of(connection.content_type)
+            reading = self.reading = reading_of(connection.content_type, coded=coded)
             reading.feed(body)
             self._exchange.on_blocked = connection.pause
             self._exchange.on_writable = connection.resume
@@ -189,7 +192,7 @@ class Attempt:
                 connection.pause()
             return
         self._connection = None
-        usage = usage_of(connection.content_type, body)
+        usage = usage_of(connection.content_type, body, coded=coded)
         if status == _OK and not usage.whole and not usage.failed:
             self._fail(0, "answer without an end" if body else "empty answer")
             return

@@ -16,8 +16,8 @@ from typing import Final, cast
 
 import httptools
 
-from herd.http import detour, tls, wire
-from herd.http.client import Target, reason
+from herd.http import wire
+from herd.http.target import Target, reason
 from herd.http.upload import Upload
 from herd.http.ways import Receiver
 from herd.http.wire import Header
@@ -28,8 +28,14 @@ IDLE_S: Final = 60.0
 MOST_IDLE: Final = 256
 HEAD_BYTES: Final = 64 * 1024
 WRITE_APART_BYTES: Final = 16 * 1024
+_CODING: Final = b"content-encoding"
+_CODING_BYTES: Final = len(_CODING)
 
 _log = logging.getLogger("herd.http.upstream")
+
+
+class _FramingError(ValueError):
+    """An answer whose body cannot be told from its framing."""
 
 
 class Connection(asyncio.Protocol):
@@ -50,6 +56,7 @@ class Connection(asyncio.Protocol):
         "_spoiled",
         "_transport",
         "_upload",
+        "coded",
         "content_type",
         "idle_s",
         "length",
@@ -85,6 +92,8 @@ class Connection(asyncio.Protocol):
         self._headers: list[Header] = []
         self._hops: frozenset[bytes] = frozenset()
         self.content_type = b""
+        self.coded = False
+        """Its body is compressed, or in another coding: it cannot be read here."""
         self.length: int | None = None
 
     @property
@@ -165,14 +174,17 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._spoiled = True
-            failed = f"not an HTTP answer: {error}" if not self._ended else ""
+            failed = f"not an HTTP answer: {_why(error)}" if not self._ended else ""
         if self._in_head and not failed:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 failed = "more headers than fit"
         receiver = self._receiver
         try:
-            self._pass_on(failed)
+            if failed or self._ended or len(self._body) != 1:
+                self._pass_on(failed)
+            else:  # the next token of a stream
+                receiver.heard(self._body.pop(), ended=False)
         except Exception:  # noqa: BLE001 (whatever it was, its client waits)
             self.abort()
             _end(receiver)
@@ -224,11 +236,15 @@ class Connection(asyncio.Protocol):
             self._headers.append((name, value))
             if kind == wire.CONTENT_TYPE:
                 self.content_type = value
+            elif kind == wire.NOTED and len(name) == _CODING_BYTES:
+                self.coded = name.lower() == _CODING and value.lower() != b"identity"
         elif kind == wire.CONTENT_LENGTH and value.isdigit():
             self.length = int(value)
             self._delimited = True
         elif kind == wire.TRANSFER_ENCODING:
-            self._delimited = value.lower().endswith(b"chunked")
+            if self._delimited or value.lower() != b"chunked":
+                raise _FramingError("a transfer encoding other than chunked")
+            self._delimited = True
         elif kind == wire.CONNECTION:
             self._hops |= wire.hops(value)
 
@@ -260,6 +276,7 @@ class Connection(asyncio.Protocol):
         self._headers = []
         self._hops = frozenset()
         self.content_type = b""
+        self.coded = False
         self.length = None
 
     def _pass_on(self, failed: str) -> None:
@@ -278,8 +295,8 @@ class Connection(asyncio.Protocol):
             receiver.lost(failed)
         elif self._ended:
             self._receiver = None
-            if self._upload is not None:  # answered before it was all sent
-                self._upload, self._spoiled = None, True
+            if self._upload is not None or self._transport.get_write_buffer_size():
+                self._upload, self._spoiled = None, True  # answered before it was all sent
             self.resume()
             self._pool.take_back(self)
             receiver.heard(body, ended=True)
@@ -352,16 +369,8 @@ class Pool:
         connection, target = Connection(self), self._target
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                if target.relay:
-                    connection.reused = True  # it was opened before, and may have died meanwhile
-                    await detour.attach(target.relay, connection)
-                else:
-                    await self._loop.create_connection(
-                        lambda: connection,
-                        target.host,
-                        target.port,
-                        ssl=tls.context(target.host, target.port) if target.secure else None,
-                    )
+                connection.reused = bool(target.relay)  # it was opened before, and may have died
+                await target.connect(connection)
         except TimeoutError:
             receiver.unreachable(f"no connection within {CONNECT_TIMEOUT_S:g} s")
         except (OSError, UnicodeError) as error:  # the second: no name that DNS could know
@@ -372,6 +381,12 @@ class Pool:
             receiver.connected(connection)
             if upload is not None:
                 connection.carry(upload)
+
+
+def _why(error: Exception) -> str:
+    """Return what a parser has to say, or the one of our own that it has wrapped."""
+    cause = error.__context__
+    return str(cause if isinstance(cause, _FramingError) else error)
 
 
 def _end(receiver: Receiver) -> None:

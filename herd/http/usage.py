@@ -60,13 +60,15 @@ class Reading(Protocol):
         ...
 
 
-def reading_of(content_type: bytes) -> Reading:
-    """Return the reader for an answer of that type."""
-    return _reader_of(content_type)()
+def reading_of(content_type: bytes, *, coded: bool = False) -> Reading:
+    """Return the reader for an answer of that type; `coded` is one that only its client opens."""
+    return Coded() if coded else _reader_of(content_type)()
 
 
-def usage_of(content_type: bytes, body: bytes) -> Usage:
+def usage_of(content_type: bytes, body: bytes, *, coded: bool = False) -> Usage:
     """Read an answer that came in one piece."""
+    if coded:
+        return Usage(whole=bool(body))
     kind = _reader_of(content_type)
     if kind is Json and len(body) <= KEPT_BYTES:
         return _read(body)
@@ -107,8 +109,10 @@ class Ndjson:
 
     def feed(self, data: bytes) -> None:
         """Keep the last line."""
-        self.tokens += data.count(b"\n")
-        start = data.rfind(b"\n", 0, -1) + 1
+        lines = data.count(b"\n")
+        self.tokens += lines
+        alone = lines == 1 and data[-1:] == b"\n"
+        start = 0 if alone else data.rfind(b"\n", 0, -1) + 1
         if start:
             self._line = data[start:]
         elif self._line.endswith(b"\n"):
@@ -148,13 +152,11 @@ class Sse:
 
     def feed(self, data: bytes) -> None:
         """Count the events, keep the last ones."""
-        self.tokens += data.count(b"\n\n") + data.count(b"\n\r\n")
         parts = self._parts
-        if data[:1] == b"\n" and parts and parts[-1][-1:] == b"\n":
+        if data[:5] == b"data:" and data[-2:] == b"\n\n" and data.count(b"\n") == 2:  # noqa: PLR2004 (one event without a name, as most come)
             self.tokens += 1
-        if b"event:" in data:
-            for name in _NAMED.findall(data):
-                self._name = name.decode("ascii")
+        else:
+            self._count(data)
         size_bytes = self._size_bytes
         if len(data) >= _SSE_KEPT_BYTES:
             data, size_bytes = data[-KEPT_BYTES:], 0
@@ -164,6 +166,15 @@ class Sse:
             size_bytes = _SSE_KEPT_BYTES
         parts.append(data)
         self._size_bytes = size_bytes + len(data)
+
+    def _count(self, data: bytes) -> None:
+        self.tokens += data.count(b"\n\n") + data.count(b"\n\r\n")
+        parts = self._parts
+        if data[:1] == b"\n" and parts and parts[-1][-1:] == b"\n":
+            self.tokens += 1
+        if b"event:" in data:
+            for name in _NAMED.findall(data):
+                self._name = name.decode("ascii")
 
     @property
     def _tail(self) -> bytes:
@@ -274,6 +285,28 @@ class Json:
 
     def last_words(self, error: str) -> bytes:
         """Say nothing: an unfinished JSON value cannot take a message."""
+        del error
+        return b""
+
+
+class Coded:
+    """Compressed, though nobody asked for it: nothing is read, its framing tells its end."""
+
+    __slots__ = ("tokens",)
+
+    def __init__(self) -> None:
+        """Begin."""
+        self.tokens = 0
+
+    def feed(self, data: bytes) -> None:
+        """Look at nothing."""
+
+    def usage(self) -> Usage:
+        """Know nothing but that it is whole."""
+        return Usage(whole=True)
+
+    def last_words(self, error: str) -> bytes:
+        """Say nothing: plain words would only spoil what was compressed."""
         del error
         return b""
 

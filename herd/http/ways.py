@@ -45,6 +45,11 @@ class Carrier(Protocol):
         ...
 
     @property
+    def coded(self) -> bool:
+        """Its body is compressed, or in another coding: it cannot be read here."""
+        ...
+
+    @property
     def length(self) -> int | None:
         """The announced size of its body in bytes."""
         ...

@@ -7,6 +7,7 @@ Rules
 """
 
 import http
+import re
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -65,6 +66,11 @@ _STATUS_LINES: Final[dict[int, bytes]] = {
 _USUAL: Final = (b"", b"keep-alive", b"close")
 _NONE: Final[frozenset[bytes]] = frozenset()
 
+_HOST: Final = re.compile(
+    rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\])(?::[0-9]*)?"
+)
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)(?:[/?][^#]*)?", re.IGNORECASE)
+
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -82,6 +88,28 @@ class Kinds(dict[bytes, int]):
 
 
 KINDS: Final = Kinds()
+
+
+class Hosts(dict[bytes, bool]):
+    """Whether a text can be a `Host`: a name or an address, with or without a port (RFC 9112)."""
+
+    def __missing__(self, text: bytes) -> bool:
+        """Tell it of a text not seen before."""
+        good = _HOST.fullmatch(text) is not None
+        if len(self) < _VALUES_KEPT:
+            self[text] = good
+        return good
+
+
+HOSTS: Final = Hosts()
+
+
+def one_place(target: bytes, host: bytes) -> bool:
+    """Whether target and `Host` name one place: an absolute URL must say what the header says."""
+    if target.startswith(b"/"):
+        return True
+    found = _ABSOLUTE.fullmatch(target)
+    return found is not None and found[1].lower() == host.lower() and found[1] != b""
 
 
 def head(status: int, headers: Sequence[Header], framing: bytes) -> bytes:

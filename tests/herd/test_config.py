@@ -115,6 +115,8 @@ def test_offline_before_degraded_is_refused() -> None:
         ("https://studio", "https://studio:443", 0),
         ("http://10.0.0.7:11434,slots=4", "http://10.0.0.7:11434", 4),
         ("http://[fd00::7]:1", "http://[fd00::7]:1", 0),
+        ("http+unix:///run/My Ollama.sock,slots=2", "http+unix://%2Frun%2FMy%20Ollama.sock", 2),
+        ("http+unix://%2Frun%2Follama.sock", "http+unix://%2Frun%2Follama.sock", 0),
     ],
 )
 def test_a_node_is_written_as_people_do(text: str, url: str, slots: int) -> None:
@@ -122,7 +124,19 @@ def test_a_node_is_written_as_people_do(text: str, url: str, slots: int) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["", "http://x/v1", "http://x:port", "http://me@x", "x,slots=0", "x,slots=a", "x,y=1"]
+    "text",
+    [
+        "",
+        "http://x/v1",
+        "http://x:port",
+        "http://me@x",
+        "x,slots=0",
+        "x,slots=a",
+        "x,y=1",
+        "http+unix://run/ollama.sock",
+        "http+unix:///run/",
+        "https+unix:///run/x",
+    ],
 )
 def test_a_node_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(HerdError, match="--node"):

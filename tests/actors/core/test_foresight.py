@@ -1,7 +1,8 @@
 """What a load saves those who will ask: it moves a model to where it is faster, and only then."""
 
-from actors.core.foresight import Foresight
+from actors.core.foresight import of_load
 from actors.core.soonest import soonest
+from actors.core.standing import begin, known_of
 from actors.core.state import Node, State
 from tests.actors.core.fleets import LARGE, SMALL, a_node, a_state, first, working_on
 
@@ -23,11 +24,23 @@ def asked_often(state: State, per_s: float = 1.0) -> State:
     return state
 
 
+def worth(state: State, node: Node, leaving: list[str], model: str = SMALL) -> float:
+    """Return what a load is worth."""
+    begin(state)
+    return of_load(state, known_of(state, node.node_id), model, leaving)
+
+
 def test_a_model_that_is_asked_for_often_is_loaded_where_it_is_faster() -> None:
     state = asked_often(a_state(*slow_and_fast()))
     assert goes(state) == "fast"
     state.settings.foresight = False
     assert goes(state) == "slow", "one request alone does not pay for the load"
+
+
+def test_of_two_that_could_load_it_the_faster_does() -> None:
+    slow, fast = slow_and_fast()
+    state = asked_often(a_state(slow, a_node("even", step_s=0.012, load_s=4.0), fast))
+    assert goes(state) == "fast"
 
 
 def test_one_that_is_asked_for_seldom_stays_where_it_is() -> None:
@@ -37,25 +50,23 @@ def test_one_that_is_asked_for_seldom_stays_where_it_is() -> None:
 def test_a_slower_node_saves_nobody_anything() -> None:
     slow, fast = slow_and_fast()
     state = asked_often(a_state(slow, fast))
-    assert Foresight(state).of_load(fast, SMALL, []) > 0
-    assert Foresight(state).of_load(slow, LARGE, [SMALL]) == 0, "nobody else has either"
+    assert worth(state, fast, []) > 0
+    assert worth(state, slow, [SMALL], LARGE) == 0, "nobody else has either"
 
 
 def test_what_has_to_go_is_missed_by_those_who_will_ask_for_it() -> None:
     slow = a_node("slow", SMALL, LARGE, step_s=0.03)
     fast = a_node("fast", LARGE, step_s=0.01, load_s=4.0, most=1)
     state = asked_often(a_state(slow, fast))
-    ahead = Foresight(state)
-    alone = ahead.of_load(fast, SMALL, [])
-    assert ahead.of_load(fast, SMALL, [LARGE]) < alone
+    assert worth(state, fast, [LARGE]) < worth(state, fast, [])
 
 
 def test_of_several_nodes_that_have_it_the_fastest_counts() -> None:
     slow, fast = slow_and_fast()
     state = asked_often(a_state(slow, fast, a_node("even", SMALL, step_s=0.01)))
-    assert Foresight(state).of_load(fast, SMALL, []) == 0
+    assert worth(state, fast, []) == 0
     working_on(fast, LARGE, 2)
-    assert Foresight(state).of_load(fast, SMALL, []) == 0, "it would be slower there now"
+    assert worth(state, fast, []) == 0, "it would be slower there now"
 
 
 def test_a_cost_below_nothing_is_shown_as_the_best_score() -> None:

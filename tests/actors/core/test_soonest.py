@@ -71,6 +71,12 @@ def test_one_who_is_in_no_line_is_weighed_as_the_last() -> None:
     choice = soonest(state, alone)
     assert choice is not None
     assert choice.node.node_id == "ada"
+    full = working_on(a_node("bob", SMALL, slots=1), SMALL, 1)
+    state = a_state(full, a_node("cold", load_s=10.0), waiting=60)
+    late = join(state, SMALL, 60)
+    del state.lines[SMALL].waiting[late.request_id]
+    assert not goes(state, 0)
+    assert goes(state, 60) == "cold"
 
 
 def test_those_far_behind_are_for_the_load() -> None:

@@ -55,7 +55,7 @@ def test_one_looks_back_at_a_time(
 
     async def main() -> None:
         busy = Lookback(tmp_path)
-        async with busy._one:
+        async with busy.one:
             with pytest.raises(LogdAwayError, match="somebody else"):
                 await busy.found("herd.replay.explaining", "1", "herd explain 1")
 

@@ -74,6 +74,11 @@ async def _half_a_page(ask: Ask) -> None:
     await ask.gone()
 
 
+async def _half_a_page_and_no_chunk(ask: Ask) -> None:
+    ask.begin()
+    ask.send(b"4\r\ndata: \r\n")
+
+
 async def _half_a_value(ask: Ask) -> None:
     ask.answer(b'{"done":true,')
 
@@ -94,6 +99,7 @@ FAILURES = {
     "endless head": (_endless_head, 0, "more headers than fit"),
     "a page": (_page, 0, "answered no JSON"),
     "half a page": (_half_a_page, 0, "answered no JSON"),
+    "half a page, in a bad chunk": (_half_a_page_and_no_chunk, 0, "answered no JSON"),
     "half a value": (_half_a_value, 0, "answer without an end"),
     "no end": (_unfinished_at_once, 0, "answer without an end"),
 }

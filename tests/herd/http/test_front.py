@@ -176,9 +176,8 @@ def test_a_heartbeat_becomes_a_fact(run: Run) -> None:
         control = Control()
         async with fronting(control) as listener, client(listener.port) as one:
             post(one, "/heartbeat", b'{"node_id":"mac","ollama":{"models_available":["a:1"]}}')
-            assert (await one.answer())[
-                1
-            ] == b'{"status":"ok","node_status":"online","in_flight":0}'
+            taken = b'{"status":"ok","node_status":"online","in_flight":0}'
+            assert (await one.answer())[1] == taken
             beat = await control.heard(HeartbeatReceived)
             assert (beat.node_id, beat.models[0].name) == ("mac", "a:1")
             for bad in (b"", b"{}", b'{"node_id":"a b\\r\\n"}', b'{"x":' * 100_000):

@@ -38,6 +38,16 @@ AMBIGUOUS = {
     "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "HTTP/0.9": b"GET /x HTTP/0.9\r\n\r\n",
     "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "absolute URL of another host": b"GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "absolute URL of another port": b"GET http://a:2/x HTTP/1.1\r\nHost: a:1\r\n\r\n",
+    "absolute URL with a user": b"GET http://a@a/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "absolute URL of no host": b"GET http:///x HTTP/1.1\r\nHost: \r\n\r\n",
+    "absolute URL of another kind": b"GET ftp://a/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "absolute URL, its host nowhere else": b"GET http://a/x HTTP/1.0\r\n\r\n",
+    "Host with a user": b"GET /x HTTP/1.1\r\nHost: a@b\r\n\r\n",
+    "Host with a path": b"GET /x HTTP/1.1\r\nHost: a/b\r\n\r\n",
+    "Host list": b"GET /x HTTP/1.1\r\nHost: a, b\r\n\r\n",
+    "Host with a port that is none": b"GET /x HTTP/1.1\r\nHost: a:b\r\n\r\n",
     "CONNECT": b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
 }
 
@@ -87,12 +97,24 @@ def test_a_request_may_come_byte_by_byte(run: Run) -> None:
     run(main())
 
 
+def test_hosts_of_all_kinds_are_taken(run: Run) -> None:
+    async def main() -> None:
+        app = Echo()
+        async with serving(app) as listener, client(listener.port) as one:
+            for host in (b"a:1", b"A.b-c_d.lan:80", b"[::1]:11435", b"[fe80::1%eth0]", b"a:", b""):
+                one.send(b"GET /x HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+                assert (await one.answer())[0].startswith(b"HTTP/1.1 200 ")
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("target", "path", "query"),
     [
         (b"/a?b=%20c", "/a", "b=%20c"),
         (b"/v1/models/a%2Fb%25c", "/v1/models/a/b%c", ""),
-        (b"http://host:1/x?y", "/x", "y"),
+        (b"http://a/x?y", "/x", "y"),
+        (b"HTTPS://A", "/", ""),
         (b"//x/y", "//x/y", ""),
         (b"/%ff", "/\ufffd", ""),
     ],

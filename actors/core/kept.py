@@ -1,0 +1,184 @@
+"""What is kept from one question of a policy to the next: no state, only what follows from it.
+
+Of each node, what follows from the node's own state (`standing`), until a fold touches the node; of
+each model, what follows from all nodes and from what was learned, until anything is folded. It is
+made anew where it is missing, so it decides nothing: it is neither stored nor compared, a copy of
+the state begins without any, and none is kept where nobody folds (`on`).
+"""
+
+from typing import TYPE_CHECKING
+
+from events import NodeId
+
+if TYPE_CHECKING:
+    from actors.core.learning import Demand
+    from actors.core.slots import Slots
+    from actors.core.state import Node
+
+CLOSED, BARRED, COLD, FREE, FULL = range(5)
+"""What a model on a node is to who asks for it: no request may go there; none can now, and waiting
+there would not help; it would have to be loaded; a slot is free; it runs, and no slot is free."""
+
+ALWAYS_US = 1 << 62
+MOST_TOUCHES = 4096
+"""After so many all is made anew, so that what is kept does not grow."""
+
+
+class Known:
+    """One node."""
+
+    __slots__ = (
+        "busy", "coming", "exhausted", "fits", "idle", "loads_s", "memory_bytes", "most", "node",
+        "own_s", "sizes_bytes", "taken", "taken_at", "there", "used_bytes", "working",
+    )  # fmt: skip
+
+    def __init__(self, node: "Node") -> None:
+        """Nothing is known yet."""
+        self.node = node
+        self.busy: dict[str, int] = {}
+        """How many requests run, by model."""
+        self.working = 0
+        """How many models work."""
+        self.exhausted = False
+        self.coming: list[str] = []
+        """Models on their way into memory."""
+        self.fits = True
+        """Whether these fit beside what is there."""
+        self.sizes_bytes: dict[str, int] = {}
+        self.memory_bytes = 0
+        self.there = -1
+        """Models in memory or on their way there; -1 until anybody asked."""
+        self.most = 0
+        self.used_bytes = 0
+        self.idle: list[tuple[str, int]] = []
+        """Models that can make room, with their sizes, those unused the longest first."""
+        self.taken = 0.0
+        self.taken_at = -1
+        """When, by `Kept.learned` of all that are busy, it was reckoned what one more takes."""
+        self.loads_s: dict[str, float] = {}
+        self.own_s: dict[str, tuple[int, float]] = {}
+        """The time of a mean request of a model, and when, by its `Kept.learned`, that was."""
+
+
+class Seat:
+    """One model on one node."""
+
+    __slots__ = (
+        "healthy", "holds", "kind", "known", "leaving", "load_s", "native", "node", "slots",
+        "step_s", "token_s", "until_us", "waits", "weighed", "weighed_at",
+    )  # fmt: skip
+
+    def __init__(self, known: Known, slots: "Slots") -> None:
+        """Nothing is known yet."""
+        self.known = known
+        self.node = known.node
+        self.slots = slots
+        self.kind = CLOSED
+        self.native = self.healthy = self.holds = False
+        self.waits = False
+        """A load of it is under way, as far as one can know."""
+        self.until_us = ALWAYS_US
+        """The last instant at which all this holds."""
+        self.token_s = self.step_s = self.load_s = 0.0
+        self.leaving: list[str] = []
+        """The models that would have to go."""
+        self.weighed = (0.0, 0.0, 0.0)
+        """Of a load: the wait in seconds; in stretch, what is missed and what is foreseen."""
+        self.weighed_at: tuple[int, int] = (-1, -1)
+        """When it was weighed, by `Kept.facts_at`."""
+
+    def place(self) -> tuple[int, bool, bool, bool, bool, int]:
+        """Return what decides in which lists of its row it is."""
+        told = self.slots.told
+        return self.kind, self.native, self.healthy, self.holds, told, self.until_us
+
+
+class Row:
+    """One model on all nodes, by node id."""
+
+    __slots__ = ("able", "full", "nowhere", "read", "seats", "takers", "until_us", "usable")
+
+    def __init__(self, seats: dict[NodeId, Seat], read: int) -> None:
+        """Take its seats, as of the touch of that number."""
+        self.seats = seats
+        self.read = read
+        self.until_us = ALWAYS_US
+        self.able = False
+        """Whether any request for it may use what follows: all nodes have Ollama's own routes."""
+        self.usable: list[Seat] = []
+        self.takers: list[Seat] = []
+        """Where a request could go now: cold or free."""
+        self.full: list[Seat] = []
+        self.nowhere = False
+        """Whether no node could take a request, whatever request, nor be given one more slot."""
+
+
+class Facts:
+    """One model, at one instant."""
+
+    __slots__ = ("alone_s", "asked", "rate")
+
+    def __init__(self, asked: "Demand", rate: float, alone_s: float) -> None:
+        """Take what is asked of it."""
+        self.asked = asked
+        self.rate = rate
+        self.alone_s = alone_s
+
+
+class Fastest:
+    """The nodes that have a model in memory."""
+
+    __slots__ = ("best", "learned", "read", "times_s")
+
+    def __init__(self, learned: int, read: int) -> None:
+        """Look at none yet; as of the touch of that number."""
+        self.learned = learned
+        self.read = read
+        self.times_s: dict[NodeId, float] = {}
+        self.best: list[tuple[float, NodeId]] = []
+        """The two fastest."""
+
+
+class Kept:
+    """All of it."""
+
+    __slots__ = (
+        "copies", "copies_at", "facts", "facts_at", "fastest", "folds", "learned", "nodes", "on",
+        "rows", "sizes_bytes", "touched",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        """Keep nothing until somebody folds."""
+        self.on = False
+        self.folds = 0
+        self.learned: dict[str, int] = {}
+        """How often anything was learned of what is asked of each model."""
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.touched: list[NodeId] = []
+        """Every touch of a node, in order."""
+        self.nodes: dict[NodeId, Known | None] = {}
+        """By node id, in order; None is to be made anew."""
+        self.sizes_bytes: dict[NodeId, dict[str, int]] = {}
+        """What models take, or would take, in the memory of each node."""
+        self.rows: dict[str, Row] = {}
+        self.fastest: dict[str, Fastest] = {}
+        self.facts: dict[str, Facts] = {}
+        self.facts_at: tuple[int, int] = (-1, -1)
+        """The folds, and the instant, of which these facts are."""
+        self.copies: dict[str, int] = {}
+        """How many nodes have each model in memory."""
+        self.copies_at = -1
+
+    def touch(self, node_id: NodeId, *, memory: bool) -> None:
+        """Forget what followed from a node; with `memory`, also what its models take there."""
+        if node_id not in self.nodes or len(self.touched) >= MOST_TOUCHES:
+            self.clear()
+            return
+        if memory:
+            self.sizes_bytes.pop(node_id, None)
+        if self.nodes[node_id] is not None:  # else nobody has looked at it since the last touch
+            self.touched.append(node_id)
+            self.nodes[node_id] = None
