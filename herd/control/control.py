@@ -94,7 +94,7 @@ class Control:
         self._started = self._loop.time()
         journal = Journal.open(directory.journal, directory.snapshots, _limits(settings))
         state = restore(directory)
-        self._returning = set(state.fronts)
+        self._returning = {request.src for request in state.requests.values()}.union(state.fronts)
         """Fronts of before that have not come back, as far as they live."""
         self._settings = _with_changes(settings, state)
         state.seq = max(state.seq, journal.last_seq)
@@ -179,9 +179,12 @@ class Control:
 
     def _still_returning(self) -> set[Source]:
         """Return which fronts of before are away, and live."""
-        fronts, folder = self._engine.state.fronts, self._settings.directory.sockets
-        away = {src for src in self._returning if (f := fronts.get(src)) and not f.connected}
-        return {src for src in away if lives(folder, src)}
+        folder = self._settings.directory.sockets
+        return {src for src in self._returning if not self._is_here(src) and lives(folder, src)}
+
+    def _is_here(self, src: Source) -> bool:
+        front = self._engine.state.fronts.get(src)
+        return front is not None and front.connected
 
     def _end_recovery(self, waited_s: float = 0.0) -> None:
         awaited = tuple(sorted(self._returning))
@@ -191,7 +194,7 @@ class Control:
         """Tell of fronts that were waited for and have ended."""
         still = self._still_returning()
         for src in self._returning - still:
-            if (front := self._engine.state.fronts.get(src)) and not front.connected:
+            if not self._is_here(src):
                 self._put(FrontLost(front_src=src))
         self._returning = still
 
