@@ -115,3 +115,9 @@ def test_no_script_parses_text_as_markup(path: Path) -> None:
 
     assert re.search(parsing, path.read_text("utf-8")) is None
     assert len(path.read_text("utf-8").splitlines()) <= 400
+
+
+def test_each_setting_that_can_change_has_its_place() -> None:
+    placed = re.findall(r'"([a-z_]+)"', (STATIC / "views/groups.js").read_text("utf-8"))
+
+    assert sorted(placed) == sorted(CHANGEABLE)
