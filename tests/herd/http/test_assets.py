@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import herd.dashboard
+from herd.config import CHANGEABLE
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import Control, fronting, header
 from tests.herd.http.sockets import Client, client
