@@ -267,6 +267,11 @@ class CircuitOpened(Event, frozen=True, tag="circuit_opened"):
     model: str
     failures: int
     open_s: float
+    reason: Literal["failures", "slow"] = "failures"
+    """slow: its answers take far longer than they did; as many in a row as there are `failures`.
+    It is asked for the model last."""
+    times: float = 0.0
+    """How many times as long as usual a token took then."""
 
 
 class CircuitHalfOpened(Event, frozen=True, tag="circuit_half_opened"):

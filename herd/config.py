@@ -132,6 +132,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     is asked; 0 waits for it."""
     longest_open_s: Wait = 30.0
     """How long a node gets no requests for a model that it keeps failing, before one may try."""
+    slow_times: Moved = 5.0
+    """How many times as long as usual a token has to take, in three answers in a row, until the
+    node is asked last for that model, and `soonest` reckons with its new pace; 0 is never."""
+    refused_for_s: Moved = 21600.0
+    """How long at most a node is asked last for a model that it had no memory for, unless its
+    memory or the model changes; 0 asks it as before."""
     context_protection: Literal["strip", "warn", "passthrough"] = "strip"
     """A `num_ctx` that would reload a model: replaced by what it has, warned of, or left alone."""
     fallback_models: bool = True
@@ -215,6 +221,8 @@ CHANGEABLE = frozenset(
         "empty_answers_fail",
         "stall_timeout_s",
         "longest_open_s",
+        "slow_times",
+        "refused_for_s",
         "context_protection",
         "fallback_models",
         "vram_fallback",

@@ -14,6 +14,7 @@ clock, durations floating seconds. All of it is JSON, because a snapshot is.
 
 import msgspec
 
+from actors.core.circuits import Circuit, Refusal
 from actors.core.joining import Door
 from actors.core.kept import Kept
 from actors.core.keys import Bar, Key
@@ -67,6 +68,8 @@ class Settings(msgspec.Struct):
     empty_answers_fail: bool = False
     stall_timeout_s: float = 0.0
     longest_open_s: float = 160.0
+    slow_times: float = 0.0
+    refused_for_s: float = 0.0
     context_protection: str = "passthrough"
     fallback_models: bool = False
     vram_fallback: bool = False
@@ -81,16 +84,6 @@ class Settings(msgspec.Struct):
     auto_pull: bool = False
     auto_pull_timeout_s: float = 300.0
     auto_pull_max_bytes: int = 20_000_000_000
-
-
-class Circuit(msgspec.Struct):
-    """One model on one node: open means no requests, half-open means one."""
-
-    failures: int = 0
-    """In a row."""
-    status: str = "closed"
-    opened_us: int = 0
-    open_s: float = 0.0
 
 
 class Tally(msgspec.Struct):
@@ -138,6 +131,7 @@ class Node(msgspec.Struct):
     heard: bool = False
     """It answered or failed at least once."""
     circuits: dict[str, Circuit] = {}
+    refusals: dict[str, Refusal] = {}
     slots: dict[str, Slots] = {}
     tallies: dict[str, Tally] = {}
     speeds: dict[str, Speed] = {}
