@@ -316,7 +316,7 @@ class Front(msgspec.Struct):
     """The last of its facts in the log."""
     connected: bool = False
     missed: int = 0
-    """Restarts of control in a row that it did not come back to."""
+    """Restarts of control in a row that it did not come back to; -1 while it lives, and may."""
 
 
 class State(msgspec.Struct, dict=True):

@@ -121,6 +121,23 @@ def test_one_that_is_killed_half_way_leaves_the_old_one_at_work(
     whole(herd, clients)
 
 
+def test_the_old_one_may_be_killed_once_it_has_let_go(
+    start_herd: StartHerd, nodes: Nodes, succeed: Succeed
+) -> None:
+    herd = start_herd(*nodes.flags(), wait_for=("alpha", "beta"))
+    lock = FileLock(herd.data_dir / "run" / "lock")
+    assert ask(herd.url, "/api/chat", chat(SMALL)).status == 200
+    heir = succeed(herd)
+    assert until(partial(holds, lock, heir.pid), ENDS_S)
+    herd.send(signal.SIGKILL)
+    heir.comes_up()
+    heir.until_online("alpha", "beta")
+    with Steady(heir.url) as clients:
+        clients.go_on()
+    assert clients.failures == []
+    whole(heir, clients)
+
+
 def test_one_that_cannot_start_is_no_harm(
     start_herd: StartHerd, nodes: Nodes, succeed: Succeed
 ) -> None:
