@@ -84,7 +84,7 @@ def _opened(node: Node, model: str, past: Past, open_s: float) -> CircuitOpened:
         failures=past.row,
         open_s=open_s,
         reason="slow",
-        times=round(past.slow_s / max(1e-9, past.usual.value), 2),
+        pace_share=round(past.usual.value / past.slow_s, 4),
     )
 
 
