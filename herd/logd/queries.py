@@ -52,7 +52,7 @@ _PAGES = (
 
 _HEALTH = ("health_contexts", "health_troubles", "health_work")
 
-_AIMED = frozenset((*_PAGES, *_HEALTH, "decisions", "log_health"))
+_AIMED = {*_PAGES, *_HEALTH, "decisions", "log_health"} - {"benchmarks", "pulls_ended", "traces"}
 """Those that need to know from where to where the log goes, and what of it is counted."""
 
 QUERIES: dict[str, str] = {name: text(f"named/{name}.sql") for name in (*_PAGES, *_HEALTH)} | {

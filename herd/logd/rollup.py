@@ -75,7 +75,7 @@ _NEXT_SEGMENT = """
 
 def roll_next(connection: duckdb.DuckDBPyConnection) -> bool:
     """Count the next stretch; return whether another may follow at once."""
-    first, newest = _unrolled(connection)
+    _, first, newest = _bounds(connection)
     last = min(newest, first + STRETCH - 1)
     [(segment,)] = connection.execute(_NEXT_SEGMENT, {"first": first, "last": last}).fetchall()
     if segment is not None:
@@ -108,10 +108,10 @@ def roll_next(connection: duckdb.DuckDBPyConnection) -> bool:
 
 def aim(connection: duckdb.DuckDBPyConnection) -> None:
     """Set the variables that queries of `named/` need, on a connection that asks."""
-    first, newest = _unrolled(connection)
+    oldest, first, newest = _bounds(connection)
     first = max(first, newest + 1 - LONGEST_TAIL)
     values = {
-        "first_seq": _oldest(connection),
+        "first_seq": oldest,
         "last_seq": newest,
         "tail_seq": first - 1,
         "tail_id": _stretch(connection, first, newest)["first_id"] or NOBODY,
@@ -132,19 +132,17 @@ def newest_seq(connection: duckdb.DuckDBPyConnection) -> int:
     return newest or 0
 
 
-def _oldest(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return the number of the oldest event; 0 if there is none. Rows are in the log's order."""
-    found = connection.execute("SELECT seq FROM events LIMIT 1").fetchall()
-    return found[0][0] if found else 0
+def _bounds(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
+    """Return the oldest event, the first whose request may not be counted yet, and the newest.
 
-
-def _unrolled(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-    """Return the first event whose request may not be counted yet, and the newest one."""
-    [(rolled, kept)] = connection.execute(
-        "SELECT (SELECT max(last_seq) FROM rolled_to), (SELECT max(last_seq) FROM kept_totals)"
+    Rows are in the order of the log: so the first that is found is the oldest.
+    """
+    [(oldest, rolled, kept)] = connection.execute(
+        "SELECT (SELECT seq FROM events LIMIT 1), (SELECT max(last_seq) FROM rolled_to),"
+        " (SELECT max(last_seq) FROM kept_totals)"
     ).fetchall()
-    oldest = _oldest(connection) or 1
-    return max(rolled or 0, kept or 0, oldest - 1) + 1, newest_seq(connection)
+    first = max(rolled or 0, kept or 0, (oldest or 1) - 1) + 1
+    return oldest or 0, first, newest_seq(connection)
 
 
 def _stretch(connection: duckdb.DuckDBPyConnection, first: int, last: int) -> dict[str, object]:
