@@ -19,5 +19,5 @@ FROM (
 )
 WHERE span >= date_trunc('hour', make_timestamp($from_us::BIGINT))
 GROUP BY model, app, num_ctx, node_id, long
-ORDER BY num_ctx > 0 DESC, long DESC, requests DESC, model, app, num_ctx, node_id
-LIMIT 2000
+ORDER BY num_ctx > 0 DESC, long, requests DESC, model, app, num_ctx, node_id
+LIMIT 1000
