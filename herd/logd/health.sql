@@ -5,7 +5,7 @@
 
 -- What each node did with each model: whole answers, and the tokens they made between their first byte
 -- and their last. `again`: loads of a model that had answered there in the four minutes before (Ollama
--- keeps one for five), as far as 50,000 events before the stretch tell.
+-- keeps one for five), as far as 20,000 events before the stretch tell.
 CREATE OR REPLACE MACRO work_of(first_seq, last_seq) AS TABLE
 WITH colds AS (
     SELECT seq, recorded_at, node_id, model
@@ -16,7 +16,7 @@ WITH colds AS (
 answers AS (
     SELECT seq AS answer_seq, recorded_at AS answered_at, node_id, model
     FROM events
-    WHERE seq BETWEEN first_seq - 50000 AND last_seq
+    WHERE seq BETWEEN first_seq - 20000 AND last_seq
     AND kind = 'request_completed'
 ),
 marked AS (

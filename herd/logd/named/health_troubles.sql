@@ -9,7 +9,7 @@ SELECT
     status,
     sum(events)::BIGINT AS events,
     sum(quick)::BIGINT AS quick,
-    list_reverse_sort(flatten(list(seqs)))[:5] AS seqs
+    list_reverse_sort(flatten(arg_max(seqs, seqs[1], 5)))[:5] AS seqs
 FROM (
     SELECT * EXCLUDE (last_seq) FROM rolled_troubles
     UNION ALL BY NAME

@@ -1,5 +1,6 @@
 -- What each node did with each model since $from_us, the part since $recent_us apart, both to the whole
 -- ten minutes. `again`, loads of what had answered a moment before, is of the recent part only.
+-- The newest five are among those of the five rows with the newest.
 SELECT
     recent,
     node_id,
@@ -11,8 +12,10 @@ SELECT
     sum(decoded_tokens)::BIGINT AS decoded_tokens,
     sum(decode_s)::DOUBLE AS decode_s,
     coalesce(sum(again) FILTER (recent), 0)::BIGINT AS again,
-    list_reverse_sort(flatten(list(again_seqs) FILTER (recent AND again > 0)))[:5] AS again_seqs,
-    list_reverse_sort(flatten(list(seqs) FILTER (completed > 0)))[:5] AS seqs
+    list_reverse_sort(flatten(
+        arg_max(again_seqs, again_seqs[1], 5) FILTER (recent AND again > 0)
+    ))[:5] AS again_seqs,
+    list_reverse_sort(flatten(arg_max(seqs, seqs[1], 5) FILTER (completed > 0)))[:5] AS seqs
 FROM (
     SELECT *, span >= make_timestamp($recent_us::BIGINT) AS recent
     FROM (
