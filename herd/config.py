@@ -25,6 +25,8 @@ PolicyName = Literal[
     "soonest", "resident-first", "least-connections", "round-robin", "random", "points"
 ]
 Value: TypeAlias = bool | int | float | str
+Changes: TypeAlias = dict[str, tuple[Value, Value]]
+"""The old and the new value of what has changed, by name."""
 Wait = Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 3600)]
 """Seconds; a wait is always bounded."""
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]

@@ -51,10 +51,11 @@ def evolve(state: State, record: Recorded) -> None:
             state.fronts.pop(src, None)
         case ActorFailed():
             state.actor_failures += 1
-        case RecoveryEnded():
+        case RecoveryEnded(awaited=awaited):
             state.recovering = False
-            for front in state.fronts.values():
-                front.missed = 0 if front.connected else front.missed + 1
+            for src, front in state.fronts.items():
+                here = front.connected or src in awaited
+                front.missed = 0 if here else front.missed + 1
             state.fronts = {
                 src: front for src, front in state.fronts.items() if front.missed < _GONE
             }
@@ -74,13 +75,12 @@ def decide(state: State, record: Recorded) -> list[Command]:
             return [*lost, *pulling.lost(state, src, record.recorded_at)]
         case ControlStarted():
             return pulling.lost(state, CONTROL, record.recorded_at)
-        case RecoveryEnded():
+        case RecoveryEnded(awaited=awaited):
+            here = {src for src, front in state.fronts.items() if front.connected}.union(awaited)
             lost = [
-                _lost(request)
-                for request in state.requests.values()
-                if not (front := state.fronts.get(request.src)) or not front.connected
+                _lost(request) for request in state.requests.values() if request.src not in here
             ]
-            return [*lost, *pulling.lost_with_fronts(state, record.recorded_at)]
+            return [*lost, *pulling.lost_with_fronts(state, here, record.recorded_at)]
         case _:
             return []
 

@@ -201,6 +201,32 @@ def test_fronts_that_stay_away_lose_their_requests_and_in_the_end_their_counter(
     assert list(restarted.state.fronts) == [FRONT]
 
 
+def test_a_front_that_lives_and_is_waited_for_loses_nothing() -> None:
+    waiting = full("r2")
+    waiting.given(SECOND_START)
+    assert waiting >> RecoveryEnded(awaited=(FRONT,))
+    assert set(waiting.state.requests) == {"r1", "r2"}
+    assert waiting.state.fronts[FRONT].missed == 0
+    assert (
+        waiting
+        >> connected("r2", carried=(carries("r1", "studio", "1.1"),))
+        >> completed("r1", "studio", "1.1")
+        << dispatched("r2", "studio", "2.1")
+        << granted("r2", "studio", "2.1")
+    )
+
+
+def test_a_front_that_was_waited_for_and_ended_is_lost_then() -> None:
+    waiting = full("r2")
+    waiting.given(SECOND_START, RecoveryEnded(awaited=(FRONT,)))
+    assert (
+        waiting
+        >> FrontLost(front_src=FRONT)
+        << interrupted("r1", "front_lost", "studio", "1.1")
+        << interrupted("r2", "front_lost")
+    )
+
+
 def test_a_front_that_comes_late_keeps_its_streams() -> None:
     late = full("r2")
     late.given(SECOND_START, RecoveryEnded())
