@@ -9,16 +9,19 @@ time; the past of an event (`past?seq=`) is left out, since a process of its own
 
 import argparse
 import asyncio
+import math
+import os
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Final, cast
 from urllib.parse import quote
 
 import msgspec
+import psutil
 
 from actors.run_queue import fold_envelope
 from benchmarks import core
@@ -36,6 +39,7 @@ from herd.clock import wall_s
 from herd.control.restore import head_of_segment
 from herd.http.client import FetchError, fetch
 from herd.http.history import KEPT_S
+from herd.http.parameters import LARGEST
 from herd.ids import RequestIds
 from herd.journal.segments import Journal
 from herd.logd.wire import LogdAwayError, Question, ask
@@ -192,14 +196,23 @@ async def _asked(url: str, path: str) -> tuple[int, int, float]:
     return answer.status, len(answer.body), perf_counter() - began
 
 
-async def _rounds(url: str, routes: dict[str, str], times: int) -> dict[str, Json]:
+def _user_s(pids: Iterable[int]) -> float:
+    """Return the user CPU of some processes."""
+    return math.fsum(psutil.Process(pid).cpu_times().user for pid in pids)
+
+
+async def _rounds(herd: Herd, routes: dict[str, str], times: int) -> dict[str, Json]:
     """Ask each route once in each round; no round finds an answer of the one before kept."""
     took_s: dict[str, list[float]] = {route: [] for route in routes}
+    user_s = dict.fromkeys(routes, 0.0)
     last: dict[str, tuple[int, int]] = {}
+    pids = herd.pids().values()
     for _ in range(times):
         began = perf_counter()
         for route, path in routes.items():
-            status, size, spent_s = await _asked(url, path)
+            user_s[route] -= _user_s(pids)
+            status, size, spent_s = await _asked(herd.url, path)
+            user_s[route] += _user_s(pids)
             took_s[route].append(spent_s)
             last[route] = status, size
         await asyncio.sleep(max(0.0, began + KEPT_S + 0.1 - perf_counter()))
@@ -210,40 +223,65 @@ async def _rounds(url: str, routes: dict[str, str], times: int) -> dict[str, Jso
             "p50_ms": round(quantile(spent, 0.5) * 1e3, 1),
             "p95_ms": round(quantile(spent, 0.95) * 1e3, 1),
             "max_ms": round(max(spent) * 1e3, 1),
+            "user_ms": round(user_s[route] / times * 1e3, 1),
         }
         for route, spent in took_s.items()
     }
 
 
-async def _measured(directory: DataDir, written: Written, times: int) -> dict[str, Json]:
+async def _found(url: str) -> Written:
+    """Return what of a log that is there is asked for by name."""
+    last, request = await _newest(url, LARGEST)
+    middle, old_request = await _newest(url, last // 2)
+    return Written(last, middle, request, old_request)
+
+
+async def _newest(url: str, before: int) -> tuple[int, str]:
+    """Return the newest row of the traces before an event: its number, and its request."""
+    path = f"/dashboard/api/traces?limit=1&before={before}"
+    answer = await fetch("GET", url + path, timeout_s=30.0)
+    [row] = msgspec.json.decode(answer.body)["traces"]
+    return row["id"], row["request_id"]
+
+
+async def _measured(directory: DataDir, written: Written | None, times: int) -> dict[str, Json]:
     port = free_port()
     herd = Herd(directory.root, [], port=port)
     herd.start()
     try:
         await herd.ready(0, timeout_s=120.0)
-        taken_s = await _taken_in(directory, written.last)
+        taken_s = await _taken_in(directory, written.last if written else 1)
         await settled(herd.pids()["supervisor"], within_s=300.0)
+        if written is None:
+            written = await _found(herd.url)
         names = msgspec.structs.asdict(written)
         names |= {"model": quote(MODELS[0]), "node": "node1"}
         paths = {route: route.format(**names) for route in ROUTES}
-        routes = await _rounds(herd.url, paths, times)
+        routes = await _rounds(herd, paths, times)
     finally:
         herd.stop()
     size = sum(each.stat().st_size for each in directory.root.rglob("*") if each.is_file())
-    return {"taken_in_s": round(taken_s, 1), "log_mb": round(size / 1e6), "routes": routes}
+    return {
+        "events": written.last,
+        "taken_in_s": round(taken_s, 1),
+        "log_mb": round(size / 1e6),
+        "load_1_min_after": round(os.getloadavg()[0], 2),
+        "routes": routes,
+    }
 
 
-def measure(events: int, times: int, folder: Path, *, keep: bool) -> None:
-    """Measure, show and keep all of it."""
-    result: dict[str, Json] = {"machine": begin("pages"), "events": events, "aim_ms": AIM_S * 1e3}
-    directory = DataDir(folder / "herd")
+def measure(directory: DataDir, events: int, times: int, *, keep: bool) -> None:
+    """Measure, show and keep all of it; of a log that is there if no events are to be written."""
+    result: dict[str, Json] = {"machine": begin("pages"), "aim_ms": AIM_S * 1e3}
     began = time.monotonic()
-    written = write(directory, events)
-    print(f"wrote {written.last:,} events in {time.monotonic() - began:.0f} s", flush=True)
+    written = write(directory, events) if events else None
+    if written is not None:
+        print(f"wrote {written.last:,} events in {time.monotonic() - began:.0f} s", flush=True)
     found = run_loop(_measured(directory, written, times))
     routes = cast("dict[str, dict[str, float]]", found["routes"])
     rows = [(route, *each.values()) for route, each in routes.items()]
-    print(table("routes", ("route", "status", "bytes", "p50 ms", "p95 ms", "max ms"), rows))
+    head = ("route", "status", "bytes", "p50 ms", "p95 ms", "max ms", "user ms")
+    print(table("routes", head, rows))
     slow = [route for route, each in routes.items() if each["p50_ms"] > AIM_S * 1e3]
     print(f"\nabove {AIM_S * 1e3:.0f} ms: {', '.join(slow) or 'none'}")
     publish("pages", result | found, keep=keep)
@@ -255,10 +293,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--quick", action="store_true", help="a short log, nothing kept")
+    parser.add_argument("--kept", type=Path, metavar="DIR", help="a data directory that has a log")
     told = parser.parse_args(arguments)
     events, times = (100_000, 3) if told.quick else (told.events, told.times)
+    if told.kept is not None:
+        measure(DataDir(told.kept), 0, times, keep=not told.quick)
+        return
     with tempfile.TemporaryDirectory() as name:
-        measure(events, times, Path(name), keep=not told.quick)
+        measure(DataDir(Path(name) / "herd"), events, times, keep=not told.quick)
 
 
 if __name__ == "__main__":

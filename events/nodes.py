@@ -270,8 +270,8 @@ class CircuitOpened(Event, frozen=True, tag="circuit_opened"):
     reason: Literal["failures", "slow"] = "failures"
     """slow: its answers take far longer than they did; as many in a row as there are `failures`.
     It is asked for the model last."""
-    times: float = 0.0
-    """How many times as long as usual a token took then."""
+    pace_share: float = 0.0
+    """The part of its usual pace that it reached then."""
 
 
 class CircuitHalfOpened(Event, frozen=True, tag="circuit_half_opened"):

@@ -29,6 +29,7 @@ Changes: TypeAlias = dict[str, tuple[Value, Value]]
 """The old and the new value of what has changed, by name."""
 Wait = Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 3600)]
 """Seconds; a wait is always bounded."""
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Moved = Annotated[float, msgspec.Meta(ge=0, le=24 * 3600)]
 Aliases = Annotated[
     str, msgspec.Meta(pattern=r"^\s*([^=,\s]+=[^=,*\s]+(\s*,\s*[^=,\s]+=[^=,*\s]+)*)?\s*$")
@@ -110,6 +111,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether what an application gets of one model counts in the lines of the others."""
     predictions: bool = True
     """Whether waits and answers are predicted, and hopeless deadlines refused at once."""
+    range_low: Share = 0.12
+    """Where the range of a model's answers begins at first, as a share of what is predicted; from
+    then on it is learned."""
     prefix_affinity: bool = True
     """Whether tokens that a node has cached count as taken in, for `soonest` and predictions."""
     planner: bool = False
@@ -217,6 +221,7 @@ CHANGEABLE = frozenset(
         "fair_shares",
         "shares_over_models",
         "predictions",
+        "range_low",
         "make_room",
         "empty_answers_fail",
         "stall_timeout_s",

@@ -140,5 +140,5 @@ def _pace(mean: Mean, seen_s: float, weights: int) -> None:
 def _demand(state: State, model: str) -> Demand:
     demand = state.demands.get(model)
     if demand is None:
-        demand = state.demands[model] = Demand()
+        demand = state.demands[model] = Demand(low=state.settings.range_low)
     return demand

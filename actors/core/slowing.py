@@ -7,8 +7,8 @@ the node may still be the fastest there is. All others ask it last, only where n
 serve. After a while one request may try (half-open), by the usual pace; if that is slow again, the
 next may try after twice the time.
 
-Answers that share a node are slower without any fault of it. So what counts is the time for a token
-over all that run there: no engine is slower for that than if it served them one after another.
+Answers that share a node are slower without any fault of it, by how much depends on the engine. So
+also if it had served them one after another a token has to have taken `BESIDE` times the usual.
 """
 
 from typing import TypeAlias
@@ -21,6 +21,7 @@ from events import CircuitClosed, CircuitHalfOpened, CircuitOpened, RequestCompl
 IN_A_ROW = 3
 KNOWN = 8
 """Answers from which on the usual pace is known."""
+BESIDE = 2.0
 LEAST_TOKENS = 8
 """Of an answer that tells of the pace."""
 FIRST_S, LONGEST_S = 60.0, 600.0
@@ -42,7 +43,9 @@ def noted(speed: Speed, tokens: int, seen: Seen | None, slow_times: float) -> No
     if past is None:
         past = speed.past = Past()
     alone_s, least_s = seen
-    if past.usual.count >= KNOWN and least_s > slow_times * past.usual.value:
+    usual_s = past.usual.value
+    slow = alone_s > slow_times * usual_s and least_s > BESIDE * usual_s
+    if slow and past.usual.count >= KNOWN:
         past.row = max(past.row, 0) + 1
         past.slow_s += (alone_s - past.slow_s) / past.row
         past.usual.value *= 1.0 + FORGETS * (slow_times - 1.0)
@@ -81,7 +84,7 @@ def _opened(node: Node, model: str, past: Past, open_s: float) -> CircuitOpened:
         failures=past.row,
         open_s=open_s,
         reason="slow",
-        times=round(past.slow_s / max(1e-9, past.usual.value), 2),
+        pace_share=round(past.usual.value / past.slow_s, 4),
     )
 
 

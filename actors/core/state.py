@@ -64,6 +64,7 @@ class Settings(msgspec.Struct):
     fair_shares: bool = False
     shares_over_models: bool = False
     predictions: bool = False
+    range_low: float = 0.3
     make_room: bool = False
     empty_answers_fail: bool = False
     stall_timeout_s: float = 0.0

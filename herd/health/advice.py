@@ -4,6 +4,7 @@ Only what the last day shows is advised: a model for which requests waited or we
 a node with room for it. Sizes are GiB.
 """
 
+import shlex
 from collections.abc import Iterator
 
 import msgspec
@@ -17,8 +18,6 @@ GIB = 1024**3
 LEAST_REQUESTS = 20
 WAITED_S = 1.0
 LONG_WAIT_S = 10.0
-CATEGORIES = {"embedding": "embedding", "vision": "vision", "reasoning": "thinking"}
-"""Each by the capability that a model of it has; the others are general."""
 _NO_PLACE = ("hold_timeout", "paused", "queue_timeout", "deadline", "too_late", "queue_full")
 _MOST = 5
 
@@ -184,28 +183,36 @@ def _room_bytes(node: NodeView) -> int:
 
 def _category(picture: Picture, model: str) -> str:
     """Return what a model is for, by what its node says that it can."""
-    able = {
-        capability
-        for node in picture.view.nodes
-        for each in node.models
-        if each.name == model
-        for capability in each.capabilities
-    }
-    known = None if able - {"completion", "tools"} else catalogue.find(model)
-    if known is not None:
-        return known.category
-    return next((name for name, sign in CATEGORIES.items() if sign in able), "general")
+    return catalogue.category(
+        model,
+        {
+            capability
+            for node in picture.view.nodes
+            for each in node.models
+            if each.name == model
+            for capability in each.capabilities
+        },
+    )
 
 
 def _row(picture: Picture, each: Advice) -> dict[str, object]:
     told: dict[str, object] = msgspec.structs.asdict(each)
     return told | {
+        "evidence_sql": _query(each.seqs),
+        "whatif_command": shlex.join(("herd", "whatif", *each.whatif)) if each.whatif else "",
         "display_name": _title(each.model),
         "category": _category(picture, each.model) if each.model else "",
         "ram_gb": round(ROOM * size_bytes(picture, each.model) / GIB, 1),
         "quality_score": None,
         "already_available": each.kind != "pull",
     }
+
+
+def _query(seqs: tuple[int, ...]) -> str:
+    """Return what `herd sql` shows the events with."""
+    told = ", ".join(str(seq) for seq in seqs)
+    query = "SELECT seq, recorded_at, kind, node_id, model, payload FROM events"
+    return f"{query} WHERE seq IN ({told}) ORDER BY seq" if seqs else ""
 
 
 def _node(picture: Picture, node: NodeView, given: list[Advice]) -> dict[str, object]:

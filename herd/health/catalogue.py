@@ -4,6 +4,7 @@ It says what a model that no node has would take, and what it is for. It ranks n
 category the largest that fits is taken to answer best.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
@@ -12,6 +13,8 @@ import msgspec
 from herd.dialects.names import key
 
 GB = 1000**3
+CATEGORIES = {"embedding": "embedding", "vision": "vision", "reasoning": "thinking"}
+"""Each by the capability that a model of it has; the others are general."""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -41,6 +44,15 @@ def find(model: str) -> Listed | None:
     """Return what is listed of a model, however its name is spelled."""
     wanted = key(model)
     return next((each for each in listed() if key(each.name) == wanted), None)
+
+
+def category(model: str, capabilities: Iterable[str]) -> str:
+    """Return what a model is for: what its node says that it can, else what is listed, goes."""
+    able = set(capabilities)
+    known = None if able - {"completion", "tools"} else find(model)
+    if known is not None:
+        return known.category
+    return next((name for name, sign in CATEGORIES.items() if sign in able), "general")
 
 
 def largest(category: str, at_most_bytes: float) -> Listed | None:

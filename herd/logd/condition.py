@@ -8,20 +8,20 @@ import duckdb
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from herd.journal.files import segments
+from herd.logd.rollup import newest_seq
 
 _CONDITION = """
     SELECT
-        epoch(max(recorded_at)),
-        coalesce(max(seq), 0),
+        (SELECT epoch(recorded_at) FROM events WHERE seq = $last),
         (SELECT coalesce(sum(to_seq - from_seq + 1), 0)::BIGINT FROM gaps),
-        (SELECT count(*) FROM quarantine)
-    FROM events"""
+        (SELECT count(*) FROM quarantine)"""
 _POSITION = "SELECT first_seq, offset_bytes FROM ingested ORDER BY ALL DESC LIMIT 1"
 
 
 def condition(cursor: duckdb.DuckDBPyConnection, journal: Path, now_s: float) -> Iterator[Metric]:
     """Return gauges; `now_s` is seconds since the epoch."""
-    [(last_at_s, last_seq, missing, unread)] = cursor.execute(_CONDITION).fetchall()
+    last_seq = newest_seq(cursor)
+    [(last_at_s, missing, unread)] = cursor.execute(_CONDITION, {"last": last_seq}).fetchall()
     behind = behind_bytes(cursor, journal)
     lag_s = max(0.0, now_s - last_at_s) if behind and last_at_s is not None else 0.0
     for name, what, value in (

@@ -67,8 +67,8 @@ SELECT
         WHEN 'node_resumed' THEN node_id || ' is lent again'
         WHEN 'circuit_opened' THEN CASE payload ->> 'reason'
             WHEN 'slow' THEN concat(
-                node_id, ' is asked last for ', model, ': a token takes ', payload ->> 'times',
-                ' times as long as usual'
+                node_id, ' is asked last for ', model, ': it answers at ',
+                round(100 * (payload ->> 'pace_share')::DOUBLE, 1), ' % of its usual pace'
             )
             ELSE concat(
                 node_id, ' gets no ', model, ' for ', payload ->> 'open_s', ' s after ',

@@ -36,7 +36,7 @@ CREATE OR REPLACE VIEW hours AS
 SELECT * EXCLUDE (last_seq)
 FROM rolled
 UNION ALL BY NAME
-SELECT * EXCLUDE (received_seq, request_id, status)
+SELECT * EXCLUDE (received_seq, request_id, status, app)
 FROM request_hours
 WHERE received_seq > getvariable('tail_seq') AND request_id >= getvariable('tail_id');
 
@@ -46,7 +46,7 @@ CREATE OR REPLACE VIEW used AS
 FROM hours
 UNION ALL BY NAME
 SELECT
-    * EXCLUDE (last_seq, day),
+    * EXCLUDE (last_seq, day, app),
     day::TIMESTAMP AS hour,
     completed AS begun,
     completed AS timed,
@@ -54,25 +54,47 @@ SELECT
     day::TIMESTAMP AS last_at
 FROM kept_totals;
 
--- A request is in here once for each of its tags; its application is one of them.
-CREATE OR REPLACE VIEW used_tags AS
-SELECT
-    hour, app AS tag, requests, completed, failed, prompt_tokens, completion_tokens, begun, ttft_s,
-    timed, service_s, first_at, last_at
-FROM used
+-- The tags of each request; its application is one of them.
+CREATE OR REPLACE VIEW all_tags AS
+SELECT seq AS received_seq, request_id, coalesce(payload ->> 'app', '') AS tag, true AS is_app
+FROM events
+WHERE kind = 'request_received'
 UNION ALL BY NAME
+SELECT *, false AS is_app
+FROM further_tags;
+
+-- A request is in here once for each of its tags.
+CREATE OR REPLACE VIEW used_tags AS
 SELECT * EXCLUDE (last_seq)
 FROM rolled_tags
 UNION ALL BY NAME
 SELECT
-    hour, tag, requests, completed, failed, prompt_tokens, completion_tokens, begun, ttft_s,
+    hour, tag, is_app, requests, completed, failed, prompt_tokens, completion_tokens, begun, ttft_s,
     timed, service_s, first_at, last_at
 FROM request_hours
-JOIN further_tags USING (received_seq, request_id)
+JOIN all_tags USING (received_seq, request_id)
 WHERE received_seq > getvariable('tail_seq') AND request_id >= getvariable('tail_id')
 UNION ALL BY NAME
 SELECT
+    day::TIMESTAMP AS hour,
+    app AS tag,
+    true AS is_app,
+    requests,
+    completed,
+    failed,
+    prompt_tokens,
+    completion_tokens,
+    completed AS begun,
+    ttft_s,
+    completed AS timed,
+    service_s,
+    day::TIMESTAMP AS first_at,
+    day::TIMESTAMP AS last_at
+FROM kept_totals
+UNION ALL BY NAME
+SELECT
     * EXCLUDE (last_seq, day),
+    false AS is_app,
     day::TIMESTAMP AS hour,
     completed AS begun,
     completed AS timed,

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from herd.logd.rollup import newest_seq
 from herd.logd.sql import text
 
 METRICS: Final = "metrics"
@@ -115,7 +116,7 @@ class Meters:
     ) -> None:
         """Begin after what is in the log; `others` are told with each scrape."""
         self._others = others
-        self._seen = _newest(connection)
+        self._seen = newest_seq(connection)
         self._one = threading.Lock()
         self._counts: dict[str, dict[Labels, int]] = {name: defaultdict(int) for name in _COUNTERS}
         self._times: dict[str, dict[Labels, _Times]] = {
@@ -126,7 +127,7 @@ class Meters:
         """Return the exposition, up to the newest event."""
         known = frozenset(models)
         with self._one:
-            newest = _newest(cursor)
+            newest = newest_seq(cursor)
             while self._seen < newest:
                 self._count(cursor, min(newest, self._seen + STEP), known)
             registry = CollectorRegistry(auto_describe=False)
@@ -195,8 +196,3 @@ def _fault(row: _Row) -> str:
     if row.kind == "request_rejected":
         return "client" if row.phase in _CLIENTS else "herd"
     return row.fault or _FAULTS.get(row.kind, "herd")
-
-
-def _newest(connection: duckdb.DuckDBPyConnection) -> int:
-    [(seq,)] = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchall()
-    return int(seq)

@@ -50,7 +50,10 @@ _PAGES = (
 )
 """Each in a file of its name in `named/`, as are those that health is judged by."""
 
-_HEALTH = ("health_contexts", "health_log", "health_troubles", "health_work")
+_HEALTH = ("health_contexts", "health_troubles", "health_work")
+
+_AIMED = {*_PAGES, *_HEALTH, "decisions", "log_health"} - {"benchmarks", "pulls_ended", "traces"}
+"""Those that need to know from where to where the log goes, and what of it is counted."""
 
 QUERIES: dict[str, str] = {name: text(f"named/{name}.sql") for name in (*_PAGES, *_HEALTH)} | {
     "counts": "SELECT kind, count(*) AS events FROM events GROUP BY kind ORDER BY kind",
@@ -65,11 +68,13 @@ QUERIES: dict[str, str] = {name: text(f"named/{name}.sql") for name in (*_PAGES,
     " ORDER BY seq LIMIT 1000",
     "decisions": (
         "SELECT payload::VARCHAR AS line FROM events WHERE kind = 'request_dispatched'"
-        " AND seq > (SELECT max(seq) - 20000 FROM events)"
+        " AND seq > getvariable('last_seq') - 20000"
         " ORDER BY seq DESC LIMIT least($limit, 200)"
     ),
     "log_health": (
-        "SELECT (SELECT max(seq) FROM events) AS last_seq,"
+        "SELECT nullif(getvariable('last_seq'), 0) AS last_seq,"
+        " (SELECT epoch(recorded_at) FROM events WHERE seq = getvariable('last_seq'))"
+        " AS last_at_s,"
         " (SELECT coalesce(sum(to_seq - from_seq + 1), 0)::BIGINT FROM gaps) AS missing_events,"
         " (SELECT count(*) FROM quarantine) AS quarantined_lines"
     ),
@@ -158,7 +163,7 @@ class QueryServer:
         query = QUERIES.get(question.name)
         if query is None:
             return Answer(error=f"no query is named {question.name!r}")
-        if question.name in _PAGES:
+        if question.name in _AIMED:
             aim(cursor)
         cursor.execute(*_bound(query, question.parameters))
         rows = [list(row) for row in cursor.fetchall()]

@@ -89,8 +89,8 @@ def unlink_dropped(
 
 def _catch_up(connection: duckdb.DuckDBPyConnection, directory: DataDir, lowest: int) -> None:
     """Delete what a full disk, or an end in between, left in the database below the floor."""
-    [(first,)] = connection.execute("SELECT min(seq) FROM events").fetchall()
-    if first is not None and first <= lowest:
+    left = connection.execute("SELECT seq FROM events WHERE seq <= ? LIMIT 1", [lowest]).fetchall()
+    if left:
         forget(connection, directory)
 
 

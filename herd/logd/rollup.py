@@ -1,7 +1,7 @@
-"""Hourly sums: stretch by stretch of the log, each counted once, when its requests have ended.
+"""Sums by time: stretch by stretch of the log, each counted once, when its requests have ended.
 
-`rolled` and what was received since are all there is, so a page costs the same however long the
-log is. A stretch ends before the oldest request that is still open, and where a segment does: what
+`rolled...` and what came since are all there is, so a page costs the same however long the log is.
+A stretch ends before the oldest request that is still open, and where a segment does: what
 retention drops is whole stretches.
 """
 
@@ -22,7 +22,7 @@ LONGEST_TAIL = 160_000
 NOBODY = "~"
 """Behind every id: where nothing was received since, no request is looked at."""
 
-_KEYS = "hour, model, node_id, app"
+_KEYS = "hour, model, node_id"
 _COUNTS = [
     *("requests", "completed", "failed", "cancelled", "rejected", "retries", "cold"),
     *("prompt_tokens", "completion_tokens", "begun", "timed"),
@@ -50,16 +50,24 @@ _ROLL = f"""
 _ROLL_TAGS = f"""
     INSERT INTO rolled_tags BY NAME
     SELECT
-        $last AS last_seq, hour, tag,
+        $last AS last_seq, hour, tag, is_app,
         sum(COLUMNS({[*_TAG_COUNTS, "begun", "timed"]}))::BIGINT,
         sum(COLUMNS(['ttft_s', 'service_s']))::DOUBLE,
         min(first_at) AS first_at, max(last_at) AS last_at
     FROM counted
     JOIN (
-        FROM further_tags
+        FROM all_tags
         WHERE received_seq BETWEEN $first AND $last AND request_id BETWEEN $first_id AND $last_id
     ) USING (received_seq, request_id)
-    GROUP BY hour, tag"""  # noqa: S608 (names of columns)
+    GROUP BY hour, tag, is_app"""  # noqa: S608 (names of columns)
+_ROLL_WORK = """
+    INSERT INTO rolled_work BY NAME SELECT $last AS last_seq, * FROM work_of($first, $last)"""
+_ROLL_TROUBLES = """
+    INSERT INTO rolled_troubles BY NAME
+    SELECT $last AS last_seq, * FROM troubles_of($first, $last)"""
+_ROLL_CONTEXTS = """
+    INSERT INTO rolled_contexts BY NAME
+    SELECT $last AS last_seq, * FROM contexts_of($first, $last, $first_id, $last_id)"""
 _NEXT_SEGMENT = """
     SELECT min(seq) FROM events
     WHERE kind = 'state_snapshotted' AND seq > $first AND seq <= $last"""
@@ -67,7 +75,7 @@ _NEXT_SEGMENT = """
 
 def roll_next(connection: duckdb.DuckDBPyConnection) -> bool:
     """Count the next stretch; return whether another may follow at once."""
-    first, newest = _unrolled(connection)
+    _, first, newest = _bounds(connection)
     last = min(newest, first + STRETCH - 1)
     [(segment,)] = connection.execute(_NEXT_SEGMENT, {"first": first, "last": last}).fetchall()
     if segment is not None:
@@ -86,6 +94,10 @@ def roll_next(connection: duckdb.DuckDBPyConnection) -> bool:
     try:
         connection.execute(_ROLL, {"last": last}).fetchall()
         connection.execute(_ROLL_TAGS, stretch).fetchall()
+        span = {"first": first, "last": last}
+        connection.execute(_ROLL_WORK, span).fetchall()
+        connection.execute(_ROLL_TROUBLES, span).fetchall()
+        connection.execute(_ROLL_CONTEXTS, stretch).fetchall()
         connection.execute("INSERT INTO rolled_to VALUES (?)", [last]).fetchall()
         connection.commit()
     except BaseException:
@@ -95,10 +107,11 @@ def roll_next(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def aim(connection: duckdb.DuckDBPyConnection) -> None:
-    """Set the variables that `hours` needs, and `last_seq`, on a connection that asks."""
-    first, newest = _unrolled(connection)
+    """Set the variables that queries of `named/` need, on a connection that asks."""
+    oldest, first, newest = _bounds(connection)
     first = max(first, newest + 1 - LONGEST_TAIL)
     values = {
+        "first_seq": oldest,
         "last_seq": newest,
         "tail_seq": first - 1,
         "tail_id": _stretch(connection, first, newest)["first_id"] or NOBODY,
@@ -107,13 +120,29 @@ def aim(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"SET VARIABLE {name} = $value", {"value": value}).fetchall()
 
 
-def _unrolled(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-    """Return the first event whose request may not be counted yet, and the newest one."""
-    [(rolled, kept, oldest, newest)] = connection.execute(
-        "SELECT (SELECT max(last_seq) FROM rolled_to), (SELECT max(last_seq) FROM kept_totals),"
-        " (SELECT min(seq) FROM events), (SELECT max(seq) FROM events)"
+def newest_seq(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return the number of the newest event; 0 if there is none.
+
+    A largest `seq` without a bound would be looked for in all rows, once logd has written some.
+    """
+    [(bound,)] = connection.execute("SELECT max(next_seq) - 1 FROM ingested").fetchall()
+    [(newest,)] = connection.execute(
+        "SELECT max(seq) FROM events WHERE seq >= $bound", {"bound": bound or 0}
     ).fetchall()
-    return max(rolled or 0, kept or 0, (oldest or 1) - 1) + 1, newest or 0
+    return newest or 0
+
+
+def _bounds(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
+    """Return the oldest event, the first whose request may not be counted yet, and the newest.
+
+    Rows are in the order of the log: so the first that is found is the oldest.
+    """
+    [(oldest, rolled, kept)] = connection.execute(
+        "SELECT (SELECT seq FROM events LIMIT 1), (SELECT max(last_seq) FROM rolled_to),"
+        " (SELECT max(last_seq) FROM kept_totals)"
+    ).fetchall()
+    first = max(rolled or 0, kept or 0, (oldest or 1) - 1) + 1
+    return oldest or 0, first, newest_seq(connection)
 
 
 def _stretch(connection: duckdb.DuckDBPyConnection, first: int, last: int) -> dict[str, object]:

@@ -83,7 +83,6 @@ CREATE TABLE IF NOT EXISTS rolled (
     hour TIMESTAMP NOT NULL,          -- of the receipt, UTC
     model VARCHAR NOT NULL,
     node_id VARCHAR NOT NULL,         -- the last one that had it; empty if none
-    app VARCHAR NOT NULL,
     requests BIGINT NOT NULL,
     completed BIGINT NOT NULL,
     failed BIGINT NOT NULL,           -- reaped and interrupted ones too
@@ -104,11 +103,12 @@ CREATE TABLE IF NOT EXISTS rolled (
     last_at TIMESTAMP NOT NULL
 );
 
--- The same of each tag of a request but its application, which `rolled` has.
+-- The same of each tag of a request; its application is one of them.
 CREATE TABLE IF NOT EXISTS rolled_tags (
     last_seq BIGINT NOT NULL,
     hour TIMESTAMP NOT NULL,
     tag VARCHAR NOT NULL,
+    is_app BOOLEAN NOT NULL,
     requests BIGINT NOT NULL,
     completed BIGINT NOT NULL,
     failed BIGINT NOT NULL,
@@ -120,6 +120,51 @@ CREATE TABLE IF NOT EXISTS rolled_tags (
     service_s DOUBLE NOT NULL,
     first_at TIMESTAMP NOT NULL,
     last_at TIMESTAMP NOT NULL
+);
+
+-- What health is judged by, of ten minutes each, or an hour: the same stretches, as `health.sql`
+-- counts them.
+CREATE TABLE IF NOT EXISTS rolled_work (
+    last_seq BIGINT NOT NULL,
+    span TIMESTAMP NOT NULL,          -- of the event
+    node_id VARCHAR NOT NULL,
+    model VARCHAR NOT NULL,
+    completed BIGINT NOT NULL,
+    cold BIGINT NOT NULL,
+    ttft_s DOUBLE NOT NULL,
+    queue_s DOUBLE NOT NULL,
+    decoded_tokens BIGINT NOT NULL,
+    decode_s DOUBLE NOT NULL,
+    again BIGINT NOT NULL,
+    again_seqs BIGINT[],
+    seqs BIGINT[]
+);
+CREATE TABLE IF NOT EXISTS rolled_troubles (
+    last_seq BIGINT NOT NULL,
+    span TIMESTAMP NOT NULL,          -- of the event
+    kind VARCHAR NOT NULL,
+    node_id VARCHAR NOT NULL,
+    model VARCHAR NOT NULL,
+    phase VARCHAR NOT NULL,
+    fault VARCHAR NOT NULL,
+    status SMALLINT NOT NULL,
+    events BIGINT NOT NULL,
+    quick BIGINT NOT NULL,
+    seqs BIGINT[] NOT NULL
+);
+CREATE TABLE IF NOT EXISTS rolled_contexts (
+    last_seq BIGINT NOT NULL,
+    span TIMESTAMP NOT NULL,          -- of the receipt
+    model VARCHAR NOT NULL,
+    app VARCHAR NOT NULL,
+    num_ctx BIGINT NOT NULL,
+    node_id VARCHAR NOT NULL,
+    long BOOLEAN NOT NULL,
+    requests BIGINT NOT NULL,
+    cold BIGINT NOT NULL,
+    most_body_bytes BIGINT NOT NULL,
+    prompt_tokens BIGINT NOT NULL,
+    seqs BIGINT[] NOT NULL
 );
 
 -- How far that came: the largest is where to go on.

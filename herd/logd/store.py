@@ -57,7 +57,7 @@ def open_store(path: Path) -> duckdb.DuckDBPyConnection:
         connection = _connect(path)
     connection.execute(QUIET).fetchall()
     connection.execute(text("schema.sql")).fetchall()
-    connection.execute(persistent_views() + text("hours.sql")).fetchall()
+    connection.execute(persistent_views() + text("hours.sql") + text("health.sql")).fetchall()
     connection.execute("CHECKPOINT").fetchall()
     return connection
 

@@ -17,6 +17,8 @@ from herd.paths import DataDir
 FILES_KEPT = 2
 MOST_TAGS = 1000
 """Of a day that are kept, the most used ones: some clients make a new one for each request."""
+ROLLED = ("rolled", "rolled_tags", "rolled_work", "rolled_troubles", "rolled_contexts", "rolled_to")
+"""What is counted by time of events that are there: it goes with them."""
 
 _TAGS_OF_TOTALS = """
     INSERT INTO kept_tags BY NAME
@@ -148,9 +150,8 @@ def forget(connection: duckdb.DuckDBPyConnection, directory: DataDir) -> None:
         run("DELETE FROM events WHERE seq <= ?", below).fetchall()
         run("DELETE FROM ingested WHERE next_seq <= ?", below).fetchall()
         run("DELETE FROM gaps WHERE to_seq <= ?", below).fetchall()
-        run("DELETE FROM rolled WHERE last_seq <= ?", below).fetchall()
-        run("DELETE FROM rolled_tags WHERE last_seq <= ?", below).fetchall()
-        run("DELETE FROM rolled_to WHERE last_seq <= ?", below).fetchall()
+        for table in ROLLED:
+            run(f"DELETE FROM {table} WHERE last_seq <= ?", below).fetchall()  # noqa: S608 (names)
         run("DELETE FROM quarantine WHERE first_seq <= ?", below).fetchall()
         connection.commit()
     except BaseException:

@@ -247,7 +247,7 @@ class Herd(Program):
         return f"{self.words}\n--- the end of herd.jsonl\n{log}"
 
 
-def command(*arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, timeout_s: float = 150.0) -> subprocess.CompletedProcess[str]:
     """Run a command of herd to its end."""
     return subprocess.run(
         [sys.executable, "-m", "herd", *arguments],

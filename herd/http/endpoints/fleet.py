@@ -43,6 +43,7 @@ def queue(view: View, now_s: float) -> dict[str, object]:
     pairs = [(node, model, slots) for node in view.nodes for model, slots in node.slots.items()]
     pending = sum(view.waiting.values())
     in_flight = sum(slots.in_flight for _, _, slots in pairs)
+    most = view.settings.get("max_queue")
     return {
         "queue_depth": pending + in_flight,
         "pending": pending,
@@ -51,7 +52,7 @@ def queue(view: View, now_s: float) -> dict[str, object]:
         "failed": sum(slots.failed for _, _, slots in pairs),
         "estimated_wait_ms": _wait_ms(view, pending),
         "nodes_online": _online(view),
-        "queues": _queues(view),
+        "queues": {key: row | {"max_queue_depth": most} for key, row in _queues(view).items()},
         "timestamp": now_s,
     }
 
@@ -65,16 +66,20 @@ def limits(view: View, now_s: float) -> dict[str, object]:
                 "node_id": node.node_id,
                 "status": node.status,
                 "draining": node.draining,
-                "hot_model_cap": node.facts.max_loaded_models or None,
                 "models_loaded": len(node.resident),
-                "free_slots": max(0, node.facts.max_loaded_models - len(node.resident))
-                if node.facts.max_loaded_models
-                else None,
+                **_room(node),
             }
             for node in view.nodes
         ],
         "timestamp": now_s,
     }
+
+
+def _room(node: NodeView) -> dict[str, int | None]:
+    """Return how many models a node keeps in memory, and how many more it would."""
+    most = node.facts.max_loaded_models
+    free = max(0, most - len(node.resident))
+    return {"hot_model_cap": most or None, "free_slots": free if most else None}
 
 
 def _online(view: View) -> int:
@@ -213,5 +218,6 @@ def _node(node: NodeView, pinned: tuple[str, ...]) -> dict[str, object]:
             "version": facts.version,
         },
         "models_loaded_count": len(node.resident),
+        **_room(node),
         "models_pinned": pinned,
     }

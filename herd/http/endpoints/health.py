@@ -1,14 +1,14 @@
 """`/dashboard/api/health` and `/dashboard/api/recommendations`: what is not well, and what to do.
 
-Both judge one picture: what control shows now, and what the log tells. Of a long log that takes a
-while to ask: what it told a moment ago is judged then, and the next one to ask gets the newer.
+Both judge one picture: what control shows now, and what the log tells of the last day and hour, to
+the whole ten minutes.
 """
 
 import asyncio
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -21,25 +21,16 @@ from herd.http.history import History, Row, answer_later
 from herd.http.routes import Methods
 from herd.link.client import Control
 from herd.logd.wire import LogdAwayError
-from herd.tasks import spawn
 
 HEALTH: Final = "/dashboard/api/health"
 RECOMMENDATIONS: Final = "/dashboard/api/recommendations"
 DAY_S: Final = 86_400
 HOUR_S: Final = 3_600
-STEP_S: Final = 5
-"""The window moves by so much: who asks in between asks logd for the same."""
+STEP_S: Final = 600
+"""logd has counted by so much: a window begins with the whole of it."""
 US: Final = 1_000_000
 
-ENOUGH_S: Final = 0.07
-"""How long an answer waits for what is newer than what the log told before."""
-KEPT_S: Final = 30.0
-"""What is older is not judged any more."""
-
 T = TypeVar("T", bound=msgspec.Struct)
-
-Told: TypeAlias = tuple[list[Row], list[Row], list[Row], list[Row], list[Row]]
-"""The rows of each question, as `_ask` asks them."""
 
 
 class HealthPage:
@@ -53,9 +44,6 @@ class HealthPage:
         self._history = history
         self._data_dir = data_dir
         self._version = version
-        self._told: Told | None = None
-        self._told_at_s = 0.0
-        self._asking: asyncio.Task[Told | LogdAwayError] | None = None
 
     def routes(self) -> dict[str, Methods]:
         """Return what answers the paths."""
@@ -81,56 +69,30 @@ class HealthPage:
 
     async def picture(self) -> Picture:
         """Return what the checks look at. Raises `LogdAwayError`."""
-        troubles, work, contexts, state, span = await self._rows()
+        now_s = int(wall_s()) // STEP_S * STEP_S
+        day = {"from_us": (now_s - DAY_S) * US}
+        spans = day | {"recent_us": (now_s - HOUR_S) * US}
+        ask = self._history.rows
+        troubles, work, contexts, state = await asyncio.gather(
+            ask("health_troubles", spans),
+            ask("health_work", spans),
+            ask("health_contexts", day),
+            ask("log_health"),
+        )
         return Picture(
             view=self._control.view,
             version=self._version,
             troubles=_rows(troubles, Trouble),
             work=_rows(work, Work),
             contexts=_rows(contexts, Context),
-            log=self._log(state[0], cast("float | None", span[0]["last_at_s"])),
+            log=self._log(state[0]),
         )
 
-    async def _rows(self) -> Told:
-        """Return what the log tells: as of now if that is soon there, else as it did before."""
-        loop = asyncio.get_running_loop()
-        if self._asking is None:
-            self._asking = spawn(self._ask(), name="health")
-        asking, before = self._asking, self._told
-        if before is None or loop.time() - self._told_at_s > KEPT_S:
-            found = await asyncio.shield(asking)
-        else:
-            done, _ = await asyncio.wait((asking,), timeout=ENOUGH_S)
-            found = asking.result() if done else before
-        if isinstance(found, LogdAwayError):
-            raise found
-        return found
-
-    async def _ask(self) -> Told | LogdAwayError:
-        now_s = int(wall_s()) // STEP_S * STEP_S
-        day = {"from_us": (now_s - DAY_S) * US}
-        spans = day | {"recent_us": (now_s - HOUR_S) * US}
-        ask = self._history.rows
-        try:
-            told = await asyncio.gather(
-                ask("health_troubles", spans),
-                ask("health_work", spans),
-                ask("health_contexts", day),
-                ask("log_health"),
-                ask("health_log"),
-            )
-        except LogdAwayError as error:
-            self._told = None  # that it is away is the news
-            return error
-        finally:
-            self._asking = None
-        self._told, self._told_at_s = told, asyncio.get_running_loop().time()
-        return told
-
-    def _log(self, state: Row, last_at_s: float | None) -> LogState:
+    def _log(self, state: Row) -> LogState:
         busy = any(
             slot.in_flight for node in self._control.view.nodes for slot in node.slots.values()
         )
+        last_at_s = cast("float | None", state["last_at_s"])
         late_s = 0.0 if last_at_s is None else wall_s() - last_at_s
         return LogState(
             missing_events=cast("int", state["missing_events"] or 0),

@@ -5,6 +5,7 @@ The keys are those of ollama-herd. Days and hours are UTC, whole ones, the prese
 end, without the wait in line; a request is in the day and the hour in which it came.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -110,11 +111,11 @@ class Pages:
 
     async def _models(self, given: Parameters) -> object:
         asked = _days(given)
-        return {
-            "days": asked.units,
-            "daily": await self._history.rows("models_daily", asked.bounds()),
-            "summary": await self._history.rows("models", asked.bounds()),
-        }
+        daily, summary = await asyncio.gather(
+            self._history.rows("models_daily", asked.bounds()),
+            self._history.rows("models", asked.bounds()),
+        )
+        return {"days": asked.units, "daily": daily, "summary": summary}
 
     async def _uses(self, name: str, given: Parameters) -> object:
         asked = _days(given)

@@ -11,6 +11,7 @@ import msgspec
 
 from events import ModelDeleted
 from herd.clock import wall_s
+from herd.health import catalogue
 from herd.http import places, problems
 from herd.http.client import FetchError, fetch, follow
 from herd.http.endpoints import fleet
@@ -172,7 +173,10 @@ def _disk(
         "models": [
             {
                 "name": model.name,
-                "display_name": model.name,
+                "display_name": model.name
+                if (known := catalogue.find(model.name)) is None
+                else known.title,
+                "category": catalogue.category(model.name, model.capabilities),
                 "size_gb": round(model.size_bytes / GIB, 2),
                 "parameter_size": model.parameter_size,
                 "quantization": model.quantization_level,

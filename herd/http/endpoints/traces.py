@@ -49,11 +49,11 @@ async def page(history: History, given: Parameters) -> dict[str, object]:
         found = await history.rows("trace_page", {**asked, "span": span})
         if len(found) == limit:
             break
-    [log] = await history.rows("log_span")
-    bound = min(before, _int(log["last_seq"]) + 1) - SPANS[-1]
     if len(found) == limit:
         next_before = _int(found[-1]["seq"])
     else:
+        [log] = await history.rows("log_span")
+        bound = min(before, _int(log["last_seq"]) + 1) - SPANS[-1]
         next_before = bound + 1 if bound > max(after, _int(log["first_seq"])) else 0
     rows = await _rows(history, found, status) if found else []
     return {"traces": [_trace(row) for row in rows], "next_before": next_before or None}

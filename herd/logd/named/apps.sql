@@ -1,6 +1,6 @@
 -- An application: how much it asked for, and how it fared.
 SELECT
-    app AS tag,
+    tag,
     sum(requests)::BIGINT AS request_count,
     sum(completed)::BIGINT AS completed_count,
     sum(failed)::BIGINT AS failed_count,
@@ -10,8 +10,8 @@ SELECT
     sum(completion_tokens)::BIGINT AS total_completion_tokens,
     epoch(min(first_at)) AS first_seen,
     epoch(max(last_at)) AS last_seen
-FROM used
-WHERE hour >= make_timestamp($from_us) AND hour < make_timestamp($to_us)
+FROM used_tags
+WHERE is_app AND hour >= make_timestamp($from_us) AND hour < make_timestamp($to_us)
 GROUP BY ALL
 ORDER BY request_count DESC, tag
 LIMIT 1000

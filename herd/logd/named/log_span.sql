@@ -1,2 +1,2 @@
 -- From where to where the log goes.
-SELECT coalesce(min(seq), 0) AS first_seq, coalesce(max(seq), 0) AS last_seq FROM events
+SELECT getvariable('first_seq') AS first_seq, getvariable('last_seq') AS last_seq

@@ -90,7 +90,7 @@ def fallen(*given: Cue, others: bool = True) -> Tale:
     (opened,) = tale.turns()
     assert isinstance(opened, CircuitOpened)
     assert (opened.reason, opened.failures, opened.node_id) == ("slow", 3, "studio")
-    assert opened.times == pytest.approx(SLOW_S / USUAL_S, rel=0.2)
+    assert opened.pace_share == pytest.approx(USUAL_S / SLOW_S, rel=0.2)
     return tale
 
 

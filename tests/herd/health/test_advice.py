@@ -1,10 +1,12 @@
 """Advice: where the log speaks for it and a node has room, and nowhere else."""
 
+import shlex
 from typing import Any
 
 import msgspec
 
 from events import ModelFacts, NodeFacts, ResidentModel
+from herd.commands import whatif
 from herd.health.advice import advice, page
 from herd.health.picture import Picture, Trouble, Work
 from herd.link.messages import NodeView, View
@@ -92,3 +94,23 @@ def test_what_is_asked_for_and_no_node_online_has_is_uncovered() -> None:
     told: dict[str, Any] = page(day(away, other), 5.0)
     assert told["usage"]["category_coverage"] == {"general": True, "vision": False}
     assert told["uncovered_categories"] == ["vision"]
+
+
+def test_each_advice_has_its_events_as_a_query_and_what_plays_its_gain() -> None:
+    full = Trouble(
+        recent=True, kind="request_rejected", model="m", phase="queue_full", events=7, seqs=[3]
+    )
+    view = View(nodes=(BUSY,), settings={"max_queue": 512})
+    told: dict[str, Any] = page(day(view=view, troubles=(full,), queue_s=300), 5.0)
+    rows = told["recommendations"]
+    assert {row["kind"] for row in rows} == {"machine", "setting"}
+    for row in rows:
+        assert row["evidence"]
+        numbers = row["evidence_sql"].partition("seq IN (")[2].partition(")")[0]
+        assert tuple(map(int, numbers.split(", "))) == row["seqs"]
+        words = shlex.split(row["whatif_command"])
+        assert words[:2] == ["herd", "whatif"]
+        whatif.command.make_context("whatif", words[2:])
+    pulled: dict[str, Any] = page(day(BUSY, node("b"), queue_s=300), 5.0)
+    [row] = pulled["recommendations"]
+    assert (row["evidence_sql"].endswith("(8) ORDER BY seq"), row["whatif_command"]) == (True, "")

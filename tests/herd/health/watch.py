@@ -15,6 +15,7 @@ from herd.health.report import findings
 from herd.journal.segments import Journal
 from herd.logd.ingest import Ingest
 from herd.logd.queries import QUERIES
+from herd.logd.rollup import aim
 from herd.paths import DataDir
 from tests.herd.virtual.small import START_US
 
@@ -57,6 +58,7 @@ class Watch:
         self._batch = []
         while self._ingest.step() is not None:
             pass
+        aim(self._connection)
         self.told += [(hour, found) for found in findings(self._picture(hour))]
 
     def _picture(self, hour: int) -> Picture:

@@ -1,6 +1,5 @@
 """Health, asked of a front whose log was written within the last hour."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,6 @@ from events import (
 )
 from herd.clock import wall_s
 from herd.control.restore import head_of_segment
-from herd.http.endpoints import health as page
-from herd.http.history import History, Row
 from herd.logd.queries import QueryServer
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import Control, fronting, node_view, view
@@ -150,40 +147,5 @@ def test_recommendations_come_of_the_same_picture(logd: Path, run: Run) -> None:
         told = msgspec.json.decode(body)
         assert told["usage"]["top_models"] == [{"model": "m", "requests": 2, "category": "general"}]
         assert told["recommendations"] == []
-
-    run(main())
-
-
-def test_a_log_that_takes_long_is_judged_as_it_was_a_moment_ago(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(page, "ENOUGH_S", 0.01)
-    slow = asyncio.Event()
-
-    async def rows(_: History, name: str, parameters: object = None) -> list[Row]:
-        del parameters
-        await slow.wait()
-        if name == "log_health":
-            return [{"missing_events": 7, "quarantined_lines": 0}]
-        return [{"last_at_s": None}] if name == "health_log" else []
-
-    monkeypatch.setattr(History, "rows", rows)
-
-    async def main() -> None:
-        control: Any = Control()
-        asked = page.HealthPage(control, History(None), None, "1")
-        first = asyncio.ensure_future(asked.picture())
-        await asyncio.sleep(0.03)
-        assert not first.done(), "there is nothing from before"
-        slow.set()
-        assert (await first).log.missing_events == 7
-        slow.clear()
-        assert (await asked.picture()).log.missing_events == 7
-        monkeypatch.setattr(page, "KEPT_S", 0.0)
-        late = asyncio.ensure_future(asked.picture())
-        await asyncio.sleep(0.03)
-        assert not late.done(), "what there is is too old"
-        slow.set()
-        await late
 
     run(main())

@@ -19,8 +19,8 @@ SUMS = """sum(COLUMNS([
     'requests', 'completed', 'failed', 'cancelled', 'rejected', 'retries', 'cold',
     'prompt_tokens', 'completion_tokens'
 ]))::BIGINT"""
-BY_DAY = "SELECT hour::DATE AS day, model, node_id, app, $sums FROM used GROUP BY ALL ORDER BY ALL"
-DAILY = "SELECT day, model, node_id, app, $sums FROM daily GROUP BY ALL ORDER BY ALL"
+BY_DAY = "SELECT hour::DATE AS day, model, node_id, $sums FROM used GROUP BY ALL ORDER BY ALL"
+DAILY = "SELECT day, model, node_id, $sums FROM daily GROUP BY ALL ORDER BY ALL"
 
 
 def used(db: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
@@ -68,7 +68,7 @@ def test_a_stretch_ends_before_what_is_open_and_goes_on_when_it_ended(
             pass
         assert rows(db, "SELECT max(last_seq) FROM rolled_to") == [(37,)]
         assert rows(db, "SELECT sum(requests), sum(completed) FROM rolled") == [(12, 12)]
-        assert sum(int(str(row[4])) for row in used(db)) == 13
+        assert sum(int(str(row[3])) for row in used(db)) == 13
 
 
 def test_when_all_is_counted_no_request_is_looked_at(

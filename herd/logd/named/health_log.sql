@@ -1,2 +1,0 @@
--- When the newest event was recorded.
-SELECT epoch(max(recorded_at)) AS last_at_s FROM events
