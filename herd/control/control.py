@@ -164,12 +164,15 @@ class Control:
         goes on until it comes, or ends.
         """
         until_s = self._loop.time() + FRONTS_WAIT_S
+        self._awake_s = until_s  # what has ended meanwhile is told first, then silence is judged
         while not self._all_here(fronts) and self._loop.time() < until_s:
             self._came.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._came.wait(), LOOK_S)
         self._end_recovery(self._loop.time() - self._started)
         self._recovered = True
+        if self._awake_s == until_s:
+            self._awake_s = 0.0
 
     def _all_here(self, fronts: int) -> bool:
         if self._engine.state.epoch != self._epoch:
