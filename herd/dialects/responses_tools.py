@@ -152,7 +152,7 @@ def action_of(arguments: str) -> Json:
 
 def command_of(action: Json) -> str:
     """Return the same for a node."""
-    told = {"command": action.get("command") or []}
+    told: Json = {"command": action.get("command") or []}
     for name, word in (("working_directory", "workdir"), ("timeout_ms", "timeout_ms")):
         if action.get(name) is not None:
             told[word] = action[name]

@@ -199,7 +199,7 @@ class _Vectors:
 
     def __init__(self, path: str, ask: Ask, vectors: Sequence[Sequence[float]]) -> None:
         self._path = path
-        self._family = ROUTES[path].family
+        self._family: asks.Family = ROUTES[path].family
         self._ask = ask
         self._vectors = vectors
 

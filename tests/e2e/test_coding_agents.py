@@ -140,7 +140,7 @@ def codexs_turn() -> dict[str, Any]:
     """Return the second turn of a session: a patch, a command, and a plan were made."""
     grammar = {"type": "grammar", "syntax": "lark", "definition": 'start: "x"'}
     function = {"type": "function", "strict": False, "parameters": {"type": "object"}}
-    action = {"type": "exec", "command": ["ls"], "env": {}, "timeout_ms": 1000}
+    action: dict[str, Any] = {"type": "exec", "command": ["ls"], "env": {}, "timeout_ms": 1000}
     image = {"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}
     return {
         "model": MODEL,

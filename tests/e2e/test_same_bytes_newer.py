@@ -12,7 +12,7 @@ Before one node they are its rows, and `/v1/models/{id}` its bytes.
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -124,7 +124,7 @@ def assert_all_there(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     """See that a row has all that the node's has, the same; what herd adds is beside it."""
     for name, value in theirs.items():
         if isinstance(value, dict):
-            assert_all_there(ours[name], value)
+            assert_all_there(ours[name], cast("dict[str, Any]", value))
         elif name != "expires_at":  # it moves
             assert ours[name] == value
 

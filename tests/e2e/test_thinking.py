@@ -57,7 +57,8 @@ def thinking(request: pytest.FixtureRequest, thinkers: Nodes, herds_of: HerdsOf)
 
 def use_anthropic(url: str, **named: Any) -> Any:
     with anthropic.Anthropic(base_url=url, api_key="not-needed", max_retries=0) as client:
-        found: Any = client.messages.create(model=THINKS, max_tokens=ENOUGH, **named)
+        create: Any = client.messages.create
+        found = create(model=THINKS, max_tokens=ENOUGH, **named)
         return list(found) if named.get("stream") else found
 
 
@@ -66,7 +67,8 @@ def use_anthropic_async(url: str, **named: Any) -> Any:
         async with anthropic.AsyncAnthropic(
             base_url=url, api_key="not-needed", max_retries=0
         ) as client:
-            found: Any = await client.messages.create(model=THINKS, max_tokens=ENOUGH, **named)
+            create: Any = client.messages.create
+            found = await create(model=THINKS, max_tokens=ENOUGH, **named)
             return [event async for event in found] if named.get("stream") else found
 
     return asyncio.run(main())
@@ -219,7 +221,8 @@ def test_a_model_that_cannot_think(thinkers: Nodes, thinking: Herd) -> None:
     with anthropic.Anthropic(base_url=thinking.url, api_key="not-needed", max_retries=0) as client:
         for wanted in (ENABLED, {"type": "adaptive"}, {"type": "disabled"}):
             asked: Any = {"thinking": wanted, "messages": USER}
-            told = client.messages.create(model=SMALL, max_tokens=ENOUGH, **asked)
+            create: Any = client.messages.create
+            told = create(model=SMALL, max_tokens=ENOUGH, **asked)
             assert [each.type for each in told.content] == ["text"]
     node = ask(thinking.url, "/api/chat", {"model": SMALL, "messages": USER, "stream": False}).node
     if node != "server":

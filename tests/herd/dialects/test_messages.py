@@ -97,21 +97,21 @@ def test_tools_their_calls_and_results_are_kept() -> None:
     assert told["tool_choice"] == {"type": "function", "function": {"name": "f"}}
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"max_tokens": 0},
-        {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
-        {"tools": [{"type": "computer_20250124", "name": "computer"}]},
-        {"tools": [{"type": "mcp_toolset", "mcp_server_name": "x"}]},
-        {"tools": [{"input_schema": {}}]},
-        {"mcp_servers": [{"type": "url", "url": "https://x.test/sse", "name": "x"}]},
-        {"container": {"skills": []}},
-        {"messages": [{"role": "user", "content": [{"type": "document"}]}]},
-        {"messages": [{"role": "user", "content": [PDF]}]},
-        {"messages": [{"role": "robot", "content": ""}]},
-    ],
-)
+UNTRANSLATABLE: list[dict[str, Any]] = [
+    {"max_tokens": 0},
+    {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+    {"tools": [{"type": "computer_20250124", "name": "computer"}]},
+    {"tools": [{"type": "mcp_toolset", "mcp_server_name": "x"}]},
+    {"tools": [{"input_schema": {}}]},
+    {"mcp_servers": [{"type": "url", "url": "https://x.test/sse", "name": "x"}]},
+    {"container": {"skills": []}},
+    {"messages": [{"role": "user", "content": [{"type": "document"}]}]},
+    {"messages": [{"role": "user", "content": [PDF]}]},
+    {"messages": [{"role": "robot", "content": ""}]},
+]
+
+
+@pytest.mark.parametrize("more", UNTRANSLATABLE)
 def test_what_a_node_could_not_do_is_refused(more: dict[str, Any]) -> None:
     with pytest.raises(UntranslatableError):
         asked(**more)

@@ -45,7 +45,7 @@ CALLED = (
     ("local_shell", '{"command":["ls","-l"],"workdir":"/tmp","timeout_ms":5}'),
     ("mcp__fs__f", "{}"),
 )
-ACTION = {
+ACTION: dict[str, Any] = {
     "type": "exec",
     "command": ["ls", "-l"],
     "env": {},
@@ -112,7 +112,12 @@ def test_a_stream_of_them() -> None:
 
 
 def test_a_history_of_them() -> None:
-    action = {"type": "exec", "command": ["ls"], "env": {}, "working_directory": "/x"}
+    action: dict[str, Any] = {
+        "type": "exec",
+        "command": ["ls"],
+        "env": {},
+        "working_directory": "/x",
+    }
     items: list[dict[str, Any]] = [
         {"type": "custom_tool_call", "call_id": "a", "name": "apply_patch", "input": "P"},
         {"type": "local_shell_call", "id": "b", "status": "completed", "action": action},

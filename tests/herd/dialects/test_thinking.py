@@ -96,7 +96,7 @@ def test_earlier_thoughts_are_given_back_under_the_nodes_name(node: Node, name: 
     assert told[1] == {"role": "assistant", "content": "A", name: "Hm"}
 
     summary = [{"type": "summary_text", "text": "Hm"}]
-    items = [
+    items: list[dict[str, Any]] = [
         user,
         {"type": "reasoning", "id": "rs_1", "summary": summary, "encrypted_content": "gAAA"},
         {"type": "message", "role": "assistant", "content": "A"},
