@@ -269,6 +269,11 @@ class CircuitOpened(Event, frozen=True, tag="circuit_opened"):
     model: str
     failures: int
     open_s: float
+    reason: Literal["failures", "slow"] = "failures"
+    """slow: its answers take far longer than they did; as many in a row as there are `failures`.
+    It is asked for the model last."""
+    pace_share: float = 0.0
+    """The part of its usual pace that it reached then."""
 
 
 class CircuitHalfOpened(Event, frozen=True, tag="circuit_half_opened"):

@@ -28,6 +28,8 @@ class RecoveryEnded(Event, frozen=True, tag="recovery_ended"):
 
     fronts: int = 0
     waited_s: float = 0.0
+    awaited: tuple[Source, ...] = ()
+    """Fronts that live and have said nothing yet: what they carry goes on."""
 
 
 class CarriedRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -60,7 +62,10 @@ class TimerFired(Event, frozen=True, tag="timer_fired"):
 
 
 class ConfigurationLoaded(Event, frozen=True, tag="configuration_loaded"):
-    """Every setting in force at the start, after defaults, recorded changes, environment, flags."""
+    """Every setting in force, at each start and after each reload.
+
+    It is put together from defaults, recorded changes, the environment and flags.
+    """
 
     settings: dict[str, bool | int | float | str]
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "pin": "Keep a model in a node's memory.",
     "unpin": "Keep a model in memory no longer.",
     "bench": "Measure the live fleet, and compare with before.",
+    "reload": "Have the balancer read its settings again.",
     "drain": "Send a node no new work.",
     "undrain": "Send a drained node work again.",
     "wake": "Wake a node that sleeps.",

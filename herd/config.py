@@ -25,8 +25,11 @@ PolicyName = Literal[
     "soonest", "resident-first", "least-connections", "round-robin", "random", "points"
 ]
 Value: TypeAlias = bool | int | float | str
+Changes: TypeAlias = dict[str, tuple[Value, Value]]
+"""The old and the new value of what has changed, by name."""
 Wait = Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 3600)]
 """Seconds; a wait is always bounded."""
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Moved = Annotated[float, msgspec.Meta(ge=0, le=24 * 3600)]
 Aliases = Annotated[
     str, msgspec.Meta(pattern=r"^\s*([^=,\s]+=[^=,*\s]+(\s*,\s*[^=,\s]+=[^=,*\s]+)*)?\s*$")
@@ -108,6 +111,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether what an application gets of one model counts in the lines of the others."""
     predictions: bool = True
     """Whether waits and answers are predicted, and hopeless deadlines refused at once."""
+    range_low: Share = 0.12
+    """Where the range of a model's answers begins at first, as a share of what is predicted; from
+    then on it is learned."""
     prefix_affinity: bool = True
     """Whether tokens that a node has cached count as taken in, for `soonest` and predictions."""
     planner: bool = False
@@ -130,6 +136,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     is asked; 0 waits for it."""
     longest_open_s: Wait = 30.0
     """How long a node gets no requests for a model that it keeps failing, before one may try."""
+    slow_times: Moved = 5.0
+    """How many times as long as usual a token has to take, in three answers in a row, until the
+    node is asked last for that model, and `soonest` reckons with its new pace; 0 is never."""
+    refused_for_s: Moved = 21600.0
+    """How long at most a node is asked last for a model that it had no memory for, unless its
+    memory or the model changes; 0 asks it as before."""
     context_protection: Literal["strip", "warn", "passthrough"] = "strip"
     """A `num_ctx` that would reload a model: replaced by what it has, warned of, or left alone."""
     fallback_models: bool = True
@@ -209,10 +221,13 @@ CHANGEABLE = frozenset(
         "fair_shares",
         "shares_over_models",
         "predictions",
+        "range_low",
         "make_room",
         "empty_answers_fail",
         "stall_timeout_s",
         "longest_open_s",
+        "slow_times",
+        "refused_for_s",
         "context_protection",
         "fallback_models",
         "vram_fallback",

@@ -109,9 +109,19 @@ class DataDir:
         return self.sockets / "control.sock"
 
     @property
+    def door(self) -> Path:
+        """Where the supervisor hears who would take its place, and commands."""
+        return self.sockets / "herd.sock"
+
+    @property
     def logd_socket(self) -> Path:
         """Where the fronts reach logd."""
         return self.sockets / "logd.sock"
+
+    @property
+    def settings_file(self) -> Path:
+        """Variables of the balancer, which `herd reload` reads again."""
+        return self.root / "herd-balancer.env"
 
     # Secrets.
 

@@ -183,6 +183,24 @@ def end_spawn_helper() -> None:
             stop()
 
 
+def terminal_is_here() -> bool:
+    """Return whether this process belongs to a terminal that has not been closed."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def reload_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that mean: read the settings again, unless the terminal was closed."""
+    if sys.platform == "win32":
+        return ()
+    return (signal.SIGHUP,)
+
+
 def stop_signals() -> tuple[signal.Signals, ...]:
     """Return the signals that mean: finish in good order."""
     if sys.platform == "win32":
@@ -190,8 +208,13 @@ def stop_signals() -> tuple[signal.Signals, ...]:
     return (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def on_finish(alive: Connection, finish: Callable[[], None]) -> None:
-    """Call `finish` once, on the running loop: when the supervisor is gone, or at SIGTERM."""
+def on_finish(
+    alive: Connection, finish: Callable[[], None], hear: Callable[[bytes], None] | None = None
+) -> None:
+    """Call `finish` once, on the running loop: when the supervisor is gone, or at SIGTERM.
+
+    What the supervisor says before goes to `hear`; who hears nothing finishes at the first word.
+    """
     loop = asyncio.get_running_loop()
     told = False
 
@@ -206,17 +229,23 @@ def on_finish(alive: Connection, finish: Callable[[], None]) -> None:
         def watch() -> None:
             with contextlib.suppress(OSError, EOFError):
                 alive.poll(None)
+                while hear is not None:
+                    loop.call_soon_threadsafe(hear, alive.recv_bytes())
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(once)
 
         threading.Thread(target=watch, name="alive", daemon=True).start()
     else:
 
-        def ended() -> None:
+        def came() -> None:
+            if hear is not None:
+                with contextlib.suppress(OSError, EOFError):
+                    hear(alive.recv_bytes())
+                    return
             loop.remove_reader(alive.fileno())
             once()
 
-        loop.add_reader(alive.fileno(), ended)
+        loop.add_reader(alive.fileno(), came)
         loop.add_signal_handler(signal.SIGTERM, once)
 
 
@@ -271,46 +300,6 @@ _KEEP_ALIVE = (
 )
 
 
-# Unix sockets
-
-
-def bind_unix(path: Path) -> socket.socket:
-    """Return a socket at this path, in place of what a killed process left, for its owner only."""
-    if sys.platform == "win32":
-        raise OSError("this system has no Unix sockets for asyncio")
-    path.unlink(missing_ok=True)
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    bound.bind(str(path))
-    path.chmod(0o600)
-    return bound
-
-
-async def serve_unix(
-    path: Path,
-    hear: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
-) -> asyncio.AbstractServer:
-    """Listen on a socket at this path."""
-    if sys.platform == "win32":
-        raise OSError("this system has no Unix sockets for asyncio")
-    return await asyncio.start_unix_server(hear, sock=bind_unix(path))
-
-
-async def open_unix(
-    path: Path, limit_bytes: int = 64 * 1024
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to a socket at this path."""
-    if sys.platform == "win32":
-        raise OSError("this system has no Unix sockets for asyncio")
-    return await asyncio.open_unix_connection(str(path), limit=limit_bytes)
-
-
-async def connect_unix(path: str, protocol: asyncio.Protocol) -> None:
-    """Make a protocol speak on a connection to a socket at this path."""
-    if sys.platform == "win32":
-        raise OSError("this system has no Unix sockets for asyncio")
-    await asyncio.get_running_loop().create_unix_connection(lambda: protocol, path)
-
-
 # Work for several cores
 
 
@@ -335,8 +324,8 @@ class FileLock:
         self._path = path
         self._descriptor = -1
 
-    def take(self) -> bool:
-        """Lock without waiting; return whether the lock is ours."""
+    def take(self, *, mark: bool = True) -> bool:
+        """Lock without waiting, and leave our pid; return whether the lock is ours."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _lock(descriptor)
@@ -344,6 +333,8 @@ class FileLock:
             os.close(descriptor)
             return False
         self._descriptor = descriptor
+        if not mark:
+            return True
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, b"%d\n" % os.getpid())

@@ -1,15 +1,18 @@
 """What every test can count on.
 
-`HERD_NO_SKIP=1` (CI) turns each skip into a failure. No actor outlives its test. Hypothesis has no
-deadline, because machines are busy, and draws the same examples each time in CI. Whoever asks for
-`no_blocking` fails when code on the event loop blocks; `on_each_loop` runs a coroutine on the
-stdlib loop and on uvloop.
+`HERD_NO_SKIP=1` (CI) turns each skip into a failure. No actor outlives its test. Nobody's own data
+directory is touched. What a failed test leaves behind may hang its end: that ends the process.
+Hypothesis has no deadline, because machines are busy, and draws the same examples each time in CI.
+Whoever asks for `no_blocking` fails when code on the event loop blocks; `on_each_loop` runs a
+coroutine on the stdlib loop and on uvloop.
 """
 
 import asyncio
+import faulthandler
 import os
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import pykka
@@ -17,12 +20,16 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 
+from herd.paths import DEFAULT_ROOT
+
 T = TypeVar("T")
 
 LoopName: TypeAlias = Literal["asyncio", "uvloop"]
 Run: TypeAlias = Callable[[Coroutine[Any, Any, T]], T]
 
 HERE: tuple[LoopName, ...] = ("asyncio", "uvloop") if find_spec("uvloop") else ("asyncio",)
+TEARDOWN_S = 240
+OWN_DATA = Path(DEFAULT_ROOT).expanduser()
 NO_SKIP = os.environ.get("HERD_NO_SKIP") == "1"
 
 settings.register_profile("herd", deadline=None, print_blob=True, derandomize="CI" in os.environ)
@@ -48,10 +55,27 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown() -> Generator[None]:
+    """End a process that hangs here: pytest-timeout watches a test until it fails, not longer."""
+    faulthandler.dump_traceback_later(TEARDOWN_S, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
 def _forbid(report: pytest.TestReport | pytest.CollectReport) -> None:
     if NO_SKIP:
         report.outcome = "failed"
         report.longrepr = f"skipped, and HERD_NO_SKIP=1 allows no skip: {report.longrepr}"
+
+
+@pytest.fixture(autouse=True)
+def _home_is_left_alone() -> Iterator[None]:
+    there = OWN_DATA.exists()
+    yield
+    assert there or not OWN_DATA.exists(), f"the test made {OWN_DATA}"
 
 
 @pytest.fixture(autouse=True)

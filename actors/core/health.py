@@ -11,9 +11,10 @@
 
 from msgspec.structs import replace
 
-from actors.core import owning, waking
+from actors.core import owning, slowing, waking
+from actors.core.circuits import Circuit
 from actors.core.commands import Command
-from actors.core.state import US, Circuit, Node, State
+from actors.core.state import US, Node, State
 from actors.core.substituting import EMBEDDINGS
 from events import (
     AttemptFailed,
@@ -105,7 +106,7 @@ def evolve(state: State, record: Recorded) -> None:
         case NodePaused() | NodeResumed():
             owning.evolve(state, record.event)
         case CircuitOpened() | CircuitHalfOpened() | CircuitClosed():
-            _circuit(state, record.event, record.recorded_at)
+            slowing.turned(state, record.event, record.recorded_at)
         case LoadPlanned(node_id=node_id, leaving=leaving):
             _left(state, node_id, leaving)
         case ModelDeleted() | PullEnded(outcome="done"):
@@ -299,7 +300,7 @@ def _changed(
     match event:
         case NodeBecameHealthy():
             if node.health in {"offline", waking.ASLEEP}:
-                node.circuits.clear()  # it was started again, most likely
+                slowing.restarted(node)  # most likely
             node.health = "healthy"
         case NodeDegraded():
             node.health = "degraded"
@@ -359,8 +360,8 @@ def _judge(state: State, event: RequestCompleted | AttemptFailed | RequestFailed
     if node is None or circuit is None:
         return []
     if isinstance(event, RequestCompleted) and not _is_empty(state, event):
-        if circuit.status == "closed":
-            return []
+        if circuit.status == "closed" or circuit.slow:
+            return []  # of a slow one the Scheduler says so, which has counted the answer in
         return [CircuitClosed(node_id=node.node_id, model=event.model)]
     commands: list[Command] = []
     if not isinstance(event, RequestCompleted) and event.phase == "connect":
@@ -368,7 +369,8 @@ def _judge(state: State, event: RequestCompleted | AttemptFailed | RequestFailed
         healthy = node.health == "healthy"
         commands += waking.unreached(state, node, event.error, [ill] if healthy else [])
     again = circuit.status == "half_open"
-    if again or (circuit.status == "closed" and circuit.failures >= FAILURES_TO_OPEN):
+    closed = circuit.status == "closed" or circuit.slow
+    if again or (closed and circuit.failures >= FAILURES_TO_OPEN):
         longest_s = state.settings.longest_open_s
         open_s = min(longest_s, circuit.open_s * 2 if again else FIRST_OPEN_S)
         commands.append(
@@ -377,18 +379,3 @@ def _judge(state: State, event: RequestCompleted | AttemptFailed | RequestFailed
             )
         )
     return commands
-
-
-def _circuit(
-    state: State, event: CircuitOpened | CircuitHalfOpened | CircuitClosed, now_us: int
-) -> None:
-    node = state.nodes.get(event.node_id)
-    if node is None:
-        return
-    match event:
-        case CircuitOpened(open_s=open_s, model=model, failures=failures):
-            node.circuits[model] = Circuit(failures, "open", now_us, open_s)
-        case CircuitHalfOpened(model=model):
-            node.circuits[model].status = "half_open"
-        case CircuitClosed(model=model):  # pragma: no branch (the last kind)
-            node.circuits.pop(model, None)

@@ -64,8 +64,8 @@ class Seat:
     """One model on one node."""
 
     __slots__ = (
-        "healthy", "holds", "kind", "known", "leaving", "load_s", "native", "node", "slots",
-        "step_s", "token_s", "until_us", "waits", "weighed", "weighed_at",
+        "healthy", "holds", "kind", "known", "last", "leaving", "load_s", "native", "node",
+        "slots", "step_s", "token_s", "until_us", "waits", "weighed", "weighed_at",
     )  # fmt: skip
 
     def __init__(self, known: Known, slots: "Slots") -> None:
@@ -74,7 +74,7 @@ class Seat:
         self.node = known.node
         self.slots = slots
         self.kind = CLOSED
-        self.native = self.healthy = self.holds = False
+        self.native = self.healthy = self.holds = self.last = False
         self.waits = False
         """A load of it is under way, as far as one can know."""
         self.until_us = ALWAYS_US
@@ -87,10 +87,10 @@ class Seat:
         self.weighed_at: tuple[int, int] = (-1, -1)
         """When it was weighed, by `Kept.facts_at`."""
 
-    def place(self) -> tuple[int, bool, bool, bool, bool, int]:
+    def place(self) -> tuple[int, bool, bool, bool, bool, bool, int]:
         """Return what decides in which lists of its row it is."""
         told = self.slots.told
-        return self.kind, self.native, self.healthy, self.holds, told, self.until_us
+        return self.kind, self.native, self.healthy, self.last, self.holds, told, self.until_us
 
 
 class Row:

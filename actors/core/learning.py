@@ -35,6 +35,17 @@ class Mean(msgspec.Struct, gc=False):
         self.value += gain * (observed - self.value)
 
 
+class Past(msgspec.Struct):
+    """The pace of a model on a node as it was for long, to compare with (`slowing`)."""
+
+    usual: Mean = msgspec.field(default_factory=Mean)
+    """Seconds for each token of an answer, alone on the node, without what is far slower."""
+    slow_s: float = 0.0
+    """The same of the last answers in a row that were."""
+    row: int = 0
+    """How many in a row are far slower; below 0, how many are not."""
+
+
 class Speed(msgspec.Struct):
     """One model on one node; or one node, by byte of a model's weights."""
 
@@ -52,6 +63,8 @@ class Speed(msgspec.Struct):
     """When it last ended an answer: it is in memory then, whatever the last probe said."""
     load_began_us: int = 0
     """The last load that a request waited for."""
+    past: Past | None = None
+    """Of a model; None while nobody compares."""
 
 
 class Demand(msgspec.Struct):

@@ -10,6 +10,7 @@ reports is taken out; where it reports none, what a cold start took beyond the e
 from actors.core.estimates import demand, rates_s, reckoned_alone_s, weights_bytes
 from actors.core.learning import Demand, Mean, shared
 from actors.core.reusing import Prompt, came_true, prompt_of
+from actors.core.slowing import Seen, noted
 from actors.core.state import Node, Request, State
 from events import ModelSubstituted, RequestCompleted, RequestQueued, RequestReceived
 
@@ -68,7 +69,8 @@ def completed(
     slots = node.slots.get(request.model)
     n = (request.turn.n + (1 if slots is None else slots.in_flight)) / 2
     models = (request.models + max(1, working(node))) / 2
-    _learn(node, request, event, prompt, (n, models))
+    seen = _learn(node, request, event, prompt, (n, models))
+    noted(speed, event.completion_tokens, seen, state.settings.slow_times)
     if (asked := state.demands.get(request.model)) is not None:
         asked.alone_s = reckoned_alone_s(state, request.model)
 
@@ -86,7 +88,8 @@ def _learn(
     event: RequestCompleted,
     prompt: Prompt,
     beside: tuple[float, float],
-) -> None:
+) -> Seen | None:
+    """Learn from an answer; return what it tells of the pace of answers, if it tells of that."""
     speed = node.speed(request.model)
     n, models = beside
     model = request.model
@@ -112,12 +115,15 @@ def _learn(
         seen_s = max(_LEAST_S, (first_s - event.load_s) * share) / prompt.taken_in / models
         speed.token.add(seen_s)
         _pace(node.pace.token, seen_s, size)
-    if answer and (streamed or not request.cold):
-        share = 1.0 if streamed else decode_s / max(_LEAST_S, expected_s)
-        left_s = event.service_s - event.ttft_s if streamed else event.service_s - event.load_s
-        seen_s = max(_LEAST_S, left_s * share) / answer / shared(n, models)
-        speed.step.add(seen_s)
-        _pace(node.pace.step, seen_s, size)
+    if not answer or (request.cold and not streamed):
+        return None
+    share = 1.0 if streamed else decode_s / max(_LEAST_S, expected_s)
+    left_s = event.service_s - event.ttft_s if streamed else event.service_s - event.load_s
+    took_s = max(_LEAST_S, left_s * share) / answer
+    seen_s = took_s / shared(n, models)
+    speed.step.add(seen_s)
+    _pace(node.pace.step, seen_s, size)
+    return seen_s, took_s / (max(1.0, n) * models)
 
 
 def _streamed(event: RequestCompleted) -> bool:
@@ -134,5 +140,5 @@ def _pace(mean: Mean, seen_s: float, weights: int) -> None:
 def _demand(state: State, model: str) -> Demand:
     demand = state.demands.get(model)
     if demand is None:
-        demand = state.demands[model] = Demand()
+        demand = state.demands[model] = Demand(low=state.settings.range_low)
     return demand

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from actors.core import lacking, slowing
 from actors.core.contexts import without_reload
 from actors.core.owning import crowded, free
 from actors.core.pinning import sparing
@@ -100,6 +101,7 @@ def usable(state: State, request: Request) -> list[Node]:
     model, v1, excluded = request.model, request.v1, request.excluded
     healthy: list[Node] = []
     degraded: list[Node] = []
+    last: list[Node] = []
     for node in state.nodes.values():
         if (
             (model in node.models or model in node.resident)
@@ -107,8 +109,11 @@ def usable(state: State, request: Request) -> list[Node]:
             and node.node_id not in excluded
             and (not node.circuits or circuit_lets(node, model))
         ):
-            (healthy if node.health == "healthy" else degraded).append(node)
-    found = without_reload(state, request, healthy or degraded)
+            if (node.circuits or node.refusals) and asked_last(state, node, model):
+                last.append(node)
+            else:
+                (healthy if node.health == "healthy" else degraded).append(node)
+    found = without_reload(state, request, healthy or degraded or last)
     if state.pinned:
         found = sparing(state, request, found)
     if len(found) > 1:
@@ -155,8 +160,17 @@ def circuit_lets(node: Node, model: str) -> bool:
     circuit = node.circuits.get(model)
     if circuit is None or circuit.status == "closed":
         return True
+    if circuit.slow:
+        return True
     slots = node.slots.get(model)
     return circuit.status == "half_open" and (slots is None or slots.in_flight == 0)
+
+
+def asked_last(state: State, node: Node, model: str) -> bool:
+    """Whether a node is asked for a model only where no other can serve it."""
+    return slowing.is_last(state, node, model) or (
+        bool(node.refusals) and state.recorded_at <= lacking.until_us(state, node, model)
+    )
 
 
 def _load_s(node: Node, model: str) -> float:

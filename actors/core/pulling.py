@@ -133,13 +133,12 @@ def lost(state: State, src: Source, now_us: int) -> list[Command]:
     return [_ended(p, "lost", "", now_us) for p in state.pulls.values() if p.src == src]
 
 
-def lost_with_fronts(state: State, now_us: int) -> list[Command]:
+def lost_with_fronts(state: State, here: set[Source], now_us: int) -> list[Command]:
     """End the pulls of fronts that did not come back."""
     return [
         _ended(pull, "lost", "", now_us)
         for pull in state.pulls.values()
-        if pull.src != CONTROL
-        and (not (front := state.fronts.get(pull.src)) or not front.connected)
+        if pull.src != CONTROL and pull.src not in here
     ]
 
 

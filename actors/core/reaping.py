@@ -1,6 +1,9 @@
 """Reaper: a request that makes no progress is asked of another node, or ended."""
 
+from functools import partial
+
 from actors.core.commands import Cancel, Command, Send
+from actors.core.recovery import AWAITED
 from actors.core.stalling import stalled
 from actors.core.state import US, Request, State
 from events import (
@@ -38,11 +41,14 @@ def evolve(state: State, record: Recorded) -> None:
 
 
 def decide(state: State, record: Recorded) -> list[Command]:
-    """Ask for another node in place of one that does not answer; end what is stale."""
+    """Ask for another node in place of one that does not answer; end what is stale.
+
+    Of a front that is waited for nobody knows whether its requests are at an end already.
+    """
     if not isinstance(record.event, TimerFired):
         return []
     commands: list[Command] = []
-    for request in stalled(state, record.recorded_at):
+    for request in filter(partial(_known, state), stalled(state, record.recorded_at)):
         told = RequestStalled(
             request_id=request.request_id,
             model=request.model,
@@ -51,7 +57,7 @@ def decide(state: State, record: Recorded) -> list[Command]:
             idle_s=(record.recorded_at - request.progress_us) / US,
         )
         commands += [told, Send(request.src, Cancel(request.request_id, request.lease, STALLED))]
-    for request in stale(state, record.recorded_at):
+    for request in filter(partial(_known, state), stale(state, record.recorded_at)):
         reaped = RequestReaped(
             request_id=request.request_id,
             model=request.model,
@@ -62,6 +68,11 @@ def decide(state: State, record: Recorded) -> list[Command]:
         cancel = Cancel(request.request_id, request.lease, "reaped")
         commands += [reaped, Send(request.src, cancel)]
     return commands
+
+
+def _known(state: State, request: Request) -> bool:
+    front = state.fronts.get(request.src)
+    return front is None or front.missed != AWAITED
 
 
 def stale(state: State, now_us: int) -> list[Request]:

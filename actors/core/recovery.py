@@ -28,6 +28,8 @@ from events import (
     Source,
 )
 
+AWAITED = -1
+"""Of `Front.missed`: it lives, and nobody knows yet how its requests are."""
 _GONE = 2
 """Restarts of control after which a front that did not come back is forgotten: until then it may
 be late, and its counter says which of its facts are written already."""
@@ -44,17 +46,18 @@ def evolve(state: State, record: Recorded) -> None:
             _configure(state, {key: new})
             state.changes[key] = new
         case FrontConnected(front=number):
-            front = state.fronts.setdefault(record.src, Front())
-            front.number = number
-            front.connected = True
+            _come(state, record, number)
         case FrontLost(front_src=src):
             state.fronts.pop(src, None)
         case ActorFailed():
             state.actor_failures += 1
-        case RecoveryEnded():
+        case RecoveryEnded(awaited=awaited):
             state.recovering = False
-            for front in state.fronts.values():
-                front.missed = 0 if front.connected else front.missed + 1
+            for src, front in state.fronts.items():
+                if front.connected:
+                    front.missed = 0
+                else:
+                    front.missed = AWAITED if src in awaited else max(0, front.missed) + 1
             state.fronts = {
                 src: front for src, front in state.fronts.items() if front.missed < _GONE
             }
@@ -74,13 +77,12 @@ def decide(state: State, record: Recorded) -> list[Command]:
             return [*lost, *pulling.lost(state, src, record.recorded_at)]
         case ControlStarted():
             return pulling.lost(state, CONTROL, record.recorded_at)
-        case RecoveryEnded():
+        case RecoveryEnded(awaited=awaited):
+            here = {src for src, front in state.fronts.items() if front.connected}.union(awaited)
             lost = [
-                _lost(request)
-                for request in state.requests.values()
-                if not (front := state.fronts.get(request.src)) or not front.connected
+                _lost(request) for request in state.requests.values() if request.src not in here
             ]
-            return [*lost, *pulling.lost_with_fronts(state, record.recorded_at)]
+            return [*lost, *pulling.lost_with_fronts(state, here, record.recorded_at)]
         case _:
             return []
 
@@ -93,6 +95,19 @@ def _begin(state: State, epoch: int) -> None:
         front.connected = False
     for node in state.nodes.values():
         node.planned = None  # nobody is left to say what became of it
+
+
+def _come(state: State, record: Recorded, number: int) -> None:
+    """Know a front; judge the requests of one that was stopped by what they do from now on."""
+    front = state.fronts.setdefault(record.src, Front())
+    front.number = number
+    front.connected = True
+    if front.missed != AWAITED:
+        return
+    front.missed = 0
+    for request in state.requests.values():
+        if request.src == record.src:
+            request.progress_us = record.recorded_at
 
 
 def _configure(state: State, settings: dict[str, bool | int | float | str]) -> None:

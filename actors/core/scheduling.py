@@ -16,6 +16,7 @@ from actors.core import (
     promising,
     pulling,
     recovery,
+    slowing,
     substituting,
     waking,
 )
@@ -25,10 +26,7 @@ from actors.core.owning import exhausted
 from actors.core.placement import Policy
 from actors.core.policies import nowhere, place
 from actors.core.refusing import reject
-from actors.core.slots import (
-    START,
-    proposal,
-)
+from actors.core.slots import START, proposal
 from actors.core.state import US, Node, Request, State
 from events import (
     HeartbeatReceived,
@@ -97,14 +95,10 @@ def _answer(state: State, record: Recorded) -> list[Command]:
     match record.event:
         case RequestDispatched(request_id=request_id):
             return _grant(state, state.requests[request_id], record.event)
-        case (
-            RequestReceived()
-            | ModelSubstituted()
-            | RequestCompleted()
-            | StreamStarted()
-            | StreamsProgressed()
-        ):
+        case RequestReceived() | ModelSubstituted() | StreamStarted() | StreamsProgressed():
             return []
+        case RequestCompleted():
+            return [*slowing.judged(state, record.event)]
         case (
             HeartbeatReceived(node_id=node_id)
             | NodeProbed(node_id=node_id)

@@ -5,6 +5,7 @@ from typing import TypeAlias
 from actors.core import (
     caching,
     keying,
+    lacking,
     observing,
     pinning,
     planning,
@@ -117,6 +118,7 @@ def _take_back(state: State, event: AttemptFailed | LeaseVoided, now_us: int) ->
     if request is None or request.lease != event.lease:
         return
     if isinstance(event, AttemptFailed):
+        _lacks(state, request, event.error, now_us)
         _leave(state, request, now_us, failed=True)
         if not waking.waits_on(state, event):
             request.excluded = [*request.excluded, event.node_id]
@@ -171,6 +173,8 @@ def _renew(state: State, event: RoomPromised | _OfANode, now_us: int) -> None:
             changed(_slots(node, model), now_us, slots, reason)
         case LoadPlanned() | LoadFinished():
             planning.evolve(node, event, now_us)
+            if isinstance(event, LoadFinished):
+                lacking.refused(state, node, event.model, event.error, now_us)
         case NodeDiscovered() if not node.in_flight:  # forgotten while these ran there
             for request in state.requests.values():
                 if request.lease and request.node_id == node.node_id:
@@ -210,6 +214,7 @@ def _complete(state: State, event: RequestCompleted, now_us: int) -> None:
         _leave(state, request, now_us, failed=False)
         return
     observing.completed(state, node, request, event, now_us)
+    lacking.took(node, request.model)
     caching.left(node, request)
     if (asked := state.demands.get(request.model)) is not None:
         predicting.came_true(asked, request.predicted_s, event.service_s)
@@ -242,10 +247,18 @@ def _end(
         return
     del state.requests[event.request_id]
     keying.spent(state, request, event, now_us)
+    if isinstance(event, RequestFailed) and event.phase == "first_byte":
+        _lacks(state, request, event.error, now_us)
     blamed = isinstance(event, RequestReaped) or (
         isinstance(event, RequestFailed) and event.fault == "node"
     )
     _leave(state, request, now_us, failed=blamed)
+
+
+def _lacks(state: State, request: Request, error: str, now_us: int) -> None:
+    """Note what its node says, if that is a lack of memory."""
+    if (node := state.nodes.get(request.node_id)) is not None:
+        lacking.refused(state, node, request.model, error, now_us)
 
 
 def _listen(state: State, event: StreamStarted | StreamsProgressed, now_us: int) -> None:

@@ -40,9 +40,10 @@ from actors.core.kept import (
     Row,
     Seat,
 )
+from actors.core.lacking import until_us
 from actors.core.missing import copies
 from actors.core.owning import crowded, exhausted
-from actors.core.placement import circuit_lets, slots_of, usable
+from actors.core.placement import asked_last, circuit_lets, slots_of, usable
 from actors.core.state import Request, State
 from events import NodeId
 
@@ -117,6 +118,7 @@ def row_of(state: State, model: str) -> Row:
 def _sort(row: Row) -> None:
     healthy: list[Seat] = []
     degraded: list[Seat] = []
+    last: list[Seat] = []
     row.able = row.nowhere = True
     row.until_us = ALWAYS_US
     for seat in row.seats.values():
@@ -125,8 +127,8 @@ def _sort(row: Row) -> None:
             row.able = row.able and seat.native
             told = seat.slots.told
             row.nowhere = row.nowhere and told and seat.kind in {BARRED, FULL}
-            (healthy if seat.healthy else degraded).append(seat)
-    row.usable = healthy or degraded
+            (last if seat.last else healthy if seat.healthy else degraded).append(seat)
+    row.usable = healthy or degraded or last
     row.takers, row.full = _split(row.usable)
 
 
@@ -162,6 +164,9 @@ def _look(state: State, seat: Seat, model: str) -> None:
     now_us, slots = state.recorded_at, seat.slots
     seat.native = node.facts.dialect == "ollama"
     seat.healthy = node.health == "healthy"
+    seat.last = False
+    if node.circuits or node.refusals:
+        seat.last = asked_last(state, node, model)
     seat.holds = _size_bytes(known, model) <= known.memory_bytes
     speed = node.speeds.get(model)
     if (
@@ -170,6 +175,8 @@ def _look(state: State, seat: Seat, model: str) -> None:
         and now_us - speed.served_us <= SHOWN_FOR_US
     ):
         seat.until_us = speed.served_us + SHOWN_FOR_US
+    if node.refusals and (refused_us := until_us(state, node, model)) >= now_us:
+        seat.until_us = min(seat.until_us, refused_us)
     if node.limits.max_bytes and crowded(node, model, now_us):
         seat.kind = BARRED
     elif (

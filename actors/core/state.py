@@ -14,6 +14,7 @@ clock, durations floating seconds. All of it is JSON, because a snapshot is.
 
 import msgspec
 
+from actors.core.circuits import Circuit, Refusal
 from actors.core.joining import Door
 from actors.core.kept import Kept
 from actors.core.keys import Bar, Key
@@ -63,10 +64,13 @@ class Settings(msgspec.Struct):
     fair_shares: bool = False
     shares_over_models: bool = False
     predictions: bool = False
+    range_low: float = 0.3
     make_room: bool = False
     empty_answers_fail: bool = False
     stall_timeout_s: float = 0.0
     longest_open_s: float = 160.0
+    slow_times: float = 0.0
+    refused_for_s: float = 0.0
     context_protection: str = "passthrough"
     fallback_models: bool = False
     vram_fallback: bool = False
@@ -81,16 +85,6 @@ class Settings(msgspec.Struct):
     auto_pull: bool = False
     auto_pull_timeout_s: float = 300.0
     auto_pull_max_bytes: int = 20_000_000_000
-
-
-class Circuit(msgspec.Struct):
-    """One model on one node: open means no requests, half-open means one."""
-
-    failures: int = 0
-    """In a row."""
-    status: str = "closed"
-    opened_us: int = 0
-    open_s: float = 0.0
 
 
 class Tally(msgspec.Struct):
@@ -138,6 +132,7 @@ class Node(msgspec.Struct):
     heard: bool = False
     """It answered or failed at least once."""
     circuits: dict[str, Circuit] = {}
+    refusals: dict[str, Refusal] = {}
     slots: dict[str, Slots] = {}
     tallies: dict[str, Tally] = {}
     speeds: dict[str, Speed] = {}
@@ -322,7 +317,7 @@ class Front(msgspec.Struct):
     """The last of its facts in the log."""
     connected: bool = False
     missed: int = 0
-    """Restarts of control in a row that it did not come back to."""
+    """Restarts of control in a row that it did not come back to; -1 while it lives, and may."""
 
 
 class State(msgspec.Struct, dict=True):

@@ -1,6 +1,7 @@
 """`herd doctor`: look at the whole chain, and say what to do."""
 
 import asyncio
+import contextlib
 import sys
 from typing import Final
 
@@ -13,6 +14,8 @@ from herd.config import Settings, load
 from herd.doctor import beside, fleet, here, network
 from herd.doctor.finding import Finding, State
 from herd.errors import HerdError
+from herd.http import tls
+from herd.http.detour import detour
 from herd.processes import run_file
 from herd.tables import printable
 
@@ -50,10 +53,15 @@ async def _looked(settings: Settings) -> list[Finding]:
     running = run_file.read(settings.directory)
     runs = running is not None and "supervisor" in run_file.living(running)
     url = balancer_url(str(settings.directory.root)) if runs else ""
-    advertised = bool(url) and await fleet.advertises(url)
+    detour.folder = settings.directory.sockets  # to nodes whose agent relays
+    its = settings
+    if url:
+        its = await fleet.started(url, settings)
+        with contextlib.suppress(HerdError):  # a file of the certificates that is gone by now
+            tls.believe(its)
     found += [
         network.addresses(settings),
-        await network.discovery(settings, advertised=advertised),
+        await network.discovery(settings, advertised=bool(url) and its.mdns),
         *await _beside(),
     ]
     return found + await fleet.balancer(url) if url else found

@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import os
 import socket
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,13 +18,16 @@ from herd.http import tls
 from herd.http.client import FetchError, fetch
 from herd.http.gate import trusted_networks
 from herd.interfaces import own_addresses
+from herd.paths import DataDir, default_data_dir
 from herd.processes.balancer import run_balancer
 from herd.processes.composition import compose
 from herd.processes.local_node import with_local_ollama
+from herd.processes.reloading import Source
 from herd.processes.run_file import local_url
 from herd.processes.supervisor import Errand, Watch
 from herd.services.asked import BALANCER
 from herd.services.command import Serviced
+from herd.settings_file import Variables
 from herd.version import version
 
 NO_NODE_AFTER_S = 30.0
@@ -39,12 +45,13 @@ class _Status(msgspec.Struct):
     fleet: _Fleet
 
 
-def _settings(given: dict[str, Any]) -> Settings:
+def _settings(given: dict[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings with these options; raises what would keep herd from running so."""
     named = {name: value for name, value in given.items() if name not in {"node", "no_mdns"}}
     nodes, mdns = parse_nodes(given["node"]) or None, False if given["no_mdns"] else None
     named |= {"nodes": nodes, "mdns": mdns}
-    settings = load({name: value for name, value in named.items() if value is not None})
+    flags = {name: value for name, value in named.items() if value is not None}
+    settings = load(flags, environment)
     trusted_networks(settings)
     tls.renewal(settings)
     tls.believe(settings)
@@ -62,10 +69,23 @@ def _settings(given: dict[str, Any]) -> Settings:
 @click.option("--tls-cert", metavar="FILE", help="Speak https, with this certificate (PEM).")
 @click.option("--tls-key", metavar="FILE", help="Its key, if that is in another file.")
 @click.option("--no-mdns", is_flag=True, help="Do not advertise the balancer on the network.")
-def command(**given: Any) -> None:  # noqa: ANN401 (of the options' types)
-    """Run the balancer (what `herd` alone does)."""
+@click.option("--replace", is_flag=True, help="Take the place of the one that runs.")
+def command(*, replace: bool, **given: Any) -> None:  # noqa: ANN401 (of the options' types)
+    """Run the balancer (what `herd` alone does).
+
+    With --replace a new version, or other settings, take over from the herd that runs on this data
+    directory: no client is refused, and what has begun is finished by the old one. If this one
+    cannot start, the old one goes on.
+    """
+    named = given["data_dir"]
+    variables = Variables(DataDir(Path(named)) if named else default_data_dir(), os.environ)
     settings = _settings(given)
-    run_balancer(with_local_ollama(settings), compose, watch, say)
+
+    def read() -> Settings:
+        return _settings(given, variables.again())
+
+    source = Source(with_local_ollama(settings), read, variables.own)
+    run_balancer(source, compose, watch, say, replace=replace)
 
 
 def watch(settings: Settings) -> Watch:

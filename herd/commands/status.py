@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import shutil
+import sys
 import time
 
 import click
@@ -16,6 +18,8 @@ from herd.processes import run_file
 
 PATIENCE_S = 5.0
 WATCH_EVERY_S = 2.0
+LEAST_WIDTH = 10
+"""Characters that are left of a column on a narrow terminal."""
 OK, UNAUTHORIZED = 200, 401
 
 
@@ -148,13 +152,29 @@ def _queue_row(queue: _Queue) -> list[str]:
 
 
 def _show(header: str, rows: list[list[str]]) -> None:
-    """Write a table that needs no colour to be read."""
+    """Write a table that needs no colour to be read; a terminal folds none of its lines."""
     table = [header.split(), *[[_printable(cell) or "-" for cell in row] for row in rows]]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    widths = _fitted([max(map(len, column)) for column in zip(*table, strict=True)], _columns())
     click.echo()
     for row in table:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        cells = (_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+
+
+def _fitted(widths: list[int], room: int) -> list[int]:
+    """Take from the widest column until all have room, or none is wide any more."""
+    widths = list(widths)
+    while sum(widths) + 2 * (len(widths) - 1) > room and max(widths) > LEAST_WIDTH:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _cut(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else cell[: width - 1] + "…"
 
 
 def _printable(cell: str) -> str:

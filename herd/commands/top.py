@@ -20,6 +20,8 @@ from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
 from herd.tables import printable
 
+WIDE: Final = 100
+"""Columns of a terminal that has room for everything."""
 BAR: Final = 8
 """Characters of a bar."""
 RECENT: Final = 50
@@ -138,19 +140,19 @@ def command(url: str | None, data_dir: str | None, every_s: float, *, once: bool
     address = url.rstrip("/") if url else balancer_url(data_dir)
     if once or not sys.stdout.isatty():
         console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-        console.print(drawn(_frame(address), console.height))
+        console.print(drawn(_frame(address), console.height, console.width))
         return
     _live(address, every_s)
 
 
 def _live(address: str, every_s: float) -> None:
     console = Console(highlight=False)
-    picture = drawn(_frame(address), console.height)
+    picture = drawn(_frame(address), console.height, console.width)
     try:
         with Live(picture, console=console, screen=True, auto_refresh=False) as live:
             while True:
                 try:
-                    picture = drawn(_frame(address), console.height)
+                    picture = drawn(_frame(address), console.height, console.width)
                 except HerdError as error:
                     live.update(Group(Text(f"{error}; trying again", "red"), picture), refresh=True)
                 else:
@@ -194,23 +196,26 @@ async def _asked(address: str) -> list[bytes]:
     return [answer.body if answer.status == OK else b'{"nodes":[]}' for answer in answers]
 
 
-def drawn(frame: Frame, lines: int) -> Group:
-    """Return the picture, so many lines high at most."""
-    parts: list[Text | Table] = [_title(frame), Text()]
+def drawn(frame: Frame, lines: int, width: int) -> Group:
+    """Return the picture, so many lines high and columns wide at most."""
+    wide = width >= WIDE
+    parts: list[Text | Table] = [_title(frame, wide=wide), Text()]
     if not frame.status.nodes:
         parts.append(Text("no node yet: run `herd node` on a machine with Ollama, or `--node URL`"))
     else:
-        parts.append(_nodes(frame))
+        parts.append(_nodes(frame, wide=wide))
     waiting = [each for each in frame.queues.queues.values() if each.pending]
     if waiting:
         parts += [Text(), _lines(waiting)]
-    left = lines - 6 - len(frame.status.nodes) - (len(waiting) + 2 if waiting else 0)
+    left = (
+        lines - (6 if wide else 7) - len(frame.status.nodes) - (len(waiting) + 2 if waiting else 0)
+    )
     if frame.traces.traces and left > 0:
-        parts += [Text(), _recent(frame.traces.traces[:left])]
+        parts += [Text(), _recent(frame.traces.traces[:left], wide=wide)]
     return Group(*parts)
 
 
-def _title(frame: Frame) -> Text:
+def _title(frame: Frame, *, wide: bool) -> Text:
     nodes, queues = frame.status.nodes, frame.queues.queues.values()
     online = sum(node.status == "online" for node in nodes)
     running = sum(each.in_flight for each in queues)
@@ -218,31 +223,40 @@ def _title(frame: Frame) -> Text:
     done = sum(each.completed for each in queues)
     failed = sum(each.failed for each in queues)
     title = Text("herd ", "bold").append(f"at {frame.url}", "not bold")
-    title.append(f"   {online} of {len(nodes)} nodes online   {running} running   ")
+    title.append("   " if wide else "\n")
+    title.append(f"{online} of {len(nodes)} nodes online   {running} running   ")
     title.append(f"{waiting} waiting", "yellow" if waiting else "")
     title.append(f"   {done:,} done   ")
     title.append(f"{failed:,} failed", "red" if failed else "")
     return title
 
 
-def _nodes(frame: Frame) -> Table:
-    table = _table("NODE", "STATUS", "RUNNING", "", ">CPU", ">MEMORY", "MODELS IN MEMORY")
-    for node in sorted(frame.status.nodes, key=lambda each: each.node_id):
+def _nodes(frame: Frame, *, wide: bool) -> Table:
+    nodes = sorted(frame.status.nodes, key=lambda each: each.node_id)
+    agents = any(node.cpu is not None or node.memory is not None for node in nodes)
+    machine = ((">CPU", ">MEMORY") if wide else (">CPU",)) if agents else ()
+    table = _table("NODE…", "STATUS", "RUNNING", "", *machine, "MODELS IN MEMORY…")
+    for node in nodes:
         own = [each for each in frame.queues.queues.values() if each.node_id == node.node_id]
-        running = sum(each.in_flight for each in own)
-        slots = max((each.max_concurrent for each in own), default=0)
         busy = {each.model: each.in_flight for each in own}
+        held = {each.name for each in node.ollama.models_loaded}
+        running = sum(busy.values())
+        slots = sum(each.max_concurrent for each in own if each.model in held or each.in_flight)
         status = "draining" if node.draining and node.status == "online" else node.status
+        told = (_cpu(node.cpu), _memory(node.memory))
         table.add_row(
             _text(node.node_id),
             Text(printable(status), _COLOURS.get(status, "")),
             _bar(running, max(slots, running)),
             f"{running}/{slots}" if slots else f"{running}",
-            f"{node.cpu.utilization_pct:.0f} %" if node.cpu is not None else "",
-            _memory(node.memory),
+            *told[: len(machine)],
             _text(", ".join(_busy(each.name, busy) for each in node.ollama.models_loaded)),
         )
     return table
+
+
+def _cpu(cpu: Part | None) -> str:
+    return "" if cpu is None else f"{cpu.utilization_pct:.0f} %"
 
 
 def _busy(model: str, running: dict[str, int]) -> str:
@@ -256,7 +270,7 @@ def _memory(memory: Part | None) -> str:
 
 
 def _lines(waiting: Iterable[Slots]) -> Table:
-    table = _table("WAITING FOR", ">REQUESTS", ">PREDICTED WAIT")
+    table = _table("WAITING FOR…", ">REQUESTS", ">PREDICTED WAIT")
     for each in sorted(waiting, key=lambda line: -line.pending):
         wait_s = each.predicted_wait_s
         table.add_row(
@@ -265,20 +279,21 @@ def _lines(waiting: Iterable[Slots]) -> Table:
     return table
 
 
-def _recent(traces: Sequence[Trace]) -> Table:
-    table = _table(
-        "ENDED", "MODEL", "NODE", "APP", ">WAITED", ">FIRST BYTE", ">TOOK", ">TOKENS/S", ""
-    )
+def _recent(traces: Sequence[Trace], *, wide: bool) -> Table:
+    times = (">WAITED", ">FIRST BYTE", ">TOOK")
+    header = ("ENDED", "MODEL…", "NODE…", *(("APP…", *times, ">TOKENS/S") if wide else times), "")
+    table = _table(*header)
     for trace in traces:
+        took = (
+            _seconds(trace.queue_ms),
+            _seconds(trace.time_to_first_token_ms),
+            _seconds(trace.latency_ms),
+        )
         table.add_row(
             datetime.fromtimestamp(trace.timestamp).astimezone().strftime("%H:%M:%S"),
             _text(trace.model),
             _text(trace.node_id or ""),
-            _text(trace.app or ""),
-            _seconds(trace.queue_ms),
-            _seconds(trace.time_to_first_token_ms),
-            _seconds(trace.latency_ms),
-            _pace(trace),
+            *((_text(trace.app or ""), *took, _pace(trace)) if wide else took),
             Text(printable(trace.status), _COLOURS.get(trace.status, "")),
         )
     return table
@@ -305,8 +320,10 @@ def _text(text: str) -> Text:
 
 
 def _table(*header: str) -> Table:
+    """Return a table without rows: `>` before a header is of numbers, `…` after it may be cut."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for name in header:
-        right = name.startswith(">")
-        table.add_column(name.removeprefix(">"), justify="right" if right else "left", no_wrap=True)
+        right, cut = name.startswith(">"), name.endswith("…")
+        title = _text(name.removeprefix(">").removesuffix("…"))
+        table.add_column(title, justify="right" if right else "left", no_wrap=not cut)
     return table

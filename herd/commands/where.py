@@ -26,6 +26,8 @@ def command(data_dir: str | None, *, as_json: bool) -> None:
         "open_sql": str(directory.open_sql),
         "log_file": str(directory.jsonl),
         "run_file": str(directory.run_file),
+        "settings_file": str(directory.settings_file),
+        "door": str(directory.door),
         "control_socket": str(directory.control_socket),
         "logd_socket": str(directory.logd_socket),
         "admin_token": str(directory.admin_token),

@@ -17,6 +17,7 @@ from events import (
     ControlStopped,
     Event,
     FrontConnected,
+    FrontLost,
     Gpu,
     HeartbeatReceived,
     LoadPlanned,
@@ -37,7 +38,7 @@ from events import (
 from herd import admin_token
 from herd.agent.identity import default_node_id
 from herd.clock import Clock
-from herd.config import NodeAddress, Settings
+from herd.config import Changes, NodeAddress, Settings
 from herd.control.advertising import advertising
 from herd.control.benchmarks import HEARS as BENCHMARKS_HEARS
 from herd.control.benchmarks import Benchmarks
@@ -51,6 +52,7 @@ from herd.control.waker import Waker
 from herd.errors import HerdError
 from herd.journal.segments import Journal, Limits
 from herd.link.messages import View
+from herd.link.presence import lives, sweep
 from herd.link.server import LinkServer
 from herd.probe import Pace, Prober
 from herd.processes.run_file import local_url
@@ -67,7 +69,9 @@ SEGMENTS = 16
 """Full ones that the journal may always hold: those that logd keeps, and is sealing."""
 FRONTS_WAIT_S = 2.0
 """How long grants wait for fronts that have not yet said what they carry: they come at once unless
-they died too or the machine is busy, and what they carry counts as lost if they come later."""
+they died too or the machine is busy."""
+LOOK_S = 0.1
+"""Between two looks at who lives, meanwhile."""
 HEARS: tuple[type[Event], ...] = (
     NodeDiscovered,
     NodeMoved,
@@ -90,6 +94,8 @@ class Control:
         self._started = self._loop.time()
         journal = Journal.open(directory.journal, directory.snapshots, _limits(settings))
         state = restore(directory)
+        self._returning = {request.src for request in state.requests.values()}.union(state.fronts)
+        """Fronts of before that have not come back, as far as they live."""
         self._settings = _with_changes(settings, state)
         state.seq = max(state.seq, journal.last_seq)
         clock = Clock(not_before_us=max(state.recorded_at, journal.last_recorded_at))
@@ -115,11 +121,10 @@ class Control:
         self._counters: dict[tuple[NodeId, str], int] = {}
         """Of the last heartbeat that each key has signed for its node: none comes twice."""
         self._gpus: dict[NodeId, tuple[Gpu, ...]] = {}
-        self._expected = 0
-        """Fronts that grants wait for; 0 until `recover` says it."""
         self._greeted = 0
         """`seq` of the last front's word on what it carries."""
-        self._all_here = asyncio.Event()
+        self._came = asyncio.Event()
+        """A front has said what it carries."""
         self._advertising: asyncio.Task[None] | None = None
         self._recovered = False
         self._shown_seq = -1
@@ -145,6 +150,7 @@ class Control:
 
     async def listen(self) -> None:
         """Take fronts of other processes."""
+        sweep(self._settings.directory.sockets)
         await self._link.listen(self._settings.directory.control_socket)
 
     async def adopt(self, sock: socket.socket) -> None:
@@ -152,20 +158,64 @@ class Control:
         await self._link.adopt(sock)
 
     async def recover(self, fronts: int) -> None:
-        """Let grants begin, once that many fronts are here or have had their time."""
-        self._expected = fronts
-        if self._engine.state.epoch == self._epoch and self._connected() >= fronts:
-            self._all_here.set()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._all_here.wait(), FRONTS_WAIT_S)
-        waited_s = self._loop.time() - self._started
-        self._put(RecoveryEnded(fronts=self._connected(), waited_s=waited_s))
+        """Let grants begin, once that many fronts are here or have had their time.
+
+        Those of before that live are waited for, too; what one carries that does not come in time
+        goes on until it comes, or ends.
+        """
+        until_s = self._loop.time() + FRONTS_WAIT_S
+        while not self._all_here(fronts) and self._loop.time() < until_s:
+            self._came.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._came.wait(), LOOK_S)
+        self._end_recovery(self._loop.time() - self._started)
         self._recovered = True
+
+    def _all_here(self, fronts: int) -> bool:
+        if self._engine.state.epoch != self._epoch:
+            return False
+        self._returning = self._still_returning()
+        return self._connected() >= fronts and not self._returning
+
+    def _still_returning(self) -> set[Source]:
+        """Return which fronts of before are away, and live."""
+        folder = self._settings.directory.sockets
+        return {src for src in self._returning if not self._is_here(src) and lives(folder, src)}
+
+    def _is_here(self, src: Source) -> bool:
+        front = self._engine.state.fronts.get(src)
+        return front is not None and front.connected
+
+    def _end_recovery(self, waited_s: float = 0.0) -> None:
+        awaited = tuple(sorted(self._returning))
+        self._put(RecoveryEnded(fronts=self._connected(), waited_s=waited_s, awaited=awaited))
+
+    def _look_for_fronts(self) -> None:
+        """Tell of fronts that were waited for and have ended."""
+        still = self._still_returning()
+        for src in self._returning - still:
+            if not self._is_here(src):
+                self._put(FrontLost(front_src=src))
+        self._returning = still
 
     async def fronts_left(self, within_s: float) -> None:
         """Wait for the fronts, whose last facts belong in the journal; at most so long."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._link.alone(), within_s)
+
+    def change(self, settings: Settings) -> Changes:
+        """Take settings that were read again; return what has changed by that."""
+        before = _with_changes(self._settings, self._engine.state).flat()
+        now = _with_changes(settings, self._engine.state)
+        after = now.flat()
+        self._settings = settings
+        changed = {key: (before[key], new) for key, new in after.items() if new != before[key]}
+        if changed:
+            self._put(ConfigurationLoaded(settings=after))
+            self._prober.pace(_pace(now))
+        for address in now.nodes if "nodes" in changed else ():
+            self._put(_configured(address))
+        return changed
 
     async def stop(self) -> None:
         """Write what is left, leave the fronts, then the nodes and the network."""
@@ -227,8 +277,7 @@ class Control:
                 self._prober.refresh(node_id)
             case FrontConnected():
                 self._greeted = record.seq
-                if 0 < self._expected <= self._connected():
-                    self._all_here.set()
+                self._came.set()
             case ActorFailed(failed_seq=seq, front_src=src) if seq == self._greeted:
                 self._link.cut(src)  # it comes again, with all that it carries
             case SettingsChanged():
@@ -280,7 +329,9 @@ class Control:
         if now_s >= self._awake_s:  # who slept hears first what happened, then judges silence
             self._put(TimerFired())
             if self._recovered and self._engine.state.recovering:
-                self._put(RecoveryEnded(fronts=self._connected()))  # an actor failed to hear it
+                self._end_recovery()  # an actor failed to hear it
+            elif self._recovered and self._returning:
+                self._look_for_fronts()
 
     def _show(self) -> None:
         if not self._stopping:

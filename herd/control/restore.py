@@ -7,16 +7,34 @@ from actors.run_queue import fold, fold_envelope
 from events import Recorded, StateSnapshotted
 from herd.errors import HerdError
 from herd.journal.formats import refuse_newer
-from herd.journal.reader import load_for_restart
+from herd.journal.reader import load_for_restart, records
 from herd.paths import DataDir
 from herd.version import version
+
+_read_ahead: list[State] = []
+"""The state that was read while another herd still wrote the log."""
+
+
+def read_ahead(directory: DataDir) -> None:
+    """Read the log while another herd writes it, so that `restore` has only the rest to read."""
+    _read_ahead[:] = [restore(directory)]
 
 
 def restore(directory: DataDir) -> State:
     """Return the fold of the whole journal; the empty state for a fresh one."""
-    state_json, records = load_for_restart(directory.journal, directory.snapshots, schema=SCHEMA)
+    if _read_ahead:
+        state = _read_ahead.pop()
+        rest = records(directory.journal, state.seq + 1)
+        first = next(rest, None)
+        if first is None:
+            return state
+        if first.seq == state.seq + 1:  # else the log has gone on without what was read
+            for record in (first, *rest):
+                apply(state, record)
+            return state
+    state_json, since = load_for_restart(directory.journal, directory.snapshots, schema=SCHEMA)
     state = State() if state_json is None else load(state_json)
-    for record in records:
+    for record in since:
         apply(state, record)
     return state
 

@@ -6,10 +6,12 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from herd import config
 from herd.clock import wall_s
 from herd.doctor.beside import unreachable
 from herd.doctor.finding import Finding, bad, good, note
 from herd.http.client import FetchError, Response, fetch
+from herd.http.detour import SCHEME
 from herd.survey import survey
 
 PATIENCE_S: Final = 5.0
@@ -56,7 +58,7 @@ class Setting(msgspec.Struct):
     value: object
 
 
-class Settings(msgspec.Struct):
+class Told(msgspec.Struct):
     """`/dashboard/api/settings`."""
 
     settings: list[Setting] = []
@@ -87,11 +89,17 @@ def _ready(url: str, answer: Response) -> Finding:
     return bad("balancer", f"{url} is not ready ({answer.status}): {said}", "see logs/herd.jsonl")
 
 
-async def advertises(url: str) -> bool:
-    """Whether the balancer that runs was started to be found by mDNS."""
-    page = await _page(f"{url}/dashboard/api/settings", Settings)
-    rows = [] if page is None else page.settings
-    return next((bool(row.value) for row in rows if row.key == "mdns"), False)
+async def started(url: str, settings: config.Settings) -> config.Settings:
+    """Return settings with what the balancer that runs was started with: mDNS, whom it believes."""
+    page = await _page(f"{url}/dashboard/api/settings", Told)
+    told = {row.key: row.value for row in page.settings} if page is not None else {}
+    nodes, ca_file = told.get("nodes"), told.get("ca_file")
+    return msgspec.structs.replace(
+        settings,
+        mdns=told.get("mdns") is True,
+        ca_file=ca_file if isinstance(ca_file, str) else settings.ca_file,
+        nodes=config.parse_nodes(nodes.split()) if isinstance(nodes, str) else settings.nodes,
+    )
 
 
 async def _page(url: str, form: type[T]) -> T | None:
@@ -127,6 +135,9 @@ async def _node(node: Node) -> list[Finding]:
             )
         ]
     seen = await survey(node.ollama_url, want_models=False)
+    if not seen.reachable and node.ollama_url.startswith(f"{SCHEME}:"):
+        text = f"{node.status}; its agent relays for it, and that is not to be seen from here"
+        return [note(f"node {node.node_id}", text)]
     if not seen.reachable:
         return [unreachable(node.ollama_url, seen.error)]
     told = [good(f"node {node.node_id}", f"{node.status}, answers at {node.ollama_url}")]

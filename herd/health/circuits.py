@@ -9,7 +9,8 @@ from herd.health.picture import Picture, newest
 def kept_away(picture: Picture) -> Iterator[Finding]:
     """Find models that are kept away from a node since it failed them too often in a row."""
     known = {node.node_id for node in picture.view.nodes}
-    opened, closed = picture.happened("circuit_opened"), picture.happened("circuit_closed")
+    opened = [each for each in picture.happened("circuit_opened") if each.phase != "slow"]
+    closed = picture.happened("circuit_closed")
     for place in dict.fromkeys((each.node_id, each.model) for each in opened):
         node_id, model = place
         mine = [each for each in opened if (each.node_id, each.model) == place]

@@ -12,7 +12,7 @@ from typing import Final, Protocol, cast
 
 from events import NodeId
 from herd.http.splice import splice
-from herd.platform import open_unix, serve_unix
+from herd.unix_sockets import open_unix, serve_unix
 
 SCHEME: Final = "relay"
 LENT_S: Final = 5.0

@@ -113,6 +113,11 @@ class Downstream(Protocol):
         """The Date header's line."""
         ...
 
+    @property
+    def last(self) -> bool:
+        """Whether the client is to ask nothing more on this connection."""
+        ...
+
 
 class Exchange:
     """A request, and the way to answer it."""
@@ -274,6 +279,8 @@ class Exchange:
         upload = self.request.upload
         if upload is not None and not upload.ended:
             self._keep = False  # the next request is behind what nobody wants
+        if self._connection.last:
+            self._keep = False
         self._silent = bodiless or self.request.method == b"HEAD"
         framing = self.lines + lines + self._connection.date
         if length is not None:

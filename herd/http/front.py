@@ -154,6 +154,10 @@ class Front:
 
     # What the link calls
 
+    def show_settings(self, settings: Settings) -> None:
+        """Show these, which were read again."""
+        self._settings.again(settings)
+
     def granted(self, grant: Grant) -> None:
         """Send the request to that node."""
         self.inference.granted(grant)

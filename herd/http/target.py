@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from herd.errors import HerdError
 from herd.http import detour, tls
-from herd.platform import connect_unix, open_unix
+from herd.unix_sockets import open_unix, speak_unix
 
 FetchPhase = Literal["address", "connect", "send", "first_byte", "body"]
 """How far a request had come when it failed."""
@@ -68,7 +68,7 @@ class Target:
         if self.relay:
             await detour.attach(self.relay, protocol)
         elif self.unix:
-            await connect_unix(self.unix, protocol)
+            await speak_unix(self.unix, protocol)
         else:
             await asyncio.get_running_loop().create_connection(
                 lambda: protocol, self.host, self.port, ssl=self._tls()

@@ -182,7 +182,10 @@ class Connection(asyncio.Protocol):
                 failed = "more headers than fit"
         receiver = self._receiver
         try:
-            self._pass_on(failed)
+            if failed or self._ended or len(self._body) != 1:
+                self._pass_on(failed)
+            else:  # the next token of a stream
+                receiver.heard(self._body.pop(), ended=False)
         except Exception:  # noqa: BLE001 (whatever it was, its client waits)
             self.abort()
             _end(receiver)

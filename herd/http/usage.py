@@ -110,8 +110,10 @@ class Ndjson:
 
     def feed(self, data: bytes) -> None:
         """Keep the last line."""
-        self.tokens += data.count(b"\n")
-        start = data.rfind(b"\n", 0, -1) + 1
+        lines = data.count(b"\n")
+        self.tokens += lines
+        alone = lines == 1 and data[-1:] == b"\n"
+        start = 0 if alone else data.rfind(b"\n", 0, -1) + 1
         if start:
             self._line = data[start:]
         elif self._line.endswith(b"\n"):
@@ -153,15 +155,13 @@ class Sse:
 
     def feed(self, data: bytes) -> None:
         """Count the events, keep the last ones."""
-        if (room_bytes := _HEAD_BYTES - len(self._head)) > 0:
-            self._head += data[:room_bytes]
-        self.tokens += data.count(b"\n\n") + data.count(b"\n\r\n")
+        if len(self._head) < _HEAD_BYTES:
+            self._head += data[: _HEAD_BYTES - len(self._head)]
         parts = self._parts
-        if data[:1] == b"\n" and parts and parts[-1][-1:] == b"\n":
+        if data[:5] == b"data:" and data[-2:] == b"\n\n" and data.count(b"\n") == 2:  # noqa: PLR2004 (one event without a name, as most come)
             self.tokens += 1
-        if b"event:" in data:
-            for name in _NAMED.findall(data):
-                self._name = name.decode("ascii")
+        else:
+            self._count(data)
         size_bytes = self._size_bytes
         if len(data) >= _SSE_KEPT_BYTES:
             data, size_bytes = data[-KEPT_BYTES:], 0
@@ -171,6 +171,15 @@ class Sse:
             size_bytes = _SSE_KEPT_BYTES
         parts.append(data)
         self._size_bytes = size_bytes + len(data)
+
+    def _count(self, data: bytes) -> None:
+        self.tokens += data.count(b"\n\n") + data.count(b"\n\r\n")
+        parts = self._parts
+        if data[:1] == b"\n" and parts and parts[-1][-1:] == b"\n":
+            self.tokens += 1
+        if b"event:" in data:
+            for name in _NAMED.findall(data):
+                self._name = name.decode("ascii")
 
     @property
     def _tail(self) -> bytes:

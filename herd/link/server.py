@@ -13,7 +13,7 @@ from actors.core.commands import Send
 from events import CONTROL, Event, FrontLost, RecordingResumed, Source
 from herd.link.frames import Frames
 from herd.link.messages import PROTOCOL, Ack, Fact, FromFront, Hello, Leave, View, Welcome
-from herd.platform import bind_unix
+from herd.unix_sockets import bind_unix
 
 NONE: Mapping[Source, int] = MappingProxyType({})
 _UNRECORDED = "control ended while it could not record"

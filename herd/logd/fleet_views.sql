@@ -65,10 +65,16 @@ SELECT
         WHEN 'node_undrained' THEN node_id || ' takes work again'
         WHEN 'node_paused' THEN node_id || ' is paused by its owner' || why
         WHEN 'node_resumed' THEN node_id || ' is lent again'
-        WHEN 'circuit_opened' THEN concat(
-            node_id, ' gets no ', model, ' for ', payload ->> 'open_s', ' s after ',
-            payload ->> 'failures', ' failures in a row'
-        )
+        WHEN 'circuit_opened' THEN CASE payload ->> 'reason'
+            WHEN 'slow' THEN concat(
+                node_id, ' is asked last for ', model, ': it answers at ',
+                round(100 * (payload ->> 'pace_share')::DOUBLE, 1), ' % of its usual pace'
+            )
+            ELSE concat(
+                node_id, ' gets no ', model, ' for ', payload ->> 'open_s', ' s after ',
+                payload ->> 'failures', ' failures in a row'
+            )
+        END
         WHEN 'circuit_half_opened' THEN concat(node_id, ' may try ', model, ' again')
         WHEN 'circuit_closed' THEN concat(node_id, ' serves ', model, ' again')
         WHEN 'actor_failed' THEN concat(

@@ -23,7 +23,7 @@ from herd.logd.wire import (
     frame,
     question_decoder,
 )
-from herd.platform import bind_unix
+from herd.unix_sockets import bind_unix
 
 AT_ONCE = 4
 ROOM_WITHIN_S = 0.4

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from herd.errors import HerdError
-from herd.platform import open_unix
+from herd.unix_sockets import open_unix
 
 LENGTH = struct.Struct(">I")
 LARGEST_QUESTION_BYTES = 64 << 10

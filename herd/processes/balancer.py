@@ -22,6 +22,9 @@ from herd.paths import DataDir
 from herd.processes import port as ports
 from herd.processes import run_file
 from herd.processes.child import ChildSpec
+from herd.processes.place import Place
+from herd.processes.reloading import Reloading, Source
+from herd.processes.successor import Predecessor
 from herd.processes.supervisor import Supervisor, Watch
 from herd.version import version
 
@@ -35,35 +38,71 @@ Composition: TypeAlias = Callable[[Settings, ports.Claim], Sequence[ChildSpec]]
 
 
 def run_balancer(
-    settings: Settings, composition: Composition, watch: Callable[[Settings], Watch], say: Say
+    source: Source,
+    composition: Composition,
+    watch: Callable[[Settings], Watch],
+    say: Say,
+    *,
+    replace: bool = False,
 ) -> None:
-    """Run until a signal; `watch` is asked once the port is known."""
+    """Run until a signal; `watch` is asked once the port is known.
+
+    With `replace`, in the place of the herd that runs on this data directory, if one does.
+    """
+    settings = source.settings
     directory = settings.directory
     directory.create()
     configure_logging(settings)
+    before = Predecessor.knock(directory) if replace else None
     lock = platform.FileLock(directory.lock)
-    if not lock.take():
+    if before is None and not lock.take():
         raise _owned(directory, lock.holder())
+    held: Place | None = None
     try:
-        _end_leftovers(directory, say)
-        admin_token.ensure(directory)
-        join_token.ensure(directory)
-        claim = ports.claim(settings.host, settings.port)
+        if before is None:
+            _end_leftovers(directory, say)
+            admin_token.ensure(directory)
+            join_token.ensure(directory)
+            claim = ports.claim(settings.host, settings.port)
+        else:
+            claim = before.claim(settings)
         settings = msgspec.structs.replace(settings, port=claim.port)
-        try:
-            _supervise(settings, composition(settings, claim), watch(settings))
-        finally:
-            run_file.remove(directory)
-            claim.release()
+        held = Place(directory, claim, settings.host, lock, say)
+        held.held = before is None
+
+        def specs(now: Settings) -> Sequence[ChildSpec]:
+            return composition(now, claim)
+
+        supervisor = _supervisor(settings, specs(settings), watch(settings), held, before)
+        held.reload = Reloading(source, settings, specs, supervisor, say).again
+        held.environment = source.environment
+        supervisor.run()
     finally:
-        lock.release()
+        if held is not None:
+            if held.held:
+                run_file.remove(directory)
+            held.release()
+        elif before is None:
+            lock.release()
+        if before is not None:
+            before.close()
 
 
-def _supervise(settings: Settings, specs: Sequence[ChildSpec], watch: Watch) -> None:
+def _supervisor(
+    settings: Settings,
+    specs: Sequence[ChildSpec],
+    watch: Watch,
+    place: Place,
+    before: Predecessor | None,
+) -> Supervisor:
     started_at = wall_s()
     platform.set_title("supervisor")
 
+    tell_pids = watch.pids_changed
+
     def pids_changed(children: dict[str, int]) -> None:
+        if not place.held:
+            return
         pids = {"supervisor": os.getpid(), **children}
         content = run_file.RunFile(
             version=version(),
@@ -79,9 +118,40 @@ def _supervise(settings: Settings, specs: Sequence[ChildSpec], watch: Watch) -> 
             run_file.write(settings.directory, content)
         except OSError as error:  # a full disk stops no supervisor
             watch.say(f"{settings.directory.run_file} is out of date: {error.strerror}")
-        watch.pids_changed(children)
+        tell_pids(children)
 
-    Supervisor(specs, watch._replace(pids_changed=pids_changed)).run()
+    watch = watch._replace(
+        pids_changed=pids_changed, ended=place.ended, read_again=place.read_again
+    )
+    if before is None:
+        place.supervisor = Supervisor(specs, watch)
+        place.open()
+    else:
+        place.supervisor = _succeed(specs, watch, place, before)
+    return place.supervisor
+
+
+def _succeed(
+    specs: Sequence[ChildSpec], watch: Watch, place: Place, before: Predecessor
+) -> Supervisor:
+    """Return a supervisor whose children stand by until the herd before lets go."""
+    told = watch.all_ready
+
+    def all_ready() -> None:
+        before.all_ready()
+        told()
+
+    watch = watch._replace(
+        all_stand_by=before.all_stand_by,
+        ready=before.ready,
+        all_ready=all_ready,
+        stopping=before.stopping,
+        errands=(*watch.errands, *before.errands),
+    )
+    supervisor = Supervisor(specs, watch, stand_by=True)
+    before.follow(supervisor, place, watch.say)
+    place.before_is_gone = lambda: before.gone
+    return supervisor
 
 
 # What was here before
@@ -97,7 +167,7 @@ def _owned(directory: DataDir, pid: int) -> HerdError:
         )
     return HerdError(
         f"{directory.root} belongs to a running herd: pid {pid}, {found.url}",
-        f"use that one, stop it (kill {pid}), or choose others: --data-dir and --port",
+        f"replace it (--replace), stop it (kill {pid}), or choose another --data-dir and --port",
     )
 
 

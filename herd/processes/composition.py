@@ -4,6 +4,7 @@ The graces add up to more than a herd may take to end: the last gets what the ot
 """
 
 from functools import partial
+from importlib import import_module
 from multiprocessing.connection import Connection
 
 from herd.config import Settings
@@ -17,14 +18,34 @@ LOGD_GRACE_S = 4.5
 
 def compose(settings: Settings, claim: Claim) -> list[ChildSpec]:
     """Return the children in start order."""
-    logd = ChildSpec("logd", partial(_logd, settings), 2, LOGD_GRACE_S)
+    logd = ChildSpec("logd", partial(_logd, settings), 2, LOGD_GRACE_S, _rehearse_logd)
     if settings.workers == 0:
-        single = ChildSpec("single", partial(_single, settings, claim.listeners), 0, FRONT_GRACE_S)
+        single = ChildSpec(
+            "single",
+            partial(_single, settings, claim.listeners),
+            0,
+            FRONT_GRACE_S,
+            partial(_rehearse_single, settings),
+            listens=True,
+            decides=True,
+        )
         return [logd, single]
-    control = ChildSpec("control", partial(_control, settings), 1, CONTROL_GRACE_S)
+    control = ChildSpec(
+        "control",
+        partial(_control, settings),
+        1,
+        CONTROL_GRACE_S,
+        partial(_rehearse_control, settings),
+        decides=True,
+    )
     fronts = [
         ChildSpec(
-            f"front {number}", partial(_front, settings, number, claim.listeners), 0, FRONT_GRACE_S
+            f"front {number}",
+            partial(_front, settings, number, claim.listeners),
+            0,
+            FRONT_GRACE_S,
+            _rehearse_front,
+            listens=True,
         )
         for number in range(1, settings.workers + 1)
     ]
@@ -66,3 +87,26 @@ def _single(settings: Settings, listeners: Listeners, alive: Connection, ready: 
     from herd.processes.single import run_single
 
     run_single(settings, listeners, alive, ready)
+
+
+# What each can do while another herd is still at work: above all, import what it needs
+
+
+def _rehearse_logd() -> None:
+    import_module("herd.processes.logd")
+
+
+def _rehearse_control(settings: Settings) -> None:
+    from herd.control.restore import read_ahead
+
+    import_module("herd.processes.control")
+    read_ahead(settings.directory)
+
+
+def _rehearse_front() -> None:
+    import_module("herd.processes.front")
+
+
+def _rehearse_single(settings: Settings) -> None:
+    _rehearse_control(settings)
+    import_module("herd.processes.single")

@@ -10,7 +10,7 @@ from herd.http import tls
 from herd.http.detour import detour
 from herd.logs import configure_logging
 from herd.platform import on_finish, run_loop
-from herd.processes.child import say_ready
+from herd.processes.child import CHANGE, REST, inherited, say_changed, say_ready, settings_in
 
 FRONTS_LEFT_S = 4.8
 """For fronts that finish at the same time, since the supervisor is gone; else they have left."""
@@ -23,17 +23,28 @@ def run_control(settings: Settings, alive: Connection, ready: Connection) -> Non
 
 async def _main(settings: Settings, alive: Connection, ready: Connection) -> None:
     finished = asyncio.Event()
-    on_finish(alive, finished.set)
+    rests = False
+
+    def hear(word: bytes) -> None:
+        nonlocal rests
+        if word == REST:
+            rests = True
+            finished.set()
+        elif word.startswith(CHANGE):
+            say_changed(alive, control.change(settings_in(word)))
+
+    on_finish(alive, finished.set, hear)
     configure_logging(settings)
     tls.believe(settings)
     detour.folder = settings.directory.sockets
     control = Control(settings)
     await control.start()
     await control.listen()
-    await control.recover(settings.workers)
+    await control.recover(0 if inherited.place else settings.workers)
     gc.collect()
     gc.freeze()
     say_ready(ready)
     await finished.wait()
-    await control.fronts_left(FRONTS_LEFT_S)
+    if not rests:  # else they follow who takes this place
+        await control.fronts_left(FRONTS_LEFT_S)
     await control.stop()

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import secrets
 import ssl
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from events import Source
@@ -21,8 +22,17 @@ from herd.http.guard import Guard
 from herd.http.server import Listener, listen
 from herd.link.client import LinkClient
 from herd.link.messages import Cancel, Refuse
+from herd.link.presence import Presence
 from herd.logs import configure_logging
-from herd.processes.child import say_ready
+from herd.processes.child import (
+    CHANGE,
+    LEAVE,
+    LEND,
+    inherited,
+    say_ready,
+    send_sockets,
+    settings_in,
+)
 from herd.processes.port import Listeners, hosts
 
 WELCOME_S = 1.0
@@ -32,6 +42,11 @@ RENEW_S = 10.0
 DRAIN_S = 4.2
 """For requests that wait or run, once asked to finish."""
 DRAIN_POLL_S = 0.02
+LEAVE_S = 600.0
+"""For the same, where another herd has taken this one's place: nobody waits for it."""
+LEAVE_POLL_S = 0.1
+IDLE_S = 20.0
+"""How long idle connections then stay open for a request that may be on its way."""
 GOODBYE_S = 0.5
 """For the last bytes to leave."""
 STOPPING = "herd_is_stopping"
@@ -45,7 +60,7 @@ def run_front(
     alive: Connection,
     ready: Connection,
 ) -> None:
-    """Run one front until `alive` ends; `listeners` are inherited where the port is not shared."""
+    """Run one front until `alive` ends; with `listeners` where the port is not shared."""
     configure_logging(settings)
     platform.run_loop(_main(settings, number, listeners, alive, ready))
 
@@ -53,22 +68,21 @@ def run_front(
 async def _main(
     settings: Settings,
     number: int,
-    inherited: Listeners,
+    listeners: Listeners,
     alive: Connection,
     ready: Connection,
 ) -> None:
-    finished = asyncio.Event()
-    platform.on_finish(alive, finished.set)
     front = Front(settings, number)
+    front.heed(alive)
     front.link.follow(settings.directory.control_socket, front.app)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(front.link.welcomed(), WELCOME_S)
-    listener = await front.listen(inherited)
+    await front.listen(listeners or inherited.sockets)
     gc.collect()
     gc.freeze()
     say_ready(ready)
-    await finished.wait()
-    await front.stop(listener)
+    await front.told()
+    await front.stop()
 
 
 class Front:
@@ -79,9 +93,16 @@ class Front:
         self._settings = settings
         self._number = number
         self._lent: asyncio.AbstractServer | None = None
+        self._listener: Listener | None = None
+        self._told = asyncio.Event()
+        self._finished = asyncio.Event()
+        self._leaving = asyncio.Event()
         self._tls = tls.renewal(settings)
         tls.believe(settings)
-        self.link = LinkClient(Source(f"f{number}-{secrets.token_hex(3)}"), number)
+        src = Source(f"f{number}-{secrets.token_hex(3)}")
+        self._presence = Presence(settings.directory.sockets, src)
+        self._presence.enter()
+        self.link = LinkClient(src, number)
         waits = Waits(settings.hold_timeout_s, settings.queue_timeout_s)
         self.app = FrontApp(
             self.link,
@@ -98,20 +119,51 @@ class Front:
         )
         detour.spares = self.app.tunnels
 
-    async def listen(self, inherited: Listeners) -> Listener:
+    def heed(self, alive: Connection, others: Callable[[bytes], None] | None = None) -> None:
+        """Do as the supervisor says; `others` hears the words that are not for a front."""
+
+        def hear(word: bytes) -> None:
+            if word == LEND:
+                own = self._listener is not None and platform.PORT_SHARING == "reuseport"
+                send_sockets(alive, self._listener.sockets() if own and self._listener else ())
+            elif word == LEAVE:
+                self._leaving.set()
+                self._told.set()
+            if word.startswith(CHANGE):
+                self.app.show_settings(settings_in(word))
+            if others is not None and word not in {LEND, LEAVE}:
+                others(word)
+
+        def finish() -> None:
+            self._finished.set()
+            self._told.set()
+
+        platform.on_finish(alive, finish, hear)
+
+    async def told(self) -> None:
+        """Return once the supervisor wants this front to end, or to leave."""
+        await self._told.wait()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the supervisor wants this front to end."""
+        return self._finished.is_set()
+
+    async def listen(self, sockets: Listeners) -> Listener:
         """Take clients; and, where control is another process, lend it connections."""
         if self._settings.workers:
             path = socket_of(self._settings.directory.sockets, self._number)
             self._lent = await lend(path, self.app.tunnels)
-        return await listen(
+        self._listener = await listen(
             self.app,
             host=hosts(self._settings.host),
             port=self._settings.port,
             limits=LIMITS,
             reuse_port=platform.PORT_SHARING == "reuseport",
-            socks=inherited,
+            socks=sockets,
             tls=self._shown(),
         )
+        return self._listener
 
     def _shown(self) -> ssl.SSLContext | None:
         """Return what clients are shown, which is looked after from now on."""
@@ -124,8 +176,13 @@ class Front:
         shown.look()
         asyncio.get_running_loop().call_later(RENEW_S, self._renew, shown)
 
-    async def stop(self, listener: Listener) -> None:
+    async def stop(self) -> None:
         """Take no more clients, let requests end or tell them why not, leave control last."""
+        listener = self._listener
+        if listener is None:
+            return
+        if self._leaving.is_set() and not self.finished:
+            await self._leave(listener)
         listener.close()
         self.app.feed.close()
         self.app.lobby.close()
@@ -140,6 +197,21 @@ class Front:
             self._lent.close()
         self.app.close()
         self.link.close()
+        self._presence.leave()
+
+    async def _leave(self, listener: Listener) -> None:
+        """Serve those that are here to their end, since others take the new ones already."""
+        loop = asyncio.get_running_loop()
+        listener.leave()
+        self.app.feed.close()
+        until, idle_until = loop.time() + LEAVE_S, loop.time() + IDLE_S
+        while loop.time() < until and not self.finished:
+            served = not self.app.inference.active and not listener.busy
+            if served and (not listener.connections or loop.time() >= idle_until):
+                return
+            self.app.tunnels.thin(keep=0 if served else 1)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._finished.wait(), LEAVE_POLL_S)
 
     async def _drain(self) -> None:
         """Wait for the requests, at most so long."""

@@ -9,28 +9,27 @@ import multiprocessing
 import signal
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from typing import NamedTuple
 
 from herd import platform
 from herd.errors import HerdError
-from herd.processes.child import ChildSpec, child_main, heard
+from herd.processes.child import ChildSpec, child_main, heard, nothing, send_sockets
+from herd.processes.lives import QUICK_DEATHS, SLOWEST_RESTART_S, Child, Life, how_it_ended
 
-FIRST_RESTART_S = 0.1
-SLOWEST_RESTART_S = 5.0
-QUICK_DEATHS = 5
-QUICK_WINDOW_S = 60.0
-LONG_LIFE_S = 5.0
-"""A child that lived so long does not die of its start: it is started again at once."""
 ONE_SIGNAL_S = 0.2
 """A Ctrl-C may arrive twice at once: from the terminal, and passed on by a wrapper."""
 FINISH_S = 9.0
 """For all ranks together; what one does not use is left for the next."""
 KILL_WAIT_S = 0.5
+POLL_S = 0.02
+"""Between two looks at what nothing tells of."""
+
+
+def _unheard(_name: str) -> None:
+    """Tell nobody."""
 
 
 class Errand(NamedTuple):
@@ -38,6 +37,13 @@ class Errand(NamedTuple):
 
     after_s: float
     perform: Callable[[], None]
+
+
+class Other(NamedTuple):
+    """Something else that the supervisor waits for, beside its children and signals."""
+
+    source: socket.socket
+    came: Callable[[], None]
 
 
 class Watch(NamedTuple):
@@ -50,55 +56,23 @@ class Watch(NamedTuple):
     all_ready: Callable[[], None]
     """Every child has said that it works, for the first time."""
     errands: tuple[Errand, ...] = ()
-
-
-class Child:
-    """One child through all its lives."""
-
-    def __init__(self, spec: ChildSpec) -> None:
-        """Begin without a process."""
-        self.spec = spec
-        self.was_ready = False
-        """In any of its lives."""
-        self.due: float | None = None
-        """When to start it (again)."""
-        self.born = 0.0
-        """When its present life began."""
-        self.deaths: deque[float] = deque(maxlen=QUICK_DEATHS)
-        self.life: Life | None = None
-
-    def delay_s(self, now: float) -> float:
-        """Count a death, and return how long to wait before the next life."""
-        if now - self.born >= LONG_LIFE_S:
-            self.deaths.clear()
-        self.deaths.append(now)
-        quick = sum(1 for death in self.deaths if now - death < QUICK_WINDOW_S)
-        if quick == QUICK_DEATHS:
-            return SLOWEST_RESTART_S
-        return min(SLOWEST_RESTART_S, FIRST_RESTART_S * (1 << (quick - 1)))
-
-
-class Life(NamedTuple):
-    """One process of a child."""
-
-    process: SpawnProcess
-    alive: Connection
-    """Our end; closing it tells the child to finish."""
-    ready: Connection
-
-    def end(self) -> None:
-        """Collect a process that has ended."""
-        self.process.join()
-        self.process.close()
-        self.alive.close()
-        self.ready.close()
+    all_stand_by: Callable[[], None] = nothing
+    """Every child has rehearsed, in a herd that takes another's place."""
+    ready: Callable[[str], None] = _unheard
+    """A child of that name works."""
+    ended: Callable[[str], None] = _unheard
+    """A child of that name has ended."""
+    stopping: Callable[[], None] = nothing
+    """All are about to end."""
+    read_again: Callable[[], None] = nothing
+    """The settings are to be read again."""
 
 
 class Supervisor:
     """Keeps a list of children running until a signal says stop."""
 
-    def __init__(self, specs: Sequence[ChildSpec], watch: Watch) -> None:
-        """Know the children; `run` starts them."""
+    def __init__(self, specs: Sequence[ChildSpec], watch: Watch, *, stand_by: bool = False) -> None:
+        """Know the children; `run` starts them, or has them stand by first."""
         self._children = [Child(spec) for spec in specs]
         self._watch = watch
         self._spawn = multiprocessing.get_context("spawn")
@@ -108,6 +82,10 @@ class Supervisor:
         self._all_ready = False
         self._failure: HerdError | None = None
         self._errands: list[tuple[float, Callable[[], None]]] = []
+        self._has_terminal = platform.terminal_is_here()
+        self.others: list[Other] = []
+        self._stands_by = stand_by
+        self._until_left: Callable[[], bool] | None = None
 
     def run(self) -> None:
         """Run to the end. Raises the `HerdError` of a child that could not even start."""
@@ -117,7 +95,7 @@ class Supervisor:
                 self._errands = [(now + after, act) for after, act in self._watch.errands]
                 for child in self._children:
                     self._start(child)
-                while self._told_at is None and self._failure is None:
+                while not self._over:
                     self._wait(self._next_due())
                     self._do_what_is_due()
                 self._stop_in_order()
@@ -125,6 +103,78 @@ class Supervisor:
                 self._kill_all()
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def _over(self) -> bool:
+        if self._until_left is not None and self._until_left():
+            return True
+        return self._told_at is not None or self._failure is not None
+
+    # What another herd has to do with it: `herd.processes.place`
+
+    @property
+    def settled(self) -> bool:
+        """Whether every child works, and nothing is about to end."""
+        return self._all_ready and not self._over and self._until_left is None
+
+    @property
+    def leaves(self) -> bool:
+        """Whether another herd is in its place."""
+        return self._until_left is not None
+
+    def later(self, after_s: float, act: Callable[[], None]) -> None:
+        """Do something once, some time from now."""
+        self._errands.append((time.monotonic() + after_s, act))
+
+    def children(self, *, living: bool = True) -> list[Child]:
+        """Return the children, or those of them that have a process."""
+        return [child for child in self._children if child.life is not None or not living]
+
+    def begin(self, child: Child, sockets: Sequence[socket.socket] = ()) -> None:
+        """Have a child that stands by begin, with sockets to listen on."""
+        child.stands_by = False
+        if child.life is not None:
+            with suppress(OSError):  # its end is heard of elsewhere
+                send_sockets(child.life.alive, sockets)
+
+    def rest(self, child: Child, word: bytes | None = None) -> None:
+        """Have a child finish, or do so much of it as the word says; it is not started again."""
+        child.rests = True
+        child.due = None
+        if child.life is None:
+            return
+        if word is None:
+            child.life.alive.close()
+        else:
+            with suppress(OSError):
+                child.life.alive.send_bytes(word)
+
+    def wait_for(self, true: Callable[[], bool], within_s: float) -> bool:
+        """Go on with everything until this holds, at most so long; return whether it does."""
+        until = time.monotonic() + within_s
+        while not (held := true()) and time.monotonic() < until:
+            self._wait(min(until, time.monotonic() + POLL_S))
+        return held
+
+    def wake(self, child: Child) -> None:
+        """Have a child that rested work again."""
+        if child.rests:
+            child.rests = False
+            if child.life is None:
+                self._start(child)
+            else:
+                self.begin(child)
+
+    def leave(self, left: Callable[[], bool]) -> None:
+        """Start nothing any more, and end once this holds, or at a signal."""
+        self._until_left = left
+        for child in self._children:
+            child.rests = True
+            child.due = None
+
+    def fail(self, failure: HerdError) -> None:
+        """End, for this reason."""
+        self._failure = self._failure or failure
 
     # Waiting
 
@@ -134,7 +184,8 @@ class Supervisor:
         ended = {life.process.sentinel: child for child, life in lives.items()}
         spoke = {life.ready: child for child, life in lives.items() if not life.ready.closed}
         timeout = None if until is None else max(0.0, until - time.monotonic())
-        came = wait([self._signals, *ended, *spoke], timeout)
+        others = {other.source: other.came for other in self.others}
+        came = wait([self._signals, *ended, *spoke, *others], timeout)
         if self._signals in came:
             self._hear_signals()
         for connection, child in spoke.items():
@@ -143,6 +194,9 @@ class Supervisor:
         for sentinel, child in ended.items():
             if sentinel in came:
                 self._bury(child)
+        for source, act in others.items():
+            if source in came:
+                act()
 
     def _next_due(self) -> float | None:
         dues = [child.due for child in self._children if child.due is not None]
@@ -167,7 +221,13 @@ class Supervisor:
         process = self._spawn.Process(
             target=child_main,
             name=child.spec.name,
-            args=(child.spec.name, child.spec.start, alive_there, ready_there),
+            args=(
+                child.spec.name,
+                child.spec.start,
+                alive_there,
+                ready_there,
+                child.spec.rehearse if self._stands_by else None,
+            ),
         )
         try:
             process.start()
@@ -181,22 +241,29 @@ class Supervisor:
             alive_there.close()
             ready_there.close()
         child.life = Life(process, alive_here, ready_here)
-        self._tell_pids()
+        self.tell_pids()
 
     def _hear(self, child: Child, ready: Connection) -> None:
         try:
-            failure = heard(ready)
+            said = heard(ready)
         except (EOFError, OSError):
             ready.close()
             return
+        if said is False:
+            child.stands_by = True
+            if all(each.stands_by for each in self._children):
+                self._stands_by = False
+                self._watch.all_stand_by()
+            return
         ready.close()
-        if failure is None:
+        if said is True:
             child.was_ready = True
+            self._watch.ready(child.spec.name)
             self._notice_all_ready()
         elif not child.was_ready:
-            self._failure = self._failure or failure
+            self.fail(said)
         else:
-            self._watch.say(f"{child.spec.name}: {failure.what}")
+            self._watch.say(f"{child.spec.name}: {said.what}")
 
     def _notice_all_ready(self) -> None:
         if not self._all_ready and all(child.was_ready for child in self._children):
@@ -209,11 +276,14 @@ class Supervisor:
         if not child.life.ready.closed and child.life.ready.poll():
             self._hear(child, child.life.ready)
         child.life.process.join()
-        how = _how_it_ended(child.life.process.exitcode)
+        how = how_it_ended(child.life.process.exitcode)
         child.life.end()
         child.life = None
-        self._tell_pids()
-        if self._told_at is None and self._failure is None:
+        self.tell_pids()
+        self._watch.ended(child.spec.name)
+        if self._stands_by or child.stands_by:
+            self.fail(HerdError(f"{child.spec.name} ended ({how}) before it began"))
+        elif not child.rests and self._told_at is None and self._failure is None:
             now = time.monotonic()
             delay_s = child.delay_s(now)
             child.due = now + delay_s
@@ -225,7 +295,8 @@ class Supervisor:
                     f"started again every {SLOWEST_RESTART_S:g} s: look into the log file for why"
                 )
 
-    def _tell_pids(self) -> None:
+    def tell_pids(self) -> None:
+        """Tell who runs."""
         pids = {
             child.spec.name: child.life.process.pid or 0
             for child in self._children
@@ -237,6 +308,7 @@ class Supervisor:
 
     def _stop_in_order(self) -> None:
         """Let each rank finish before the next; what does not in time is killed."""
+        self._watch.stopping()
         last = time.monotonic() + FINISH_S
         for rank in sorted({child.spec.stop_rank for child in self._children}):
             members = [child for child in self._children if child.spec.stop_rank == rank]
@@ -285,8 +357,13 @@ class Supervisor:
             self._signal_writer.close()
 
     def _hear_signals(self) -> None:
+        came = set(self._signals.recv(64))
         stops = set(platform.stop_signals())
-        if not stops.intersection(self._signals.recv(64)):
+        closed = self._has_terminal and not platform.terminal_is_here()
+        if not closed and came.intersection(platform.reload_signals()):
+            stops -= set(platform.reload_signals())
+            self.later(0.0, self._watch.read_again)
+        if not stops.intersection(came):
             return
         now = time.monotonic()
         if self._told_at is None:
@@ -298,9 +375,3 @@ class Supervisor:
 
 def _do_nothing(_number: int, _frame: object) -> None:
     """Leave the signal to the byte that it puts into the wakeup socket."""
-
-
-def _how_it_ended(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        return f"signal {-exit_code}"
-    return f"exit {exit_code}"

@@ -99,7 +99,7 @@ def _circuit(state: State, node: Node, model: str) -> str:
         return f"closed, {circuit.failures} failed in a row"
     if circuit.status == "open":
         left_s = max(0.0, circuit.open_s - _since(state, circuit.opened_us))
-        return f"open, {left_s:.1f} s more"
+        return f"{'slow' if circuit.slow else 'open'}, {left_s:.1f} s more"
     return "half-open"
 
 

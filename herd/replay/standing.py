@@ -4,9 +4,10 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from actors.core import pinning, promising
+from actors.core import lacking, pinning, promising
 from actors.core.contexts import loaded_ctx, wanted
 from actors.core.fitting import can_hold, must_load, victims
+from actors.core.learning import Past
 from actors.core.owning import crowded, exhausted
 from actors.core.placement import slots_of, usable
 from actors.core.state import US, Node, Request, State
@@ -26,6 +27,8 @@ Obstacle: TypeAlias = Literal[
     "failed_it",
     "circuit_open",
     "circuit_half_open",
+    "slow",
+    "refused",
     "full",
     "exhausted",
     "too_large",
@@ -62,6 +65,7 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
     slots = slots_of(node, model)
     circuit = node.circuits.get(model)
     status = "closed" if circuit is None else circuit.status
+    slow = circuit is not None and circuit.slow
     left_s = 0.0
     if circuit is not None:
         left_s = max(0.0, circuit.open_s - (state.recorded_at - circuit.opened_us) / US)
@@ -80,12 +84,12 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
         ),
         (node.node_id in request.excluded, "failed_it", "failed this request before"),
         (
-            status == "open",
+            status == "open" and not slow,
             "circuit_open",
             f"circuit open after {failures} failures, for {left_s:.1f} s more",
         ),
         (
-            status == "half_open" and slots.in_flight > 0,
+            status == "half_open" and slots.in_flight > 0 and not slow,
             "circuit_half_open",
             "circuit half-open: one request is trying it",
         ),
@@ -108,6 +112,10 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
     found: dict[Obstacle, str] = {name: text for holds, name, text in all_there_are if holds}
     if found:
         return found
+    if slow and not usable:
+        return {"slow": _slow(node, model, left_s)}
+    if not usable and (until_us := lacking.until_us(state, node, model)) >= state.recorded_at:
+        return {"refused": _refused(state, until_us)}
     if node.health == "degraded" and not usable:
         return {"degraded": "degraded: asked only if no healthy node can serve"}
     if 0 < loaded_ctx(node, model) < wanted(state, request) and not usable:
@@ -118,6 +126,18 @@ def _obstacles(state: State, node: Node, request: Request, *, usable: bool) -> d
         )
         return {"pinned": f"loading it would push out {stays}, which is pinned there"}
     return _no_room(state, node, model) or {"policy": "passed over by the policy"}
+
+
+def _slow(node: Node, model: str, left_s: float) -> str:
+    past = node.speed(model).past or Past()
+    times = past.slow_s / max(1e-9, past.usual.value)
+    tries = f"one may try in {left_s:.0f} s" if left_s else "one request is trying it"
+    return f"a token takes {times:.1f} times as long as usual: asked last, {tries}"
+
+
+def _refused(state: State, until_us: int) -> str:
+    left_s = (until_us - state.recorded_at) / US
+    return f"had no memory for the model: asked last for {left_s:.0f} s more"
 
 
 def _asleep(state: State, node: Node) -> str:

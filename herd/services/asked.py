@@ -43,7 +43,13 @@ class Kind(msgspec.Struct, frozen=True):
     """Options for one start, not for each."""
 
 
-BALANCER: Final = Kind("run", "herd-balancer", "herd, balancer of Ollama servers", "FLEET_DATA_DIR")
+BALANCER: Final = Kind(
+    "run",
+    "herd-balancer",
+    "herd, balancer of Ollama servers",
+    "FLEET_DATA_DIR",
+    ("replace",),
+)
 NODE: Final = Kind(
     "node", "herd-node", "herd, agent beside an Ollama", "FLEET_NODE_DATA_DIR", ("rotate_key",)
 )

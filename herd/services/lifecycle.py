@@ -13,7 +13,7 @@ import msgspec
 from herd.errors import HerdError
 from herd.services.owners import give, make_folder
 from herd.services.plan import Manager, Service, Step
-from herd.services.start import written
+from herd.settings_file import written
 
 STEP_S: Final = 150.0
 """For one command of the system; stopping waits for streams to finish."""

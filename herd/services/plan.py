@@ -11,6 +11,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+BALANCER: Final = "herd-balancer"
+"""The name of the balancer's service, which can be told to read its settings again."""
 STOP_S: Final = 90
 """How long a service may take to end: longer than herd's own limits, so that it is never cut."""
 

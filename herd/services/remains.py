@@ -20,6 +20,7 @@ def of_balancer(directory: DataDir) -> list[Path]:
         *sorted(jsonl.parent.glob(f"{jsonl.name}*")),
         directory.admin_token,
         directory.join_token,
+        directory.settings_file,
         directory.root / "logs" / "herd-balancer.out",
         directory.run,
     ]

@@ -5,18 +5,15 @@ written as it reads it. What is said goes into LOG, or where it always goes if t
 """
 
 import os
-import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from herd.errors import HerdError
 from herd.services.plan import Service
+from herd.settings_file import read
 
 TERMINAL: Final = "-"
-_LINE: Final = re.compile(r'^([A-Z_][A-Z0-9_]*)="((?:[^"\\]|\\.)*)"$', re.MULTILINE | re.DOTALL)
-_TAKEN: Final = re.compile(r'["\\`$]')
-_GIVEN: Final = re.compile(r'\\(["\\`$])')
 
 
 def words_for(service: Service, log: str = TERMINAL) -> list[str]:
@@ -25,23 +22,15 @@ def words_for(service: Service, log: str = TERMINAL) -> list[str]:
     return [sys.executable, "-P", "-m", "herd.services.start", file, log, *service.words]
 
 
-def written(environment: Mapping[str, str]) -> str:
-    """Write variables as systemd and `read` read them."""
-    safe = {name: _TAKEN.sub(r"\\\g<0>", value) for name, value in environment.items()}
-    return "".join(f'{name}="{value}"\n' for name, value in safe.items())
-
-
-def read(text: str) -> dict[str, str]:
-    """Read what `written` wrote."""
-    return {name: _GIVEN.sub(r"\1", value) for name, value in _LINE.findall(text)}
-
-
 def main(arguments: list[str]) -> None:
     """Take the variables, then be herd."""
     file, log, *words = arguments
     path = Path(file)
     if path.exists():
-        os.environ.update(read(path.read_text("utf-8")))
+        try:
+            os.environ.update(read(path.read_text("utf-8"), named=file))
+        except HerdError as error:
+            raise SystemExit(f"herd: {error.what}") from error
     if log != TERMINAL:
         _say_into(Path(log))
     from herd.cli import main as herd

@@ -3,14 +3,21 @@
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from herd.services.plan import STOP_S, Service, Step, template
+from herd.services.plan import BALANCER, STOP_S, Service, Step, template
 
 RUNNING: Final = Path("/run/systemd/system")
 """There while systemd is what runs this machine."""
 PLAIN: Final = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
+
+
+NOTIFY: Final = """\
+# A new herd that takes the place of the running one says that it is the service now.
+NotifyAccess=all
+"""
 
 
 class Systemd:
@@ -37,12 +44,16 @@ class Systemd:
     def content(self, service: Service) -> bytes:
         """Return the unit. Where the machine's manager starts it, it can write nowhere else."""
         words = [sys.executable, "-P", "-m", "herd", *service.words]
+        again = [*words[:4], "reload", "--data-dir", str(service.directory)]
+        reload = f"ExecReload={_line(again)}\n" if service.name == BALANCER else ""
         return (
             template("system.service" if self.system else "user.service")
             .substitute(
                 title=_plain(service.title),
                 user=_plain(service.user),
-                command=" ".join(_word(word) for word in words),
+                command=_line(words),
+                reload=reload,
+                notify=NOTIFY if reload else "",
                 directory=_plain(str(service.directory)),
                 environment=_plain(str(service.environment_file)),
                 writable=_quoted(str(service.directory)),
@@ -104,6 +115,10 @@ def _lingers() -> bool:
 def _plain(text: str) -> str:
     """Write a value that goes to the end of its line; systemd has only % for itself there."""
     return text.replace("%", "%%")
+
+
+def _line(words: Sequence[str]) -> str:
+    return " ".join(_word(word) for word in words)
 
 
 def _word(text: str) -> str:

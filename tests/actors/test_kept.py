@@ -1,15 +1,26 @@
 """What is kept of nodes is what would be made anew, whatever happened since it was made."""
 
-from hypothesis import settings
-from hypothesis.stateful import invariant
+from typing import Any
 
-from actors.core.kept import COLD, FREE, FULL, MOST_TOUCHES, Kept, Known, Row
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, precondition, rule
+
+from actors.core.kept import ALWAYS_US, CLOSED, COLD, FREE, FULL, MOST_TOUCHES, Kept, Known, Row
 from actors.core.placement import usable
 from actors.core.standing import again_s, begin, fastest_s, known_of, row_of, usable_seats
 from actors.core.state import State, dump, load
 from events import NodeId, SettingsChanged
+from tests.actors.cast import MODEL, attempt_failed, completed, received
 from tests.actors.core.fleets import SMALL, a_node, a_state
-from tests.actors.test_invariants import AnythingGoes
+from tests.actors.core.test_lacking import SET, refused
+from tests.actors.core.test_slowing import SLOW_S, fallen
+from tests.actors.test_invariants import FRONT, MODELS, PICK, AnythingGoes
+from tests.playbook import after
+
+TOLD: dict[str, Any] = {"ttft_s": 0.1, "usage_source": "reported"}
 
 
 def told(row: Row) -> object:
@@ -18,10 +29,9 @@ def told(row: Row) -> object:
         (
             name,
             seat.kind,
-            seat.native,
-            seat.healthy,
-            seat.holds,
-            seat.waits,
+            (seat.native, seat.healthy, seat.last, seat.holds, seat.waits)
+            if seat.kind != CLOSED
+            else (),
             (seat.token_s, seat.step_s) if seat.kind in {COLD, FREE, FULL} else (),
             (seat.load_s, seat.leaving) if seat.kind == COLD else (),
             (seat.slots.in_flight, seat.slots.limit),
@@ -48,7 +58,33 @@ class AnythingIsKept(AnythingGoes):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fleet.play(SettingsChanged(key="policy", new="soonest", old="", by="ada"))
+        for key, new in (("policy", "soonest"), ("slow_times", 5.0), ("refused_for_s", 3600.0)):
+            self.fleet.play(SettingsChanged(key=key, new=new, old="", by="ada"))
+
+    @precondition(AnythingGoes.running)
+    @rule(number=PICK)
+    def a_node_has_no_memory(self, number: int) -> None:
+        src, held = self.pick(number, in_flight=True)
+        if (grant := held.grant) is not None:
+            held.grant = None
+            name, where, lease = held.request_id, grant.node_id, grant.lease
+            said = "answered 500: out of memory"
+            self.fleet.play(attempt_failed(name, where, lease, held.model, error=said), src)
+
+    @rule(number=FRONT, model=MODELS, service_s=st.sampled_from([2.0, 2.0, 50.0]))
+    def many_are_answered(self, number: int, model: str, service_s: float) -> None:
+        src = self.front(number)
+        for _ in range(9):
+            name = self.fleet.receive(src, model)
+            held = self.fleet.fronts[src].get(name)
+            if held is not None and (grant := held.grant) is not None:
+                self.fleet.end(src, held)
+                told = completed(name, grant.node_id, grant.lease, held.model, **TOLD)
+                self.fleet.play(msgspec.structs.replace(told, service_s=service_s), src)
+
+    @rule(policy=st.sampled_from(["soonest", "soonest", "resident-first"]))
+    def an_operator_takes_another_policy(self, policy: str) -> None:
+        self.fleet.play(SettingsChanged(key="policy", new=policy, old="", by="ada"))
 
     @invariant()
     def nothing_stale_is_kept(self) -> None:
@@ -59,6 +95,31 @@ AnythingIsKept.TestCase.settings = settings(
     max_examples=40, stateful_step_count=40, deadline=None, derandomize=True
 )
 TestAnythingIsKept = AnythingIsKept.TestCase
+
+
+@pytest.mark.parametrize("policy", ["soonest", "resident-first"])
+def test_a_slow_node_is_kept_as_what_it_is(policy: str) -> None:
+    tale = fallen(SettingsChanged(key="policy", old="", new=policy))
+    state = tale.playing.state
+    assert state.kept.on
+    row_of(state, MODEL)
+    for seconds in (1.0, 61.0):
+        tale.later(seconds)
+        check_kept(state)
+        tale.ask()
+        check_kept(state)
+    tale.answers(2, SLOW_S)
+    check_kept(state)
+
+
+def test_a_node_without_memory_is_kept_for_as_long_as_it_counts() -> None:
+    playing = refused(SET, SettingsChanged(key="policy", old="", new="soonest"))
+    state = playing.state
+    for seconds in (0.0, 59.0, 0.999999, 0.000001, 1.0):
+        playing.given(after(seconds), received(f"after-{state.seq}"))
+        row = row_of(state, MODEL)
+        assert len(row.usable) == (1 if state.recorded_at <= row.until_us < ALWAYS_US else 2)
+        check_kept(state)
 
 
 def test_nothing_kept_is_stored_or_compared() -> None:

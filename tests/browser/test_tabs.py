@@ -15,6 +15,8 @@ SHOWN = {
         "Memory of mini is nearly full",
         "studio",
         "no node that is online has this model",
+        "all 4 slots of studio in use; to load it on tower, mini would take longer",
+        "the next waits about 14.2 s",
     ),
     "trends": ("128,411", "Requests an hour", "Tokens an hour"),
     "models": ("Use", "llama3.3:70b", "Answer tokens a day", "212 GiB free of 930 GiB"),

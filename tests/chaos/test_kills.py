@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from events import RecoveryEnded
 from herd.platform import run_loop
 from herd.simulator.fleet import NodeOrder, SimulatedFleet
 from tests.chaos.running import (
@@ -99,6 +100,35 @@ def test_control_dies_and_no_stream_breaks(tmp_path: Path) -> None:
     herd, live = run_loop(with_streams(tmp_path / "data", kill))
     assert all(one.done and one.lines == 81 and not one.error for one in live), live[:3]
     assert statistics.median(resumed_s) < 3.0  # the target, 1 s, is measured in benchmarks/
+    exactly_once(herd)
+
+
+def test_a_front_that_is_stopped_while_control_dies_loses_nothing(tmp_path: Path) -> None:
+    """It is late by more than control waits for it; each of its requests still ends once."""
+
+    async def kill(herd: Herd, live: list[Stream]) -> None:
+        del live
+        front = herd.pids()["front 1"]
+        os.kill(front, signal.SIGSTOP)
+        try:
+            pid = herd.kill("control")
+            await herd.replaced("control", pid)
+            ends_at = time.monotonic() + 30
+            while not awaited(herd) and time.monotonic() < ends_at:  # noqa: ASYNC110 (of a log)
+                await asyncio.sleep(0.1)
+        finally:
+            os.kill(front, signal.SIGCONT)
+        assert awaited(herd), "control did not wait"
+
+    def awaited(herd: Herd) -> bool:
+        ended = [r.event for r in journal(herd.directory) if isinstance(r.event, RecoveryEnded)]
+        return bool(ended[-1].awaited)
+
+    herd, live = run_loop(with_streams(tmp_path / "data", kill, workers=2))
+    assert all(one.done and one.lines == 81 and not one.error for one in live), live[:3]
+    kinds = [type(record.event).__name__ for record in journal(herd.directory)]
+    assert kinds.count("RequestInterrupted") == 0
+    assert kinds.count("RequestCompleted") == len(live)
     exactly_once(herd)
 
 

@@ -18,7 +18,7 @@ USUAL_PORT = "11435"
 USUAL_TIME = "14:05"
 REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 ENOUGH_REQUESTS = 5
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 
 
 class Demo(NamedTuple):

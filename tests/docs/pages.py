@@ -216,7 +216,9 @@ def settings_page() -> str:
     return _page(
         "Settings",
         "`herd/config.py`",
-        "Defaults give way to the environment, and that to the flags of `herd run`. Times are in "
+        "Defaults give way to the settings file (`herd-balancer.env` in the data directory), it to "
+        "the environment, and that to the flags of `herd run`. `herd reload` reads the file again "
+        "([how](running.md#change-settings)). Times are in "
         "seconds. Every value in force is recorded at each start "
         "([configuration_loaded](events.md#configuration_loaded)). The agent's own options and "
         "variables are those of [`herd node`](commands.md#herd-node).",

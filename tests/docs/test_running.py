@@ -18,10 +18,11 @@ from tests.herd.services.machine import Machine
 RUNNING, CONTAINER = DOCS / "running.md", DOCS / "container.md"
 NOT_RUN = re.compile(
     r"(uv tool|pipx|docker) .+"  # what installs herd, and what runs containers
+    r"|herd reload --anew"  # `tests/e2e/test_reloading.py` does that to a herd of its own
     r"|herd node --router-url http://HOST:11435"  # `test_commands` knows that it is one
 )
 SERVICE = re.compile(r"herd (run|node) (install|uninstall|restart|logs)\b.*")
-BESIDE = re.compile(r"herd (doctor|dashboard|backup|restore)\b.*")
+BESIDE = re.compile(r"herd (doctor|dashboard|backup|restore|reload(?! --anew))\b.*")
 TYPED = [*markdown.commands(RUNNING), *markdown.commands(CONTAINER)]
 
 

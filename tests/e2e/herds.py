@@ -123,11 +123,16 @@ class Program:
         def found() -> str:
             return next((line for line in self.said if text in line), "")
 
-        assert until(lambda: bool(found()) or self._process.poll() is not None, within_s), (
+        assert until(lambda: bool(found()) or self._reader_ended, within_s), (
             f"{text!r} was not said in {within_s:g} s: {self.words}"
         )
         assert found(), f"{text!r} was never said: {self.words}"
         return found()
+
+    @property
+    def _reader_ended(self) -> bool:
+        """Whether nobody is left who could say anything."""
+        return not self._reader.is_alive()
 
     def family(self) -> list[psutil.Process]:
         """Return it and all that it started."""
@@ -143,12 +148,13 @@ class Program:
             self.send(number)
         return self.ends(within_s)
 
-    def ends(self, within_s: float = STOP_S) -> int:
-        """Wait for its end, and return its exit code."""
+    def ends(self, within_s: float = STOP_S, *, clear: bool = True) -> int:
+        """Wait for its end, and return its exit code; leave nothing of it, unless told to."""
         try:
             code = self._process.wait(within_s)
         finally:
-            self.clear()
+            if clear:
+                self.clear()
         return code
 
     def clear(self) -> None:
@@ -182,11 +188,13 @@ class Herd(Program):
         mdns: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
+        replace: bool = False,
         **environment: str,
     ) -> None:
         self.data_dir = data_dir
         arguments = ["-m", "herd", "run", "--data-dir", str(data_dir), "--host", host]
         arguments += ["--port", str(port), *([] if mdns else ["--no-mdns"])]
+        arguments += ["--replace"] if replace else []
         for node in nodes:
             arguments += ["--node", node]
         super().__init__(arguments, composition.environment | environment)
@@ -239,7 +247,7 @@ class Herd(Program):
         return f"{self.words}\n--- the end of herd.jsonl\n{log}"
 
 
-def command(*arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str, timeout_s: float = 150.0) -> subprocess.CompletedProcess[str]:
     """Run a command of herd to its end."""
     return subprocess.run(
         [sys.executable, "-m", "herd", *arguments],

@@ -50,7 +50,7 @@ def got(url: str, path: str, authority: Authority) -> bytes:
 
 
 def test_clients_commands_and_agents_follow(
-    secured: Herd, authority: Authority, pair: Nodes
+    secured: Herd, authority: Authority, pair: Nodes, tmp_path: Path
 ) -> None:
     with DefaultHttpxClient(verify=authority.trusting()) as http:
         client = OpenAI(base_url=f"{secured.url}/v1", api_key="unused", http_client=http)
@@ -69,7 +69,7 @@ def test_clients_commands_and_agents_follow(
     assert drained.returncode == 0, drained.stderr
 
     words = ["-m", "herd", "node", "--ollama-host", pair.url("beta"), "--node-id", "beta"]
-    words += ["--router-url", secured.url]
+    words += ["--router-url", secured.url, "--data-dir", str(tmp_path)]
     wary = Program(words, {})
     agent = Program([*words, "--ca-file", str(authority.file)], {})
     try:

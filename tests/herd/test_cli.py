@@ -11,6 +11,7 @@ from herd import _siblings, cli, commands
 from herd.cli import COMMANDS
 from herd.config import NodeAddress, Settings
 from herd.errors import HerdError
+from herd.processes.reloading import Source
 
 REPOSITORY = Path(__file__).parents[2]
 HEAVY = ("asyncio", "duckdb", "events", "msgspec", "psutil", "rich", "uvloop", "zeroconf")
@@ -32,8 +33,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         monkeypatch.delenv(name)
     found: list[Settings] = []
 
-    def start(settings: Settings, *_: object) -> None:
-        found.append(settings)
+    def start(source: Source, *_: object, **__: object) -> None:
+        found.append(source.settings)
 
     monkeypatch.setattr(run, "with_local_ollama", same)
     monkeypatch.setattr(run, "run_balancer", start)
@@ -93,7 +94,7 @@ def test_what_is_expected_to_fail_says_so_in_two_lines(
 ) -> None:
     from herd.commands import run
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise HerdError("port 1 is taken", "choose another one")
 
     monkeypatch.setattr(run, "with_local_ollama", same)

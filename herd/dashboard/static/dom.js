@@ -32,6 +32,7 @@ export function render(parent, children) {
   const wanted = [children].flat(Infinity).filter(shown);
   const keyed = new Map();
   for (const node of parent.childNodes) if (node.herdKey !== undefined) keyed.set(node.herdKey, node);
+  if (keyed.size > 0) unwanted(keyed, wanted);
   let at = parent.firstChild;
   for (const child of wanted) {
     const known = child.props?.key !== undefined ? keyed.get(child.props.key) : free(at);
@@ -43,8 +44,21 @@ export function render(parent, children) {
   while (at) {
     const gone = at;
     at = at.nextSibling;
-    gone.remove();
+    remove(gone);
   }
+}
+
+// What has a key goes first, so that its neighbours without one are known again.
+function unwanted(keyed, wanted) {
+  const keys = new Set(wanted.map((child) => child.props?.key));
+  for (const [key, node] of keyed) if (!keys.has(key)) remove(node);
+}
+
+// Who had the focus before a question came has it again.
+function remove(node) {
+  const back = node.herdOpener && node.contains(document.activeElement) ? node.herdOpener : null;
+  node.remove();
+  back?.focus();
 }
 
 const free = (node) => (node && node.herdKey === undefined ? node : null);
@@ -79,6 +93,7 @@ function fill(node, child) {
 function set(node, key, value, before) {
   if (key === "key" || key === "own") return;
   if (key.startsWith("on")) return listen(node, key.slice(2), value);
+  if (key === "focused") return before === undefined && focus(node);
   if (key === "style") return style(node, value ?? {});
   if (key === "value" && value === before) return;
   if (LIVE.has(key)) {
@@ -89,6 +104,13 @@ function set(node, key, value, before) {
   if (value === undefined || value === null || value === false) node.removeAttribute(key);
   else if (key === "href" && !SAFE_LINK.test(value)) node.removeAttribute(key);
   else node.setAttribute(key, value === true ? "" : String(value));
+}
+
+// What asks has the focus from when it is there.
+function focus(node) {
+  const asks = node.closest("[role=alertdialog]");
+  if (asks) asks.herdOpener = document.activeElement;
+  node.focus();
 }
 
 function listen(node, kind, handler) {

@@ -78,13 +78,13 @@ export const prose = (text) => String(text).split("`").map((part, index) => (ind
 
 // Asks before anything is done that cannot be undone.
 export const question = (label, text, verb, danger, yes, no) =>
-  h(
-    "div",
-    { class: "question", role: "alertdialog", "aria-label": label },
-    h("p", null, text),
-    h("button", { type: "button", class: danger ? "danger" : "main", onclick: yes }, verb),
-    h("button", { type: "button", onclick: no }, "Leave it"),
-  );
+  asking(label, no, h("p", null, text), h("button", { type: "button", class: danger ? "danger" : "main", onclick: yes }, verb), leave(no));
+
+// The frame of a question: Escape leaves it.
+export const asking = (label, no, ...children) =>
+  h("div", { key: `question ${label}`, class: "question", role: "alertdialog", "aria-label": label, onkeydown: (event) => event.key === "Escape" && no() }, children);
+
+export const leave = (no) => h("button", { type: "button", focused: true, onclick: no }, "Leave it");
 
 export const failed = (text) => h("p", { class: "failed", role: "alert" }, prose(text));
 

@@ -33,6 +33,7 @@ MOST_READERS: Final = 64
 KEPT: Final = 64
 """Events that a reader who was away may still get."""
 RETRY_MS: Final = 2000
+BEAT: Final = b"event: heartbeat\ndata: {}\n\n"
 
 _HEADERS: Final[tuple[Header, ...]] = (
     (b"Content-Type", b"text/event-stream"),
@@ -183,7 +184,7 @@ class Feed:
 
     def _beat(self) -> None:
         self._beating = self._loop.call_later(HEARTBEAT_S, self._beat)
-        self._write(b": \n\n")
+        self._write(BEAT)  # a comment would be heard by no page
 
 
 _HINTS: Final = (

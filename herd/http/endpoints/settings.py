@@ -49,6 +49,10 @@ class SettingsPage:
         self._control = control
         self._settings = settings
 
+    def again(self, settings: config.Settings) -> None:
+        """Know settings that were read again."""
+        self._settings = settings
+
     def show(self, exchange: Exchange) -> None:
         """Answer 200 with all settings."""
         _say(exchange, 200, told(self._settings, self._control.view))

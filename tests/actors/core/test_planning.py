@@ -3,13 +3,14 @@
 import msgspec
 import pytest
 
+from actors.core.circuits import Circuit
 from actors.core.estimates import is_coming, loading
 from actors.core.fitting import must_load
 from actors.core.placement import candidate, slots_of
 from actors.core.planning import LEAST_PER_S, LOOK_US, REST_S, due, evolve
 from actors.core.relevance import matters
 from actors.core.soonest import soonest
-from actors.core.state import US, Circuit, Line, Node, Plan, State
+from actors.core.state import US, Line, Node, Plan, State
 from events import (
     ControlStarted,
     DrainRequested,

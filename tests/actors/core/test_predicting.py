@@ -102,6 +102,15 @@ def test_the_bounds_never_cross() -> None:
     assert asked.low <= asked.high
 
 
+@pytest.mark.parametrize("low", [0.3, 0.12])
+def test_where_the_range_begins_at_first_is_a_setting(low: float) -> None:
+    given = () if low == Demand().low else (SettingsChanged(key="range_low", old=0.3, new=low),)
+    made = book(TOLD, *given, *node("studio", slots=2), received("r1"))
+    sent = made.log[-1].event
+    assert isinstance(sent, RequestDispatched)
+    assert sent.predicted_least_s == pytest.approx(low * sent.predicted_s, abs=0.001)
+
+
 def test_each_decision_says_it_and_each_answer_teaches() -> None:
     made = book(TOLD, *node("studio", slots=2), received("r1"))
     sent = made.log[-1].event

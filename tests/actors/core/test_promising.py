@@ -2,9 +2,10 @@
 
 import msgspec
 
+from actors.core.circuits import Circuit
 from actors.core.promising import PATIENCE_S, barred, due
 from actors.core.soonest import soonest
-from actors.core.state import Circuit, Node, State
+from actors.core.state import Node, State
 from events import (
     NodeFacts,
     NodeId,

@@ -1,6 +1,7 @@
 """Control, or a front, or an actor fails: what is still true afterwards."""
 
-from actors.core.commands import Send
+from actors.core.commands import Cancel, Send
+from actors.core.recovery import AWAITED
 from events import (
     CONTROL,
     CarriedRequest,
@@ -13,6 +14,7 @@ from events import (
     LeaseVoided,
     RecoveryEnded,
     RequestInterrupted,
+    RequestReaped,
     SettingsChanged,
     Source,
     TimerFired,
@@ -199,6 +201,52 @@ def test_fronts_that_stay_away_lose_their_requests_and_in_the_end_their_counter(
     again = connected(carried=(carried,))
     restarted.given(ControlStarted(epoch=3, version="test"), again, RecoveryEnded(fronts=1))
     assert list(restarted.state.fronts) == [FRONT]
+
+
+def test_a_front_that_lives_and_is_waited_for_loses_nothing() -> None:
+    waiting = full("r2")
+    waiting.given(SECOND_START)
+    assert waiting >> RecoveryEnded(awaited=(FRONT,))
+    assert set(waiting.state.requests) == {"r1", "r2"}
+    assert waiting.state.fronts[FRONT].missed == AWAITED
+    assert (
+        waiting
+        >> connected("r2", carried=(carries("r1", "studio", "1.1"),))
+        >> completed("r1", "studio", "1.1")
+        << dispatched("r2", "studio", "2.1")
+        << granted("r2", "studio", "2.1")
+    )
+    assert waiting.state.fronts[FRONT].missed == 0
+
+
+def test_what_a_front_carries_that_is_waited_for_is_not_stale() -> None:
+    """It may have had its end long ago; when the front is back, it has its time once more."""
+    two = book(*node("studio", slots=2), received("r1"), by(OTHER_FRONT, received("r2")))
+    two.given(SECOND_START, by(OTHER_FRONT, connected(carried=(carries("r2", "studio", "1.2"),))))
+    two.given(RecoveryEnded(awaited=(FRONT,)))
+    stale_s = two.state.settings.stale_timeout_s + 1
+    assert (
+        two
+        >> after(stale_s)
+        >> TimerFired()
+        << like(RequestReaped, request_id="r2")
+        << Send(OTHER_FRONT, Cancel(rid("r2"), Lease("1.2"), "reaped"))
+    )
+    two.given(by(OTHER_FRONT, received("r3")))
+    assert (
+        two >> connected(carried=(carries("r1", "studio", "1.1"),)) >> TimerFired() << NOT_RECORDED
+    )
+
+
+def test_a_front_that_was_waited_for_and_ended_is_lost_then() -> None:
+    waiting = full("r2")
+    waiting.given(SECOND_START, RecoveryEnded(awaited=(FRONT,)))
+    assert (
+        waiting
+        >> FrontLost(front_src=FRONT)
+        << interrupted("r1", "front_lost", "studio", "1.1")
+        << interrupted("r2", "front_lost")
+    )
 
 
 def test_a_front_that_comes_late_keeps_its_streams() -> None:

@@ -9,10 +9,14 @@ from typing import Any, TypeAlias
 import pytest
 
 from events import AttemptFailed, RequestCancelled, RequestCompleted, RequestFailed
+from herd.agent import tunnel
+from herd.agent.keypair import Keypair
+from herd.http import tls
 from herd.http.client import FetchError, fetch
 from herd.http.detour import detour, lend, socket_of
 from herd.http.tunnels import SPARES
 from herd.link.messages import PinView
+from tests.certificates import Authority
 from tests.herd.http.fleet import NDJSON, QUIET, Ask, post, streamed
 from tests.herd.http.sockets import client, until
 from tests.herd.http.tunnelled import LAP, URL, Relayed, relayed
@@ -221,3 +225,38 @@ def test_it_follows_its_balancer_and_relays_for_no_other(
             await until(lambda: spares(it) == 0 and not it.tunnel.connections)
 
     on_each_loop(main())
+
+
+@pytest.mark.parametrize(("names", "relays"), [(("localhost",), True), ((), False)])
+def test_an_ollama_whose_certificate_lacks_this_machines_address_is_relayed_for(
+    names: tuple[str, ...],
+    relays: bool,  # noqa: FBT001 (a case)
+    on_each_loop: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The balancer would ask that address, and could not believe what answers there."""
+    authority = Authority(tmp_path)
+    monkeypatch.setattr(tls, "belief", tls.Belief())
+    tls.trust(str(authority.file))
+    shown = tls.Renewal(*authority.issue(*names)).context
+    monkeypatch.setattr(tunnel, "is_loopback", "localhost".__eq__)  # so this is another machine
+    monkeypatch.setattr(tunnel, "LOOK_S", 10.0)
+
+    async def main() -> None:
+        server = await asyncio.start_server(_says_yes, "127.0.0.1", 0, ssl=shown)
+        url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+        keys = Keypair(tmp_path / "node.key")
+        here = tunnel.Tunnel("lap", url, keys, lambda _: None, wanted=None)
+        await here.look("127.0.0.1", reachable=True)
+        assert here.relays is relays
+        server.close()
+
+    on_each_loop(main())
+
+
+async def _says_yes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    writer.close()

@@ -161,3 +161,21 @@ def test_where_names_the_address_only_while_herd_runs(tmp_path: Path) -> None:
     (tmp_path / "run" / "herd.json").write_bytes(msgspec.json.encode(other))
     gone = CliRunner().invoke(where.command, ["--data-dir", str(tmp_path)]).output
     assert gone.startswith("address         not running\n")
+
+
+def test_a_narrow_terminal_folds_no_line(balancer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    resident = [{"name": f"a-model-with-a-long-name:{size}b"} for size in (7, 13, 70)]
+    node = {
+        "node_id": "studio",
+        "status": "online",
+        "ollama_url": "http://studio.example.net:11434",
+        "ollama": {"models_loaded": resident, "version": "0.40.2"},
+    }
+    monkeypatch.setattr(Answer, "body", msgspec.json.encode({"nodes": [node]}))
+    assert "a-model-with-a-long-name:70b" in herd_status("--url", balancer).output
+    monkeypatch.setattr(status, "_columns", lambda: 80)
+    lines = herd_status("--url", balancer).output.splitlines()
+    assert max(map(len, lines)) == 80
+    assert lines[-1].split()[:2] == ["studio", "online"]
+    assert "…" in lines[-1]
+    assert lines[-1].endswith("0.40.2")

@@ -40,7 +40,11 @@ def trace(number: int, **more: object) -> Trace:
 
 
 def text(
-    *nodes: Node, queues: tuple[Slots, ...] = (), traces: tuple[Trace, ...] = (), lines: int = 40
+    *nodes: Node,
+    queues: tuple[Slots, ...] = (),
+    traces: tuple[Trace, ...] = (),
+    lines: int = 40,
+    width: int = 140,
 ) -> str:
     frame = Frame(
         URL,
@@ -48,9 +52,9 @@ def text(
         Queues({str(n): each for n, each in enumerate(queues)}),
         Traces(list(traces)),
     )
-    console = Console(width=140, color_system=None)
+    console = Console(width=width, color_system=None)
     with console.capture() as captured:
-        console.print(drawn(frame, lines))
+        console.print(drawn(frame, lines, width))
     return captured.get()
 
 
@@ -67,6 +71,29 @@ def test_a_node_shows_what_runs_and_what_it_holds() -> None:
     assert "12 %" in picture
     assert "llama3.2:3b (3), qwen2.5:7b" in picture
     assert row(picture, "gone")[:2] == ["gone", "offline"]
+
+
+def test_on_a_narrow_terminal_only_names_are_cut() -> None:
+    long = "hf.co/bartowski/a-model-with-a-very-long-name-GGUF:Q4_K_M"
+    full = Node(node_id="tower", status="online", ollama=Ollama([Loaded(long), Loaded(long)]))
+    ended = tuple(
+        trace(n, model=long, app="notes", queue_ms=40.0, latency_ms=2500.0) for n in range(50)
+    )
+    busy = Slots(long, "tower", in_flight=3, max_concurrent=4)
+    picture = text(STUDIO, full, queues=(busy, WAITING), traces=ended, lines=24, width=80)
+    assert max(map(len, picture.splitlines())) <= 80
+    assert len(picture.splitlines()) <= 24
+    assert "2 of 2 nodes online   3 running   5 waiting" in picture
+    assert row(picture, "tower")[:2] == ["tower", "online"]
+    assert "3/4" in row(picture, "tower")
+    assert {"WAITED", "TOOK", "completed", "2.50"} <= set(picture.split())
+    assert "…" in picture
+
+
+def test_slots_are_those_of_the_models_in_memory() -> None:
+    other = Slots("qwen2.5:7b", "studio", in_flight=1, max_concurrent=2)
+    cold = Slots("phi4:14b", "studio", max_concurrent=8)
+    assert "4/6" in row(text(STUDIO, queues=(RUNNING, other, cold)), "studio")
 
 
 def test_a_drained_node_says_so() -> None:

@@ -25,6 +25,7 @@ from events import (
     RecoveryEnded,
     RequestCompleted,
     RequestId,
+    RequestInterrupted,
     RequestReceived,
     Source,
 )
@@ -34,6 +35,7 @@ from herd.control.control import Control
 from herd.journal.reader import records
 from herd.link.client import LinkClient
 from herd.link.messages import View
+from herd.link.presence import Presence
 from herd.replay.check import check
 from tests.conftest import Run
 from tests.herd.small_server import SmallServer
@@ -143,9 +145,10 @@ def test_a_request_gets_a_node_and_the_log_tells_of_it(
                 await until(lambda: "r2" in app.grants)
                 front.tell(completed(app.grants["r2"]))
                 await until(lambda: front.kept == 0)
-                await until(lambda: front.view.settled)
+                await until(lambda: "completed=2" in repr(front.view.nodes))
                 (node,) = front.view.nodes
                 assert (node.status, node.slots[MODEL].completed) == ("online", 2)
+                assert front.view.settled
             told = kinds(configured)
             assert told[1] == ControlStarted
             assert told[-1] == ControlStopped
@@ -183,6 +186,32 @@ def test_fronts_that_do_not_come_are_not_waited_for_for_ever(
             await asyncio.wait_for(control.recover(2), 10.0)
         ended = next(r.event for r in log(configured) if isinstance(r.event, RecoveryEnded))
         assert ended.fronts == 0
+
+    on_each_loop(play())
+
+
+def test_what_a_front_carries_that_lives_is_not_given_up_before_it_ends(
+    on_each_loop: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_module, "FRONTS_WAIT_S", 0.1)
+
+    async def play() -> None:
+        configured = settings(tmp_path)
+        async with control_of(configured) as control, with_front(control) as (front, _):
+            front.tell(received("r1"))
+            await until(lambda: front.kept == 0)
+            await control.stop()  # before the front leaves
+        stopped = Presence(configured.directory.sockets, Source("f1-aaaaaa"))
+        stopped.enter()
+        async with control_of(configured) as control:
+            await control.recover(0)
+            await until(lambda: kinds(configured).count(RecoveryEnded) == 2)
+            *_, ended = (r.event for r in log(configured) if isinstance(r.event, RecoveryEnded))
+            assert ended.awaited == ("f1-aaaaaa",)
+            assert RequestInterrupted not in kinds(configured)
+            stopped.leave()
+            await until(lambda: RequestInterrupted in kinds(configured))
+        assert not check(log(configured)).divergences
 
     on_each_loop(play())
 

@@ -5,6 +5,7 @@ from email.utils import formatdate
 
 import pytest
 
+from herd.config import NodeAddress, Settings
 from herd.doctor import fleet
 from herd.doctor.finding import Finding
 from herd.http.client import Response
@@ -75,13 +76,39 @@ def test_a_balancer_that_records_nothing_is_bad() -> None:
 
 @pytest.mark.parametrize("value", [True, False])
 def test_whether_it_is_to_be_found_is_what_it_was_started_with(*, value: bool) -> None:
-    async def main() -> bool:
-        async with SmallServer().running() as server:
-            rows = [{"key": "port", "value": 11435}, {"key": "mdns", "value": value}]
-            server.answers = {"/dashboard/api/settings": (200, {"settings": rows})}
-            return await fleet.advertises(server.url)
+    assert started({"port": 11435, "mdns": value}).mdns is value
 
-    assert asyncio.run(main()) is value
+
+def test_whom_it_believes_is_what_it_was_started_with() -> None:
+    told = started({"ca_file": "/ca.pem", "nodes": "https://tower:8443,name=t,insecure http://a:1"})
+    assert told.ca_file == "/ca.pem"
+    assert [(node.url, node.insecure) for node in told.nodes] == [
+        ("https://tower:8443", True),
+        ("http://a:1", False),
+    ]
+
+
+def test_a_balancer_that_tells_no_settings_is_believed_to_have_ours() -> None:
+    ours = Settings(ca_file="/ours.pem", nodes=(NodeAddress("http://a:1"),))
+    found = asyncio.run(fleet.started("http://127.0.0.1:9", ours))
+    assert (found.ca_file, found.nodes, found.mdns) == (ours.ca_file, ours.nodes, False)
+
+
+def started(values: dict[str, object]) -> Settings:
+    async def main() -> Settings:
+        async with SmallServer().running() as server:
+            rows = [{"key": key, "value": value} for key, value in values.items()]
+            server.answers = {"/dashboard/api/settings": (200, {"settings": rows})}
+            return await fleet.started(server.url, Settings())
+
+    return asyncio.run(main())
+
+
+def test_a_node_whose_agent_relays_and_cannot_be_looked_at_is_not_called_gone() -> None:
+    lap = {"node_id": "lap", "status": "online", "ollama_url": "relay://lap"}
+    (found,) = [each for each in looked(SmallServer(), lap) if each.about == "node lap"]
+    assert found.state == "note"
+    assert "relays" in found.text
 
 
 def test_nobody_answers() -> None:

@@ -278,6 +278,13 @@ def test_a_circuit_of_a_node_that_left_the_fleet_is_forgotten() -> None:
     assert list(circuits.kept_away(gone)) == []
 
 
+def test_a_node_that_is_slow_has_not_failed() -> None:
+    slow = msgspec.structs.replace(
+        trouble("circuit_opened", phase="slow"), view=View(nodes=(node_view("a"),))
+    )
+    assert list(circuits.kept_away(slow)) == []
+
+
 # The score
 
 

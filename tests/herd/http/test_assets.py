@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import herd.dashboard
+from herd.config import CHANGEABLE
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import Control, fronting, header
 from tests.herd.http.sockets import Client, client
@@ -115,3 +116,9 @@ def test_no_script_parses_text_as_markup(path: Path) -> None:
 
     assert re.search(parsing, path.read_text("utf-8")) is None
     assert len(path.read_text("utf-8").splitlines()) <= 400
+
+
+def test_each_setting_that_can_change_has_its_place() -> None:
+    placed = re.findall(r'"([a-z_]+)"', (STATIC / "views/groups.js").read_text("utf-8"))
+
+    assert sorted(placed) == sorted(CHANGEABLE)

@@ -143,7 +143,7 @@ def test_a_heartbeat_and_an_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
         async with fronting(control) as listener, client(listener.port) as one:
             await listen(one)
             await event(one)
-            assert await frame(one) == b":"
+            assert await frame(one) == b"event: heartbeat\ndata: {}"
             assert control.front is not None
             control.front.feed.close()
             await one.until(b"0\r\n\r\n")

@@ -16,7 +16,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.sent = b""
-        self.blocked = False
+        self.blocked = self.last = False
         self.date = b""
 
     def write(self, data: bytes) -> None:

@@ -59,6 +59,7 @@ class Told:
     """Takes the answer in place of a connection."""
 
     blocked = False
+    last = False
     date = b""
 
     def __init__(self) -> None:

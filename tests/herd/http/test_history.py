@@ -131,6 +131,7 @@ def test_without_logd_the_asker_hears_it_and_an_asker_that_leaves_stops_nobody(
 
 class _Connection:
     blocked = False
+    last = False
     date = b""
 
     def __init__(self) -> None:

@@ -179,6 +179,13 @@ HEALTH: list[tuple[Event, str, str]] = [
         "warning",
         "mini gets no qwen2.5:7b for 10.0 s after 3 failures in a row",
     ),
+    (
+        CircuitOpened(
+            node_id=MINI, model=MODEL, failures=3, open_s=60.0, reason="slow", pace_share=0.105
+        ),
+        "warning",
+        "mini is asked last for qwen2.5:7b: it answers at 10.5 % of its usual pace",
+    ),
     (CircuitHalfOpened(node_id=MINI, model=MODEL), "info", "mini may try qwen2.5:7b again"),
     (CircuitClosed(node_id=MINI, model=MODEL), "info", "mini serves qwen2.5:7b again"),
     (

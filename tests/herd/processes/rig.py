@@ -9,6 +9,7 @@ from pathlib import Path
 from herd.config import Settings
 from herd.errors import HerdError
 from herd.processes import balancer
+from herd.processes.reloading import Source
 from herd.processes.supervisor import Errand, Watch
 from tests.herd.processes.fakes import scenario
 
@@ -34,7 +35,8 @@ def main(data_dir: str, name: str, port: str) -> int:
     settings = Settings(host="127.0.0.1", port=int(port), data_dir=data_dir)
     diary = Path(data_dir) / "diary"
     try:
-        balancer.run_balancer(settings, lambda _s, _c: scenario(name, diary), watch, say)
+        source = Source(settings, lambda: settings)
+        balancer.run_balancer(source, lambda _s, _c: scenario(name, diary), watch, say)
     except HerdError as error:
         say(f"failed: {error.what} | {error.next_step}")
         return 1

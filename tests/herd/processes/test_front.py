@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
@@ -49,12 +50,15 @@ async def running() -> AsyncGenerator[tuple[Front, Listener, Node]]:
     node = Node()
     server = await asyncio.start_server(node.answer, "127.0.0.1", 0)
     node.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    front = Front(Settings(host="127.0.0.1", port=0), 1)
-    front.app.view_changed(View(settled=True))  # control was heard once: nobody needs a key
-    listener = await front.listen(())
-    async with server:
-        yield front, listener, node
-        node.may_end.set()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(host="127.0.0.1", port=0, data_dir=folder)
+        settings.directory.create()
+        front = Front(settings, 1)
+        front.app.view_changed(View(settled=True))  # control was heard once: nobody needs a key
+        listener = await front.listen(())
+        async with server:
+            yield front, listener, node
+            node.may_end.set()
 
 
 async def asking(listener: Listener) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -78,7 +82,7 @@ def test_a_request_that_can_end_in_time_does(on_each_loop: Run) -> None:
             reader, writer = await asking(listener)
             await granted(front, node)
             await reader.readuntil(BEGINNING)
-            stopping = asyncio.ensure_future(front.stop(listener))
+            stopping = asyncio.ensure_future(front.stop())
             await asyncio.sleep(0.05)
             assert not stopping.done()
             node.may_end.set()
@@ -99,7 +103,7 @@ def test_a_stream_that_cannot_end_in_time_is_told_why(
             reader, writer = await asking(listener)
             await granted(front, node)
             await reader.readuntil(BEGINNING)
-            await asyncio.wait_for(front.stop(listener), 2)
+            await asyncio.wait_for(front.stop(), 2)
             rest = b""
             with contextlib.suppress(ConnectionError):
                 rest = await reader.read()
@@ -119,7 +123,7 @@ def test_a_request_that_still_waits_is_sent_elsewhere(
         async with running() as (front, listener, _):
             reader, writer = await asking(listener)
             await asyncio.sleep(0.02)
-            await asyncio.wait_for(front.stop(listener), 2)
+            await asyncio.wait_for(front.stop(), 2)
             answer = await reader.read()
             assert answer.startswith(b"HTTP/1.1 503 ")
             assert b"Retry-After: 5\r\n" in answer
@@ -133,7 +137,7 @@ def test_no_new_client_is_taken_while_it_ends(on_each_loop: Run) -> None:
     async def main() -> None:
         async with running() as (front, listener, _):
             port = listener.port
-            await asyncio.wait_for(front.stop(listener), 2)
+            await asyncio.wait_for(front.stop(), 2)
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection("127.0.0.1", port)
 

@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from herd.processes.child import ChildSpec
+from herd.processes.lives import Child
 from herd.processes.run_file import RunFile
-from herd.processes.supervisor import Child
 from tests.herd.processes.fakes import failing
 
 pytestmark = pytest.mark.timeout(20)

@@ -12,9 +12,9 @@ import pytest
 
 from herd.services.launchd import Launchd
 from herd.services.plan import STOP_S, Manager, Service, log_file
-from herd.services.start import read, written
 from herd.services.systemd import Systemd
 from herd.services.tasks import Tasks
+from herd.settings_file import read, written
 
 NAMESPACE = {"task": "http://schemas.microsoft.com/windows/2004/02/mit/task"}
 WORDS = ("run", "--port", "80", "--node", "http://studio:11434,slots=4")
@@ -70,6 +70,8 @@ def test_a_unit_of_the_machine(tmp_path: Path) -> None:
     assert told["User"] == "ada"
     assert told["ExecStart"].split()[:4] == [sys.executable, "-P", "-m", "herd"]
     assert told["ExecStart"].endswith("run --port 80 --node http://studio:11434,slots=4")
+    assert told["NotifyAccess"] == "all", "a herd that takes the place says so"
+    assert told["ExecReload"].endswith("-P -m herd reload --data-dir /srv/herd")
     assert told["EnvironmentFile"] == "-/srv/herd/herd-balancer.env"
     assert told["ReadWritePaths"] == "/srv/herd"
     assert (told["KillMode"], told["TimeoutStopSec"]) == ("mixed", str(STOP_S))

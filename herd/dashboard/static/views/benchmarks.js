@@ -2,7 +2,7 @@
 
 import { h, name } from "../dom.js";
 import { clock, count, gigabytes, millis, percent, plural, seconds } from "../format.js";
-import { choice, empty, figure, figures, loaded, meter, section, table } from "../parts.js";
+import { asking, choice, empty, figure, figures, leave, loaded, meter, section, table } from "../parts.js";
 import { follow } from "./follow.js";
 
 const RUNNING = new Set(["pulling", "warming_up", "running"]);
@@ -96,13 +96,13 @@ function proposed(ctx, state, begin) {
     ctx.draw();
   };
   const go = () => begin(wanted.length ? { pulls: wanted.map(({ model, node_id }) => ({ model, node_id })), remove_pulled: Boolean(state.removes) } : {});
-  const leave = () => {
+  const no = () => {
     state.proposal = null;
     ctx.draw();
   };
-  return h(
-    "div",
-    { class: "question", role: "alertdialog", "aria-label": "Pull models for this benchmark?" },
+  return asking(
+    "Pull models for this benchmark?",
+    no,
     h("p", null, "Recommended, and not here yet. Pull them first?"),
     h("ul", { class: "plain" }, state.proposal.map((pull) =>
       h("li", { key: `${pull.model} ${pull.node_id}` }, h("label", null,
@@ -112,7 +112,7 @@ function proposed(ctx, state, begin) {
     h("label", null, h("input", { type: "checkbox", checked: Boolean(state.removes), onchange: (event) => (state.removes = event.target.checked) }), " Delete them again at the end"),
     h("p", { class: "bar" },
       h("button", { type: "button", class: "main", onclick: go }, wanted.length ? "Pull and measure" : "Measure"),
-      h("button", { type: "button", onclick: leave }, "Leave it")),
+      leave(no)),
   );
 }
 

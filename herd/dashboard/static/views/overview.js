@@ -128,7 +128,7 @@ function vitals({ fleet, shared }) {
   return figures(
     figure("running", count(fleet.running), `of ${count(slotted)} slots`),
     figure("waiting", count(fleet.waitingCount), "", fleet.waitingCount > 0 ? "warn" : ""),
-    figure("completed", count(fleet.completed), pace === null ? "" : `${count(pace)} a minute`),
+    figure("completed", count(fleet.completed), pace === null ? "" : `${count(pace)}/min`),
     figure("attempts that failed", count(failed), "", failed > 0 ? "warn" : ""),
     vital
       ? [
@@ -165,16 +165,18 @@ function waiting(fleet) {
 function why(fleet, row) {
   const serving = fleet.serving(row.model);
   if (serving.length === 0) return "no node that is online has this model";
+  const named = (rows) => rows.map(({ node }) => node.node_id).join(", ");
+  const full = (rows) => `all ${plural(total(rows, ({ row: slot }) => slot.concurrency), "slot")} of ${named(rows)} in use`;
   const busy = serving.filter(({ row: slot }) => slot && slot.in_flight >= slot.concurrency);
-  const names = serving.map(({ node }) => node.node_id).join(", ");
-  if (busy.length === serving.length) return `all ${plural(row.concurrency, "slot")} of ${names} in use`;
-  return `for a slot on ${names}`;
+  if (busy.length === serving.length) return full(busy);
+  const cold = serving.filter(({ node }) => !node.ollama?.models_loaded?.some((each) => each.name === row.model));
+  const warm = serving.filter((each) => !cold.includes(each));
+  if (warm.length && warm.every((each) => busy.includes(each))) return `${full(warm)}; to load it on ${named(cold)} would take longer or too much room`;
+  return `for a slot on ${named(serving)}`;
 }
 
-function ahead(row) {
-  if (row.estimated_wait_ms) return `about ${seconds(row.estimated_wait_ms / 1000)}`;
-  return row.oldest_wait_s ? `the first since ${seconds(row.oldest_wait_s)}` : "";
-}
+// What who comes last now is said to wait.
+const ahead = (row) => (row.predicted_wait_s > 0 ? `the next waits about ${seconds(row.predicted_wait_s)}` : "");
 
 function nodes(fleet) {
   return section(
