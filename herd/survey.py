@@ -138,6 +138,7 @@ class _Details(msgspec.Struct, gc=False):
     parameter_size: str | None = ""
     quantization_level: str | None = ""
     context_length: int | None = 0
+    embedding_length: int | None = 0
 
 
 class _Entry(msgspec.Struct, gc=False):
@@ -225,6 +226,7 @@ def _models(listing: _Listing) -> tuple[ModelFacts, ...]:
                 parent_model=details.parent_model or "",
                 capabilities=tuple(entry.capabilities or ()),
                 context_length=count(details.context_length),
+                embedding_length=count(details.embedding_length),
             )
         )
     return tuple(found)

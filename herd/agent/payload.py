@@ -66,6 +66,7 @@ class _Details(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     parameter_size: str | None = ""
     quantization_level: str | None = ""
     context_length: int | None = 0
+    embedding_length: int | None = 0
 
 
 class _Meta(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -244,6 +245,7 @@ def _meta(model: ModelFacts) -> _Meta:
             parameter_size=model.parameter_size,
             quantization_level=model.quantization_level,
             context_length=model.context_length,
+            embedding_length=model.embedding_length,
         ),
         capabilities=list(model.capabilities) or None,
         size_bytes=model.size_bytes,
@@ -346,6 +348,7 @@ def _models(ollama: _Ollama) -> tuple[ModelFacts, ...]:
                 parent_model=details.parent_model or "",
                 capabilities=tuple(meta.capabilities or ()),
                 context_length=count(details.context_length),
+                embedding_length=count(details.embedding_length),
             ),
         )
     return tuple(found.values())

@@ -1,9 +1,12 @@
-"""What the words of an answer need to know of its request."""
+"""What a translation needs to know beside the text: of the request, and of the node."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
+
+from events import ModelFacts
+from herd.dialects.names import key
 
 
 def _never() -> float:
@@ -31,3 +34,27 @@ class Asking(msgspec.Struct, frozen=True, gc=False):
         """Return the date of now, as Ollama writes it."""
         now = datetime.fromtimestamp(self.wall_s + self.now_s() - self.began_s, UTC)
         return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class Node(msgspec.Struct, frozen=True, gc=False):
+    """What is known of the node that is to be asked."""
+
+    ollama: bool = True
+    """It has Ollama's own routes."""
+    models: tuple[ModelFacts, ...] = ()
+
+    def thinks(self, model: str) -> bool | None:
+        """Return whether a model is able to think there; None if the node did not say."""
+        wanted = key(model)
+        for facts in self.models:
+            if facts.capabilities and key(facts.name) == wanted:
+                return "thinking" in facts.capabilities
+        return None
+
+
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """A request in the words of the other route."""
+
+    body: bytes
+    left_out: tuple[str, ...] = ()
+    """Parameters that the client would look for in vain: it is told their names."""

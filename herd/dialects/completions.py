@@ -4,11 +4,13 @@ Keys beyond OpenAI's own are those of Ollama, llama.cpp and vLLM. `null` is as g
 nobody reads is skipped.
 """
 
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from herd.dialects.errors import GarbledError
+
+Json: TypeAlias = dict[str, Any]
 
 
 class Function(msgspec.Struct, gc=False):
@@ -25,6 +27,37 @@ class ToolCall(msgspec.Struct, gc=False):
     index: int | None = None
     id: str | None = None
     function: Function | None = None
+
+    @property
+    def name(self) -> str:
+        """What is called; `GarbledError` if nobody says so."""
+        if self.function is None or not self.function.name:
+            raise GarbledError("a call of a tool without a name")
+        return self.function.name
+
+    @property
+    def arguments(self) -> str:
+        """What was said of its arguments."""
+        return ("" if self.function is None else self.function.arguments) or ""
+
+
+class Calls:
+    """Which call a piece of a stream belongs to, of those that come one after another."""
+
+    __slots__ = ("_id", "_index")
+
+    def __init__(self) -> None:
+        """Begin without one."""
+        self._index: int | None = None
+        self._id = ""
+
+    def begins(self, call: ToolCall, position: int) -> bool:
+        """Return whether a piece is of another call than the last; `position` is in its list."""
+        index = position if call.index is None else call.index
+        if index == self._index and (call.id or self._id) == self._id:
+            return False
+        self._index, self._id = index, call.id or ""
+        return True
 
 
 class Message(msgspec.Struct, gc=False):
@@ -101,6 +134,7 @@ DONE: Final = b"[DONE]"
 _decode = msgspec.json.Decoder(Completion).decode
 _decode_error = msgspec.json.Decoder(str | _Error).decode
 _decode_said = msgspec.json.Decoder(_Said).decode
+_decode_arguments = msgspec.json.Decoder(Json).decode
 _MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -110,6 +144,24 @@ def read(text: bytes) -> Completion:
         return _decode(text)
     except _MALFORMED as error:
         raise GarbledError("an answer that is no chat completion") from error
+
+
+def whole(text: bytes) -> tuple[Completion, Message, str | None]:
+    """Read an answer in one piece: all of it, what was said, why it ended; or `GarbledError`."""
+    answer = read(text)
+    if said := error_text(answer.error):
+        raise GarbledError(said)
+    if not answer.choices or answer.choices[0].message is None:
+        raise GarbledError("an answer that is no chat completion")
+    return answer, answer.choices[0].message, answer.choices[0].finish_reason
+
+
+def arguments(text: str) -> Json:
+    """Read the arguments of a call; `GarbledError` if they are no object."""
+    try:
+        return _decode_arguments(text or "{}")
+    except _MALFORMED as error:
+        raise GarbledError("a call of a tool whose arguments are no JSON object") from error
 
 
 def error_text(raw: msgspec.Raw) -> str:

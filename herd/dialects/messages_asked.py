@@ -1,159 +1,67 @@
 """A request of Anthropic's `/v1/messages` as one of `/v1/chat/completions`. Pure.
 
 Rules
-1. What the other API has a word for is kept: system, text, images, tools, calls and their results,
-   stop sequences, sampling, a JSON schema.
-2. What changes nothing but price or privacy is dropped: caching, tiers, thoughts of earlier turns.
-3. What a node could not do and the client would miss is refused: tools that Anthropic runs, files.
-4. `max_tokens` is required, as Anthropic has it.
+1. What the other API has a word for is kept: system, text, images, documents that are texts, tools,
+   calls and their results, thoughts, how much to think, stop sequences, sampling, a JSON schema.
+2. What changes nothing but price, speed or privacy is dropped: caching, tiers, signatures.
+3. What only Anthropic can read or do, and an answer is had without, is left out and named:
+   `context_management`.
+4. What a node could not do and the client would miss is refused: tools that Anthropic runs,
+   `mcp_servers`, containers, files.
+5. `max_tokens` is required, as Anthropic has it.
+6. Claude Code begins its system prompt with a line that differs in each request. No prompt cache
+   would survive it, so it is dropped, as llama.cpp and vLLM do on their own route.
 """
 
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from herd.dialects import messages_body, messages_tools, thinking
+from herd.dialects.asking import Node, Question
 from herd.dialects.errors import UntranslatableError
+from herd.dialects.messages_body import (
+    Asked,
+    Block,
+    Document,
+    Image,
+    Parts,
+    Plain,
+    RedactedThinking,
+    SearchResult,
+    Shown,
+    Text,
+    Thinking,
+    ToolReference,
+    ToolResult,
+    ToolUse,
+    Turn,
+    Url,
+)
 
 Json: TypeAlias = dict[str, Any]
 
-
-class Base64(msgspec.Struct, tag_field="type", tag="base64", gc=False):
-    """An image in the body."""
-
-    media_type: str
-    data: str
-
-
-class Url(msgspec.Struct, tag_field="type", tag="url", gc=False):
-    """An image elsewhere; whether it is fetched is the node's decision."""
-
-    url: str
-
-
-class Text(msgspec.Struct, tag_field="type", tag="text", gc=False):
-    """A text."""
-
-    text: str
-
-
-class Image(msgspec.Struct, tag_field="type", tag="image", gc=False):
-    """An image."""
-
-    source: Base64 | Url
-
-
-class ToolUse(msgspec.Struct, tag_field="type", tag="tool_use", gc=False):
-    """A call that the model made."""
-
-    id: str
-    name: str
-    input: Json = {}
-
-
-class ToolResult(msgspec.Struct, tag_field="type", tag="tool_result", gc=False):
-    """What a call gave."""
-
-    tool_use_id: str
-    content: str | list[Text | Image] = ""
-    is_error: bool = False
-
-
-class Thinking(msgspec.Struct, tag_field="type", tag="thinking", gc=False):
-    """A thought of an earlier turn."""
-
-
-class RedactedThinking(msgspec.Struct, tag_field="type", tag="redacted_thinking", gc=False):
-    """A thought of an earlier turn that only Anthropic can read."""
-
-
-Block: TypeAlias = Text | Image | ToolUse | ToolResult | Thinking | RedactedThinking
-
-
-class Turn(msgspec.Struct, gc=False):
-    """One message."""
-
-    role: Literal["user", "assistant", "system"]
-    content: str | list[Block]
-
-
-class Tool(msgspec.Struct, gc=False):
-    """A tool of the client's; with a `type` of another name it is one of Anthropic's."""
-
-    name: str
-    type: str | None = None
-    description: str | None = None
-    input_schema: Json | None = None
-
-
-class Choice(msgspec.Struct, gc=False):
-    """Which tool, if any."""
-
-    type: Literal["auto", "any", "none", "tool"]
-    name: str | None = None
-    disable_parallel_tool_use: bool = False
-
-
-class _Format(msgspec.Struct, gc=False):
-    type: Literal["json_schema"]
-    schema: Json
-
-
-class _Output(msgspec.Struct, gc=False):
-    format: _Format | None = None
-
-
-class _Metadata(msgspec.Struct, gc=False):
-    user_id: str | None = None
-
-
-class Conversation(msgspec.Struct, gc=False):
-    """What is said, and what tools there are: all that costs tokens."""
-
-    model: str
-    messages: list[Turn]
-    system: str | list[Text] | None = None
-    tools: list[Tool] | None = None
-
-
-class Asked(Conversation, kw_only=True, gc=False):
-    """A whole request."""
-
-    max_tokens: int
-    stream: bool | None = None
-    tool_choice: Choice | None = None
-    stop_sequences: list[str] | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    metadata: _Metadata | None = None
-    output_config: _Output | None = None
-
-
-_decode = msgspec.json.Decoder(Asked).decode
-_decode_conversation = msgspec.json.Decoder(Conversation).decode
-_CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
+_BILLING: Final = "x-anthropic-billing-header:"
 _IMAGE_CHARS: Final = 6_000
 _TURN_CHARS: Final = 16
 _CHARS_A_TOKEN: Final = 4
 
 
-def translate(body: bytes) -> bytes:
+def translate(body: bytes, node: Node) -> Question:
     """Return the body for `/v1/chat/completions`; `UntranslatableError` if there is none."""
-    try:
-        asked = _decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise UntranslatableError(str(error)) from error
-    if asked.max_tokens < 1:
-        raise UntranslatableError("max_tokens must be greater than 0")
-    messages = [message for turn in asked.messages for message in _turn(turn)]
+    asked = messages_body.read(body)
+    _refuse(asked)
+    messages = [message for turn in asked.messages for message in _turn(turn, node)]
     if system := _system(asked.system):
         messages.insert(0, {"role": "system", "content": system})
     told: Json = {"model": asked.model, "messages": messages, "max_tokens": asked.max_tokens}
     if asked.stream:
         told |= {"stream": True, "stream_options": {"include_usage": True}}
-    told |= _tools(asked)
+    told |= messages_tools.functions(asked)
     told |= _sampling(asked)
-    return msgspec.json.encode(told)
+    told |= thinking.asked(_wish(asked), asked.model, node)
+    left_out = () if asked.context_management is None else ("context_management",)
+    return Question(msgspec.json.encode(told), left_out)
 
 
 def estimate_tokens(body: bytes) -> tuple[str, int]:
@@ -162,10 +70,7 @@ def estimate_tokens(body: bytes) -> tuple[str, int]:
     Four bytes of text are taken for a token, and an image for 1,500; the node's own tokenizer may
     count a fifth more or less, and for source code or rare languages more than that.
     """
-    try:
-        asked = _decode_conversation(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise UntranslatableError(str(error)) from error
+    asked = messages_body.read_conversation(body)
     size = len(_system(asked.system).encode())
     for turn in asked.messages:
         size += _TURN_CHARS
@@ -186,39 +91,62 @@ def _size(block: Block) -> int:
             return len(block.name) + len(msgspec.json.encode(block.input))
         case ToolResult():
             return sum(_size(each) for each in _parts(block.content))
+        case Document() | SearchResult() | ToolReference():
+            return len(msgspec.json.encode(block))
         case _:
             return 0
+
+
+def _refuse(asked: Asked) -> None:
+    if asked.max_tokens < 1:
+        raise UntranslatableError("max_tokens must be greater than 0")
+    if asked.mcp_servers:
+        text = "mcp_servers: a node calls no servers; call them, and give what they have as tools"
+        raise UntranslatableError(text)
+    if asked.container is not None:
+        raise UntranslatableError("container: it is Anthropic's, and nodes do not have it")
+
+
+def _wish(asked: Asked) -> thinking.Wish:
+    """Return how much to think: where a model is not able to, it answers without."""
+    wanted, output = asked.thinking, asked.output_config
+    level = (output.effort or "") if output is not None else ""
+    if wanted is None or wanted.type == "adaptive":  # the model decides
+        return thinking.Wish(level=level)
+    if wanted.type == "disabled":
+        return thinking.Wish(on=False)
+    return thinking.Wish(on=True, level=level, budget_tokens=wanted.budget_tokens)
 
 
 def _system(system: str | list[Text] | None) -> str:
     if system is None or isinstance(system, str):
         return system or ""
-    return "\n".join(block.text for block in system)
+    return "\n".join(block.text for block in system if not block.text.startswith(_BILLING))
 
 
 def _blocks(content: str | list[Block]) -> list[Block]:
     return [Text(content)] if isinstance(content, str) else content
 
 
-def _parts(content: str | list[Text | Image]) -> list[Text | Image]:
+def _parts(content: str | list[Shown]) -> list[Shown]:
     return [Text(content)] if isinstance(content, str) else content
 
 
-def _turn(turn: Turn) -> list[Json]:
+def _turn(turn: Turn, node: Node) -> list[Json]:
     """Return the messages of a turn: the results of calls come first, as OpenAI wants them."""
     blocks = _blocks(turn.content)
     if turn.role == "assistant":
-        return [_said(blocks)]
+        return [_said(blocks, node)]
     messages: list[Json] = []
     shown: list[Text | Image] = []
     for block in blocks:
         match block:
             case ToolResult():
-                messages.append(_result(block))
-                if not isinstance(block.content, str):
-                    shown += [each for each in block.content if isinstance(each, Image)]
-            case Text() | Image():
-                shown.append(block)
+                parts = [_plain(each) for each in _parts(block.content)]
+                messages.append(_result(block, parts))
+                shown += [each for each in parts if isinstance(each, Image)]
+            case Text() | Image() | Document() | SearchResult() | ToolReference():
+                shown.append(_plain(block))
             case _:
                 raise UntranslatableError(f"a message of a {turn.role} holds no calls or thoughts")
     if shown or not messages:
@@ -226,8 +154,9 @@ def _turn(turn: Turn) -> list[Json]:
     return messages
 
 
-def _said(blocks: list[Block]) -> Json:
+def _said(blocks: list[Block], node: Node) -> Json:
     texts: list[str] = []
+    thoughts: list[str] = []
     calls: list[Json] = []
     for block in blocks:
         match block:
@@ -236,22 +165,49 @@ def _said(blocks: list[Block]) -> Json:
             case ToolUse():
                 function = {"name": block.name, "arguments": _compact(block.input)}
                 calls.append({"id": block.id, "type": "function", "function": function})
-            case Thinking() | RedactedThinking():
+            case Thinking():
+                thoughts.append(block.thinking)
+            case RedactedThinking():
                 continue
             case _:
                 raise UntranslatableError("a message of an assistant holds no images or results")
     message: Json = {"role": "assistant", "content": "\n".join(texts)}
+    message |= thinking.remembered("\n".join(thoughts), node)
     if calls:
         message["tool_calls"] = calls
     return message
 
 
-def _result(result: ToolResult) -> Json:
-    texts = [each.text for each in _parts(result.content) if isinstance(each, Text)]
-    text = "\n".join(texts)
+def _result(result: ToolResult, parts: list[Text | Image]) -> Json:
+    text = "\n".join([each.text for each in parts if isinstance(each, Text)])
     if result.is_error:
         text = f"Error: {text}"
     return {"role": "tool", "tool_call_id": result.tool_use_id, "content": text}
+
+
+def _plain(shown: Shown) -> Text | Image:
+    """Return what any model can read."""
+    match shown:
+        case Document():
+            return Text(_document(shown))
+        case SearchResult():
+            found = [each.text for each in shown.content]
+            return Text("\n".join([line for line in (shown.title, shown.source, *found) if line]))
+        case ToolReference():
+            return Text(f"There is a tool {shown.tool_name}.")
+        case _:
+            return shown
+
+
+def _document(document: Document) -> str:
+    match document.source:
+        case Plain(data=data):
+            text = data
+        case Parts(content=content):
+            text = content if isinstance(content, str) else "\n".join([it.text for it in content])
+        case _:
+            raise UntranslatableError("a document that is no text: a node reads no files")
+    return "\n".join([line for line in (document.title, document.context, text) if line])
 
 
 def _content(shown: list[Text | Image]) -> str | list[Json]:
@@ -272,30 +228,6 @@ def _address(image: Image) -> str:
     if isinstance(source, Url):
         return source.url
     return f"data:{source.media_type};base64,{source.data}"
-
-
-def _tools(asked: Asked) -> Json:
-    told: Json = {}
-    if asked.tools:
-        told["tools"] = [_tool(tool) for tool in asked.tools]
-    choice = asked.tool_choice
-    if choice is not None and asked.tools:
-        named = {"type": "function", "function": {"name": choice.name or ""}}
-        told["tool_choice"] = _CHOICES.get(choice.type, named)
-        if choice.disable_parallel_tool_use:
-            told["parallel_tool_calls"] = False
-    return told
-
-
-def _tool(tool: Tool) -> Json:
-    if tool.type not in {None, "custom"}:
-        text = f"the tool {tool.name} ({tool.type}) runs at Anthropic: nodes do not have it"
-        raise UntranslatableError(text)
-    schema = tool.input_schema or {"type": "object", "properties": {}}
-    function: Json = {"name": tool.name, "parameters": schema}
-    if tool.description is not None:
-        function["description"] = tool.description
-    return {"type": "function", "function": function}
 
 
 def _sampling(asked: Asked) -> Json:

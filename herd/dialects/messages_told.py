@@ -4,15 +4,17 @@ Rules
 1. Events come in Anthropic's order: `message_start`, `ping`, the blocks one after another, each
    with its start, deltas and stop, `message_delta`, `message_stop`.
 2. A stream is whole only if the node's was: without `[DONE]` there is no `message_stop`.
-3. Thoughts become a `thinking` block where the node tells them apart, with no signature.
+3. Thoughts become a `thinking` block where the node tells them apart. Clients drop blocks that
+   nobody signed, so there is a signature that says so; it proves nothing, and herd asks for none.
+   A client that wants no thoughts gets none; one that wants them `omitted`, the block alone.
 4. Tokens are those the node counted; without a count, its chunks with content are counted.
 """
 
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from herd.dialects import completions
+from herd.dialects import completions, messages_body
 from herd.dialects.asking import Asking
 from herd.dialects.completions import Completion, Message, Tokens, ToolCall
 from herd.dialects.errors import GarbledError
@@ -20,6 +22,8 @@ from herd.dialects.numbers import count
 from herd.dialects.sse import Events, event
 
 Json: TypeAlias = dict[str, Any]
+
+SIGNATURE: Final = "unsigned"
 
 _REASONS: Final = {
     "length": "max_tokens",
@@ -36,25 +40,30 @@ def error(status: int, body: bytes) -> str:
 
 def whole(body: bytes, asking: Asking) -> bytes:
     """Return the message; `GarbledError` if the body is no chat completion."""
-    answer = completions.read(body)
-    if text := completions.error_text(answer.error):
-        raise GarbledError(text)
-    if not answer.choices or answer.choices[0].message is None:
-        raise GarbledError("an answer that is no chat completion")
-    message, reason = answer.choices[0].message, answer.choices[0].finish_reason
+    answer, message, finish = completions.whole(body)
     content: list[Json] = []
-    if message.thought:
-        content.append({"type": "thinking", "thinking": message.thought, "signature": ""})
+    shows = _shows(asking)
+    if message.thought and shows != "nothing":
+        thought = message.thought if shows == "all" else ""
+        content.append({"type": "thinking", "thinking": thought, "signature": SIGNATURE})
     if text := message.content or message.refusal or "":
         content.append({"type": "text", "text": text})
     calls = message.tool_calls or []
     for position, call in enumerate(calls):
-        content.append(_call(call, position) | {"input": _arguments(call)})
+        content.append(_call(call, position) | {"input": completions.arguments(call.arguments)})
     told = _message(answer, asking.model)
     told["content"] = content
-    told["stop_reason"] = _reason(reason, called=bool(calls))
+    told["stop_reason"] = _reason(finish, called=bool(calls))
     told["usage"] = _usage(answer.usage or Tokens())
     return msgspec.json.encode(told)
+
+
+def _shows(asking: Asking) -> Literal["all", "block", "nothing"]:
+    """Return what the client wants to see of thoughts."""
+    wanted = messages_body.read_thinking(asking.body)
+    if wanted.type == "disabled":
+        return "nothing"
+    return "block" if wanted.display == "omitted" else "all"
 
 
 class Stream:
@@ -65,18 +74,20 @@ class Stream:
         "_block",
         "_blocks",
         "_called",
+        "_calls",
         "_chunks",
         "_ended",
         "_events",
         "_model",
         "_reason",
-        "_tool",
+        "_shows",
         "_usage",
     )
 
     def __init__(self, asking: Asking) -> None:
         """Name the model as the client does."""
         self._model = asking.model
+        self._shows = _shows(asking)
         self._events = Events()
         self._begun = False
         self._ended = False
@@ -84,8 +95,7 @@ class Stream:
         """The kind of the block that is open."""
         self._blocks = 0
         """Blocks so far, the open one among them."""
-        self._tool: tuple[int, str] = (-1, "")
-        """Index and id of the call that is open."""
+        self._calls = completions.Calls()
         self._called = False
         self._chunks = 0
         self._reason: str | None = None
@@ -124,10 +134,14 @@ class Stream:
 
     def _delta(self, delta: Message) -> bytes:
         out = b""
-        if thought := delta.thought:
+        if delta.thought:
+            self._chunks += 1
+        if (thought := delta.thought) and self._shows != "nothing":
             out += self._open("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-            out += self._piece({"type": "thinking_delta", "thinking": thought})
+            if self._shows == "all":
+                out += self._piece({"type": "thinking_delta", "thinking": thought})
         if text := delta.content or delta.refusal:
+            self._chunks += 1
             out += self._open("text", {"type": "text", "text": ""})
             out += self._piece({"type": "text_delta", "text": text})
         for position, call in enumerate(delta.tool_calls or ()):
@@ -135,16 +149,12 @@ class Stream:
         return out
 
     def _call(self, call: ToolCall, position: int) -> bytes:
-        index, ident = self._tool
-        asked = position if call.index is None else call.index
-        if self._block != "tool_use" or asked != index or (call.id or ident) != ident:
-            block = _call(call, self._blocks)
-            self._tool, self._called = (asked, call.id or block["id"]), True
-            out = self._open("tool_use", block, anew=True)
-        else:
-            out = b""
-        if call.function is not None and call.function.arguments:
-            arguments = call.function.arguments
+        out = b""
+        if self._calls.begins(call, position) or self._block != "tool_use":
+            self._called = True
+            out = self._open("tool_use", _call(call, self._blocks), anew=True)
+        if arguments := call.arguments:
+            self._chunks += 1
             out += self._piece({"type": "input_json_delta", "partial_json": arguments})
         return out
 
@@ -159,16 +169,18 @@ class Stream:
         return out + event("content_block_start", told)
 
     def _piece(self, delta: Json) -> bytes:
-        self._chunks += 1
         told = {"type": "content_block_delta", "index": self._blocks - 1, "delta": delta}
         return event("content_block_delta", told)
 
     def _close(self) -> bytes:
         if not self._block:
             return b""
+        out = b""
+        if self._block == "thinking":
+            out = self._piece({"type": "signature_delta", "signature": SIGNATURE})
         self._block = ""
         told = {"type": "content_block_stop", "index": self._blocks - 1}
-        return event("content_block_stop", told)
+        return out + event("content_block_stop", told)
 
     def _end(self) -> bytes:
         """End well, if the node said why it ended."""
@@ -209,15 +221,5 @@ def _reason(reason: str | None, *, called: bool) -> str:
 
 
 def _call(call: ToolCall, position: int) -> Json:
-    if call.function is None or not call.function.name:
-        raise GarbledError("a call of a tool without a name")
     ident = call.id or f"toolu_{position}"
-    return {"type": "tool_use", "id": ident, "name": call.function.name, "input": {}}
-
-
-def _arguments(call: ToolCall) -> Json:
-    text = "" if call.function is None else call.function.arguments
-    try:
-        return msgspec.json.decode(text or "{}", type=Json)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise GarbledError("a call of a tool whose arguments are no JSON object") from error
+    return {"type": "tool_use", "id": ident, "name": call.name, "input": {}}

@@ -2,10 +2,10 @@
 
 Rules
 1. What the other API has a word for is kept: texts, images, tools, calls and their results, a
-   format, sampling, the length, whether and how much to think. Options of sampling that only
-   llama.cpp and vLLM have go along: who does not know them ignores them.
+   format, sampling, the length, whether and how much to think, thoughts of earlier turns. Options
+   of sampling that only llama.cpp and vLLM have go along: who does not know them ignores them.
 2. What says how a node runs a model is dropped: `keep_alive`, `num_ctx`, `num_gpu`, `truncate` and
-   the like. So are thoughts of earlier turns.
+   the like.
 3. What cannot be had is refused, and the parameter is named: `raw`, `template`, `context`,
    `suffix`, `logprobs`, and loading or unloading a model.
 """
@@ -14,6 +14,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from herd.dialects import thinking
+from herd.dialects.asking import Node, Question
 from herd.dialects.errors import UntranslatableError
 
 Json: TypeAlias = dict[str, Any]
@@ -39,6 +41,7 @@ class Message(msgspec.Struct, gc=False):
 
     role: str
     content: str | None = None
+    thinking: str | None = None
     images: list[str] | None = None
     """Each in base64."""
     tool_calls: list[ToolCall] | None = None
@@ -112,36 +115,38 @@ _TYPES: Final = {"/9j/": "jpeg", "R0lGOD": "gif", "UklGR": "webp"}
 """Of images, by how they begin in base64."""
 
 
-def chat(body: bytes) -> bytes:
+def chat(body: bytes, node: Node) -> Question:
     """Return the body for `/v1/chat/completions`; `UntranslatableError` if there is none."""
     asked = _read(_decode_chat, body)
     if not asked.messages:
         raise UntranslatableError(f"messages is empty: {_LOADS}")
-    told = _prompted(asked, _messages(asked.messages))
+    told = _prompted(asked, _messages(asked.messages, node), node)
     if asked.tools:
         told["tools"] = asked.tools
-    return msgspec.json.encode(told)
+    return Question(msgspec.json.encode(told))
 
 
-def generate(body: bytes) -> bytes:
+def generate(body: bytes, node: Node) -> Question:
     """Return the body for `/v1/chat/completions`; `UntranslatableError` if there is none."""
     asked = _read(_decode_generate, body)
     if not asked.prompt and not asked.images:
         raise UntranslatableError(f"prompt is empty: {_LOADS}")
-    messages = [Message("user", asked.prompt, asked.images)]
+    messages = [Message("user", asked.prompt, images=asked.images)]
     if asked.system:
         messages.insert(0, Message("system", asked.system))
-    return msgspec.json.encode(_prompted(asked, _messages(messages)))
+    return Question(msgspec.json.encode(_prompted(asked, _messages(messages, node), node)))
 
 
-def embed(body: bytes) -> bytes:
+def embed(body: bytes, node: Node) -> Question:
     """Return the body for `/v1/embeddings`; `UntranslatableError` if there is none."""
+    del node
     asked = _read(_decode_embed, body)
     return _embedded(asked.model, "input", asked.input, asked.dimensions)
 
 
-def embeddings(body: bytes) -> bytes:
+def embeddings(body: bytes, node: Node) -> Question:
     """Return the body for `/v1/embeddings`; `UntranslatableError` if there is none."""
+    del node
     asked = _read(_decode_embeddings, body)
     return _embedded(asked.model, "prompt", asked.prompt, None)
 
@@ -153,16 +158,16 @@ def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise UntranslatableError(str(error)) from error
 
 
-def _embedded(model: str, name: str, text: str | list[str] | None, size: int | None) -> bytes:
+def _embedded(model: str, name: str, text: str | list[str] | None, size: int | None) -> Question:
     if not text:
         raise UntranslatableError(f"{name} is empty: {_LOADS}")
     told: Json = {"model": model, "input": text, "encoding_format": "float"}
     if size:
         told["dimensions"] = size
-    return msgspec.json.encode(told)
+    return Question(msgspec.json.encode(told))
 
 
-def _prompted(asked: Prompted, messages: list[Json]) -> Json:
+def _prompted(asked: Prompted, messages: list[Json], node: Node) -> Json:
     for name, why in _UNHAD.items():
         if getattr(asked, name, None):
             raise UntranslatableError(f"{name} cannot be had from this server: {why}")
@@ -170,10 +175,9 @@ def _prompted(asked: Prompted, messages: list[Json]) -> Json:
     if asked.stream is not False:
         told |= {"stream": True, "stream_options": {"include_usage": True}}
     told |= _options(asked.options or {})
-    if isinstance(asked.think, str):
-        told["reasoning_effort"] = asked.think
-    elif asked.think is not None:
-        told["chat_template_kwargs"] = {"enable_thinking": asked.think}
+    think = asked.think
+    wish = thinking.of_effort(think) if isinstance(think, str) else thinking.Wish(on=think)
+    told |= thinking.asked(wish, asked.model, node)
     if isinstance(asked.format, dict):
         schema = {"name": "answer", "schema": asked.format, "strict": True}
         told["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -192,13 +196,14 @@ def _options(options: Json) -> Json:
     return told
 
 
-def _messages(messages: list[Message]) -> list[Json]:
+def _messages(messages: list[Message], node: Node) -> list[Json]:
     told: list[Json] = []
     open_calls: list[tuple[str, str]] = []
     """Id and name of the calls that have no result yet."""
     calls = 0
     for message in messages:
         said: Json = {"role": message.role, "content": _content(message)}
+        said |= thinking.remembered(message.thinking or "", node)
         if message.tool_calls:
             said_calls: list[Json] = []
             for call in message.tool_calls:

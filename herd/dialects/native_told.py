@@ -7,7 +7,8 @@ Rules
 3. Counts are those the node told; without them there are none. Durations are the node's own where
    it tells them (llama.cpp); else what herd has measured: `prompt_eval_duration` until the first
    word, `eval_duration` from there to the end. Of loading nobody knows, so nothing is said.
-4. Vectors of `/api/embed` have the length 1, as Ollama has them.
+4. With `"think":false` there are no thoughts, also if the model has some.
+5. Vectors of `/api/embed` have the length 1, as Ollama has them.
 """
 
 import math
@@ -28,7 +29,13 @@ CALLS_CHARS: Final = 32 * 1024 * 1024
 """The arguments of a call are kept until they are whole."""
 _NS_A_MS: Final = 1e6
 _UNIT: Final = 1e-6
-_decode_arguments = msgspec.json.Decoder(Json).decode
+
+
+class _Wanted(msgspec.Struct, gc=False):
+    think: bool | str | None = None
+
+
+_decode_wanted = msgspec.json.Decoder(_Wanted).decode
 
 
 class _Vector(msgspec.Struct, gc=False):
@@ -108,17 +115,21 @@ class Chat:
         "_finish",
         "_first_ns",
         "_last",
+        "_open",
         "_sent",
         "_size_chars",
+        "_thinks",
     )
 
     def __init__(self, asking: Asking) -> None:
         """Know the model's name and the clock."""
         self._asking = asking
+        self._thinks = _decode_wanted(asking.body).think is not False
         self._events = Events()
         self._begun = self._ended = False
         self._calls: list[_Call] = []
         """At most the one that is open, and those that ended with this chunk."""
+        self._open = completions.Calls()
         self._sent = 0
         """Calls so far."""
         self._size_chars = 0
@@ -132,11 +143,15 @@ class Chat:
         """Return the lines that follow; `GarbledError` if it is no stream of chat completions."""
         return b"".join([self._take(found) for found in self._events.feed(data)])
 
+    def thought(self, message: Message) -> str:
+        """Return what the model thought, if the client wants to know."""
+        return message.thought if self._thinks else ""
+
     def line(self, message: Message, calls: list[Json]) -> Json:
         """Return a line without its end."""
         said: Json = {"role": "assistant", "content": message.content or message.refusal or ""}
-        if message.thought:
-            said["thinking"] = message.thought
+        if thought := self.thought(message):
+            said["thinking"] = thought
         if calls:
             said["tool_calls"] = calls
         return self._head() | {"message": said}
@@ -185,7 +200,7 @@ class Chat:
         return b"" if choice.delta is None else self._delta(choice.delta)
 
     def _delta(self, delta: Message) -> bytes:
-        said = delta.content or delta.refusal or delta.thought
+        said = delta.content or delta.refusal or self.thought(delta)
         if (said or delta.tool_calls) and not self._first_ns:
             self._first_ns = self._asking.age_ns()
         for position, call in enumerate(delta.tool_calls or ()):
@@ -200,16 +215,13 @@ class Chat:
         return msgspec.json.encode(self.line(message, calls) | end) + b"\n"
 
     def _call_on(self, call: ToolCall, position: int) -> None:
-        asked = position if call.index is None else call.index
-        last = self._calls[-1] if self._calls else None
-        if last is None or asked != last.index or (call.id or last.id) != last.id:
-            last = _called(call, asked)
-            self._calls.append(last)
-        if call.function is not None and (arguments := call.function.arguments):
+        if self._open.begins(call, position) or not self._calls:
+            self._calls.append(_Call(call.id or "", call.name))
+        if arguments := call.arguments:
             self._size_chars += len(arguments)
             if self._size_chars > CALLS_CHARS:
                 raise GarbledError("an answer that is too large to translate")
-            last.arguments.append(arguments)
+            self._calls[-1].arguments.append(arguments)
 
     def _shown(self, *, keep: int) -> list[Json]:
         """Take the calls that are whole."""
@@ -240,43 +252,25 @@ class Generate(Chat):
         """Return a line without its end."""
         del calls
         told = self._head() | {"response": message.content or message.refusal or ""}
-        return told | {"thinking": message.thought} if message.thought else told
+        thought = self.thought(message)
+        return told | {"thinking": thought} if thought else told
 
 
 class _Call(msgspec.Struct, gc=False):
-    index: int
     id: str
     name: str
     arguments: list[str] = []
 
     def shown(self, index: int) -> Json:
-        text = "".join(self.arguments)
-        try:
-            arguments = _decode_arguments(text or "{}")
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            what = "a call of a tool whose arguments are no JSON object"
-            raise GarbledError(what) from error
+        arguments = completions.arguments("".join(self.arguments))
         function = {"index": index, "name": self.name, "arguments": arguments}
         return {"id": self.id, "function": function} if self.id else {"function": function}
 
 
-def _called(call: ToolCall, index: int) -> _Call:
-    if call.function is None or not call.function.name:
-        raise GarbledError("a call of a tool without a name")
-    return _Call(index, call.id or "", call.function.name)
-
-
 def _whole(body: bytes, words: Chat) -> bytes:
-    answer = completions.read(body)
-    if text := completions.error_text(answer.error):
-        raise GarbledError(text)
-    if not answer.choices or answer.choices[0].message is None:
-        raise GarbledError("an answer that is no chat completion")
-    message, finish = answer.choices[0].message, answer.choices[0].finish_reason
-    calls: list[Json] = []
-    for position, call in enumerate(message.tool_calls or ()):
-        called = _called(call, position)
-        if call.function is not None:
-            called.arguments.append(call.function.arguments or "")
-        calls.append(called.shown(position))
+    answer, message, finish = completions.whole(body)
+    calls = [
+        _Call(call.id or "", call.name, [call.arguments]).shown(position)
+        for position, call in enumerate(message.tool_calls or ())
+    ]
     return msgspec.json.encode(words.line(message, calls) | words.ending(finish, answer, 0))

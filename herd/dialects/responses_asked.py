@@ -2,9 +2,10 @@
 
 Rules
 1. What the other API has a word for is kept: instructions, text, images, functions, calls and their
-   results, sampling, a JSON schema, the effort of thinking.
+   results, sampling, a JSON schema, the effort of thinking, thoughts that can be read. Other tools
+   that the client runs become functions (`responses_tools`).
 2. What changes nothing but price, privacy or later look-ups is dropped: `store`, `include`, tiers,
-   caching, thoughts of earlier turns. So is the offer to search the web, which agents always make.
+   caching, thoughts that only OpenAI can read. Offers that agents always make are left out by name.
 3. What a node could not do and the client would miss is refused, and the parameter is named: what
    OpenAI keeps (`previous_response_id` and the like), tools that it runs, files.
 4. System messages at the start become one: some templates of models take no more, and no others.
@@ -14,7 +15,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from herd.dialects import responses_tools, thinking
+from herd.dialects.asking import Node, Question
 from herd.dialects.errors import UntranslatableError
+from herd.dialects.responses_tools import Tool
 
 Json: TypeAlias = dict[str, Any]
 
@@ -30,26 +34,29 @@ class Part(msgspec.Struct, gc=False):
 
 
 class Item(msgspec.Struct, gc=False):
-    """A message, a call of a function, its result, or a thought; which one, says `type`."""
+    """A message, a call of a tool, its result, or a thought; which one, says `type`."""
 
     type: str = "message"
     role: Literal["user", "assistant", "system", "developer"] | None = None
     content: str | list[Part] | None = None
-    call_id: str = ""
+    id: str | None = None
+    call_id: str | None = None
     name: str = ""
+    namespace: str | None = None
     arguments: str = ""
     """JSON, as a text."""
+    input: str = ""
+    """Of a custom tool."""
+    action: Json | None = None
+    """Of a shell."""
     output: str | list[Part] = ""
+    summary: list[Part] | None = None
+    """Of a thought."""
 
-
-class Tool(msgspec.Struct, gc=False):
-    """A tool; with a `type` other than `function` it is one of OpenAI's."""
-
-    type: str
-    name: str = ""
-    description: str | None = None
-    parameters: Json | None = None
-    strict: bool | None = None
+    @property
+    def call(self) -> str:
+        """The id of the call; an old shell has no other."""
+        return self.call_id or self.id or ""
 
 
 class Choice(msgspec.Struct, gc=False):
@@ -102,23 +109,26 @@ class Asked(msgspec.Struct, gc=False):
 
 _decode = msgspec.json.Decoder(Asked).decode
 _STORED: Final = ("previous_response_id", "conversation", "prompt")
-_OFFERED: Final = ("web_search", "web_search_preview")
-_TEXTS: Final = ("input_text", "output_text", "text")
+_TEXTS: Final = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
+_RESULTS: Final = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 
 
-def translate(body: bytes) -> bytes:
+def translate(body: bytes, node: Node) -> Question:
     """Return the body for `/v1/chat/completions`; `UntranslatableError` if there is none."""
     try:
         asked = _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UntranslatableError(str(error)) from error
     _refuse(asked)
-    told: Json = {"model": asked.model, "messages": _messages(asked)}
+    told: Json = {"model": asked.model, "messages": _messages(asked, node)}
     if asked.stream:
         told |= {"stream": True, "stream_options": {"include_usage": True}}
-    told |= _tools(asked)
+    tools, left_out = responses_tools.functions(asked.tools or [])
+    told |= _tools(asked, tools)
     told |= _sampling(asked)
-    return msgspec.json.encode(told)
+    effort = None if asked.reasoning is None else asked.reasoning.effort
+    told |= thinking.asked(thinking.of_effort(effort), asked.model, node)
+    return Question(msgspec.json.encode(told), tuple(left_out))
 
 
 def _refuse(asked: Asked) -> None:
@@ -134,7 +144,7 @@ def _refuse(asked: Asked) -> None:
         raise UntranslatableError("max_output_tokens must be greater than 0")
 
 
-def _messages(asked: Asked) -> list[Json]:
+def _messages(asked: Asked, node: Node) -> list[Json]:
     items = asked.input
     if isinstance(items, str):
         items = [Item(role="user", content=items)]
@@ -143,40 +153,76 @@ def _messages(asked: Asked) -> list[Json]:
     while start < len(items) and items[start].role in {"system", "developer"}:
         systems.append(_plain(_parts(items[start].content), f"input[{start}]"))
         start += 1
-    messages: list[Json] = []
+    talk = _Talk(node)
     if systems:
-        messages.append({"role": "system", "content": "\n\n".join(systems)})
-    shown: list[Json] = []
-    """Images of results: they follow the last of them, since a result is only text."""
+        talk.messages.append({"role": "system", "content": "\n\n".join(systems)})
     for position, item in enumerate(items[start:], start):
-        if shown and item.type != "function_call_output":
-            messages.append({"role": "user", "content": shown})
-            shown = []
-        shown += _say(item, messages, f"input[{position}]")
-    if shown:
-        messages.append({"role": "user", "content": shown})
-    if not messages:
+        talk.say(item, f"input[{position}]")
+    talk.show()
+    if not talk.messages:
         raise UntranslatableError("input is empty")
-    return messages
+    return talk.messages
 
 
-def _say(item: Item, messages: list[Json], where: str) -> list[Json]:
-    """Add what an item says, and return the images that a result cannot hold."""
-    match item.type:
-        case "message":
-            messages.append(_message(item, where))
-        case "function_call":
-            _call(item, messages)
-        case "function_call_output":
-            texts, images = _sorted(_parts(item.output), where)
-            text = "\n".join(texts)
-            messages.append({"role": "tool", "tool_call_id": item.call_id, "content": text})
-            return images
-        case "reasoning":
-            pass
-        case _:
-            raise UntranslatableError(f"{where}: a node has no items of the type {item.type}")
-    return []
+class _Talk:
+    """The messages so far."""
+
+    def __init__(self, node: Node) -> None:
+        self.messages: list[Json] = []
+        self._node = node
+        self._images: list[Json] = []
+        """Of results: they follow the last of them, since a result is only text."""
+        self._thought = ""
+        """It belongs to what the model says or calls next."""
+
+    def say(self, item: Item, where: str) -> None:
+        """Add what an item says."""
+        if item.type not in _RESULTS:
+            self.show()
+        match item.type:
+            case "message":
+                message = _message(item, where)
+                self.messages.append(message)
+                self._remember(message)
+            case "function_call":
+                name = responses_tools.full_name(item.name, item.namespace or "")
+                self._call(item, name, item.arguments or "{}")
+            case "custom_tool_call":
+                name = responses_tools.full_name(item.name, item.namespace or "")
+                self._call(item, name, responses_tools.arguments_of(item.input))
+            case "local_shell_call":
+                arguments = responses_tools.command_of(item.action or {})
+                self._call(item, responses_tools.SHELL, arguments)
+            case "function_call_output" | "custom_tool_call_output" | "local_shell_call_output":
+                texts, images = _sorted(_parts(item.output), where)
+                text = "\n".join(texts)
+                self.messages.append({"role": "tool", "tool_call_id": item.call, "content": text})
+                self._images += images
+            case "reasoning":
+                self._thought = _plain([*(_parts(item.content) or item.summary or ())], where)
+            case _:
+                raise UntranslatableError(f"{where}: a node has no items of the type {item.type}")
+
+    def show(self) -> None:
+        """Add the images that wait."""
+        if self._images:
+            self.messages.append({"role": "user", "content": self._images})
+            self._images = []
+
+    def _call(self, item: Item, name: str, arguments: str) -> None:
+        """Say a call in the message that it belongs to: calls at once are one message."""
+        function = {"name": name, "arguments": arguments}
+        call = {"id": item.call, "type": "function", "function": function}
+        if not self.messages or self.messages[-1]["role"] != "assistant":
+            self.messages.append({"role": "assistant", "content": ""})
+        self.messages[-1].setdefault("tool_calls", []).append(call)
+        self._remember(self.messages[-1])
+
+    def _remember(self, message: Json) -> None:
+        if message["role"] == "assistant":
+            for name, thought in thinking.remembered(self._thought, self._node).items():
+                message[name] = f"{message[name]}\n{thought}" if name in message else thought
+        self._thought = ""
 
 
 def _parts(content: str | list[Part] | None) -> list[Part]:
@@ -200,16 +246,6 @@ def _message(item: Item, where: str) -> Json:
         for part in parts
     ]
     return {"role": role, "content": content}
-
-
-def _call(item: Item, messages: list[Json]) -> None:
-    """Say a call in the message that it belongs to: calls at once are one message."""
-    function = {"name": item.name, "arguments": item.arguments or "{}"}
-    call = {"id": item.call_id, "type": "function", "function": function}
-    if messages and messages[-1]["role"] == "assistant":
-        messages[-1].setdefault("tool_calls", []).append(call)
-    else:
-        messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
 
 
 def _plain(parts: list[Part], where: str) -> str:
@@ -244,14 +280,9 @@ def _image(part: Part, where: str) -> Json:
     return {"type": "image_url", "image_url": image}
 
 
-def _tools(asked: Asked) -> Json:
-    tools = [
-        _tool(tool, position)
-        for position, tool in enumerate(asked.tools or ())
-        if tool.type not in _OFFERED
-    ]
+def _tools(asked: Asked, tools: list[Json]) -> Json:
     choice = asked.tool_choice
-    if isinstance(choice, Choice) and choice.type != "function":
+    if isinstance(choice, Choice) and choice.type not in {"function", "custom"}:
         raise UntranslatableError(f"tool_choice: a node has no {choice.type}")
     if not tools:
         return {}
@@ -265,19 +296,6 @@ def _tools(asked: Asked) -> Json:
     return told
 
 
-def _tool(tool: Tool, position: int) -> Json:
-    if tool.type != "function":
-        text = f"tools[{position}]: a node has no {tool.type}: only functions of the client's"
-        raise UntranslatableError(text)
-    schema = tool.parameters or {"type": "object", "properties": {}}
-    function: Json = {"name": tool.name, "parameters": schema}
-    if tool.description is not None:
-        function["description"] = tool.description
-    if tool.strict is not None:
-        function["strict"] = tool.strict
-    return {"type": "function", "function": function}
-
-
 def _sampling(asked: Asked) -> Json:
     told: Json = {}
     for name in ("temperature", "top_p", "user"):
@@ -285,8 +303,6 @@ def _sampling(asked: Asked) -> Json:
             told[name] = value
     if asked.max_output_tokens is not None:
         told["max_tokens"] = asked.max_output_tokens
-    if asked.reasoning is not None and asked.reasoning.effort is not None:
-        told["reasoning_effort"] = asked.reasoning.effort
     if asked.text is not None and asked.text.format is not None:
         told |= _format(asked.text.format)
     return told

@@ -6,7 +6,9 @@ Rules
    `response.completed` or `response.incomplete` with all that was said.
 2. A stream is whole only if the node's was: without `[DONE]` there is no last event. An error of
    the node's before the first event raises, so that another may try; later, `response.failed`.
-3. Thoughts become an item `reasoning` with a summary, as Ollama has it.
+3. Thoughts become an item `reasoning` with a summary, as Ollama has it; none, if no effort was
+   wanted. A call of a tool that is no function for the client is its own item again; its text is
+   there in one piece, when all of it is known.
 4. Tokens are those the node counted; without a count there is no `usage`.
 5. What was asked comes back in the answer, as OpenAI has it; nothing is stored.
 """
@@ -15,11 +17,12 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from herd.dialects import completions
+from herd.dialects import completions, responses_tools
 from herd.dialects.asking import Asking
 from herd.dialects.completions import Completion, Message, Tokens, ToolCall
 from herd.dialects.errors import GarbledError
 from herd.dialects.numbers import count
+from herd.dialects.responses_tools import Called
 from herd.dialects.sse import Events, event
 
 Json: TypeAlias = dict[str, Any]
@@ -27,6 +30,12 @@ Json: TypeAlias = dict[str, Any]
 SAID_CHARS: Final = 32 * 1024 * 1024
 """The last event of a stream repeats everything, so this much is kept at most."""
 
+_PREFIXES: Final = {
+    "function_call": "fc",
+    "custom_tool_call": "ctc",
+    "local_shell_call": "lsh",
+}
+"""Of the ids of calls."""
 _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _AS_ASKED: Final[Json] = {
     "instructions": None,
@@ -53,23 +62,22 @@ def error(status: int, body: bytes) -> str:
 
 def whole(body: bytes, asking: Asking) -> bytes:
     """Return the response; `GarbledError` if the body is no chat completion."""
-    answer = completions.read(body)
-    if text := completions.error_text(answer.error):
-        raise GarbledError(text)
-    if not answer.choices or answer.choices[0].message is None:
-        raise GarbledError("an answer that is no chat completion")
-    message, finish = answer.choices[0].message, answer.choices[0].finish_reason
+    answer, message, finish = completions.whole(body)
     told = _response(answer, asking)
-    items: list[_Item] = []
-    if message.thought:
+    tools, items = responses_tools.known(asking.body), list[_Item]()
+    if message.thought and not _thoughtless(told):
         items.append(_Item.new("reasoning", told["id"], len(items), message.thought))
     if text := message.content or message.refusal or "":
         items.append(_Item.new("message", told["id"], len(items), text))
     for call in message.tool_calls or ():
-        items.append(_Item.called(call, told["id"], len(items)))
-        if call.function is not None:
-            items[-1].said.append(call.function.arguments or "")
+        items.append(_Item.called(call, tools, told["id"], len(items)))
+        items[-1].said.append(call.arguments)
     return msgspec.json.encode(told | _ending(finish, items, answer.usage))
+
+
+def _thoughtless(response: Json) -> bool:
+    """Whether the client wants no thoughts."""
+    return bool(response["reasoning"].get("effort") == "none")
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -81,6 +89,7 @@ class _Item(msgspec.Struct, gc=False):
     said: list[str] = []
     call_id: str = ""
     name: str = ""
+    namespace: str = ""
 
     @classmethod
     def new(cls, kind: str, response: str, index: int, text: str = "") -> "_Item":
@@ -89,13 +98,12 @@ class _Item(msgspec.Struct, gc=False):
         return cls(kind, _own_id(prefix, response, index), index, [text] if text else [])
 
     @classmethod
-    def called(cls, call: ToolCall, response: str, index: int) -> "_Item":
+    def called(cls, call: ToolCall, tools: dict[str, Called], response: str, index: int) -> "_Item":
         """Begin a call."""
-        if call.function is None or not call.function.name:
-            raise GarbledError("a call of a tool without a name")
+        tool = responses_tools.called_as(call, tools)
         call_id = call.id or _own_id("call", response, index)
-        ident = _own_id("fc", response, index)
-        return cls("function_call", ident, index, [], call_id, call.function.name)
+        ident = _own_id(_PREFIXES[tool.kind], response, index)
+        return cls(tool.kind, ident, index, [], call_id, tool.name, tool.namespace)
 
     @property
     def text(self) -> str:
@@ -105,12 +113,23 @@ class _Item(msgspec.Struct, gc=False):
     def shown(self, status: str) -> Json:
         """Return it as a client sees it."""
         told: Json = {"id": self.id, "type": self.kind, "status": status}
-        if self.kind == "function_call":
-            call = {"call_id": self.call_id, "name": self.name, "arguments": self.text}
-            return told | call
+        if self.kind in _PREFIXES:
+            return told | self._call(status)
         if self.kind == "reasoning":
             return told | {"summary": [self.part()] if self.said else []}
         return told | {"role": "assistant", "content": [self.part()] if self.said else []}
+
+    def _call(self, status: str) -> Json:
+        if self.kind == "local_shell_call":
+            begun = status != "completed"
+            action = responses_tools.action_of('{"command":[]}' if begun else self.text)
+            return {"call_id": self.call_id, "action": action}
+        told = {"call_id": self.call_id, "name": self.name}
+        if self.namespace:
+            told["namespace"] = self.namespace
+        if self.kind == "custom_tool_call":
+            return told | {"input": responses_tools.input_of(self.text)}
+        return told | {"arguments": self.text}
 
     def part(self) -> Json:
         """Return its one part."""
@@ -124,7 +143,7 @@ class Stream:
 
     __slots__ = (
         "_asking",
-        "_call",
+        "_calls",
         "_ended",
         "_events",
         "_finish",
@@ -133,6 +152,7 @@ class Stream:
         "_open",
         "_response",
         "_size_chars",
+        "_tools",
         "_usage",
     )
 
@@ -145,8 +165,8 @@ class Stream:
         self._items: list[_Item] = []
         self._open: _Item | None = None
         """The last of them, while more may be said."""
-        self._call: tuple[int, str] = (-1, "")
-        """Index and id of the call that is open, as the node has them."""
+        self._calls = completions.Calls()
+        self._tools = responses_tools.known(asking.body)
         self._number = 0
         self._size_chars = 0
         self._ended = False
@@ -184,7 +204,7 @@ class Stream:
 
     def _delta(self, delta: Message) -> bytes:
         out = b""
-        if thought := delta.thought:
+        if (thought := delta.thought) and not _thoughtless(self._response):
             out += self._say("reasoning", thought)
         if text := delta.content or delta.refusal:
             out += self._say("message", text)
@@ -223,17 +243,16 @@ class Stream:
         return out + self._of(item, "output_text.delta", content_index=0, delta=text, logprobs=[])
 
     def _call_on(self, call: ToolCall, position: int) -> bytes:
-        index, ident = self._call
-        asked, item, out = position if call.index is None else call.index, self._open, b""
-        new = item is None or item.kind != "function_call"
-        if item is None or new or asked != index or (call.id or ident) != ident:
-            called = _Item.called(call, self._response["id"], len(self._items))
-            self._call = (asked, call.id or "")
-            out = self._start(called)
-            item = called
-        if call.function is not None and (arguments := call.function.arguments):
+        item, out = self._open, b""
+        new = self._calls.begins(call, position)
+        if new or item is None or item.kind not in _PREFIXES:
+            response, index = self._response["id"], len(self._items)
+            item = _Item.called(call, self._tools, response, index)
+            out = self._start(item)
+        if arguments := call.arguments:
             self._keep(item, arguments)
-            out += self._of(item, "function_call_arguments.delta", delta=arguments)
+            if item.kind == "function_call":
+                out += self._of(item, "function_call_arguments.delta", delta=arguments)
         return out
 
     def _start(self, item: _Item) -> bytes:
@@ -251,6 +270,12 @@ class Stream:
             out = self._of(
                 item, "function_call_arguments.done", name=item.name, arguments=item.text
             )
+        elif item.kind == "custom_tool_call":
+            text = responses_tools.input_of(item.text)
+            out = self._of(item, "custom_tool_call_input.delta", delta=text)
+            out += self._of(item, "custom_tool_call_input.done", input=text)
+        elif item.kind == "local_shell_call":
+            out = b""
         elif item.kind == "reasoning":
             out = self._of(item, "reasoning_summary_text.done", summary_index=0, text=item.text)
             out += self._part(item, "done", part=item.part())

@@ -26,17 +26,24 @@ class Tokens(msgspec.Struct, gc=False):
     input_tokens: int | None = None
     output_tokens: int | None = None
     prompt_tokens_details: Details | None = None
+    input_tokens_details: Details | None = None
+    cache_read_input_tokens: int | None = None
+    """Anthropic counts them apart: they are not in `input_tokens`."""
+    cache_creation_input_tokens: int | None = None
 
     @property
     def cached(self) -> int | None:
         """Return how many of the prompt were not taken in again; None if it does not say."""
-        details = self.prompt_tokens_details
-        return None if details is None else details.cached_tokens
+        details = self.prompt_tokens_details or self.input_tokens_details
+        return self.cache_read_input_tokens if details is None else details.cached_tokens
 
     @property
     def prompt(self) -> int | None:
         """Return the length of the prompt."""
-        return self.input_tokens if self.prompt_tokens is None else self.prompt_tokens
+        if self.prompt_tokens is not None or self.input_tokens is None:
+            return self.prompt_tokens
+        apart = (self.cache_read_input_tokens, self.cache_creation_input_tokens)
+        return self.input_tokens + sum(tokens for tokens in apart if tokens is not None)
 
     @property
     def completion(self) -> int | None:
@@ -56,6 +63,12 @@ class Delta(msgspec.Struct, gc=False):
     stop_reason: str | None = None
 
 
+class Started(msgspec.Struct, gc=False):
+    """What begins a stream of `/v1/messages`."""
+
+    usage: Tokens | None = None
+
+
 class Response(msgspec.Struct, gc=False):
     """What ends a stream of `/v1/responses`."""
 
@@ -69,6 +82,7 @@ class Event(msgspec.Struct, gc=False):
     type: str = ""
     usage: Tokens | None = None
     delta: Delta | None = None
+    message: Started | None = None
     response: Response | None = None
 
 

@@ -7,7 +7,8 @@ Rules
 2. A node that has the route is asked as any other: its answer does not come through here.
 3. For the attempt this is a connection like any other, that gives the answer in the words of the
    client's API: so the relay's rules hold for translated answers too.
-4. A stream is translated as it comes. An answer in one piece is kept until it is whole, up to
+4. What the translation had to leave out is named in `X-Herd-Left-Out`.
+5. A stream is translated as it comes. An answer in one piece is kept until it is whole, up to
    `WHOLE_BYTES`.
 """
 
@@ -43,6 +44,7 @@ class Crossing:
         "_connection",
         "_dialing",
         "_kept",
+        "_left_out",
         "_length",
         "_model",
         "_now_s",
@@ -83,6 +85,7 @@ class Crossing:
         self._length: int | None = None
         """Of an answer that was translated in one piece."""
         self._stream: Stream | None = None
+        self._left_out: tuple[str, ...] = ()
         self._refusal = ""
         """Why the request cannot be said in the node's words."""
         self._receiver: Receiver | None = None
@@ -154,6 +157,9 @@ class Crossing:
             for line in lines.splitlines(keepends=True)
             if not line.lower().startswith(b"content-type:")
         ]
+        if self._left_out:
+            names = ", ".join(self._left_out).encode("ascii", "replace")
+            kept.append(b"X-Herd-Left-Out: %b\r\n" % names)
         return b"".join((*kept, b"Content-Type: %b\r\n" % self.content_type))
 
     def pause(self) -> None:
@@ -232,11 +238,12 @@ class Crossing:
         self._body = body
         if not self._plain:
             try:
-                body = self._translation.asked(body)
+                question = self._translation.asked(body, self._pool.known)
             except UntranslatableError as error:
                 self._refusal = error.what
                 asyncio.get_running_loop().call_soon(self._refuse)
                 return None
+            body, self._left_out = question.body, question.left_out
             target = self._pool.prefix + self._translation.target
             headers, hops = self._request.headers, wire.hops(self._request.connection)
             head = wire.request_head(target, self._pool.host, headers, hops, len(body))
@@ -247,7 +254,7 @@ class Crossing:
     def _known(self) -> bool | None:
         """Return whether the node has the route; None while nobody knows."""
         if self._translation.native:
-            return not self._pool.v1_only
+            return self._pool.known.ollama
         has, until_s = self._pool.routes.get(self._path, (False, 0.0))
         return has if self._now_s() < until_s else None
 

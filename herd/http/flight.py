@@ -171,7 +171,7 @@ class Flight:
         head = wire.request_head(target, pool.host, asked.headers, hops, len(body))
         way: Way = pool
         other = self._translation
-        if other is not None and (pool.v1_only or not other.native):
+        if other is not None and (not pool.known.ollama or not other.native):
             model, now_s = self.asked.model, self._tower.now_s
             way = Crossing(pool, self.path, other, asked, model, now_s).way()
         self.attempt = Attempt(self._exchange, self, way, head, body)

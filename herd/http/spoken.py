@@ -6,6 +6,7 @@ looked at only where it matters: where a node without those routes has the model
 
 from collections.abc import Iterable
 
+from herd.dialects.asking import Node
 from herd.dialects.errors import UntranslatableError
 from herd.http.translations import TRANSLATIONS
 from herd.link.messages import NodeView, View
@@ -14,12 +15,12 @@ from herd.link.messages import NodeView, View
 class Spoken:
     """Who speaks what."""
 
-    __slots__ = ("_native", "_translated", "_v1_only")
+    __slots__ = ("_native", "_nodes", "_translated")
 
     def __init__(self) -> None:
         """Know of no node."""
-        self._v1_only: set[str] = set()
-        """The addresses of nodes without Ollama's own routes."""
+        self._nodes: dict[str, Node] = {}
+        """By their addresses."""
         self._native: set[str] = set()
         """Models on the other nodes."""
         self._translated: set[str] = set()
@@ -28,14 +29,16 @@ class Spoken:
     def look(self, view: View) -> None:
         """Know the fleet."""
         others = [node for node in view.nodes if node.facts.dialect != "ollama"]
-        self._v1_only = {node.url for node in others}
+        self._nodes = {
+            node.url: Node(node.facts.dialect == "ollama", node.models) for node in view.nodes
+        }
         translates = view.settings.get("translate_ollama", False)
         self._translated = _models(others) if translates else set()
-        self._native = _models(node for node in view.nodes if node.url not in self._v1_only)
+        self._native = _models(node for node in view.nodes if node.facts.dialect == "ollama")
 
-    def v1_only(self, url: str) -> bool:
-        """Whether the node there has none of Ollama's own routes."""
-        return url in self._v1_only
+    def node(self, url: str) -> Node:
+        """Return what is known of the node there."""
+        return self._nodes.get(url) or Node()
 
     def why_native(self, path: str, body: bytes, model: str) -> str:
         """Return why only an Ollama can serve a request, as far as another node has its model."""
@@ -43,7 +46,7 @@ class Spoken:
         if translation is None or not translation.native:
             return ""
         try:
-            translation.asked(body)
+            translation.asked(body, Node(ollama=False))
         except UntranslatableError as error:
             return error.what
         return ""

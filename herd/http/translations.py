@@ -13,7 +13,7 @@ from herd.dialects import (
     responses_asked,
     responses_told,
 )
-from herd.dialects.asking import Asking
+from herd.dialects.asking import Asking, Node, Question
 from herd.http.problems import Family
 
 SSE: Final = b"text/event-stream"
@@ -34,7 +34,7 @@ class Translation(msgspec.Struct, frozen=True):
     target: bytes
     """The other route."""
     family: Family
-    asked: Callable[[bytes], bytes]
+    asked: Callable[[bytes, Node], Question]
     whole: Callable[[bytes, Asking], bytes]
     """An answer in one piece."""
     stream: Callable[[Asking], Stream]
@@ -49,7 +49,7 @@ class Translation(msgspec.Struct, frozen=True):
 
 
 def _native(
-    asked: Callable[[bytes], bytes],
+    asked: Callable[[bytes, Node], Question],
     whole: Callable[[bytes, Asking], bytes],
     stream: Callable[[Asking], Stream] = native_told.Chat,
     target: bytes = b"/v1/chat/completions",

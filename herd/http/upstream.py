@@ -16,6 +16,7 @@ from typing import Final, cast
 
 import httptools
 
+from herd.dialects.asking import Node
 from herd.http import wire
 from herd.http.target import Target, reason
 from herd.http.upload import Upload
@@ -307,7 +308,7 @@ class Connection(asyncio.Protocol):
 class Pool:
     """The connections to one address."""
 
-    __slots__ = ("_closed", "_idle", "_loop", "_target", "host", "prefix", "routes", "v1_only")
+    __slots__ = ("_closed", "_idle", "_loop", "_target", "host", "known", "prefix", "routes")
 
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to the node at that URL, which may have a path of its own."""
@@ -320,8 +321,7 @@ class Pool:
         self.prefix = self._target.path.rstrip("/").encode("ascii")
         self.routes: dict[bytes, tuple[bool, float]] = {}
         """Whether the node has a route, and until when that is taken for true (the loop's time)."""
-        self.v1_only = False
-        """It has none of Ollama's own routes."""
+        self.known = Node()
 
     def ask(self, head: bytes, body: bytes, receiver: Receiver) -> asyncio.Task[None] | None:
         """Send a request on a pooled connection, or on a new one: then return its task."""

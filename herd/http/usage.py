@@ -91,9 +91,10 @@ _LAST_EVENTS: Final = {"message_stop", "response.completed", "response.incomplet
 _BAD_EVENTS: Final = {"error", "response.failed"}
 _NAMED: Final = re.compile(rb"(?:^|\n)event: ?([a-z_.]{1,40})\r?\n")
 _EMPTY: Final = Answer()
+_HEAD_BYTES: Final = 2048
 _NUMBERS: Final = re.compile(
     rb'"(load_duration|prompt_eval_count|eval_count|prompt_tokens|completion_tokens'
-    rb'|input_tokens|output_tokens)"\s*:\s*(\d{1,20})'
+    rb'|input_tokens|output_tokens|cache_read_input_tokens|cache_creation_input_tokens)"\s*:\s*(\d{1,20})'
 )
 
 
@@ -139,11 +140,13 @@ class Ndjson:
 class Sse:
     """Server-sent events: the streams of the OpenAI and the Anthropic family."""
 
-    __slots__ = ("_name", "_parts", "_size_bytes", "tokens")
+    __slots__ = ("_head", "_name", "_parts", "_size_bytes", "tokens")
 
     def __init__(self) -> None:
         """Begin at the start of an event."""
         self.tokens = 0
+        self._head = b""
+        """How it began: some tell the length of the prompt there, and nowhere else."""
         self._parts: list[bytes] = []
         """The end of what came; joined when it is looked at, or has grown too large."""
         self._size_bytes = 0
@@ -152,6 +155,8 @@ class Sse:
 
     def feed(self, data: bytes) -> None:
         """Count the events, keep the last ones."""
+        if len(self._head) < _HEAD_BYTES:
+            self._head += data[: _HEAD_BYTES - len(self._head)]
         parts = self._parts
         if data[:5] == b"data:" and data[-2:] == b"\n\n" and data.count(b"\n") == 2:  # noqa: PLR2004 (one event without a name, as most come)
             self.tokens += 1
@@ -237,13 +242,23 @@ class Sse:
                 break
         if tokens is None:
             return Usage(whole, completion_tokens=self.tokens, source="counted", finish=finish)
+        told = tokens if tokens.prompt is not None else self._started()
         return Usage(
             whole,
-            prompt_tokens=count(tokens.prompt),
+            prompt_tokens=count(told.prompt),
             completion_tokens=count(tokens.completion),
             source="reported",
             finish=finish,
+            cached_tokens=count(told.cached),
         )
+
+    def _started(self) -> Tokens:
+        """Return what the first event says."""
+        for line in self._head.splitlines()[:2]:
+            message = _named(line).message
+            if message is not None and message.usage is not None:
+                return message.usage
+        return Tokens()
 
     def last_words(self, error: str) -> bytes:
         """End the event, if one is open, and send an error as the next."""
@@ -343,7 +358,10 @@ def _from_tail(tail: bytes) -> Answer:
         prompt_eval_count=found.get(b"prompt_eval_count"),
         eval_count=found.get(b"eval_count"),
     )
-    names = (b"prompt_tokens", b"completion_tokens", b"input_tokens", b"output_tokens")
+    names = (
+        *(b"prompt_tokens", b"completion_tokens", b"input_tokens", b"output_tokens"),
+        *(b"cache_read_input_tokens", b"cache_creation_input_tokens"),
+    )
     if any(name in found for name in names):
         answer.usage = msgspec.convert({name.decode(): found.get(name) for name in names}, Tokens)
     return answer

@@ -48,6 +48,7 @@ from herd.simulator.profiles import PROFILES, with_slots
     help="The length of all answers that nobody bounds below it.",
 )
 @click.option("--v1-only", is_flag=True, help="Without Ollama's own routes, as llama.cpp's server.")
+@click.option("--server-version", help="The version it says it has: from 0.14 on, more routes.")
 @click.option("--seed", default=0, help="Other lengths of answers.", show_default=True)
 @click.option("--supervised", is_flag=True, help="End with stdin, and take faults from it.")
 @click.option("--json", "only_json", is_flag=True, help="Print the JSON line only.")
@@ -64,6 +65,7 @@ def main(  # noqa: PLR0913 (one for each option)
     step_s: float | None,
     answer_tokens: int | None,
     v1_only: bool,
+    server_version: str | None,
     seed: int,
     supervised: bool,
     only_json: bool,
@@ -75,7 +77,11 @@ def main(  # noqa: PLR0913 (one for each option)
         spec,
         name=name or spec.name,
         seed=seed,
-        facts=msgspec.structs.replace(spec.facts, dialect="openai") if v1_only else spec.facts,
+        facts=msgspec.structs.replace(
+            spec.facts,
+            dialect="openai" if v1_only else spec.facts.dialect,
+            version=server_version or spec.facts.version,
+        ),
         max_queue=spec.max_queue if max_queue is None else max_queue,
         step_s=spec.step_s if step_s is None else step_s,
         answer_tokens=(answer_tokens, answer_tokens) if answer_tokens else spec.answer_tokens,

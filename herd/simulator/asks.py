@@ -13,7 +13,7 @@ import msgspec
 from herd.simulator.calls import Call, Schema, schema_of, wanted
 from herd.simulator.thinking import Effort, TemplateWords, Think, told
 
-Family: TypeAlias = Literal["ollama", "openai"]
+Family: TypeAlias = Literal["ollama", "openai", "anthropic"]
 
 _DURATION = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+")
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
@@ -69,6 +69,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     json: bool = False
     schema: Schema | None = None
     """The answer is an object that fits it, in place of words."""
+    said: bytes = b""
+    """The body, where an answer repeats some of it."""
     base64: bool = False
     dimensions: int = 0
 

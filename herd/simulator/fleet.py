@@ -56,6 +56,8 @@ class NodeOrder(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     v1_only: bool = False
     """Without Ollama's own routes."""
+    version: str = ""
+    """The version it says it has; empty: as the profile."""
 
     @property
     def called(self) -> str:
@@ -80,6 +82,8 @@ class NodeOrder(msgspec.Struct, frozen=True, kw_only=True):
             wanted["--max-queue"] = str(self.max_queue)
         if self.step_s >= 0:
             wanted["--step-s"] = str(self.step_s)
+        if self.version:
+            wanted["--server-version"] = self.version
         if self.answer_tokens:
             wanted["--answer-tokens"] = str(self.answer_tokens)
         named = [word for pair in wanted.items() for word in pair]

@@ -5,13 +5,15 @@ do. The checks and their words are Ollama's, in Ollama's order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Literal
 
 import msgspec
 
 from herd.dialects import names
-from herd.simulator import answers, asks, calls, ollama_bodies, openai_bodies, thinking
+from herd.http import problems
+from herd.simulator import answers, asks, calls, newer, ollama_bodies, openai_bodies, thinking
 from herd.simulator.asks import Ask, AskError
 from herd.simulator.hardware import NodeSpec, SimulatedModel, context_for
 from herd.simulator.ollama_bodies import Ending
@@ -27,6 +29,7 @@ Words = (
     | ollama_bodies.Generate
     | openai_bodies.ChatCompletion
     | openai_bodies.Completion
+    | newer.Words
 )
 """An answer made of tokens: it can be written in one piece and as a stream."""
 
@@ -47,13 +50,22 @@ ROUTES: dict[str, Route] = {
     "/v1/chat/completions": Route(asks.chat_completion, "openai", "chat"),
     "/v1/completions": Route(asks.completion, "openai", "generate"),
     "/v1/embeddings": Route(asks.openai_embedding, "openai", "embed"),
+    "/v1/messages": Route(newer.messages, "anthropic", "chat"),
+    "/v1/responses": Route(newer.responses, "openai", "chat"),
 }
+NEWER = ("/v1/messages", "/v1/responses")
+"""The routes that only newer servers have."""
 
-THINKING = ("/api/chat", "/api/generate", "/v1/chat/completions")
+THINKING = ("/api/chat", "/api/generate", "/v1/chat/completions", *NEWER)
 """The routes on which thoughts are told apart from words."""
 
-ERRORS = {"ollama": ollama_bodies.error, "openai": openai_bodies.error}
-JSON_TYPES = {
+ERRORS: dict[asks.Family, Callable[[int, str], bytes]] = {
+    "ollama": ollama_bodies.error,
+    "openai": openai_bodies.error,
+    "anthropic": partial(problems.body, "anthropic"),
+}
+JSON_TYPES: dict[asks.Family, bytes] = {
+    "anthropic": newer.Words.whole_type,
     "ollama": ollama_bodies.Chat.whole_type,
     "openai": openai_bodies.Completion.whole_type,
 }
@@ -153,12 +165,13 @@ def _completion(path: str, ask: Ask, drawn: int, *, v1_only: bool) -> Words:
             return ollama_bodies.Chat(ask.model, ask.call)
         case "/api/generate":
             return ollama_bodies.Generate(ask.model)
-        case "/v1/chat/completions":
-            return openai_bodies.ChatCompletion(
+        case "/v1/completions":
+            return openai_bodies.Completion(ask.model, drawn, usage=ask.usage)
+        case _:
+            completion = openai_bodies.ChatCompletion(
                 ask.model, drawn, usage=ask.usage, call=ask.call, thinks_as=thinks_as
             )
-        case _:
-            return openai_bodies.Completion(ask.model, drawn, usage=ask.usage)
+            return newer.Words(path, ask, completion) if path in NEWER else completion
 
 
 def _beginnings(ask: Ask) -> tuple[tuple[str, int], ...]:
@@ -186,7 +199,7 @@ class _Vectors:
 
     def __init__(self, path: str, ask: Ask, vectors: Sequence[Sequence[float]]) -> None:
         self._path = path
-        self._family = ROUTES[path].family
+        self._family: asks.Family = ROUTES[path].family
         self._ask = ask
         self._vectors = vectors
 

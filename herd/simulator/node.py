@@ -18,7 +18,8 @@ from herd.simulator.engine import Engine
 from herd.simulator.faults import NONE, Fault, FaultKind, Stats
 from herd.simulator.gate import Gate
 from herd.simulator.hardware import NodeSpec
-from herd.simulator.inference import ERRORS, JSON_TYPES, ROUTES, Planner, find
+from herd.simulator.inference import ERRORS, JSON_TYPES, NEWER, ROUTES, Planner, find
+from herd.simulator.newer import has_them
 from herd.simulator.physics import Timings
 from herd.simulator.reply import End, Plan, Reply
 from herd.simulator.shelf import BLOBS, Shelf
@@ -74,6 +75,9 @@ class SimulatedNode:
             "/sim/fault": (_POST, self._take_fault),
             **dict.fromkeys(ROUTES, (_POST, self._infer)),
         }
+        if not has_them(spec.facts.version):
+            for path in NEWER:
+                del self._routes[path]
         if spec.facts.dialect == "openai":
             kept = ("/v1/", "/sim/")
             self._routes = {
@@ -208,7 +212,7 @@ class SimulatedNode:
     def _holds(self, path: str) -> bool:
         """Whether a request is not answered until the node is well again."""
         if self._fault.kind == "deadlock":
-            return path in ROUTES
+            return path in ROUTES and path in self._routes
         return self._fault.kind == "freeze" and not path.startswith("/sim/")
 
     def _leave(self, exchange: Exchange) -> None:

@@ -87,6 +87,8 @@ class _Answer:
 
     stream_type = b"text/event-stream"
     whole_type = b"application/json"
+    own = ""
+    """Goes into its id."""
 
     def __init__(self, model: str, drawn: int, *, usage: bool) -> None:
         """Name the model as the client does; `usage` asks for the chunk of usage."""
@@ -145,7 +147,7 @@ class ChatCompletion(_Answer):
     def _chunk(self, text: str, reason: str | None) -> _Completion:
         call = self._call if reason is None else None
         return _Completion(
-            id=f"chatcmpl-{self._number}",
+            id=f"chatcmpl-{self.own}{self._number}",
             object="chat.completion.chunk",
             created=self._created,
             model=self._model,

@@ -48,6 +48,10 @@ def test_codex_is_told_where_responses_are(herd: Herd) -> None:
     route = provider["base_url"].removeprefix(USUAL)
     listed = ask(herd.url, f"{route}/models").json["data"]
     assert told["model"] in {row["id"] for row in listed}
+    body = {"model": told["model"], "input": "hello", "tools": [{"type": "web_search"}]}
+    answer = ask(herd.url, f"{route}/{provider['wire_api']}", body)  # the nodes have no such route
+    assert answer.json["output"][0]["content"][0]["text"].startswith(SIMULATED)
+    assert answer.headers["x-herd-left-out"] == "tools.web_search"
 
 
 def test_claude_code_is_answered_at_its_address(herd: Herd) -> None:

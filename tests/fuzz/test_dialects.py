@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from herd.agent.payload import parse_heartbeat
 from herd.dialects import completions, messages_asked, sse
-from herd.dialects.asking import Asking
+from herd.dialects.asking import Asking, Node
 from herd.dialects.errors import GarbledError, UntranslatableError
 from herd.dialects.progress import Progress
 from herd.http import needs, problems, rewriting
@@ -153,9 +153,10 @@ translations = st.sampled_from(list(TRANSLATIONS.values()))
 
 @given(translations, texts)
 def test_what_clients_ask_is_translated_or_refused(translation: Translation, body: bytes) -> None:
-    told = may(UntranslatableError, lambda: translation.asked(body))
-    if told is not None:
-        assert isinstance(json.loads(told), dict)
+    for node in (Node(), Node(ollama=False)):
+        told = may(UntranslatableError, lambda: translation.asked(body, node))  # noqa: B023 (at once)
+        if told is not None:
+            assert isinstance(json.loads(told.body), dict)
     may(UntranslatableError, lambda: messages_asked.estimate_tokens(body))
 
 
@@ -163,7 +164,7 @@ def test_what_clients_ask_is_translated_or_refused(translation: Translation, bod
 def test_what_nodes_tell_is_translated_or_garbled(
     translation: Translation, asked: bytes, body: bytes
 ) -> None:
-    if may(UntranslatableError, lambda: translation.asked(asked)) is None:
+    if may(UntranslatableError, lambda: translation.asked(asked, Node())) is None:
         asked = b"{}"
     told = may(GarbledError, lambda: translation.whole(body, Asking("m", asked)))
     if told is not None:

@@ -158,6 +158,8 @@ def _details(facts: ModelFacts) -> dict[str, object]:
     }
     if facts.context_length:
         details["context_length"] = facts.context_length
+    if facts.embedding_length:
+        details["embedding_length"] = facts.embedding_length
     return details
 
 

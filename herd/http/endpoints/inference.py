@@ -156,7 +156,7 @@ class Inference:
         self._urls = {node.url for node in view.nodes}
         self._spoken.look(view)
         for url, pool in self._pools.items():
-            pool.v1_only = self._spoken.v1_only(url)
+            pool.known = self._spoken.node(url)
         self._online = any(node.answers for node in view.nodes)
 
     def ask(self, route: Route, exchange: Exchange) -> None:
@@ -243,7 +243,7 @@ class Inference:
         pool = self._pools.get(url)
         if pool is None:
             pool = self._pools[url] = Pool(url, self._loop)
-            pool.v1_only = self._spoken.v1_only(url)
+            pool.known = self._spoken.node(url)
         return pool
 
     def report(self, event: Event) -> bool:

@@ -8,10 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herd.dialects import messages_asked, messages_told
-from herd.dialects.asking import Asking
+from herd.dialects.asking import Asking, Node
 from herd.dialects.errors import GarbledError, UntranslatableError
 
 ASKING = Asking("m")
+OLLAMA = Node()
+THOUGHTS = [
+    {"type": "thinking", "thinking": "Hm", "signature": "EqQB"},
+    {"type": "redacted_thinking", "data": "EmwK"},
+    {"type": "thinking", "thinking": "hm", "signature": "unsigned"},
+]
 MESSAGE = {"role": "user", "content": "Hi"}
 STREAM = (
     b'data: {"id":"chatcmpl-7","choices":[{"delta":{"role":"assistant","content":null}}]}\r\n\r\n'
@@ -23,10 +29,15 @@ STREAM = (
     b'data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]}\n\n'
     b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}\n\ndata: [DONE]\n\n'
 )
+PDF = {
+    "type": "document",
+    "source": {"type": "base64", "media_type": "application/pdf", "data": "AA=="},
+}
 KINDS = [
     "message_start",
     "ping",
-    *["content_block_start", "content_block_delta", "content_block_stop"] * 4,
+    *["content_block_start", *["content_block_delta"] * 2, "content_block_stop"],
+    *["content_block_start", "content_block_delta", "content_block_stop"] * 3,
     "message_delta",
     "message_stop",
 ]
@@ -34,7 +45,8 @@ KINDS = [
 
 def asked(**more: Any) -> dict[str, Any]:
     body = {"model": "m", "max_tokens": 8, "messages": [MESSAGE], **more}
-    told: dict[str, Any] = msgspec.json.decode(messages_asked.translate(msgspec.json.encode(body)))
+    question = messages_asked.translate(msgspec.json.encode(body), OLLAMA)
+    told: dict[str, Any] = msgspec.json.decode(question.body)
     return told
 
 
@@ -63,7 +75,7 @@ def test_tools_their_calls_and_results_are_kept() -> None:
     result = {"type": "tool_result", "tool_use_id": "a", "content": "no", "is_error": True}
     turns = [
         {"role": "user", "content": [{"type": "text", "text": "See"}, image]},
-        {"role": "assistant", "content": [{"type": "thinking", "thinking": "", "x": 1}, use]},
+        {"role": "assistant", "content": [*THOUGHTS, use]},
         {"role": "user", "content": [{"type": "text", "text": "so?"}, result]},
     ]
     tool = {"name": "f", "description": "d", "input_schema": {"type": "object"}}
@@ -75,6 +87,7 @@ def test_tools_their_calls_and_results_are_kept() -> None:
         {
             "role": "assistant",
             "content": "",
+            "reasoning": "Hm\nhm",
             "tool_calls": [{"id": "a", "type": "function", "function": function}],
         },
         {"role": "tool", "tool_call_id": "a", "content": "Error: no"},
@@ -84,18 +97,90 @@ def test_tools_their_calls_and_results_are_kept() -> None:
     assert told["tool_choice"] == {"type": "function", "function": {"name": "f"}}
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"max_tokens": 0},
-        {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
-        {"messages": [{"role": "user", "content": [{"type": "document"}]}]},
-        {"messages": [{"role": "robot", "content": ""}]},
-    ],
-)
+UNTRANSLATABLE: list[dict[str, Any]] = [
+    {"max_tokens": 0},
+    {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+    {"tools": [{"type": "computer_20250124", "name": "computer"}]},
+    {"tools": [{"type": "mcp_toolset", "mcp_server_name": "x"}]},
+    {"tools": [{"input_schema": {}}]},
+    {"mcp_servers": [{"type": "url", "url": "https://x.test/sse", "name": "x"}]},
+    {"container": {"skills": []}},
+    {"messages": [{"role": "user", "content": [{"type": "document"}]}]},
+    {"messages": [{"role": "user", "content": [PDF]}]},
+    {"messages": [{"role": "robot", "content": ""}]},
+]
+
+
+@pytest.mark.parametrize("more", UNTRANSLATABLE)
 def test_what_a_node_could_not_do_is_refused(more: dict[str, Any]) -> None:
     with pytest.raises(UntranslatableError):
         asked(**more)
+
+
+def test_what_can_be_read_becomes_text() -> None:
+    text = {"type": "text", "media_type": "text/plain", "data": "It is."}
+    parts = {"type": "content", "content": [{"type": "text", "text": "Four."}]}
+    found = {"title": "T", "source": "https://x.test", "content": [{"type": "text", "text": "Yes"}]}
+    shown = [
+        {"type": "document", "source": text, "title": "A", "citations": {"enabled": True}},
+        {"type": "document", "source": parts},
+        {"type": "search_result", **found},
+        {"type": "tool_reference", "tool_name": "f"},
+    ]
+    said = "A\nIt is.\nFour.\nT\nhttps://x.test\nYes\nThere is a tool f."
+    assert asked(messages=[{"role": "user", "content": shown}])["messages"][0]["content"] == said
+    result = {"type": "tool_result", "tool_use_id": "a", "content": shown}
+    told = asked(messages=[{"role": "user", "content": [result]}])["messages"]
+    assert told == [{"role": "tool", "tool_call_id": "a", "content": said}]
+
+
+def test_a_system_prompt_in_blocks_loses_the_line_that_no_cache_survives() -> None:
+    billing = "x-anthropic-billing-header: cc_version=2.1.177; cc_entrypoint=cli; cch=36ee5;"
+    cached = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    blocks = [{"type": "text", "text": text} | cached for text in (billing, "A", "B")]
+    assert asked(system=blocks)["messages"][0] == {"role": "system", "content": "A\nB"}
+
+
+def test_tools_without_a_schema_get_one() -> None:
+    named = [
+        ("bash_20250124", "bash"),
+        ("text_editor_20250728", "str_replace_based_edit_tool"),
+        ("memory_20250818", "memory"),
+    ]
+    tools = [{"type": kind, "name": name} for kind, name in named]
+    for tool, (_, name) in zip(asked(tools=tools)["tools"], named, strict=True):
+        assert tool["function"]["name"] == name
+        assert "command" in tool["function"]["parameters"]["properties"]
+
+
+def test_what_is_left_out_is_named() -> None:
+    body = {"model": "m", "max_tokens": 8, "messages": [MESSAGE]}
+    edits = {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}
+    for more, left_out in (({}, ()), ({"context_management": edits}, ("context_management",))):
+        question = messages_asked.translate(msgspec.json.encode(body | more), OLLAMA)
+        assert question.left_out == left_out
+
+
+@pytest.mark.parametrize(
+    ("wanted", "thoughts"),
+    [
+        (None, ["Hm"]),
+        ({"type": "enabled", "budget_tokens": 1024}, ["Hm"]),
+        ({"type": "adaptive", "display": "omitted"}, [""]),
+        ({"type": "disabled"}, []),
+    ],
+)
+def test_thoughts_are_shown_as_wanted(wanted: object, thoughts: list[str]) -> None:
+    asking = Asking("m", msgspec.json.encode({"thinking": wanted}))
+    body = b'{"choices":[{"message":{"reasoning":"Hm","content":"Hi"},"finish_reason":"stop"}]}'
+    told = msgspec.json.decode(messages_told.whole(body, asking))["content"]
+    assert [each["thinking"] for each in told[:-1]] == thoughts
+    assert [each["signature"] for each in told[:-1]] == ["unsigned"] * len(thoughts)
+    streamed = events(messages_told.Stream(asking).feed(STREAM))
+    deltas = [each["delta"] for each in streamed if each["type"] == "content_block_delta"]
+    signed = [each["type"] for each in deltas].index("text_delta")
+    assert ["".join(each.get("thinking", "") for each in deltas[:signed])] == (thoughts or [""])
+    assert [each["type"] for each in deltas[:signed]].count("signature_delta") == len(thoughts)
 
 
 def test_a_stream_has_its_events_in_order() -> None:
@@ -103,6 +188,7 @@ def test_a_stream_has_its_events_in_order() -> None:
     assert [each["type"] for each in told] == KINDS
     assert [each["delta"] for each in told if each["type"] == "content_block_delta"] == [
         {"type": "thinking_delta", "thinking": "Hm"},
+        {"type": "signature_delta", "signature": "unsigned"},
         {"type": "text_delta", "text": "Grüße"},
         {"type": "input_json_delta", "partial_json": '{"x":1}'},
         {"type": "input_json_delta", "partial_json": "{}"},
@@ -149,7 +235,7 @@ def test_garbage_raises_the_own_errors_only(data: bytes) -> None:
     for told in (
         lambda: messages_told.Stream(ASKING).feed(b"data: " + data + b"\n\n"),
         lambda: messages_told.whole(data, ASKING),
-        lambda: messages_asked.translate(data),
+        lambda: messages_asked.translate(data, Node()),
         lambda: messages_asked.estimate_tokens(data),
         lambda: messages_told.error(400, data),
     ):

@@ -10,17 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herd.dialects import native_asked
+from herd.dialects.asking import Node, Question
 from herd.dialects.errors import UntranslatableError
 
 USER = {"role": "user", "content": "Hi"}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
 
-Asked = Callable[[bytes], bytes]
+SERVER = Node(ollama=False)
+
+Asked = Callable[[bytes, Node], Question]
 
 
 def said(asked: Asked, **body: Any) -> dict[str, Any]:
-    told: dict[str, Any] = msgspec.json.decode(asked(msgspec.json.encode({"model": "m", **body})))
+    question = asked(msgspec.json.encode({"model": "m", **body}), SERVER)
+    told: dict[str, Any] = msgspec.json.decode(question.body)
     return told
 
 
@@ -73,7 +77,7 @@ def test_calls_and_results_find_each_other() -> None:
     first, *results = chat(messages=messages, tools=[TOOL])["messages"]
     assert [each["id"] for each in first["tool_calls"]] == ["call_1", "call_2", "call_3", "own"]
     assert first["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"x":1}'}
-    assert first.keys() == {"role", "content", "tool_calls"}
+    assert first["reasoning_content"] == "Hm"
     found = [each["tool_call_id"] for each in results]
     assert found == ["call_2", "call_1", "own", "call_3", "k"]
     assert chat(tools=[TOOL])["tools"] == [TOOL]
@@ -136,4 +140,4 @@ def test_garbage_raises_the_own_error_only(data: bytes) -> None:
         native_asked.embeddings,
     ):
         with suppress(UntranslatableError):
-            asked(data)
+            asked(data, SERVER)

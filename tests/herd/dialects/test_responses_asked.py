@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herd.dialects import responses_asked
+from herd.dialects.asking import Node
 from herd.dialects.errors import UntranslatableError
 
 PNG = "data:image/png;base64,AA=="
@@ -19,7 +20,7 @@ SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
 
 def asked(input: object = "Hi", **more: Any) -> dict[str, Any]:  # noqa: A002 (its name there)
     body = msgspec.json.encode({"model": "m", "input": input, **more})
-    told: dict[str, Any] = msgspec.json.decode(responses_asked.translate(body))
+    told: dict[str, Any] = msgspec.json.decode(responses_asked.translate(body, Node()).body)
     return told
 
 
@@ -172,4 +173,4 @@ def test_what_a_node_could_not_do_is_refused_by_its_name(more: dict[str, Any], n
 @given(st.binary(max_size=200))
 def test_garbage_raises_the_own_error_only(data: bytes) -> None:
     with contextlib.suppress(UntranslatableError):
-        responses_asked.translate(data)
+        responses_asked.translate(data, Node())

@@ -164,6 +164,24 @@ def test_responses_are_crossed_too(run: Run) -> None:
     run(main())
 
 
+def test_what_is_left_out_is_named_in_the_head(run: Run) -> None:
+    offer = b'"tools":[{"type":"web_search"}],"model"'
+
+    async def main() -> None:
+        async with (
+            node(old) as here,
+            fronting(Control(here.url, here.url)) as listener,
+            client(listener.port) as one,
+        ):
+            for asked, named in ((offer, True), (b'"model"', False)):
+                body = b'{"model":"m","input":"Hi"}'.replace(b'"model"', asked)
+                post(one, "/v1/responses", body)
+                head, _ = await one.answer()
+                assert (b"\r\nX-Herd-Left-Out: tools.web_search\r\n" in head) == named
+
+    run(main())
+
+
 CHAT_M = b'{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":%b}'
 RAW = b'{"model":"m","prompt":"x","raw":true,"stream":false}'
 

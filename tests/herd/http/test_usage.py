@@ -37,6 +37,17 @@ RESPONSES = (
 )
 
 
+LLAMA_CPP = (  # the prompt is told at the start alone, without what the cache had of it
+    named(
+        "message_start",
+        message={"usage": {"cache_read_input_tokens": 31, "input_tokens": 1, "output_tokens": 0}},
+    ),
+    named("content_block_delta", delta={"text": "Hi"}),
+    named("message_delta", delta={"stop_reason": "max_tokens"}, usage={"output_tokens": 3}),
+    named("message_stop"),
+)
+
+
 def in_pieces(reading: Reading, data: bytes, cuts: list[int]) -> Usage:
     at = 0
     for cut in sorted({*cuts, len(data)}):
@@ -69,6 +80,28 @@ def test_events_read_the_same_in_any_pieces(cuts: list[int], end: bytes) -> None
     assert in_pieces(Sse(), told, cuts) == Usage(
         whole=True, prompt_tokens=9, completion_tokens=4, source="reported", finish="stop"
     )
+
+
+@given(cuts, st.sampled_from([b"\n", b"\r\n"]), st.integers(0, 2000))
+def test_a_prompt_that_is_told_at_the_start_is_kept(cuts: list[int], end: bytes, more: int) -> None:
+    deltas = LLAMA_CPP[1] * more
+    told = b"".join([*LLAMA_CPP[:2], deltas, *LLAMA_CPP[2:]]).replace(b"\n", end)
+    assert in_pieces(Sse(), told, cuts) == Usage(
+        whole=True,
+        prompt_tokens=32,
+        completion_tokens=3,
+        source="reported",
+        finish="max_tokens",
+        cached_tokens=31,
+    )
+
+
+def test_a_prompt_in_one_piece_is_all_of_it() -> None:
+    usage = {"cache_read_input_tokens": 31, "input_tokens": 1, "output_tokens": 3}
+    for text in ("Hi", "Hi" * KEPT_BYTES):
+        body = msgspec.json.encode({"content": text, "stop_reason": "end_turn", "usage": usage})
+        found = usage_of(b"application/json", body)
+        assert (found.prompt_tokens, found.completion_tokens, found.cached_tokens) == (32, 3, 31)
 
 
 @given(cuts)
