@@ -13,8 +13,10 @@ from tests.e2e.herds import Herd, until
 from tests.e2e.nodes import SMALL
 from tests.e2e.wire import ask, chat
 
-QUEUE = "pending in_flight concurrency model node_id completed failed stats_samples avg_latency_ms "
-QUEUE += "avg_prompt_tokens avg_completion_tokens"
+QUEUE = (
+    "pending in_flight concurrency model node_id completed failed stats_samples avg_latency_ms "
+    "avg_prompt_tokens avg_completion_tokens"
+)
 LOADED = "name size_gb requests_active parameter_size quantization context_length runner digest"
 TOKENS = "total_prompt_tokens total_completion_tokens"
 
@@ -121,8 +123,15 @@ def test_the_keys_that_scripts_know_are_there(herd: Herd, page: str) -> None:
 
 def found(said: Any, place: str) -> set[str]:
     """Return the keys at a place; of a list, those that each of its rows has."""
-    rows = [said]
+    rows: list[Any] = [said]
     for name in filter(None, place.split(".")):
-        below = [[*row.values()] if name == "*" else row.get(name, []) for row in rows]
-        rows = [each for one in below for each in (one if isinstance(one, list) else [one])]
-    return set.intersection(*(set(row) for row in rows)) if rows else set()
+        rows = [each for row in rows for each in below(row, name)]
+    return set[str].intersection(*(set(row) for row in rows)) if rows else set()
+
+
+def below(row: Any, name: str) -> list[Any]:
+    """Return what is under a name, each of a list; `*` is under any."""
+    if name == "*":
+        return list(row.values())
+    there: Any = row.get(name, [])
+    return list[Any](there) if isinstance(there, list) else [there]
