@@ -5,7 +5,7 @@ an agent's own facts (`cpu`, `memory`), which are there for a node with an agent
 """
 
 import json
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -134,4 +134,4 @@ def below(row: Any, name: str) -> list[Any]:
     if name == "*":
         return list(row.values())
     there: Any = row.get(name, [])
-    return cast("list[Any]", there) if isinstance(there, list) else [there]
+    return [there] if hasattr(there, "keys") else list(there)
