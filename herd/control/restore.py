@@ -72,6 +72,7 @@ def become(state: State, other: State) -> None:
     """Make a state equal to another, in place: the actors hold on to the one they have."""
     for name in State.__struct_fields__:
         setattr(state, name, getattr(other, name))
+    state.kept.clear()
 
 
 def head_of_segment(state: State, recorded_at: int) -> Recorded:

@@ -5,9 +5,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.core.state import SCHEMA, State, dump, load
+from actors.core.standing import row_of
+from actors.core.state import SCHEMA, Node, State, dump, load
 from events import NodeId, Recorded, StateSnapshotted, encode
-from herd.control.restore import restore
+from herd.control.restore import become, restore
 from herd.errors import HerdError
 from herd.journal import snapshots
 from herd.journal.files import segment_path
@@ -51,3 +52,13 @@ def test_what_a_newer_herd_knew_is_refused_naming_it(tmp_path: Path, *, beside: 
 def test_a_fresh_directory_is_the_empty_state(tmp_path: Path) -> None:
     assert dump(restore(data_dir(tmp_path))) == dump(State())
     assert dump(load(dump(State()))) == dump(State())
+
+
+def test_what_followed_from_the_nodes_of_before_is_forgotten() -> None:
+    studio = NodeId("studio")
+    state = State(nodes={studio: Node(node_id=studio, url="", origin="agent")})
+    other = State(nodes={studio: Node(node_id=studio, url="", origin="agent")})
+    state.kept.on = True
+    assert row_of(state, "llama3.2:3b").seats[studio].node is state.nodes[studio]
+    become(state, other)
+    assert row_of(state, "llama3.2:3b").seats[studio].node is other.nodes[studio]
