@@ -1,4 +1,4 @@
-"""Ten times more than there is, and a log that nobody takes in: herd stays quick, and says so."""
+"""Ten times more than there is, a log that nobody takes in, a slow disk: herd stays quick."""
 
 import asyncio
 import json
@@ -32,6 +32,7 @@ OVERLOAD_S = 15.0
 LINE = 40
 MOST_GROWN_BYTES = 32 << 20
 LOGD_STOPPED_S = 10.0
+SLOW_DISK_S, SYNC_S = 8.0, 1.5
 
 
 def running(root: Path, fleet: SimulatedFleet, **environment: str) -> Herd:
@@ -130,6 +131,32 @@ def test_logd_is_stopped_and_nobody_waits_for_it(tmp_path: Path) -> None:
             assert (worst["check_id"], worst["severity"]) == ("log_away", "critical")
             assert ready["recording"] is True
             assert "logd does not answer" in herd.directory.jsonl.read_text()
+            assert not unfinished(journal(herd.directory))
+            exactly_once(herd)
+
+    run_loop(main())
+
+
+def test_a_slow_disk_slows_nobody(tmp_path: Path) -> None:
+    """Each sync takes longer than an answer, each write 2 ms: a worn card, a disk far away."""
+
+    async def main() -> None:
+        slow = {
+            "PYTHONPATH": f"{Path(__file__).parent / 'slow'}{os.pathsep}{Path.cwd()}",
+            "CHAOS_SYNC_S": str(SYNC_S),
+            "CHAOS_WRITE_S": "0.002",
+        }
+        async with SimulatedFleet(FLEET) as fleet:
+            herd = running(tmp_path / "data", fleet, **slow)
+            herd.start()
+            try:
+                await herd.ready(len(FLEET))
+                told = await open_loop(herd.port, NORMAL, CAPACITY_PER_S / 2, SLOW_DISK_S)
+                await quiet(herd)
+            finally:
+                herd.stop()
+            assert {each.end for each in told} == {"success"}, told
+            assert median(took_s(each) for each in told) < SYNC_S, "they waited for the disk"
             assert not unfinished(journal(herd.directory))
             exactly_once(herd)
 
