@@ -120,12 +120,12 @@ class Troubles:
 
     async def _stop_and_start(self) -> None:
         with self.world.trouble("stop herd"):
-            await asyncio.to_thread(self.world.herd.stop)
-            await self._next_life("stop herd")
+            await self._next_life("stop herd", stops=True)
 
-    async def _next_life(self, why: str) -> None:
+    async def _next_life(self, why: str, *, stops: bool = False) -> None:
         names = list(POLICIES)
-        await self.world.start_herd(names[len(self.world.policies) % len(names)])
+        policy = names[len(self.world.policies) % len(names)]
+        await self.world.start_herd(policy, stops=stops)
         await self._recovery(why)
 
     async def _recovery(self, who: str) -> None:

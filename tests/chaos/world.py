@@ -74,6 +74,8 @@ class World:
     def __post_init__(self) -> None:
         """Have a herd that was not started yet."""
         self.herd = Herd(self.disk.data, [], port=self.port)
+        self._one = asyncio.Lock()
+        """Held by who starts or stops herd: else its keeper could start one that nobody knows."""
 
     # Life
 
@@ -95,37 +97,42 @@ class World:
             agent.kill()
             agent.wait()
         try:
-            await asyncio.to_thread(self.herd.stop)
+            async with self._one:
+                await asyncio.to_thread(self.herd.stop)
         finally:
             await asyncio.gather(*(node.stop() for node in self.nodes.values()))
 
-    async def start_herd(self, policy: str) -> None:
-        """Start `herd run`, on what the one before has left."""
+    async def start_herd(self, policy: str, *, stops: bool = False) -> None:
+        """Start `herd run`, on what the one before has left; with `stops`, end that one first."""
         self.policies.append(policy)
         told = {"FLEET_POLICY": policy, "PYTHONPATH": self._path(), "CHAOS_CLOCK": str(self.clock)}
-        before, self.herd = (
-            self.herd,
-            Herd(
-                self.disk.data,
-                [f"{self.nodes[name].url},name={name}{more}" for name, more in NAMED.items()],
-                port=self.port,
-                workers=2,
-                environment=SETTINGS | told,
-                before=self.disk.before,
-            ),
-        )
-        await asyncio.to_thread(before.buried)
-        await asyncio.to_thread(self.herd.start)
+        async with self._one:
+            if stops:
+                await asyncio.to_thread(self.herd.stop)
+            before, self.herd = (
+                self.herd,
+                Herd(
+                    self.disk.data,
+                    [f"{self.nodes[name].url},name={name}{more}" for name, more in NAMED.items()],
+                    port=self.port,
+                    workers=2,
+                    environment=SETTINGS | told,
+                    before=self.disk.before,
+                ),
+            )
+            await asyncio.to_thread(before.buried)
+            await asyncio.to_thread(self.herd.start)
         spawn(self._keep(self.herd), name="keeper")
 
     async def _keep(self, herd: Herd) -> None:
         """Start it again if it could not even begin, as a service manager would."""
         for _ in range(round(KEPT_S / AGAIN_S)):
             await asyncio.sleep(AGAIN_S)
-            if self.stopping or herd is not self.herd:
-                return
-            if herd.ended:
-                await asyncio.to_thread(herd.start)
+            async with self._one:
+                if self.stopping or herd is not self.herd:
+                    return
+                if herd.ended:
+                    await asyncio.to_thread(herd.start)
 
     async def start_node(self, name: str) -> None:
         """Start a node, at its old address if it had one."""
