@@ -85,7 +85,7 @@ def test_the_picture_names_nodes_lines_and_what_runs(
 
 def test_a_long_table_is_cut_and_says_so(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "SHOWN", 2)
-    assert "and 29 more: --json has them all" in run(log, "--at", "0s").output
+    assert "and 32 more: --json has them all" in run(log, "--at", "0s").output
 
 
 @pytest.mark.parametrize(

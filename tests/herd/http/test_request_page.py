@@ -1,7 +1,7 @@
 """What was decided, asked of the log through the front."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +9,26 @@ import duckdb
 import msgspec
 import pytest
 
-from events import Lease, NodeId, RequestDispatched, RequestId, RequestReceived, encode
+from actors.core.state import State
+from events import Lease, NodeId, RequestDispatched, RequestId, RequestReceived
 from events.base import Recorded
+from herd.control.restore import head_of_segment
 from herd.http.front import Front
 from herd.http.server import listen
 from herd.logd.queries import QueryServer
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import Control
 from tests.herd.http.sockets import Client, client
+from tests.herd.logd.rig import data_dir, store, take_in, write
 
 ID = "01a20aed-647f-7000-9872-94ba2d886c11"
 
 
-def _log() -> duckdb.DuckDBPyConnection:
-    """Return a log of thirty requests that were received and sent."""
-    connection = duckdb.connect()
-    connection.execute(
-        "CREATE TABLE events (seq BIGINT, kind VARCHAR, request_id VARCHAR, payload JSON)"
-    )
+@contextmanager
+def _log(root: Path) -> Generator[duckdb.DuckDBPyConnection]:
+    """Give a log of thirty requests that were received and sent."""
+    directory = data_dir(root)
+    records = [head_of_segment(State(), 1)]
     for number in range(30):
         name = ID if number == 0 else f"{number:08}-647f-7000-9872-94ba2d886c11"
         facts = (
@@ -38,12 +40,12 @@ def _log() -> duckdb.DuckDBPyConnection:
                 lease=Lease(f"1.{number}"),
             ),
         )
-        for place, fact in enumerate(facts):
-            seq = 2 * number + place + 1
-            line = encode(Recorded(seq, seq, fact)).decode()
-            kind = fact.__struct_config__.tag
-            connection.execute("INSERT INTO events VALUES (?, ?, ?, ?)", [seq, kind, name, line])
-    return connection
+        for fact in facts:
+            records.append(Recorded(len(records) + 1, len(records) + 1, fact))
+    write(directory, records)
+    with store(directory) as connection:
+        take_in(connection, directory)
+        yield connection
 
 
 @asynccontextmanager
@@ -64,8 +66,8 @@ async def _get(one: Client, path: str) -> tuple[int, Any]:
 
 
 def test_a_request_and_the_last_decisions(run: Run, tmp_path: Path) -> None:
-    async def main() -> None:
-        server = QueryServer(_log(), tmp_path / "logd.sock")
+    async def main(log: duckdb.DuckDBPyConnection) -> None:
+        server = QueryServer(log, tmp_path / "logd.sock")
         try:
             async with _asked(tmp_path / "logd.sock") as one:
                 status, told = await _get(one, f"/dashboard/api/requests/{ID}")
@@ -73,13 +75,14 @@ def test_a_request_and_the_last_decisions(run: Run, tmp_path: Path) -> None:
                 assert [each["text"] for each in told["steps"]][1] == "sent to mini"
                 status, found = await _get(one, "/dashboard/api/decisions?limit=3")
                 assert status == 200
-                assert [each["seq"] for each in found["decisions"]] == [60, 58, 56]
+                assert [each["seq"] for each in found["decisions"]] == [61, 59, 57]
                 status, found = await _get(one, "/dashboard/api/requests/nobody")
                 assert (status, "no such request" in found["error"]) == (404, True)
         finally:
             server.close()
 
-    run(main())
+    with _log(tmp_path) as log:
+        run(main(log))
 
 
 @pytest.mark.parametrize(
