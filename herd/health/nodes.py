@@ -11,6 +11,8 @@ FULL = 0.95
 """The part of its memory that models may take before a node is called full."""
 BUSY_REQUESTS = 100
 WAITED_S = 1.0
+FOR_GOOD = "2100"
+"""A model that is to leave memory after this year stays for good."""
 
 
 def no_node(picture: Picture) -> Iterator[Finding]:
@@ -148,6 +150,37 @@ def underutilised(picture: Picture) -> Iterator[Finding]:
             )
 
 
+def bypassed(picture: Picture) -> Iterator[Finding]:
+    """Find nodes that have in memory what this herd did not ask of them: others ask them directly.
+
+    What stays for good (`keep_alive: -1`) may be there since before the log began: it says nothing.
+    """
+    if picture.log.away or picture.view.settings.get("planner"):
+        return  # who asked is not known, or models are loaded ahead of requests
+    asked = {(work.node_id, _named(work.model)) for work in picture.work}
+    for node in picture.nodes_online():
+        kept = {_named(name) for name in picture.view.pinned.get(node.node_id, ())}
+        others = [
+            model.name
+            for model in node.resident
+            if (node.node_id, _named(model.name)) not in asked
+            and _named(model.name) not in kept
+            and "" < model.expires_at < FOR_GOOD
+        ]
+        if others:
+            yield Finding(
+                check_id="node_bypassed",
+                severity="info",
+                title=f"Somebody asks {node.node_id} beside herd",
+                description=f"It has {', '.join(others)} in memory, and no request of the last day "
+                "that came through herd was for that. herd cannot see such requests: they take "
+                "slots and memory that it counts on.",
+                fix="Point that client at herd, or let Ollama there listen to the balancer only.",
+                node_id=node.node_id,
+                data={"models": others},
+            )
+
+
 def version_mismatch(picture: Picture) -> Iterator[Finding]:
     """Find agents of another version than the balancer."""
     for node in picture.nodes_online():
@@ -186,3 +219,7 @@ def cpu_fallback(picture: Picture) -> Iterator[Finding]:
                         "size_vram_gb": round(on_card / GIB, 2),
                     },
                 )
+
+
+def _named(model: str) -> str:
+    return model.removesuffix(":latest")

@@ -19,6 +19,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     nodes.paused,
     nodes.memory_pressure,
     nodes.underutilised,
+    nodes.bypassed,
     nodes.version_mismatch,
     nodes.cpu_fallback,
     models.thrashing,

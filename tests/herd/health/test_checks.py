@@ -87,6 +87,13 @@ def waited(queue_s: float) -> Picture:
     )
 
 
+def beside(expires_at: str = "2026-11-27T10:05:00Z", by: Work | None = None) -> Picture:
+    """A model in memory, and who asked for it through herd."""
+    resident = (ResidentModel(name="m", expires_at=expires_at),)
+    view = View(nodes=(node_view("a", resident=resident),))
+    return seen(view=view, work=() if by is None else (by,))
+
+
 CASES: list[tuple[Check, str, Picture, Picture]] = [
     (nodes.no_node, "no_node", seen(view=View()), IDLE),
     (nodes.no_node, "no_node", fleet(node_view("a", status="offline")), IDLE),
@@ -95,6 +102,14 @@ CASES: list[tuple[Check, str, Picture, Picture]] = [
     (nodes.paused, "node_paused", fleet(node_view("a", paused="in use")), IDLE),
     (nodes.memory_pressure, "memory_pressure", holding(23.5), holding(20)),
     (nodes.underutilised, "underutilised", waited(queue_s=400), waited(queue_s=10)),
+    (nodes.bypassed, "node_bypassed", beside(), beside(by=worked(model="m:latest"))),
+    (nodes.bypassed, "node_bypassed", beside(), beside("2318-11-27T10:00:00Z")),
+    (
+        nodes.bypassed,
+        "node_bypassed",
+        beside(),
+        msgspec.structs.replace(beside(), log=LogState(away=True)),
+    ),
     (nodes.version_mismatch, "version_mismatch", seen(version="2.0"), IDLE),
     (nodes.cpu_fallback, "cpu_fallback", holding(10, card_gib=2), holding(10)),
     (
