@@ -17,6 +17,7 @@ from tests.chaos.clients import Told
 from tests.chaos.running import ENDED, in_duckdb
 from tests.chaos.world import LONGEST_S, Trouble
 
+GIVEN_UP = ("RequestInterrupted", "RequestReaped")
 UNTOLD_S = 2.0
 """A front that dies takes with it what it had not told control; it tells within this."""
 MEMORY_BYTES = {
@@ -38,6 +39,8 @@ class Verdict:
     """Of the requests in the log."""
     untold: int = 0
     """Requests whose front died before it told how they ended."""
+    late: int = 0
+    """Requests taken for lost, or for stuck, while their front was stopped, that had their end."""
     unrecorded: int = 0
     """Requests of clients while nothing could be recorded."""
     lost_events: int = 0
@@ -84,7 +87,7 @@ def judge(
     with Source(directory.root) as source:
         log = Log(source.records())
         verdict.report = check_on_all_cores(source, source.first_seq)
-    _judge_log(verdict, log, directory)
+    _judge_log(verdict, log, directory, troubles)
     for each in told:
         _judge_client(verdict, each, log, windows)
     for kind, most in MEMORY_BYTES.items():
@@ -126,7 +129,7 @@ class Log:
             self.resumed.append(event)
 
 
-def _judge_log(verdict: Verdict, log: Log, directory: DataDir) -> None:
+def _judge_log(verdict: Verdict, log: Log, directory: DataDir, troubles: list[Trouble]) -> None:
     verdict.ends.update(kind for ends in log.ends.values() for kind, _ in ends)
     verdict.lost_events = sum(each.lost_events for each in log.resumed)
     verdict.expect(log.first == 1, f"the log begins at {log.first}")
@@ -143,7 +146,14 @@ def _judge_log(verdict: Verdict, log: Log, directory: DataDir) -> None:
         ends = log.ends.get(request_id, [])
         if not ends and any(first > seq for first, _ in log.gaps):
             continue  # it may have ended while nothing was recorded
+        if len(ends) == 2 and ends[0][0] in GIVEN_UP:
+            verdict.late += 1
+            ends = ends[1:]
         verdict.expect(len(ends) == 1, f"{request_id}, received at {seq}, ended so: {ends}")
+    verdict.expect(
+        not verdict.late or any(it.name.startswith("stop ") for it in troubles),
+        f"{verdict.late} requests ended twice, though nothing was stopped",
+    )
     report = verdict.report
     verdict.expect(not report.divergences, f"replay differs: {report.divergences[:1]}")
     verdict.expect(report.dispatches, "nothing was dispatched")
