@@ -185,7 +185,7 @@ class Soak:
             "events_not_recorded": verdict.lost_events,
             "requests_not_recorded": verdict.unrecorded,
             "successes_that_a_dead_front_did_not_tell": verdict.untold,
-            "ends_of_fronts_that_came_back_late": verdict.late,
+            "ends_of_fronts_that_came_back_late": dict(verdict.late),
             "dispatches_replayed": verdict.report.dispatches,
             "divergences": len(verdict.report.divergences),
             "cut_off": verdict.report.cut_off,

@@ -39,8 +39,8 @@ class Verdict:
     """Of the requests in the log."""
     untold: int = 0
     """Requests whose front died before it told how they ended."""
-    late: int = 0
-    """Requests taken for lost, or for stuck, while their front was stopped, that had their end."""
+    late: Counter[str] = field(default_factory=Counter[str])
+    """Requests given up while their front was stopped, that had their end after that, by why."""
     unrecorded: int = 0
     """Requests of clients while nothing could be recorded."""
     lost_events: int = 0
@@ -103,6 +103,8 @@ class Log:
         self.received: dict[RequestId, int] = {}
         self.ends: dict[RequestId, list[tuple[str, int]]] = {}
         """Kind and status, by request."""
+        self.reasons: dict[RequestId, str] = {}
+        """Why a request was given up."""
         self.gaps: list[tuple[int, int]] = []
         self.resumed: list[RecordingResumed] = []
         self.doubled: list[int] = []
@@ -124,7 +126,10 @@ class Log:
             self.received[event.request_id] = seq
         elif kind in ENDED:
             end = (kind, int(getattr(event, "status", 0)))
-            self.ends.setdefault(RequestId(getattr(event, "request_id", "")), []).append(end)
+            request_id = RequestId(getattr(event, "request_id", ""))
+            self.ends.setdefault(request_id, []).append(end)
+            if kind in GIVEN_UP:
+                self.reasons[request_id] = f"{kind} {getattr(event, 'reason', '')}".strip()
         elif isinstance(event, RecordingResumed):
             self.resumed.append(event)
 
@@ -147,12 +152,12 @@ def _judge_log(verdict: Verdict, log: Log, directory: DataDir, troubles: list[Tr
         if not ends and any(first > seq for first, _ in log.gaps):
             continue  # it may have ended while nothing was recorded
         if len(ends) == 2 and ends[0][0] in GIVEN_UP:
-            verdict.late += 1
+            verdict.late[log.reasons[request_id]] += 1
             ends = ends[1:]
         verdict.expect(len(ends) == 1, f"{request_id}, received at {seq}, ended so: {ends}")
     verdict.expect(
         not verdict.late or any(it.name.startswith("stop ") for it in troubles),
-        f"{verdict.late} requests ended twice, though nothing was stopped",
+        f"{dict(verdict.late)} requests ended twice, though nothing was stopped",
     )
     report = verdict.report
     verdict.expect(not report.divergences, f"replay differs: {report.divergences[:1]}")
