@@ -89,6 +89,15 @@ def test_a_mistake_in_the_file_changes_nothing(start_herd: StartHerd) -> None:
     assert setting(herd, "max_retries") == (2, "")
 
 
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """Have what the test starts hear hangups, also where these tests themselves run by nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
 def test_a_hangup_is_a_reload_and_a_control_that_is_killed_keeps_it(start_herd: StartHerd) -> None:
     herd = start_herd()
     write(herd, FLEET_MAX_RETRIES=1)
