@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from herd.simulator.fleet import NodeOrder
 from tests.e2e.conftest import StartHerd, StartNodes
 from tests.e2e.herds import Herd, command, until
+from tests.e2e.test_keys import holds
 from tests.e2e.wire import ask
 
 ELSEWHERE = {"X-Forwarded-For": "192.0.2.7"}
@@ -58,9 +59,11 @@ def test_a_fleet_with_keys_shows_itself_to_whom_it_knows(
 
     assert command("drain", "ada", "--url", herd.url).returncode == 0
     assert herd.stop() == 0
-    held = cookies[0].partition("=")[2]
-    assert link not in herd.words
-    assert held not in herd.words
+    stored = [path for path in herd.data_dir.rglob("*") if path.is_file()]
+    for secret in (link.partition("code=")[2], cookies[0].partition("=")[2]):
+        assert secret
+        assert secret not in herd.words
+        assert not [path for path in stored if holds(path, secret)]
 
 
 def _refused(herd: Herd, path: str) -> bool:
