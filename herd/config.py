@@ -6,6 +6,7 @@ fields the environment or a flag decided, so that a change recorded in the log, 
 running, cannot move them.
 """
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -258,6 +259,17 @@ WORDS = {"true": True, "false": False, "on": True, "yes": True, "off": False, "n
 def variable(field: str) -> str:
     """Return the environment variable of a field."""
     return _OLDER_NAMES.get(field, f"FLEET_{field.removesuffix('_s').upper()}")
+
+
+def remarks(names: Iterable[str]) -> list[str]:
+    """Say which of the balancer's variables mean nothing to it: somebody has mistyped a name."""
+    known = {variable(field) for field in FIELDS} | {"FLEET_ADMIN_TOKEN", "FLEET_JOIN_TOKEN"}
+    said: list[str] = []
+    for name in sorted(set(names) - known):
+        if name.startswith("FLEET_") and not name.startswith("FLEET_NODE_"):
+            near = difflib.get_close_matches(name, known, 1)
+            said.append(f"{name} is no setting" + (f"; {near[0]} is one" if near else ""))
+    return said
 
 
 def load(flags: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:

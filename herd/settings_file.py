@@ -56,6 +56,8 @@ class Variables:
         so it is the file's from now on.
         """
         self._directory = directory
+        self.names: frozenset[str] = frozenset()
+        """What the file names."""
         told = self._read()
         self.own = {name: value for name, value in environment.items() if told.get(name) != value}
         """What the environment said, without what is the file's."""
@@ -71,7 +73,9 @@ class Variables:
         try:
             told = read(path.read_text("utf-8"), named=str(path))
         except FileNotFoundError:
-            return {}
+            told = {}
         except (OSError, UnicodeDecodeError) as error:
             raise HerdError(f"{path} cannot be read: {error}") from error
-        return {name: value for name, value in told.items() if not name.endswith("DATA_DIR")}
+        told = {name: value for name, value in told.items() if not name.endswith("DATA_DIR")}
+        self.names = frozenset(told)
+        return told

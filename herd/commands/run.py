@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from herd.config import NodeAddress, Settings, load, parse_nodes
+from herd.config import NodeAddress, Settings, load, parse_nodes, remarks
 from herd.http import tls
 from herd.http.client import FetchError, fetch
 from herd.http.gate import trusted_networks
@@ -78,13 +78,19 @@ def command(*, replace: bool, **given: Any) -> None:  # noqa: ANN401 (of the opt
     cannot start, the old one goes on.
     """
     named = given["data_dir"]
-    variables = Variables(DataDir(Path(named)) if named else default_data_dir(), os.environ)
+    directory = DataDir(Path(named)) if named else default_data_dir()
+    variables = Variables(directory, os.environ)
     settings = _settings(given)
 
     def read() -> Settings:
         return _settings(given, variables.again())
 
-    source = Source(with_local_ollama(settings), read, variables.own)
+    def said() -> list[str]:
+        return [f"{directory.settings_file}: {each}" for each in remarks(variables.names)]
+
+    for line in said():
+        say(line)
+    source = Source(with_local_ollama(settings), read, variables.own, said)
     run_balancer(source, compose, watch, say, replace=replace)
 
 

@@ -37,6 +37,8 @@ class Source(NamedTuple):
     """Reads them again."""
     environment: Mapping[str, str] = os.environ
     """Without what is in the settings file."""
+    remarks: Callable[[], Sequence[str]] = tuple
+    """What is to be said of what was read last, besides."""
 
 
 class Reloading:
@@ -51,7 +53,7 @@ class Reloading:
         say: Callable[[str], None],
     ) -> None:
         """Know what was asked for, and what became of it."""
-        self._asked, self._read = source.settings, source.read
+        self._asked, self._read, self._remarks = source.settings, source.read, source.remarks
         self._in_force = in_force
         self._specs = specs
         self._supervisor = supervisor
@@ -93,7 +95,8 @@ class Reloading:
             for name, value in wanted.flat().items()
             if name not in RELOADABLE and value != self._asked.flat()[name]
         }
-        why = "control is away, and takes them when it is back" if away else ""
+        besides = ["control is away, and takes them when it is back"] if away else []
+        why = "; ".join([*besides, *self._remarks()])
         return Word(TOLD, changed=changed, waiting=waiting, why=why)
 
     def _answer(self, child: Child, word: bytes) -> Changes | None:

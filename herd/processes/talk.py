@@ -57,7 +57,7 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
     sockets: int = 0
     """How many follow."""
     why: str = ""
-    """Of what is refused: the reason, in a sentence."""
+    """Of what is refused: the reason, in a sentence; of what was done: what is to be known, too."""
     changed: Changes = {}
     """Settings that changed, with the old and the new value."""
     waiting: dict[str, Value] = {}

@@ -87,6 +87,8 @@ def test_a_mistake_in_the_file_changes_nothing(start_herd: StartHerd) -> None:
     done = command("reload", "--data-dir", str(herd.data_dir))
     assert "line 2 is not NAME=VALUE" in done.stderr
     assert setting(herd, "max_retries") == (2, "")
+    write(herd, FLEET_MAX_RETRY=1)
+    assert "FLEET_MAX_RETRY is no setting; FLEET_MAX_RETRIES is one" in reload(herd)["note"]
 
 
 @pytest.fixture
