@@ -5,7 +5,8 @@
 #   cov        the tests of events and actors: they must take all branches of both
 #   e2e        only the tests on real sockets and processes
 #   e2e-one    the same in one process, on the loop of the standard library
-#   clients    LangChain, LlamaIndex, LiteLLM, llm and JavaScript's packages (1 GB) against herd
+#   clients    LangChain, LlamaIndex, LiteLLM, Instructor, Pydantic AI, llm, aider, JavaScript's packages
+#              and MLX's server (2 GB) against herd
 #   netns      discovery between machines of their own, in network namespaces (Linux, root)
 #   real       fetch a real engine and a small real model (130 MB): then `herd demo --real`
 #   fuzz       for minutes: what clients and nodes could say, drawn and changed at random
@@ -77,10 +78,16 @@ CLIENTS := $(VENV)/clients
 JS := tests/clients/js
 
 $(CLIENTS)/pip.stamp: pyproject.toml | $(VENV)/bin/python
-	@echo "installing client packages (1 GB)"
+	@echo "installing client packages (2 GB)"
 	@test -x $(CLIENTS)/bin/python || $(RUN)python -m venv $(CLIENTS)
 	@$(CLIENTS)/bin/python -m pip --disable-pip-version-check -qq install --upgrade "pip>=25.1" uv
 	@$(CLIENTS)/bin/uv pip install -qq --python $(CLIENTS)/bin/python --editable . --group clients
+	@touch $@
+
+# aider pins all that it needs, and so gets an environment of its own.
+$(CLIENTS)/aider.stamp: pyproject.toml $(CLIENTS)/pip.stamp
+	@test -x $(CLIENTS)/aider/bin/python || $(CLIENTS)/bin/python -m venv --without-pip $(CLIENTS)/aider
+	@$(CLIENTS)/bin/uv pip install -qq --python $(CLIENTS)/aider/bin/python "aider-chat>=0.86"
 	@touch $@
 
 $(CLIENTS)/npm.stamp: $(JS)/package.json $(CLIENTS)/pip.stamp
@@ -98,7 +105,7 @@ demo: $(VENV)/run.stamp
 test: $(VENV)/test.stamp
 	@$(PYTEST) $(ARGS)
 
-clients: $(CLIENTS)/npm.stamp
+clients: $(CLIENTS)/npm.stamp $(CLIENTS)/aider.stamp
 	@HERD_CLIENTS=1 $(CLIENTS)/bin/python -m pytest tests/clients $(ARGS) -W ignore \
 	    -o asyncio_mode=auto -o asyncio_default_test_loop_scope=session
 

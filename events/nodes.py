@@ -32,6 +32,9 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     """The trained context, in tokens; 0 if unknown."""
     embedding_length: int = 0
     """Numbers in one of its vectors; 0 if unknown."""
+    remote_model: str = ""
+    """Its name where it really runs: Ollama's cloud. Empty for one on the node's own disk."""
+    remote_host: str = ""
 
 
 class ResidentModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -65,6 +68,8 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     """Of the disk that its models lie on; 0 if unknown."""
     disk_free_bytes: int = 0
     """The same, in whole GB; small changes of it are not news."""
+    unified_memory: bool = False
+    """`vram_bytes` is the part of `memory_bytes` that its graphics may take, not more beside it."""
 
 
 class Gpu(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -52,6 +52,7 @@ class RequestReceived(Event, frozen=True, tag="request_received"):
     route: str = "/api/chat"
     stream: bool = True
     body_bytes: int = 0
+    """0 for a form: the length of a recording tells nothing of a prompt's."""
     client: str = ""
     """The client's address, as `FLEET_LOG_CLIENTS` allows."""
     app: str = ""
@@ -270,6 +271,16 @@ class RequestCancelled(Event, frozen=True, tag="request_cancelled"):
     lease: Lease = Lease("")
     service_s: float = 0.0
     completion_tokens: int = 0
+
+
+class ReapPlanned(Event, frozen=True, tag="reap_planned"):
+    """A request made no progress for too long; its front is to end it, and says how it ended."""
+
+    request_id: RequestId
+    model: str
+    node_id: NodeId
+    lease: Lease
+    idle_s: float
 
 
 class RequestReaped(Event, frozen=True, tag="request_reaped"):

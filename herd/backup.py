@@ -1,13 +1,14 @@
 """All that herd knows, as one file: saved while it runs, restored anywhere.
 
-Settings, pins and learned speeds are events, so the log is all there is beside the secrets. The
-files are linked first, which takes no time and holds them, whatever is taken away meanwhile; the
-order does the rest: what is made of something comes before it where it may be missing (snapshots,
-then the journal), and after it where it may not (the journal, sealed segments, totals). So an event
-that moves is found twice, which every reader expects, and never not at all. The database is left
-out: it is made from these.
+What was changed, pinned and learned are events, so the log is all there is beside the secrets and
+the settings file, which may hold some. The files are linked first, which takes no time and holds
+them, whatever is taken away meanwhile; the order does the rest: what is made of something comes
+before it where it may be missing (snapshots, then the journal), and after it where it may not (the
+journal, sealed segments, totals). So an event that moves is found twice, which every reader
+expects, and never not at all. The database is left out: it is made from these.
 """
 
+import contextlib
 import io
 import os
 import re
@@ -29,14 +30,15 @@ from herd.journal.reader import load_for_restart
 from herd.paths import DataDir
 from herd.version import version
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""1 had no settings file, and is read."""
 MANIFEST: Final = "herd-backup.json"
 LONGEST_MANIFEST_BYTES: Final = 1 << 16
 TRIES: Final = 10
 """A folder is listed again if one of its files went while they were linked."""
 _MODE: Final = 0o600
 _MEMBER: Final = re.compile(
-    r"(log/(journal|sealed|totals|snapshots)/[\w-][\w.-]*|(admin|join)\.token)",
+    r"(log/(journal|sealed|totals|snapshots)/[\w-][\w.-]*|(admin|join)\.token|herd-balancer\.env)",
     re.ASCII,
 )
 _KEPT: Final = {".ndjson", ".parquet", ".tags", ".json", ""}
@@ -104,6 +106,7 @@ def restore(file: Path, directory: DataDir) -> Manifest:
             f"{root} has a log already: nothing was changed",
             "restore into another directory with --data-dir, or move that one away",
         )
+    made = [folder for folder in (root, *root.parents) if not folder.exists()]
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix=".restore-", dir=root))
     try:
@@ -114,6 +117,12 @@ def restore(file: Path, directory: DataDir) -> Manifest:
         if count != manifest.files:
             raise _broken(file, f"{count} of {manifest.files} files are in it")
         found = DataDir(place)
+        if found.settings_file.exists() and directory.settings_file.exists():
+            raise HerdError(
+                f"{root} has a settings file already ({directory.settings_file.name}), and so has "
+                "the backup: nothing was changed",
+                "move that one away, or restore into another directory with --data-dir",
+            )
         load_for_restart(found.journal, found.snapshots, schema=SCHEMA)
         for path in place.iterdir():
             path.replace(root / path.name)
@@ -121,6 +130,9 @@ def restore(file: Path, directory: DataDir) -> Manifest:
         raise _broken(file, str(error)) from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
+        with contextlib.suppress(OSError):  # what was restored is in it
+            for folder in made:
+                folder.rmdir()
     return manifest
 
 
@@ -129,7 +141,7 @@ def _stage(directory: DataDir, place: Path) -> list[Path]:
     found: list[Path] = []
     for folder in (directory.snapshots, directory.journal, directory.sealed, directory.totals):
         found += _linked(folder, place / folder.relative_to(directory.root))
-    for path in (directory.admin_token, directory.join_token):
+    for path in (directory.admin_token, directory.join_token, directory.settings_file):
         if path.exists():
             shutil.copyfile(path, place / path.name)
             found.append(place / path.name)

@@ -6,18 +6,15 @@ fields the environment or a flag decided, so that a change recorded in the log, 
 running, cannot move them.
 """
 
-import difflib
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
-from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from events import Origin
 from herd.errors import HerdError
+from herd.node_address import NodeAddress, parse_nodes, written
 from herd.paths import DEFAULT_ROOT, DataDir
 from herd.platform import default_workers
 
@@ -42,23 +39,7 @@ Targets = Annotated[
 """Addresses `HOST` or `HOST:PORT`, with commas between them."""
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
-OLLAMA_PORT = 11434
-NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LARGEST_PORT = 65535
-
-
-class NodeAddress(msgspec.Struct, frozen=True):
-    """A node that was named, not found."""
-
-    url: str
-    """Scheme, host and port, nothing more; or a Unix socket, `http+unix://%2Fpath`."""
-    slots: int = 0
-    """Requests it serves at once per model; 0 means learn it."""
-    name: str = ""
-    """What to call it; empty means after its address."""
-    origin: Origin = "flag"
-    insecure: bool = False
-    """Whether its certificate is taken unseen (`https://` only)."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +73,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a request waits for a slot on nodes that can serve it."""
     stale_timeout_s: Wait = 600.0
     """How long a request may be in flight without any progress before it is ended."""
+    front_timeout_s: Moved = 300.0
+    """How long a front that is to end a request without progress may take to say how it ended,
+    before it counts as ended."""
+    drain_timeout_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 4.0
+    """How long requests that wait or run may take to end once herd is told to stop. All of herd
+    ends at most five seconds later: what stops it has to wait for so long (Docker waits 10 s)."""
+    stuck_after_s: Moved = 90.0
+    """How long a process of herd may run and do nothing, not even say that it is there, until it is
+    killed and started again (logd, for which nobody waits, seven times as long); 0 lets it be."""
     max_queue: Count = 512
     """Requests that may wait for one model; the next is told to come again (429)."""
     max_queue_total: Count = 4096
@@ -106,6 +96,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """An interactive request waits as if it had come so much earlier (`X-Herd-Priority`)."""
     batch_behind_s: Moved = 300.0
     """A request of a batch waits as if it had come so much later."""
+    length_behind: Moved = 5.0
+    """How many times as long as it takes alone a request lets those pass that come after it: short
+    ones go first."""
     fair_shares: bool = True
     """Whether applications that wait for one model share it by the work they ask for."""
     shares_over_models: bool = True
@@ -115,6 +108,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     range_low: Share = 0.12
     """Where the range of a model's answers begins at first, as a share of what is predicted; from
     then on it is learned."""
+    lengths_by_app: bool = True
+    """Whether the length of an answer is predicted by who asks, as far as that is known."""
     prefix_affinity: bool = True
     """Whether tokens that a node has cached count as taken in, for `soonest` and predictions."""
     planner: bool = False
@@ -124,6 +119,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     translation."""
     foresight: bool = True
     """Whether `soonest` counts what a model, loaded elsewhere, saves those who will ask for it."""
+    patience: bool = True
+    """Whether `soonest` lets a request wait until another model on its node has no more work."""
     wake_on_lan: bool = True
     """Whether nodes whose owners allow it (`herd node --wake`) are woken when they are needed."""
     make_room: bool = True
@@ -175,6 +172,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where packets that wake nodes go, beside this machine's networks, like `10.1.255.255:9`."""
     trusted_networks: str = ""
     """Networks that may use this herd beside private ones and its own, like `203.0.113.0/24`."""
+    trusted_proxies: str = ""
+    """Addresses of reverse proxies whose `X-Forwarded-For` or `Forwarded` says who asks, like
+    `127.0.0.1 192.168.1.2`; from anybody else both are not believed."""
     allowed_hosts: str = ""
     """Names that clients may call this machine by, beside its own and those of private networks."""
     keyless: Literal["auto", "local", "never"] = "auto"
@@ -202,7 +202,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def flat(self) -> dict[str, Value]:
         """Return every value in force, as the log records it."""
         pairs = {name: getattr(self, name) for name in FIELDS if name != "nodes"}
-        return pairs | {"nodes": " ".join(_written(node) for node in self.nodes)}
+        return pairs | {"nodes": " ".join(written(node) for node in self.nodes)}
 
 
 FIELDS = tuple(field for field in Settings.__struct_fields__ if field != "fixed")
@@ -212,6 +212,7 @@ CHANGEABLE = frozenset(
         "hold_timeout_s",
         "queue_timeout_s",
         "stale_timeout_s",
+        "front_timeout_s",
         "max_queue",
         "max_queue_total",
         "max_retries",
@@ -219,6 +220,7 @@ CHANGEABLE = frozenset(
         "offline_after_s",
         "interactive_ahead_s",
         "batch_behind_s",
+        "length_behind",
         "fair_shares",
         "shares_over_models",
         "predictions",
@@ -234,10 +236,12 @@ CHANGEABLE = frozenset(
         "vram_fallback",
         "anthropic_fallback",
         "model_aliases",
+        "lengths_by_app",
         "prefix_affinity",
         "planner",
         "translate_ollama",
         "foresight",
+        "patience",
         "wake_on_lan",
         "policy",
         "auto_pull",
@@ -251,7 +255,7 @@ _OLDER_NAMES = {
     "degraded_after_s": "FLEET_HEARTBEAT_TIMEOUT",
     "offline_after_s": "FLEET_HEARTBEAT_OFFLINE",
 }
-_FLAGS = {"nodes": "--node", "mdns": "--no-mdns"}
+_FLAGS = {"nodes": "--node", "mdns": "--no-mdns", "drain_timeout_s": "--drain-timeout"}
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 WORDS = {"true": True, "false": False, "on": True, "yes": True, "off": False, "no": False}
 
@@ -259,17 +263,6 @@ WORDS = {"true": True, "false": False, "on": True, "yes": True, "off": False, "n
 def variable(field: str) -> str:
     """Return the environment variable of a field."""
     return _OLDER_NAMES.get(field, f"FLEET_{field.removesuffix('_s').upper()}")
-
-
-def remarks(names: Iterable[str]) -> list[str]:
-    """Say which of the balancer's variables mean nothing to it: somebody has mistyped a name."""
-    known = {variable(field) for field in FIELDS} | {"FLEET_ADMIN_TOKEN", "FLEET_JOIN_TOKEN"}
-    said: list[str] = []
-    for name in sorted(set(names) - known):
-        if name.startswith("FLEET_") and not name.startswith("FLEET_NODE_"):
-            near = difflib.get_close_matches(name, known, 1)
-            said.append(f"{name} is no setting" + (f"; {near[0]} is one" if near else ""))
-    return said
 
 
 def load(flags: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -303,68 +296,6 @@ def check(field: str, value: object, *, named: str) -> Any:  # noqa: ANN401 (of 
         raise _refused(field, value, named, error) from error
 
 
-def parse_node(text: str, *, named: str = "--node") -> NodeAddress:
-    """Read `URL`, `URL,slots=N`, `URL,name=NAME`; scheme and port may be left out."""
-    address, *options = text.strip().split(",")
-    slots, name, insecure = 0, "", False
-    for option in options:
-        key, _, value = (part.strip() for part in option.partition("="))
-        if key == "slots" and value.isdecimal() and int(value) > 0:
-            slots = int(value)
-        elif key == "name" and NODE_NAME.fullmatch(value):
-            name = value
-        elif option.strip() == "insecure" and address.startswith("https://"):
-            insecure = True
-        else:
-            raise HerdError(
-                f"{named} {text}: {option!r} is no option",
-                "write URL,slots=N or URL,name=NAME; https://…,insecure takes any certificate",
-            )
-    url = _socket_url(address, named) or normalised_url(address, named=named)
-    return NodeAddress(url, slots, name, insecure=insecure)
-
-
-def parse_nodes(texts: Iterable[str], *, named: str = "--node") -> tuple[NodeAddress, ...]:
-    """Read several; the same URL twice is an error, since the two may disagree."""
-    nodes = tuple(parse_node(text, named=named) for text in texts)
-    urls = [node.url for node in nodes]
-    for url in urls:
-        if urls.count(url) > 1:
-            raise HerdError(f"{named}: {url} is named twice")
-    return nodes
-
-
-def normalised_url(text: str, *, named: str) -> str:
-    """Return `scheme://host:port` of a node's address as people write it."""
-    wrong = HerdError(f"{named} {text}: no address of a node", "write http://host:11434")
-    address = text.strip()
-    parts = urlsplit(address if "://" in address else f"http://{address}")
-    try:
-        port = parts.port
-    except ValueError as error:
-        raise wrong from error
-    extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
-    if parts.scheme not in {"http", "https"} or not parts.hostname or extra:
-        raise wrong
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    if port is None:
-        port = 443 if parts.scheme == "https" else OLLAMA_PORT
-    return f"{parts.scheme}://{host}:{port}"
-
-
-def _socket_url(text: str, named: str) -> str:
-    """Return `http+unix://%2Fpath` of a node at a Unix socket; nothing of another."""
-    scheme, found, rest = text.strip().partition("://")
-    if not found or scheme != "http+unix":
-        return ""
-    path = unquote(rest)
-    if not path.startswith("/") or path.endswith("/") or "\0" in path:
-        raise HerdError(
-            f"{named} {text}: no path of a socket", "write http+unix:///path/of/ollama.sock"
-        )
-    return f"http+unix://{quote(path, safe='')}"
-
-
 def _from_text(field: str, text: str, *, named: str) -> object:
     """Read a variable: text, made what the field wants."""
     if field == "nodes":
@@ -384,9 +315,3 @@ def _refused(field: str, value: object, named: str, error: Exception) -> HerdErr
         words = get_args(_TYPES[field])
     next_step = f"write one of: {', '.join(words)}" if words else ""
     return HerdError(f"{named} cannot be {value!r}: {error}", next_step)
-
-
-def _written(node: NodeAddress) -> str:
-    slots = f",slots={node.slots}" if node.slots else ""
-    name = f",name={node.name}" if node.name else ""
-    return f"{node.url}{slots}{name}{',insecure' if node.insecure else ''}"

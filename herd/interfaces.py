@@ -3,8 +3,11 @@
 import contextlib
 import ipaddress
 import socket
+from typing import TypeAlias
 
 import psutil
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def own_addresses() -> tuple[str, ...]:
@@ -26,10 +29,10 @@ def own_addresses() -> tuple[str, ...]:
     return tuple(str(address) for address in sorted(found, key=lambda address: address.version))
 
 
-def own_networks() -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+def own_networks() -> tuple[Network, ...]:
     """Return the networks that the interfaces which are up are on."""
     up = {name for name, found in psutil.net_if_stats().items() if found.isup}
-    found: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, None] = {}
+    found: dict[Network, None] = {}
     for name, addresses in psutil.net_if_addrs().items():
         for address in addresses:
             if (
@@ -42,7 +45,7 @@ def own_networks() -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     return tuple(found)
 
 
-def _network(address: str, netmask: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+def _network(address: str, netmask: str) -> Network:
     plain = ipaddress.ip_address(address.partition("%")[0])
     if plain.version == 4:  # noqa: PLR2004 (IPv4)
         return ipaddress.ip_network(f"{plain}/{netmask}", strict=False)

@@ -44,6 +44,8 @@ ONE_PROCESS_ONLY = sys.platform == "win32"
 """Whether fronts cannot share a port in any way, so that `--workers 0` is the only mode."""
 
 LOGD_NICENESS = 10
+TITLE = "herd: "
+"""What the names of herd's processes begin with."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -142,15 +144,19 @@ def _ask(tool: str, *arguments: str) -> str:
 
 def pipe(*, duplex: bool = True) -> tuple[Connection, Connection]:
     """Return both ends of a pipe that a child can inherit; the first reads, if only one can."""
-    here: Any  # Windows has a type of its own, which does the same
-    there: Any
-    here, there = multiprocessing.get_context("spawn").Pipe(duplex)
-    return here, there
+    ends: tuple[Any, Any] = multiprocessing.get_context("spawn").Pipe(duplex)
+    return ends  # on Windows of a type of its own, which does the same
+
+
+def never_block(end: Connection) -> None:
+    """Let writing to a pipe fail where it would wait."""
+    if sys.platform != "win32":
+        os.set_blocking(end.fileno(), False)
 
 
 def set_title(name: str) -> None:
     """Show this process as `herd: NAME`; under spawn all command lines look the same."""
-    setproctitle.setproctitle(f"herd: {name}")
+    setproctitle.setproctitle(f"{TITLE}{name}")
 
 
 def die_with_parent() -> None:
@@ -162,8 +168,6 @@ def die_with_parent() -> None:
 def lower_priority() -> None:
     """Let every other process of herd go first."""
     if sys.platform == "win32":
-        import psutil
-
         psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
     else:
         os.nice(LOGD_NICENESS)
@@ -177,9 +181,7 @@ def end_spawn_helper() -> None:
     if sys.platform != "win32":
         from multiprocessing import resource_tracker
 
-        tracker: object = vars(resource_tracker)["_resource_tracker"]
-        stop = getattr(tracker, "_stop", None)
-        if callable(stop):
+        if callable(stop := getattr(vars(resource_tracker)["_resource_tracker"], "_stop", None)):
             stop()
 
 

@@ -5,10 +5,12 @@ a remark: as systemd reads it. `herd run install` writes it, and so may you. Wha
 the process itself says comes before it.
 """
 
+import difflib
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Final
 
+from herd import config
 from herd.errors import HerdError
 from herd.paths import DataDir
 
@@ -20,6 +22,8 @@ _LINE: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_OTHERS: Final = {"FLEET_ADMIN_TOKEN", "FLEET_JOIN_TOKEN", "FLEET_LOOP"}
+"""Variables of the balancer that are no settings."""
 _TAKEN: Final = re.compile(r'["\\`$]')
 _GIVEN: Final = re.compile(r'\\(["\\`$])')
 
@@ -46,6 +50,23 @@ def read(text: str, *, named: str = "the settings file") -> dict[str, str]:
     return found
 
 
+def changed(text: str, environment: Mapping[str, str], *, named: str) -> str:
+    """Return the text with these variables, and with all else that it says, remarks too, as it was.
+
+    Raises `HerdError` naming the first line that is no variable.
+    """
+    told = read(text, named=named)
+    new = {name: value for name, value in environment.items() if told.get(name) != value}
+    lines: list[str] = []
+    at = 0
+    while at < len(text) and (line := _LINE.match(text, at)):
+        if line["name"] not in new:
+            lines.append(line[0])
+        at = line.end()
+    kept = "".join(lines)
+    return kept + ("\n" if new and kept and not kept.endswith("\n") else "") + written(new)
+
+
 class Variables:
     """What the environment and the settings file say together, now and later."""
 
@@ -64,6 +85,14 @@ class Variables:
         for name, value in told.items():
             environment.setdefault(name, value)
 
+    def overruled(self, flags: Iterable[str] = ()) -> list[str]:
+        """Say which lines of the file mean nothing now; `flags` are variables that flags decide."""
+        said = dict.fromkeys(self.own, "the environment") | dict.fromkeys(flags, "the command")
+        return [
+            f"{name} says nothing: {said[name]} of this herd comes first"
+            for name in sorted(self.names & said.keys())
+        ]
+
     def again(self) -> dict[str, str]:
         """Return what they say now. Raises `HerdError` if the file cannot be read."""
         return self._read() | self.own
@@ -79,3 +108,14 @@ class Variables:
         told = {name: value for name, value in told.items() if not name.endswith("DATA_DIR")}
         self.names = frozenset(told)
         return told
+
+
+def remarks(names: Iterable[str]) -> list[str]:
+    """Say which of the balancer's variables mean nothing to it: somebody has mistyped a name."""
+    known = {config.variable(field) for field in config.FIELDS} | _OTHERS
+    said: list[str] = []
+    for name in sorted(set(names) - known):
+        if name.startswith("FLEET_") and not name.startswith("FLEET_NODE_"):
+            near = difflib.get_close_matches(name, known, 1, cutoff=0.8)
+            said.append(f"{name} is no setting" + (f"; {near[0]} is one" if near else ""))
+    return said

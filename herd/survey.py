@@ -148,6 +148,8 @@ class _Entry(msgspec.Struct, gc=False):
     model: str = ""
     size: int = 0
     digest: str | None = ""
+    remote_model: str | None = ""
+    remote_host: str | None = ""
     details: _Details | None = None
     modified_at: str | None = ""
     expires_at: str | None = ""
@@ -227,6 +229,8 @@ def _models(listing: _Listing) -> tuple[ModelFacts, ...]:
                 capabilities=tuple(entry.capabilities or ()),
                 context_length=count(details.context_length),
                 embedding_length=count(details.embedding_length),
+                remote_model=entry.remote_model or "",
+                remote_host=entry.remote_host or "",
             )
         )
     return tuple(found)

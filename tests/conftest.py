@@ -10,6 +10,7 @@ coroutine on the stdlib loop and on uvloop.
 import asyncio
 import faulthandler
 import os
+import signal
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +36,9 @@ NO_SKIP = os.environ.get("HERD_NO_SKIP") == "1"
 settings.register_profile("herd", deadline=None, print_blob=True, derandomize="CI" in os.environ)
 settings.register_profile("fuzz", deadline=None, print_blob=True, max_examples=5_000)
 settings.load_profile("herd")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's `&`: children would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

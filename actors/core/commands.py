@@ -54,6 +54,8 @@ class Cancel(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
     request_id: RequestId
     lease: Lease
     reason: str
+    idle_s: float = 0.0
+    """How long nothing came of it, if that is the reason."""
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):

@@ -6,6 +6,7 @@ of a node that has served nothing, what its memory's bandwidth allows.
 
 from actors.core.learning import Demand, Speed, shared
 from actors.core.state import US, Node, Request, State
+from events import NodeFacts
 
 BANDWIDTH_BYTES_PER_S = 200e9
 """Of memory, where a node does not tell."""
@@ -20,6 +21,8 @@ LEAST_WEIGHTS_BYTES = 10_000_000
 SIZE_BYTES = 5_000_000_000
 """Of a model whose size no node tells."""
 ANSWER_TOKENS = 200.0
+OWN_COUNT = 40.0
+"""As many answers of its own as count as much as those of all."""
 BYTES_A_TOKEN = 4.5
 PROMPT_TOKENS = 500.0
 """Of a request of unknown length."""
@@ -61,6 +64,12 @@ def resident_bytes(node: Node, model: str) -> int:
     if resident is not None and (known := resident.size_vram_bytes or resident.size_bytes):
         return known
     return node.footprints.get(model, 0) or int(size_bytes(node, model) * BESIDE_WEIGHTS)
+
+
+def beside_bytes(facts: NodeFacts) -> int:
+    """Return the memory beside that of the graphics; 0 if there is none, or it is not known."""
+    shared_bytes = facts.vram_bytes if facts.unified_memory else 0
+    return max(0, facts.memory_bytes - shared_bytes)
 
 
 def most_loaded(node: Node) -> int:
@@ -111,15 +120,19 @@ def prompt_tokens(asked: Demand, request: Request) -> float:
     return asked.prompt_tokens.value or PROMPT_TOKENS
 
 
-def answer_tokens(asked: Demand) -> float:
-    """Return the length of an answer."""
-    return asked.answer_tokens.value if asked.answer_tokens.count else ANSWER_TOKENS
+def answer_tokens(asked: Demand, app: str = "") -> float:
+    """Return the length of an answer: of an application, the more it has had, the more its own."""
+    tokens = asked.answer_tokens.value if asked.answer_tokens.count else ANSWER_TOKENS
+    own = asked.apps.get(app)
+    if own is None:
+        return tokens
+    return (own.count * own.value + OWN_COUNT * tokens) / (own.count + OWN_COUNT)
 
 
 def service_s(asked: Demand, node: Node, request: Request) -> float:
     """Return the time that a request takes on a node that has its model in memory, and no other."""
     token_s, step_s = rates_s(node, request.model)
-    return prompt_tokens(asked, request) * token_s + answer_tokens(asked) * step_s
+    return prompt_tokens(asked, request) * token_s + answer_tokens(asked, request.app) * step_s
 
 
 def alone_s(state: State, model: str) -> float:
@@ -131,7 +144,7 @@ def alone_s(state: State, model: str) -> float:
 def reckoned_alone_s(state: State, model: str) -> float:
     """Return the same, made anew."""
     asked = demand(state, model)
-    prompt, answer = _mean_prompt(asked), answer_tokens(asked)
+    prompt, answer = mean_prompt(asked), answer_tokens(asked)
     best_s = 0.0
     for node in state.nodes.values():
         if node.has(model):
@@ -144,12 +157,24 @@ def reckoned_alone_s(state: State, model: str) -> float:
 
 def mean_s(asked: Demand, node: Node, model: str, n: int, models: int) -> float:
     """Return the mean time that requests of a model stay on a node when `n` of them always do."""
-    token_s, step_s = rates_s(node, model)
-    prefill_s = _mean_prompt(asked) * token_s * models * n
-    return prefill_s + answer_tokens(asked) * step_s * shared(n, models)
+    return staying_s(means(asked), rates_s(node, model), n, models)
 
 
-def _mean_prompt(asked: Demand) -> float:
+def staying_s(
+    tokens: tuple[float, float], rates: tuple[float, float], n: int, models: int
+) -> float:
+    """Return the same by the tokens of a prompt and an answer, and the times of one of each."""
+    prefill_s = tokens[0] * rates[0] * models * n
+    return prefill_s + tokens[1] * rates[1] * shared(n, models)
+
+
+def means(asked: Demand) -> tuple[float, float]:
+    """Return the lengths of a mean prompt and a mean answer."""
+    return mean_prompt(asked), answer_tokens(asked)
+
+
+def mean_prompt(asked: Demand) -> float:
+    """Return the length of a prompt."""
     return asked.prompt_tokens.value if asked.prompt_tokens.count else PROMPT_TOKENS
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection
 
 from actors.core.estimates import (
     BOUNDLESS,
+    beside_bytes,
     is_planned,
     is_remote,
     loading,
@@ -132,8 +133,9 @@ def _there(node: Node) -> list[str]:
 
 def memory_bytes(node: Node) -> int:
     """Return all the memory that a model may lie in."""
-    vram_bytes, system_bytes = node.facts.vram_bytes, node.facts.memory_bytes
-    has_bytes = vram_bytes + system_bytes if vram_bytes and system_bytes else BOUNDLESS
+    facts = node.facts
+    told = facts.vram_bytes and facts.memory_bytes
+    has_bytes = facts.vram_bytes + beside_bytes(facts) if told else BOUNDLESS
     return min(has_bytes, node.limits.max_bytes or BOUNDLESS)
 
 

@@ -28,8 +28,9 @@ class Known:
     """One node."""
 
     __slots__ = (
-        "busy", "coming", "exhausted", "fits", "idle", "loads_s", "memory_bytes", "most", "node",
-        "own_s", "sizes_bytes", "taken", "taken_at", "there", "used_bytes", "working",
+        "busy", "coming", "ends_s", "exhausted", "fits", "idle", "loads_s", "memory_bytes", "most",
+        "node", "own_s", "paces", "sizes_bytes", "taken", "taken_at", "there", "used_bytes",
+        "working",
     )  # fmt: skip
 
     def __init__(self, node: "Node") -> None:
@@ -52,12 +53,15 @@ class Known:
         self.used_bytes = 0
         self.idle: list[tuple[str, int]] = []
         """Models that can make room, with their sizes, those unused the longest first."""
-        self.taken = 0.0
+        self.taken = self.ends_s = 0.0
+        """What one more takes from those that run, and when the first model will be done."""
         self.taken_at = -1
         """When, by `Kept.learned` of all that are busy, it was reckoned what one more takes."""
         self.loads_s: dict[str, float] = {}
         self.own_s: dict[str, tuple[int, float]] = {}
         """The time of a mean request of a model, and when, by its `Kept.learned`, that was."""
+        self.paces: dict[str, tuple[tuple[float, float], int]] = {}
+        """Of a model: the times of a token of a prompt and of an answer; how many would work."""
 
 
 class Seat:
@@ -116,24 +120,30 @@ class Row:
 class Facts:
     """One model, at one instant."""
 
-    __slots__ = ("alone_s", "asked", "rate")
+    __slots__ = ("alone_s", "asked", "fastest", "means", "rate")
 
-    def __init__(self, asked: "Demand", rate: float, alone_s: float) -> None:
-        """Take what is asked of it."""
+    def __init__(
+        self, asked: "Demand", means: tuple[float, float], rate: float, alone_s: float
+    ) -> None:
+        """Take what is asked of it, with the tokens of a mean prompt and a mean answer."""
         self.asked = asked
+        self.means = means
         self.rate = rate
         self.alone_s = alone_s
+        self.fastest: Fastest | None = None
+        """None until anybody asked."""
 
 
 class Fastest:
-    """The nodes that have a model in memory."""
+    """The nodes that have a model in memory: how many, and which serve it soonest."""
 
     __slots__ = ("best", "learned", "read", "times_s")
 
-    def __init__(self, learned: int, read: int) -> None:
-        """Look at none yet; as of the touch of that number."""
-        self.learned = learned
-        self.read = read
+    def __init__(self) -> None:
+        """Look at none yet."""
+        self.learned = 0
+        self.read = 0
+        """As of the touch of that number."""
         self.times_s: dict[NodeId, float] = {}
         self.best: list[tuple[float, NodeId]] = []
         """The two fastest."""
@@ -143,8 +153,8 @@ class Kept:
     """All of it."""
 
     __slots__ = (
-        "copies", "copies_at", "facts", "facts_at", "fastest", "folds", "learned", "nodes", "on",
-        "rows", "sizes_bytes", "touched",
+        "facts", "facts_at", "fastest", "folds", "learned", "nodes", "on", "rows", "sizes_bytes",
+        "touched",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -168,9 +178,6 @@ class Kept:
         self.facts: dict[str, Facts] = {}
         self.facts_at: tuple[int, int] = (-1, -1)
         """The folds, and the instant, of which these facts are."""
-        self.copies: dict[str, int] = {}
-        """How many nodes have each model in memory."""
-        self.copies_at = -1
 
     def touch(self, node_id: NodeId, *, memory: bool) -> None:
         """Forget what followed from a node; with `memory`, also what its models take there."""

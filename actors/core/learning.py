@@ -18,6 +18,8 @@ the weights once for all (Pope et al., "Efficiently Scaling Transformer Inferenc
 OUTLIER = 8.0
 """Times the mean: more than that an observation never counts for, once there are a few."""
 FEW = 4
+MOST_APPS = 32
+"""Of each model, whose lengths are kept: those that were answered last."""
 
 
 class Mean(msgspec.Struct, gc=False):
@@ -77,12 +79,22 @@ class Demand(msgspec.Struct):
     answer_tokens: Mean = msgspec.field(default_factory=Mean)
     body_bytes: Mean = msgspec.field(default_factory=Mean)
     """Of those whose prompt is known in tokens."""
+    apps: dict[str, Mean] = {}
+    """Answers in tokens, by application; the one that was answered last comes last."""
     alone_s: float = 0.0
     """The time that a mean request takes alone on the best node; 0 until one was completed."""
 
     low: float = 0.3
     high: float = 3.0
     """Nine of ten answers take between so many times what was predicted."""
+
+    def answered(self, app: str, tokens: float) -> None:
+        """Count the length of an answer of an application."""
+        mean = self.apps.pop(app, None)
+        if mean is None and len(self.apps) >= MOST_APPS:
+            del self.apps[next(iter(self.apps))]
+        self.apps[app] = mean or Mean()
+        self.apps[app].add(tokens)
 
     def rate(self, now_us: int) -> float:
         """Return the requests a second, as of now."""

@@ -21,13 +21,3 @@ def missed(rate: float, again_s: float, lasts_s: float, others: int) -> float:
     wanted = rate * HORIZON_S / (1.0 + rate * HORIZON_S)
     late = again_s / lasts_s * (1.0 + rate * again_s)
     return wanted * late / (1 + 2 * others)
-
-
-def copies(state: State) -> dict[str, int]:
-    """Return how many nodes have each model in memory."""
-    found: dict[str, int] = {}
-    for node in state.nodes.values():
-        if node.online:
-            for model in node.resident:
-                found[model] = found.get(model, 0) + 1
-    return found

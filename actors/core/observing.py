@@ -65,7 +65,10 @@ def completed(
         return
     prompt = prompt_of(demand(state, request.model), speed, request, event)
     if request.model in state.catalogue:
-        _asked(_demand(state, request.model), request, event, prompt)
+        known = _demand(state, request.model)
+        _asked(known, request, event, prompt)
+        if state.settings.lengths_by_app:
+            known.answered(request.app, float(event.completion_tokens))
     slots = node.slots.get(request.model)
     n = (request.turn.n + (1 if slots is None else slots.in_flight)) / 2
     models = (request.models + max(1, working(node))) / 2

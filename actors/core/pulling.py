@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import msgspec
 
 from actors.core.commands import Command
-from actors.core.estimates import BESIDE_WEIGHTS
+from actors.core.estimates import BESIDE_WEIGHTS, beside_bytes
 from actors.core.state import US, Node, Pull, State
 from events import (
     CONTROL,
@@ -48,6 +48,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     draining: bool = False
     vram_bytes: int = 0
     memory_bytes: int = 0
+    """Beside that of its graphics."""
     disk_free_bytes: int = 0
     """0, here and above, where it is not known."""
     stored_bytes: int = 0
@@ -194,7 +195,7 @@ def host_of(node: Node) -> Host:
         node_id=node.node_id,
         healthy=node.health == "healthy",
         vram_bytes=node.facts.vram_bytes,
-        memory_bytes=node.facts.memory_bytes,
+        memory_bytes=beside_bytes(node.facts),
         disk_free_bytes=node.facts.disk_free_bytes,
         stored_bytes=stored_bytes,
     )

@@ -2,7 +2,9 @@
 
 Each request has a start, and its priority moves that: an interactive one counts as if it had
 started `interactive_ahead_s` earlier, one of a batch `batch_behind_s` later. So nobody is passed by
-those who come much later than that: however many there are, a batch goes on.
+those who come much later than that: however many there are, a batch goes on. A long one counts as
+if it had started later, too, by `length_behind` times what it is predicted to take alone, so that
+those who want little do not wait for those who want much (shortest job first, with a bound).
 
 Starts share a line out between applications, by the work they ask for (start-time fair queueing:
 Goyal, Vin, Cheng, "Start-time fair queueing", 1996; by tokens: Sheng et al., "Fairness in serving
@@ -14,6 +16,7 @@ gets of other models counts too (`sharing`).
 """
 
 from actors.core import sharing
+from actors.core.estimates import alone_s
 from actors.core.predicting import freed_per_s
 from actors.core.state import US, Line, Request, Share, State
 from events import Priority
@@ -21,11 +24,11 @@ from events import Priority
 
 def join(state: State, line: Line, request: Request, priority: Priority) -> None:
     """Take a new request into its line."""
-    _join(state, line, request, _moved_us(state, priority))
+    _join(state, line, request, _moved_us(state, priority) + _length_us(state, request))
 
 
 def move(state: State, line: Line, request: Request) -> None:
-    """Take a request into its line that was in that of another model; its priority stays."""
+    """Take a request into its line that was in that of another model; what moved it stays."""
     _join(state, line, request, request.rank_us - request.start_us)
 
 
@@ -95,6 +98,14 @@ def _lasts_us(state: State, request: Request) -> int:
     if not per_s:
         return 0
     return int(US / per_s * sharing.portion(state, request))
+
+
+def _length_us(state: State, request: Request) -> int:
+    times = state.settings.length_behind
+    if times <= 0:
+        return 0
+    length_s = alone_s(state, request.model) * sharing.portion(state, request)
+    return int(min(sharing.MOST_S, times * length_s) * US)
 
 
 def _moved_us(state: State, priority: Priority) -> int:

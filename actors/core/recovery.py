@@ -10,7 +10,8 @@ import msgspec
 
 from actors.core import pulling
 from actors.core.commands import Cancel, Command, Refuse, Send
-from actors.core.state import Front, Request, Settings, State
+from actors.core.settings import Settings
+from actors.core.state import Front, Request, State
 from events import (
     CONTROL,
     ActorFailed,
@@ -85,6 +86,12 @@ def decide(state: State, record: Recorded) -> list[Command]:
             return [*lost, *pulling.lost_with_fronts(state, here, record.recorded_at)]
         case _:
             return []
+
+
+def is_awaited(state: State, src: Source) -> bool:
+    """Whether nobody knows if a front's requests go on, or have had their end long ago."""
+    front = state.fronts.get(src)
+    return front is not None and front.missed == AWAITED
 
 
 def _begin(state: State, epoch: int) -> None:

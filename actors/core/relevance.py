@@ -22,7 +22,8 @@ from actors.core import (
     stalling,
     waking,
 )
-from actors.core.state import Node, State
+from actors.core.standing import row_of
+from actors.core.state import US, Node, State
 from events import (
     Event,
     HeartbeatReceived,
@@ -39,6 +40,7 @@ from events import (
     NodeSilent,
     RequestCancelled,
     RequestCompleted,
+    RequestReaped,
     RequestReceived,
     ResidentModel,
     TimerFired,
@@ -72,7 +74,8 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
         case KeyAdded() | KeyRevoked() | ModelPinned() | ModelUnpinned():
             return _changes(state, fact)
         case _:  # a client leaves once, though its front says so twice if a grant crossed that
-            return not isinstance(fact, RequestCancelled) or fact.request_id in state.requests
+            once = fact if isinstance(fact, RequestCancelled | RequestReaped) else None
+            return once is None or once.request_id in state.requests
 
 
 def _changes(state: State, fact: KeyAdded | KeyRevoked | ModelPinned | ModelUnpinned) -> bool:
@@ -88,6 +91,7 @@ def _due(state: State, now_us: int) -> bool:
             queueing.overdue(state, model, now_us) or queueing.stranded(state, model)
             for model in state.lines
         )
+        or _waits_by_choice(state, now_us)
         or bool(reaping.stale(state, now_us))
         or bool(stalling.stalled(state, now_us))
         or any(
@@ -102,6 +106,16 @@ def _due(state: State, now_us: int) -> bool:
         or bool(planning.due(state, now_us))
         or bool(waking.due(state, now_us))
         or bool(waking.in_vain(state, now_us))
+    )
+
+
+def _waits_by_choice(state: State, now_us: int) -> bool:
+    """Whether somebody waits who could go, and for a second nothing happened that might let him."""
+    return (
+        state.settings.patience
+        and state.settings.policy == "soonest"
+        and now_us - state.recorded_at >= US
+        and any(line.waiting and row_of(state, model).takers for model, line in state.lines.items())
     )
 
 

@@ -79,8 +79,10 @@ def evolve(state: State, record: Recorded) -> None:
             _adopt(state, event, record)
         case RequestFailed() | RequestCancelled() | RequestReaped() | RequestInterrupted():
             _end(state, event, now_us)
-        case RequestRejected(request_id=request_id):
+        case RequestRejected(request_id=request_id, model=model):
             state.requests.pop(request_id, None)
+            known = model if model in state.catalogue else ""  # anybody can make names up
+            state.rejected[known] = state.rejected.get(known, 0) + 1
         case (
             SlotsChanged()
             | NodeDiscovered()
@@ -108,6 +110,9 @@ def _dispatch(state: State, event: RequestDispatched, now_us: int) -> None:
     request.predicted_most_s = event.predicted_most_s
     state.leases += 1
     node = state.nodes[event.node_id]
+    tally = _tally(node, request.model)
+    tally.sent += 1
+    tally.cold += event.cold
     request.hoped_share = 0.0 if event.cold else caching.hoped_share(node, request)
     caching.seated(node, request, cold=event.cold)
     observing.sent(node, request, now_us, cold=event.cold)

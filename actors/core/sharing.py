@@ -80,8 +80,8 @@ def _cost_us(state: State, request: Request) -> int:
 def portion(state: State, request: Request) -> float:
     """Return the work of a request, in that of a mean one of its model."""
     asked = demand(state, request.model)
-    answer = answer_tokens(asked)
-    mean = asked.prompt_tokens.value / TOKENS_A_STEP + answer
+    mean = asked.prompt_tokens.value / TOKENS_A_STEP + answer_tokens(asked)
+    answer = answer_tokens(asked, request.app)
     work = prompt_tokens(asked, request) / TOKENS_A_STEP + answer
     return work / mean if mean else 1.0
 

@@ -14,24 +14,26 @@ candidate with a slot free now:
 
 A cold node is a candidate only if it can make room at once, by idle models. The best one is taken,
 unless waiting for a slot where the model is in memory comes to less: then the request waits, for
-those before it in line too. What the first of them has waited already is expected to come once
-more: so nobody waits long for a node that does not go on. Equal costs go to the fewest in flight,
-then by the draw.
+those before it in line too; with the setting `patience`, also unless waiting until another model
+has no more work where it is in memory comes to less. What the first of them has waited already is
+expected to come once more: so nobody waits long for a node that does not go on. Equal costs go to
+the fewest in flight, then by the draw.
 """
 
+from math import inf
 from typing import TypeAlias
 
 from actors.core.caching import cached_share
-from actors.core.estimates import answer_tokens, left_of_load_s, mean_s, prompt_tokens
+from actors.core.estimates import answer_tokens, left_of_load_s, prompt_tokens, staying_s
+from actors.core.foresight import AHEAD, saved
 from actors.core.foresight import OTHERS as FORESEEN_OTHERS
-from actors.core.foresight import of_load
 from actors.core.kept import FREE, Seat
 from actors.core.learning import BATCH_COST
 from actors.core.missing import missed
 from actors.core.owning import limit_of
 from actors.core.placement import SHOWN, Choice, draw
 from actors.core.promising import barred
-from actors.core.standing import again_s, copies_of, facts_of, fitting_seats, taken
+from actors.core.standing import again_s, facts_of, fastest_of, fitting_seats, under_way
 from actors.core.state import US, Node, Request, State
 from events import Candidate, NodeId
 
@@ -67,6 +69,8 @@ def soonest(state: State, request: Request) -> Choice | None:
     options.sort()
     if full and weighing.waiting(full) < options[0][0]:
         return None
+    if state.settings.patience and weighing.until_one_ends(takers) < options[0][0]:
+        return None
     return _choice(request, options)
 
 
@@ -89,10 +93,10 @@ class _Weighing:
         self._state = state
         self._request = request
         self._model = request.model
-        facts = facts_of(state, request.model)
+        facts = self._facts = facts_of(state, request.model)
         self._asked = facts.asked
         self._prompt = prompt_tokens(facts.asked, request)
-        self._answer = answer_tokens(facts.asked)
+        self._answer = answer_tokens(facts.asked, request.app)
         self._alone_s = facts.alone_s
         self._line = max(1, len(state.lines[request.model].waiting))
         """A load serves them all."""
@@ -109,11 +113,12 @@ class _Weighing:
         work_s += self._answer * seat.step_s * models * (1.0 + BATCH_COST * in_flight)
         wait_s = self._load_left_s(seat)
         if in_flight:
-            left_s = mean_s(self._asked, node, self._model, in_flight, models) / 2
+            rates = seat.token_s, seat.step_s
+            left_s = staying_s(self._facts.means, rates, in_flight, models) / 2
             lost_s = prompt * seat.token_s + left_s * BATCH_COST
             lost = in_flight * lost_s / self._alone_s
         else:
-            lost = taken(self._state, seat.known)
+            lost, _ = under_way(self._state, seat.known)
         cost = (wait_s + work_s) / self._alone_s + self._others * lost + _spared(node)
         return cost, in_flight, node.node_id, seat, wait_s
 
@@ -125,7 +130,8 @@ class _Weighing:
         known, node = seat.known, seat.node
         work_s = self._prompt * seat.token_s + self._answer * seat.step_s
         work_s *= known.working + 1
-        cost = (wait_s + work_s) / self._alone_s + self._others * taken(self._state, known)
+        lost, _ = under_way(self._state, known)
+        cost = (wait_s + work_s) / self._alone_s + self._others * lost
         cost += LOADING * seat.load_s / self._alone_s + EVICTION * missed / self._line
         cost += _spared(node)
         if self._foresees:
@@ -138,13 +144,16 @@ class _Weighing:
         wait_s = seat.load_s
         for other in known.coming:
             wait_s += left_of_load_s(state, node, other)
-        total = 0.0
+        total = foreseen = 0.0
+        if self._foresees:
+            foreseen = saved(state, known, self._model, self._facts)
         for victim in seat.leaving:
-            others = max(0, copies_of(state).get(victim, 0) - 1)
             facts = facts_of(state, victim)
+            others = max(0, len(fastest_of(state, victim, facts).times_s) - 1)
             total += missed(facts.rate, again_s(known, victim), facts.alone_s, others)
-        foreseen = of_load(state, known, self._model, seat.leaving) if self._foresees else 0.0
-        seat.weighed = wait_s, total, foreseen
+            if self._foresees:
+                foreseen -= saved(state, known, victim, facts)
+        seat.weighed = wait_s, total, AHEAD * foreseen
         seat.weighed_at = self._now
 
     def waiting(self, full: list[Seat]) -> float:
@@ -163,6 +172,20 @@ class _Weighing:
                 best_s = lasts_s
         ahead = _ahead(state, request)
         return ((ahead + 1) / pace_per_s + best_s + _stood_s(state, request)) / self._alone_s
+
+    def until_one_ends(self, seats: list[Seat]) -> float:
+        """Return what it is to wait until a model beside its own, idle one ends, in stretch."""
+        least = inf
+        stood_s = _stood_s(self._state, self._request)
+        for seat in seats:
+            models = seat.known.working
+            if seat.kind != FREE or seat.slots.in_flight or not models:
+                continue
+            lost, ends_s = under_way(self._state, seat.known)
+            work_s = self._uncached(seat.node) * seat.token_s + self._answer * seat.step_s
+            cost = (ends_s + work_s * models + stood_s) / self._alone_s
+            least = min(least, cost + self._others * lost * (models - 1) / models)
+        return least
 
     def _uncached(self, node: Node) -> float:
         if not self._request.prefixes:

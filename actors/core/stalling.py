@@ -8,6 +8,7 @@ circuit. Where nobody else has the model it goes on waiting: that costs nobody a
 """
 
 from actors.core.placement import usable
+from actors.core.recovery import is_awaited
 from actors.core.state import US, Request, State
 
 PATIENCE = 4.0
@@ -27,6 +28,7 @@ def stalled(state: State, now_us: int) -> list[Request]:
         and _overdue(request, now_us)
         and request.attempt <= state.settings.max_retries
         and not _alive(state, request)
+        and not is_awaited(state, request.src)
         and any(node.node_id != request.node_id for node in usable(state, request))
     ]
 

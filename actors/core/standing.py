@@ -16,9 +16,11 @@ from actors.core.estimates import (
     load_s,
     loading,
     mean_s,
+    means,
     most_loaded,
     rates_s,
     resident_bytes,
+    staying_s,
 )
 from actors.core.fitting import (
     SHOWN_FOR_US,
@@ -41,11 +43,12 @@ from actors.core.kept import (
     Seat,
 )
 from actors.core.lacking import until_us
-from actors.core.missing import copies
 from actors.core.owning import crowded, exhausted
 from actors.core.placement import asked_last, circuit_lets, slots_of, usable
 from actors.core.state import Request, State
 from events import NodeId
+
+_NEVER = (-1, 0.0)
 
 
 def usable_seats(state: State, request: Request) -> list[Seat]:
@@ -102,7 +105,7 @@ def row_of(state: State, model: str) -> Row:
         _sort(row)
     elif row.read < len(kept.touched):
         moved = False
-        for node_id in kept.touched[row.read :]:
+        for node_id in dict.fromkeys(kept.touched[row.read :]):
             moved = _look_again(state, row.seats[node_id], model) or moved
         row.read = len(kept.touched)
         if moved:
@@ -274,41 +277,54 @@ def facts_of(state: State, model: str) -> Facts:
     facts = kept.facts.get(model)
     if facts is None:
         asked = demand(state, model)
-        facts = Facts(asked, asked.rate(state.recorded_at), alone_s(state, model))
+        facts = Facts(asked, means(asked), asked.rate(state.recorded_at), alone_s(state, model))
         kept.facts[model] = facts
     return facts
 
 
-def own_s(state: State, known: Known, model: str) -> float:
-    """Return the time of a mean request of a model on a node, were it in memory there."""
+def own_s(state: State, known: Known, model: str, facts: Facts) -> float:
+    """Return the time of a mean request of a model on a node, were it in memory there.
+
+    As `estimates.mean_s` has it of one request at a time; `facts` are those of the model.
+    """
     learned = state.kept.learned.get(model, 0)
-    at, known_s = known.own_s.get(model, (-1, 0.0))
+    at, known_s = known.own_s.get(model, _NEVER)
     if at != learned:
-        node = known.node
-        models = max(1, known.working + (model not in node.resident))
-        known_s = mean_s(demand(state, model), node, model, 1, models)
+        pace = known.paces.get(model)
+        if pace is None:
+            models = max(1, known.working + (model not in known.node.resident))
+            pace = known.paces[model] = rates_s(known.node, model), models
+        rates, models = pace
+        known_s = staying_s(facts.means, rates, 1, models)
         known.own_s[model] = learned, known_s
     return known_s
 
 
-def taken(state: State, known: Known) -> float:
-    """Return what one more model at work on a node takes from those that run there, in stretch."""
+def under_way(state: State, known: Known) -> tuple[float, float]:
+    """Return what one more model takes from those at work on a node, and when the first ends.
+
+    The one in stretch, the other in seconds: of `n` requests that are anywhere in their time the
+    last one ends after `n / (n + 1)` of it.
+    """
     learned = 0
     for model in known.busy:
         learned += state.kept.learned.get(model, 0)
     if known.taken_at == learned:
-        return known.taken
+        return known.taken, known.ends_s
     node, models = known.node, known.working
-    total = 0.0
+    total = ends_s = 0.0
     sure = True
     for model, n in known.busy.items():
         facts = facts_of(state, model)
-        left_s = mean_s(facts.asked, node, model, n, models) / 2
+        whole_s = mean_s(facts.asked, node, model, n, models)
+        left_s = whole_s / 2
         total += n * (left_s / models) / facts.alone_s
+        last_s = whole_s * n / (n + 1)
+        ends_s = min(ends_s, last_s) if ends_s else last_s
         sure = sure and facts.asked.alone_s > 0
     if sure:  # else it follows from all nodes
-        known.taken, known.taken_at = total, learned
-    return total
+        known.taken, known.ends_s, known.taken_at = total, ends_s, learned
+    return total, ends_s
 
 
 def again_s(known: Known, model: str) -> float:
@@ -319,34 +335,37 @@ def again_s(known: Known, model: str) -> float:
     return known_s
 
 
-def fastest_s(state: State, model: str) -> list[tuple[float, NodeId]]:
-    """Return the times on the two fastest of the nodes that have a model in memory."""
+def fastest_of(state: State, model: str, facts: Facts) -> Fastest:
+    """Return the nodes that have a model in memory; `facts` are those of the model."""
+    found = facts.fastest
+    if found is None:
+        found = facts.fastest = _fastest(state, model, facts)
+    return found
+
+
+def _fastest(state: State, model: str, facts: Facts) -> Fastest:
     kept = state.kept
     learned, touches = kept.learned.get(model, 0), len(kept.touched)
     found = kept.fastest.get(model)
-    if found is None or found.learned != learned:
-        found = kept.fastest[model] = Fastest(learned, touches)
-        _time(state, model, found, kept.nodes)
+    if found is None:
+        found = kept.fastest[model] = Fastest()
+        _time(state, model, facts, found, kept.nodes)
+    elif found.learned != learned:
+        _time(state, model, facts, found, [*found.times_s, *kept.touched[found.read :]])
     elif found.read < touches:
-        _time(state, model, found, kept.touched[found.read :])
-        found.read = touches
-    return found.best
+        _time(state, model, facts, found, kept.touched[found.read :])
+    found.learned, found.read = learned, touches
+    return found
 
 
-def _time(state: State, model: str, found: Fastest, nodes: Iterable[NodeId]) -> None:
-    for node_id in nodes:
+def _time(state: State, model: str, facts: Facts, found: Fastest, nodes: Iterable[NodeId]) -> None:
+    times_s, changed = found.times_s, False
+    for node_id in dict.fromkeys(nodes):
         known = known_of(state, node_id)
         if model in known.node.resident and known.node.online:
-            found.times_s[node_id] = own_s(state, known, model)
-        else:
-            found.times_s.pop(node_id, None)
-    found.best = sorted((time_s, node_id) for node_id, time_s in found.times_s.items())[:2]
-
-
-def copies_of(state: State) -> dict[str, int]:
-    """Return how many nodes have each model in memory."""
-    kept = state.kept
-    if kept.copies_at != kept.folds:
-        kept.copies = copies(state)
-        kept.copies_at = kept.folds
-    return kept.copies
+            times_s[node_id] = own_s(state, known, model, facts)
+            changed = True
+        elif times_s.pop(node_id, None) is not None:
+            changed = True
+    if changed:
+        found.best = sorted((time_s, node_id) for node_id, time_s in times_s.items())[:2]

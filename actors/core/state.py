@@ -19,6 +19,7 @@ from actors.core.joining import Door
 from actors.core.kept import Kept
 from actors.core.keys import Bar, Key
 from actors.core.learning import Demand, Speed
+from actors.core.settings import Settings
 from actors.core.sleeping import Sleep
 from actors.core.slots import Slots, Turn
 from events import (
@@ -35,7 +36,7 @@ from events import (
     Source,
 )
 
-SCHEMA = 6
+SCHEMA = 7
 """Version of this state as stored; raise it when a fold gives more, or other, than it did before.
 
 An older one still decodes (fields only get added), but is not compared with what is folded now."""
@@ -44,52 +45,12 @@ US = 1_000_000
 """Microseconds in a second."""
 
 
-class Settings(msgspec.Struct):
-    """The settings in force that decisions depend on; each is recorded at every start.
-
-    What decides otherwise than before is a setting that is off here and on in `herd.config`: in a
-    log of before it is not recorded, so that its decisions are made again as they were.
-    """
-
-    hold_timeout_s: float = 30.0
-    queue_timeout_s: float = 600.0
-    stale_timeout_s: float = 600.0
-    max_queue: int = 512
-    max_queue_total: int = 4096
-    max_retries: int = 2
-    degraded_after_s: float = 15.0
-    offline_after_s: float = 30.0
-    interactive_ahead_s: float = 60.0
-    batch_behind_s: float = 300.0
-    fair_shares: bool = False
-    shares_over_models: bool = False
-    predictions: bool = False
-    range_low: float = 0.3
-    make_room: bool = False
-    empty_answers_fail: bool = False
-    stall_timeout_s: float = 0.0
-    longest_open_s: float = 160.0
-    slow_times: float = 0.0
-    refused_for_s: float = 0.0
-    context_protection: str = "passthrough"
-    fallback_models: bool = False
-    vram_fallback: bool = False
-    anthropic_fallback: bool = False
-    model_aliases: str = ""
-    prefix_affinity: bool = False
-    planner: bool = False
-    translate_ollama: bool = False
-    foresight: bool = False
-    wake_on_lan: bool = False
-    policy: str = "resident-first"
-    auto_pull: bool = False
-    auto_pull_timeout_s: float = 300.0
-    auto_pull_max_bytes: int = 20_000_000_000
-
-
 class Tally(msgspec.Struct):
     """What one model did on one node so far."""
 
+    sent: int = 0
+    cold: int = 0
+    """Of those sent, that found it not in memory."""
     completed: int = 0
     failed: int = 0
     service_s: float = 0.0
@@ -250,6 +211,8 @@ class Request(msgspec.Struct):
     predicted_most_s: float = 0.0
     progress_us: int = 0
     tokens: int = 0
+    reaping: Lease = Lease("")
+    """The lease on which its front was told to end it."""
 
 
 class Share(msgspec.Struct):
@@ -351,6 +314,8 @@ class State(msgspec.Struct, dict=True):
     pulls: dict[str, Pull] = {}
     unpullable: dict[str, int] = {}
     """When a model could not be had, by its key: the latest of those that nobody has."""
+    rejected: dict[str, int] = {}
+    """Requests that got no node, by model; by no name, those of models that nobody ever had."""
     waiting: int = 0
     """Requests without a lease."""
     in_flight: int = 0

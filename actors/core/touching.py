@@ -20,6 +20,7 @@ from events import (
     ModelSubstituted,
     NodeId,
     NodeProbed,
+    ReapPlanned,
     RequestCancelled,
     RequestCompleted,
     RequestDispatched,
@@ -41,6 +42,7 @@ from events import (
 NONE: frozenset[type[Event]] = frozenset(
     (
         ModelSubstituted,
+        ReapPlanned,
         RequestQueued,
         RequestReceived,
         RequestRejected,

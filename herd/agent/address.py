@@ -2,10 +2,11 @@
 
 import ipaddress
 import re
+import socket
 from urllib.parse import urlsplit
 
-from herd.config import OLLAMA_PORT, normalised_url
 from herd.errors import HerdError
+from herd.node_address import OLLAMA_PORT, normalised_url
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
 
@@ -37,7 +38,15 @@ def _taken_apart(address: str) -> tuple[str, str, int]:
     host = parts.hostname or ""
     if not _HOST.fullmatch(host) or not address.isprintable():
         raise wrong
-    return parts.scheme, host, parts.port or OLLAMA_PORT
+    return parts.scheme, _four_numbers(host), parts.port or OLLAMA_PORT
+
+
+def _four_numbers(host: str) -> str:
+    """Return an IPv4 address as it is written: resolvers know `127.1` and `0x7f000001` too."""
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return host
 
 
 def _is_here(host: str) -> bool:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from events import Gpu, NodeFacts
 from herd.agent.gpus import DRM, Cards
 from herd.agent.payload import GIB, Cpu, Memory
-from herd.config import OLLAMA_PORT, normalised_url
+from herd.node_address import OLLAMA_PORT, normalised_url
 from herd.platform import name as system_name
 from herd.version import version
 
@@ -35,15 +35,18 @@ _SERVICE = Path("/usr/share/ollama")
 
 def machine_facts(environment: Mapping[str, str] = os.environ) -> NodeFacts:
     """Return what does not change while the agent runs; asks the GPU, so it may take a while."""
+    cards = Cards(_DRM)
+    own_bytes, shared_bytes = vram_bytes(cards), _total(cards.apple())
     return NodeFacts(
         agent_version=version(),
         slots=_number(environment.get("OLLAMA_NUM_PARALLEL", "")),
         max_loaded_models=_number(environment.get("OLLAMA_MAX_LOADED_MODELS", "")),
-        vram_bytes=vram_bytes(),
+        vram_bytes=own_bytes or shared_bytes,
         memory_bytes=psutil.virtual_memory().total,
         cores=psutil.cpu_count(logical=False) or os.cpu_count() or 0,
         arch=arch_name(system_name(), platform.machine()),
         chip=_chip(),
+        unified_memory=bool(shared_bytes and not own_bytes),
     )
 
 
@@ -113,9 +116,8 @@ def is_loopback(host: str) -> bool:
 # The GPU
 
 
-def vram_bytes() -> int:
-    """Return the memory of all GPUs together; 0 where there is none, or none that can be asked."""
-    cards = Cards(_DRM)
+def vram_bytes(cards: Cards) -> int:
+    """Return the GPUs' own memory together; 0 where there is none, or none that can be asked."""
     return _total(cards.nvidia()) or _nvidia_tool() or _total(cards.amd())
 
 

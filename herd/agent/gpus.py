@@ -1,7 +1,7 @@
 """What the cards of this machine are, and how they are doing: their drivers' library or files say.
 
-NVIDIA by `nvidia-ml-py`, AMD by the kernel's files. Apple's share the main memory, and tell use,
-heat and power to root only: nothing is said of them here. What is not known is None, never 0.
+NVIDIA by `nvidia-ml-py`, AMD by the kernel's files, Apple's by Metal (`pyobjc-framework-Metal`).
+What is not known is None, never 0.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from events import Gpu
+from herd.platform import name as system_name
 
 T = TypeVar("T")
 
@@ -26,13 +27,14 @@ class Cards:
     """Asked again and again; a driver that is not there is looked for once."""
 
     def __init__(self, drm: Path = DRM) -> None:
-        """Load the library, if it is installed and finds its driver."""
+        """Load the libraries, if they are installed and find their drivers."""
         self._drm = drm
         self._nvml = _library()
+        self._apple = _apple_cards()
 
     def read(self) -> tuple[Gpu, ...]:
         """Return how they are now; may take some milliseconds."""
-        return (*self.nvidia(), *self.amd())
+        return (*self.nvidia(), *self.amd(), *self.apple())
 
     def nvidia(self) -> tuple[Gpu, ...]:
         """Return those that NVIDIA's library knows."""
@@ -66,6 +68,14 @@ class Cards:
             )
         return tuple(found)
 
+    def apple(self) -> tuple[Gpu, ...]:
+        """Return Apple's own, whose memory is a part of the main memory; asked once.
+
+        All that Metal tells is its name and how much it may take: how much is used it tells of the
+        process that asks only. Use, heat and power macOS tells to root alone.
+        """
+        return self._apple
+
 
 def _library() -> Any:  # noqa: ANN401 (nvidia-ml-py has no types)
     try:
@@ -90,6 +100,25 @@ def _nvidia_card(nvml: Any, index: int) -> Gpu:  # noqa: ANN401 (the same)
         temperature_c=_float(heat),
         power_w=None if power_mw is None else power_mw / 1e3,
     )
+
+
+def _apple_cards() -> tuple[Gpu, ...]:
+    if system_name() != "Darwin":
+        return ()
+    # All are listed, since a default one is only there for a program with a screen. On a Mac with
+    # a processor of Intel's none shares the memory: there Ollama takes the processor.
+    try:
+        metal: Any = importlib.import_module("Metal")
+        return tuple(
+            Gpu(
+                name=str(card.name()),
+                total_bytes=int(card.recommendedMaxWorkingSetSize()) or None,
+            )
+            for card in metal.MTLCopyAllDevices()
+            if card.hasUnifiedMemory()
+        )
+    except Exception:  # noqa: BLE001 (objc.error, or whatever a framework that is not there raises)
+        return ()
 
 
 def _asked(ask: Callable[[], T]) -> T | None:

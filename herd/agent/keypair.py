@@ -44,6 +44,11 @@ class Keypair:
         """The public half, in hex."""
         return _public(self._key)
 
+    @property
+    def next_public(self) -> str:
+        """The public half of the key that is to take its place; empty where there is none."""
+        return "" if self._next is None else _public(self._next)
+
     def rotate(self) -> None:
         """Make a key that is to take the place of this one."""
         if self._next is None:
@@ -59,7 +64,7 @@ class Keypair:
             signature="",
             challenge=mark,
             counter=self._counter,
-            next_key="" if self._next is None else _public(self._next),
+            next_key=self.next_public,
             proof=join_proof(token, mark, node_id, self.public) if token and mark else "",
         )
         signature = self._key.sign(told.message(body)).hex()

@@ -2,8 +2,9 @@
 
 The keys and units are those of ollama-herd's `herd-node`, so that either side may be the other's:
 sizes in GiB, in `models_available_sizes` in decimal GB. What it lacks is added beside: `protocol`,
-`reachable`, `dialect`, `vram_bytes`, `relay`, exact sizes in bytes. Whoever reads prefers the exact
-ones, and takes no offence at what is missing or unknown; only the node's id is needed.
+`reachable`, `dialect`, `vram_bytes`, `unified_memory`, `relay`, exact sizes in bytes. Whoever reads
+prefers the exact ones, and takes no offence at what is missing or unknown; only the node's id is
+needed.
 What the owner lends is `capacity`.
 """
 
@@ -75,6 +76,8 @@ class _Meta(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     details: _Details | None = None
     capabilities: list[str] | None = None
     size_bytes: int | None = None
+    remote_model: str | None = ""
+    remote_host: str | None = ""
 
 
 class _Ollama(msgspec.Struct, kw_only=True, gc=False):
@@ -143,6 +146,7 @@ class _Heartbeat(msgspec.Struct, kw_only=True, gc=False):
     reachable: bool = True
     dialect: NodeDialect = "ollama"
     vram_bytes: int | None = 0
+    unified_memory: bool = False
     relay: bool = False
     """Nobody but the agent can reach its Ollama: the balancer gets there by it."""
     gpus: list[Gpu] | None = None
@@ -198,6 +202,7 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
             reachable=reachable,
             dialect=facts.dialect,
             vram_bytes=facts.vram_bytes,
+            unified_memory=facts.unified_memory,
             relay=relay,
             gpus=list(gpus),
             thermal=_thermal(gpus),
@@ -249,6 +254,8 @@ def _meta(model: ModelFacts) -> _Meta:
         ),
         capabilities=list(model.capabilities) or None,
         size_bytes=model.size_bytes,
+        remote_model=model.remote_model,
+        remote_host=model.remote_host,
     )
 
 
@@ -296,6 +303,7 @@ def _facts(beat: _Heartbeat, ollama: _Ollama) -> NodeFacts:
         slots=count(ollama.num_parallel),
         max_loaded_models=count(ollama.max_loaded_models),
         vram_bytes=count(beat.vram_bytes),
+        unified_memory=beat.unified_memory,
         memory_bytes=_exact(memory.total_bytes, memory.total_gb, GIB),
         cores=count(cpu.cores_physical),
         arch=beat.arch or "",
@@ -349,6 +357,8 @@ def _models(ollama: _Ollama) -> tuple[ModelFacts, ...]:
                 capabilities=tuple(meta.capabilities or ()),
                 context_length=count(details.context_length),
                 embedding_length=count(details.embedding_length),
+                remote_model=meta.remote_model or "",
+                remote_host=meta.remote_host or "",
             ),
         )
     return tuple(found.values())

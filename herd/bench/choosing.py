@@ -27,18 +27,18 @@ _GB = 1000**3
 
 
 class Hardware(msgspec.Struct):
-    """A machine, as `/fleet/status` has it."""
+    """A machine, as `/fleet/status` has it; None is what its node does not tell."""
 
-    memory_total_gb: float = 0.0
-    vram_total_gb: float = 0.0
-    cores_physical: int = 0
+    memory_total_gb: float | None = None
+    vram_total_gb: float | None = None
+    cores_physical: int | None = None
 
 
 class Loaded(msgspec.Struct):
     """A model in memory."""
 
     name: str
-    size_gb: float = 0.0
+    size_gb: float | None = None
 
 
 class Ollama(msgspec.Struct):
@@ -167,10 +167,10 @@ def _fitting(node: Node, used: Mapping[str, int]) -> list[str]:
     resident = {key(name) for name in _resident(node)}
     sizes = node.ollama.models_available_sizes
     liked = sorted(sizes, key=lambda each: (-used.get(key(each), 0), sizes[each], each))
-    memory = node.hardware.vram_total_gb or node.hardware.memory_total_gb * SHARE_OF_MEMORY
+    memory = node.hardware.vram_total_gb or (node.hardware.memory_total_gb or 0.0) * SHARE_OF_MEMORY
     if not memory:
         return [] if resident else liked[:1]
-    room_bytes = memory * _GIB - sum(m.size_gb for m in node.ollama.models_loaded) * _GIB
+    room_bytes = memory * _GIB - sum(m.size_gb or 0.0 for m in node.ollama.models_loaded) * _GIB
     places = (node.ollama.max_loaded_models or USUAL_CAP) - len(resident)
     found: list[str] = []
     for name in liked:

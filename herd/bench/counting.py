@@ -85,8 +85,8 @@ def by_node(
         rows.append(
             MeasuredNode(
                 node_id=NodeId(node.node_id),
-                cores=node.hardware.cores_physical,
-                memory_bytes=round(node.hardware.memory_total_gb * _GIB),
+                cores=node.hardware.cores_physical or 0,
+                memory_bytes=round((node.hardware.memory_total_gb or 0.0) * _GIB),
                 requests=len(mine),
                 completion_tokens=sum(sample.completion_tokens for sample in mine),
                 active_peak=peaks.of(node.node_id),

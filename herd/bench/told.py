@@ -46,15 +46,15 @@ def _run(ended: BenchmarkEnded, at_s: float) -> dict[str, object]:
             "nodes": [
                 {
                     "node_id": node.node_id,
-                    "cores": node.cores,
-                    "memory_total_gb": round(node.memory_bytes / _GIB, 2),
+                    "cores": node.cores or None,
+                    "memory_total_gb": round(node.memory_bytes / _GIB, 2) or None,
                 }
                 for node in ended.nodes
             ],
             "models": [
                 {
                     "name": model.model,
-                    "size_gb": round(model.size_bytes / _GIB, 2),
+                    "size_gb": round(model.size_bytes / _GIB, 2) or None,
                     "concurrency": model.slots,
                     "model_type": model.model_type,
                 }

@@ -24,8 +24,9 @@ NAME = "herd-%Y-%m-%d-%H%M%S.tar.gz"
 def command(file: Path | None, data_dir: str | None, *, force: bool, as_json: bool) -> None:
     """Save settings, keys and the whole log in one file, also while herd runs.
 
-    FILE is herd-DATE.tar.gz in this directory unless you say otherwise. It holds the admin token
-    and the join token, and, hashed, the API keys: keep it as you keep those. `herd restore FILE`
+    FILE is herd-DATE.tar.gz in this directory unless you say otherwise. It holds the admin token,
+    the join token, the settings file with whatever secrets are in it, and, hashed, the API keys:
+    keep it as you keep those. `herd restore FILE`
     brings it back.
     """
     directory = default_data_dir() if data_dir is None else DataDir(Path(data_dir))

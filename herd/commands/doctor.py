@@ -9,9 +9,10 @@ import click
 import msgspec
 
 from herd.agent.facts import ollama_url
+from herd.agent.search import router_address
 from herd.commands.status import balancer_url
 from herd.config import Settings, load
-from herd.doctor import beside, fleet, here, network
+from herd.doctor import afar, beside, fleet, here, network
 from herd.doctor.finding import Finding, State
 from herd.errors import HerdError
 from herd.http import tls
@@ -28,16 +29,23 @@ MARKS: Final[dict[State, tuple[str, str]]] = {
 
 @click.command()
 @click.option("--data-dir", help="The data directory; else FLEET_DATA_DIR or ~/.fleet-manager.")
+@click.option(
+    "--router-url",
+    envvar="FLEET_NODE_ROUTER_URL",
+    metavar="URL",
+    help="The balancer that the agent of this machine is to join.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def command(data_dir: str | None, *, as_json: bool) -> None:
+def command(data_dir: str | None, router_url: str | None, *, as_json: bool) -> None:
     """Look at the whole chain on this machine, and say what to do.
 
     The package, the data directory, the port, the network and mDNS, this machine's Ollama and its
-    settings, the balancer, its log, and each of its nodes as seen from here. It changes nothing,
-    and loads no model. It ends with 1 if anything is bad.
+    settings, the balancer, its log, and each of its nodes as seen from here; with --router-url, the
+    balancer of another machine. It changes nothing, and loads no model. It ends with 1 if anything
+    is bad.
     """
     settings = load({} if data_dir is None else {"data_dir": data_dir})
-    found = asyncio.run(_looked(settings))
+    found = asyncio.run(_looked(settings, router_address(router_url) if router_url else ""))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:
@@ -48,7 +56,7 @@ def command(data_dir: str | None, *, as_json: bool) -> None:
         sys.exit(1)
 
 
-async def _looked(settings: Settings) -> list[Finding]:
+async def _looked(settings: Settings, router: str) -> list[Finding]:
     found = [*here.package(), *here.data_directory(settings.directory), *here.listener(settings)]
     running = run_file.read(settings.directory)
     runs = running is not None and "supervisor" in run_file.living(running)
@@ -60,9 +68,10 @@ async def _looked(settings: Settings) -> list[Finding]:
         with contextlib.suppress(HerdError):  # a file of the certificates that is gone by now
             tls.believe(its)
     found += [
-        network.addresses(settings),
-        await network.discovery(settings, advertised=bool(url) and its.mdns),
+        network.addresses(its),
+        await network.discovery(its, advertised=its is not settings and its.mdns),
         *await _beside(),
+        *(await afar.balancer(router) if router else ()),
     ]
     return found + await fleet.balancer(url) if url else found
 

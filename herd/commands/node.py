@@ -51,8 +51,8 @@ class Lent(TypedDict):
     data_dir: str
 
 
-def _check(given: dict[str, Any]) -> None:
-    """Raise what would keep the agent from running with these options."""
+def _check(given: dict[str, Any]) -> float:
+    """Raise what would keep the agent from running with these options; it ends at once."""
     _node_id(given["node_id"])
     ollama_url(given["ollama_host"] or "")
     router_address(given["router_url"] or "localhost")
@@ -60,6 +60,7 @@ def _check(given: dict[str, Any]) -> None:
     tls.trust(given["ca_file"] or "")
     if given["hours"]:
         parse_hours(given["hours"])
+    return 0.0
 
 
 @click.command(cls=Serviced, kind=NODE, check=_check)
@@ -207,15 +208,17 @@ def command(  # noqa: PLR0913 (one parameter an option)
     keys = Keypair(DataDir(Path(lent["data_dir"])).node_key, join_token=join_token)
     if rotate_key:
         keys.rotate()
-    click.echo(banner(terms, machine, wishes, keys.public))
+    click.echo(banner(terms, machine, wishes, keys))
     agent = Agent(terms, machine, Search(_browse, say), say, lend, keys=keys)
     platform.run_loop(_live(agent), fast=False)
 
 
-def banner(terms: Terms, machine: NodeFacts, wishes: Wishes, public: str) -> str:
+def banner(terms: Terms, machine: NodeFacts, wishes: Wishes, keys: Keypair) -> str:
     """Return what a starting agent says of itself."""
     parts = [machine.chip, f"{machine.cores} cores", f"{machine.memory_bytes / GIB:.0f} GiB"]
-    if machine.vram_bytes:
+    if machine.unified_memory:
+        parts.append(f"{machine.vram_bytes / GIB:.0f} GiB of it for the GPU")
+    elif machine.vram_bytes:
         parts.append(f"GPU {machine.vram_bytes / GIB:.0f} GiB")
     return "\n".join(
         [
@@ -223,9 +226,19 @@ def banner(terms: Terms, machine: NodeFacts, wishes: Wishes, public: str) -> str
             f"  Ollama    {terms.ollama_url}",
             f"  balancer  {terms.router_url or 'whichever is found on this network'}",
             f"  machine   {', '.join(part for part in parts if part)}",
-            f"  key       {fingerprint(public)}",
+            f"  key       {_key(keys)}",
             *(f"  lent      {', '.join(lent)}" for lent in [_lent(wishes, terms.wake)] if lent),
         ]
+    )
+
+
+def _key(keys: Keypair) -> str:
+    """Return the fingerprint that the balancer's operator sees, and which one it replaces."""
+    if not keys.next_public:
+        return fingerprint(keys.public)
+    return (
+        f"{fingerprint(keys.next_public)}, in the place of {fingerprint(keys.public)} "
+        "once the balancer has taken it"
     )
 
 

@@ -35,7 +35,7 @@ class _Hardware(msgspec.Struct):
 
 
 class _Ollama(msgspec.Struct):
-    models_available_sizes: dict[str, float] = {}
+    models_available_sizes: dict[str, float | None] = {}
 
 
 class _Node(msgspec.Struct):
@@ -108,7 +108,7 @@ def _question(address: str, model: str, node: str | None) -> str:
         size
         for each in nodes
         for name, size in each.ollama.models_available_sizes.items()
-        if key(name) == key(model)
+        if key(name) == key(model) and size is not None
     ]
     free = [
         f"{each.node_id} {each.hardware.disk_available_gb:g} GiB"

@@ -11,7 +11,7 @@ from herd.errors import HerdError
 
 
 class _Ollama(msgspec.Struct):
-    models_available_sizes: dict[str, float] = {}
+    models_available_sizes: dict[str, float | None] = {}
 
 
 class _Node(msgspec.Struct):
@@ -37,7 +37,7 @@ def command(  # noqa: PLR0913 (one parameter an option)
     """Delete a model from the nodes' disks."""
     address = url.rstrip("/") if url else balancer_url(data_dir)
     sizes = _sizes(address, model, node)
-    named = ", ".join(f"{name} ({size:g} GB)" for name, size in sizes.items())
+    named = ", ".join(f"{name}{_said(size)}" for name, size in sizes.items())
     confirm(f"Delete {model} from {named}? To have it back it must be pulled again", yes=yes)
     body: dict[str, object] = {"model": model}
     if node:
@@ -48,8 +48,8 @@ def command(  # noqa: PLR0913 (one parameter an option)
     click.echo(msgspec.json.encode(told).decode() if as_json else gone)
 
 
-def _sizes(address: str, model: str, node: str | None) -> dict[str, float]:
-    """Return the size of a model on each node that it goes from, in GB."""
+def _sizes(address: str, model: str, node: str | None) -> dict[str, float | None]:
+    """Return the size of a model on each node that it goes from, in GB; None if not known."""
     status = msgspec.json.decode(ask(address, "/fleet/status"), type=_Status)
     found = {
         each.node_id: size
@@ -63,3 +63,7 @@ def _sizes(address: str, model: str, node: str | None) -> dict[str, float]:
         verb = "does not have" if node else "has"
         raise HerdError(f"{where} {verb} {model}", "`herd status` shows what is where")
     return found
+
+
+def _said(size_gb: float | None) -> str:
+    return "" if size_gb is None else f" ({size_gb:g} GB)"

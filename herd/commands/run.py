@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from herd.config import NodeAddress, Settings, load, parse_nodes, remarks
+from herd.config import Settings, load, variable
 from herd.http import tls
 from herd.http.client import FetchError, fetch
-from herd.http.gate import trusted_networks
+from herd.http.gate import trusted_networks, trusted_proxies
 from herd.interfaces import own_addresses
+from herd.node_address import NodeAddress, parse_nodes
 from herd.paths import DataDir, default_data_dir
 from herd.processes.balancer import run_balancer
 from herd.processes.composition import compose
@@ -27,7 +28,7 @@ from herd.processes.run_file import local_url
 from herd.processes.supervisor import Errand, Watch
 from herd.services.asked import BALANCER
 from herd.services.command import Serviced
-from herd.settings_file import Variables
+from herd.settings_file import Variables, remarks
 from herd.version import version
 
 NO_NODE_AFTER_S = 30.0
@@ -47,18 +48,31 @@ class _Status(msgspec.Struct):
 
 def _settings(given: dict[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings with these options; raises what would keep herd from running so."""
-    named = {name: value for name, value in given.items() if name not in {"node", "no_mdns"}}
-    nodes, mdns = parse_nodes(given["node"]) or None, False if given["no_mdns"] else None
-    named |= {"nodes": nodes, "mdns": mdns}
-    flags = {name: value for name, value in named.items() if value is not None}
-    settings = load(flags, environment)
+    settings = load(_flags(given), environment)
     trusted_networks(settings)
+    trusted_proxies(settings)
     tls.renewal(settings)
     tls.believe(settings)
     return settings
 
 
-@click.command(cls=Serviced, kind=BALANCER, check=_settings)
+def _check(given: dict[str, Any]) -> float:
+    """Return how long requests have to end, if herd could run so as a service."""
+    named = given["data_dir"]
+    directory = DataDir(Path(named)) if named else default_data_dir()
+    told = Variables(directory, dict(os.environ)).again()
+    return _settings(given, told).drain_timeout_s
+
+
+def _flags(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the settings that options decide."""
+    named = {name: value for name, value in given.items() if name not in {"node", "no_mdns"}}
+    nodes, mdns = parse_nodes(given["node"]) or None, False if given["no_mdns"] else None
+    named |= {"nodes": nodes, "mdns": mdns}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+@click.command(cls=Serviced, kind=BALANCER, check=_check)
 @click.option("--host", help="The address to listen on; all interfaces unless you say otherwise.")
 @click.option("--port", type=int, help="The port to listen on (11435).")
 @click.option("--node", multiple=True, metavar="URL[,slots=N]", help="An Ollama without agent.")
@@ -68,6 +82,13 @@ def _settings(given: dict[str, Any], environment: Mapping[str, str] = os.environ
 @click.option("--policy", help="How a node is chosen: soonest unless you say otherwise.")
 @click.option("--tls-cert", metavar="FILE", help="Speak https, with this certificate (PEM).")
 @click.option("--tls-key", metavar="FILE", help="Its key, if that is in another file.")
+@click.option(
+    "--drain-timeout",
+    "drain_timeout_s",
+    type=float,
+    metavar="SECONDS",
+    help="What requests get to end in, at a stop (4).",
+)
 @click.option("--no-mdns", is_flag=True, help="Do not advertise the balancer on the network.")
 @click.option("--replace", is_flag=True, help="Take the place of the one that runs.")
 def command(*, replace: bool, **given: Any) -> None:  # noqa: ANN401 (of the options' types)
@@ -86,7 +107,8 @@ def command(*, replace: bool, **given: Any) -> None:  # noqa: ANN401 (of the opt
         return _settings(given, variables.again())
 
     def said() -> list[str]:
-        return [f"{directory.settings_file}: {each}" for each in remarks(variables.names)]
+        found = [*remarks(variables.names), *variables.overruled(map(variable, _flags(given)))]
+        return [f"{directory.settings_file}: {each}" for each in found]
 
     for line in said():
         say(line)
@@ -101,14 +123,14 @@ def watch(settings: Settings) -> Watch:
     def all_ready() -> None:
         nonlocal up
         up = True
-        _write(banner(settings), err=False)
+        _write(banner(settings, _known(settings)), err=False)
 
     def slow_start() -> None:
         if not up:
             say(f"still starting; the log file says more: {settings.directory.jsonl}")
 
     def no_node() -> None:
-        if up and _has_no_node(settings):
+        if up and _nodes(settings) == 0:
             say("no node yet: run `herd node` on a machine with Ollama, or `--node URL`")
 
     errands = (Errand(SLOW_START_S, slow_start), Errand(NO_NODE_AFTER_S, no_node))
@@ -127,13 +149,19 @@ def _write(text: str, *, err: bool) -> None:
         click.echo(text, err=err)
 
 
-def banner(settings: Settings) -> str:
-    """Return what a running herd says of itself: where it is, and how to use it."""
+def banner(settings: Settings, known: int = 0) -> str:
+    """Return what a running herd says of itself: where it is, and how to use it.
+
+    `known` are the nodes that it has not been told of now, but knows from its log.
+    """
     here = _here(settings)
+    nodes = [_describe(node) for node in settings.nodes]
+    if known:
+        nodes.append(f"{known} known from before: online as soon as their agents are heard")
     lines = [
         f"{click.style(f'herd {version()}', bold=True)}  {here}",
         f"  data     {settings.directory.root}",
-        f"  nodes    {', '.join(map(_describe, settings.nodes)) or 'none yet'}",
+        f"  nodes    {', '.join(nodes) or 'none yet: `herd node` on a machine with Ollama'}",
         f"  Ollama   OLLAMA_HOST={here.removeprefix('http://')} ollama run MODEL",
         f'  OpenAI   base_url="{here}/v1"',
         f"  look     {here}/dashboard, herd status, herd log -f",
@@ -171,13 +199,19 @@ def _here(settings: Settings) -> str:
     return here
 
 
-def _has_no_node(settings: Settings) -> bool:
+def _known(settings: Settings) -> int:
+    """Return how many nodes are known beside those that are named."""
+    return max(0, (_nodes(settings) or 0) - len(settings.nodes))
+
+
+def _nodes(settings: Settings) -> int | None:
+    """Return how many nodes the running herd knows; None if it does not say."""
     url = f"{_here(settings)}/fleet/status"
     try:
         answer = asyncio.run(fetch("GET", url, timeout_s=PATIENCE_S))
-        return msgspec.json.decode(answer.body, type=_Status).fleet.nodes_total == 0
+        return msgspec.json.decode(answer.body, type=_Status).fleet.nodes_total
     except (FetchError, msgspec.MsgspecError):
-        return False
+        return None
 
 
 def _ignore(_pids: dict[str, int]) -> None:

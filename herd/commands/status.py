@@ -21,6 +21,7 @@ WATCH_EVERY_S = 2.0
 LEAST_WIDTH = 10
 """Characters that are left of a column on a narrow terminal."""
 OK, UNAUTHORIZED = 200, 401
+AWAY = {"offline", "sleeping"}
 
 
 class _Resident(msgspec.Struct):
@@ -53,8 +54,13 @@ class _Queue(msgspec.Struct):
     concurrency: int = 0
 
 
+class _Fleet(msgspec.Struct):
+    current: bool = True
+
+
 class _Status(msgspec.Struct):
     nodes: list[_Node]
+    fleet: _Fleet = msgspec.field(default_factory=_Fleet)
     queues: dict[str, _Queue] = {}
 
 
@@ -84,13 +90,17 @@ def _print(address: str) -> None:
     except msgspec.MsgspecError as error:
         raise HerdError(f"{address} does not answer like herd: {error}") from error
     click.echo(f"herd at {address}: {_count(len(status.nodes), 'node')}")
+    if not status.fleet.current:
+        click.echo("control does not answer: this is how the fleet was when it last did")
     if not status.nodes:
-        click.echo("no node yet: run `herd node` on a machine with Ollama, or `--node URL`")
+        click.echo("no node yet: run `herd node` on a machine with Ollama, or `--node URL`;")
+        click.echo("`herd nodes list` shows those that wait to be let in")
         return
     _show("NODE STATUS ADDRESS RESIDENT MODELS VERSION", [_node_row(n) for n in status.nodes])
     if status.queues:
         header = "MODEL NODE RUNNING SLOTS WAITING DONE FAILED"
-        _show(header, [_queue_row(q) for q in status.queues.values()])
+        away = {node.node_id for node in status.nodes if node.status in AWAY}
+        _show(header, [_queue_row(q, away) for q in status.queues.values()])
 
 
 class _Refused(msgspec.Struct):
@@ -139,15 +149,16 @@ def _node_row(node: _Node) -> list[str]:
 
 def _said(node: _Node) -> str:
     """Return how a node is; of one that takes no work, why."""
-    if node.status in {"offline", "sleeping"}:
+    if node.status in AWAY:
         return "waking" if node.waking else node.status
     if node.paused:
         return f"paused: {node.paused}"
     return "draining" if node.draining else node.status
 
 
-def _queue_row(queue: _Queue) -> list[str]:
-    counts = (queue.in_flight, queue.concurrency, queue.pending, queue.completed, queue.failed)
+def _queue_row(queue: _Queue, away: set[str]) -> list[str]:
+    slots = "" if queue.node_id in away else queue.concurrency
+    counts = (queue.in_flight, slots, queue.pending, queue.completed, queue.failed)
     return [queue.model, queue.node_id or "(waiting)", *map(str, counts)]
 
 

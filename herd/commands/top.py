@@ -15,13 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from herd import admin_token
-from herd.commands.status import OK, PATIENCE_S, UNAUTHORIZED, balancer_url, refusal
+from herd.commands.status import AWAY, OK, PATIENCE_S, UNAUTHORIZED, balancer_url, refusal
 from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
 from herd.tables import printable
 
 WIDE: Final = 100
 """Columns of a terminal that has room for everything."""
+IN_ONE_MS: Final = 20.0
+"""Between first and last byte; an answer that took less came in one piece, made before it."""
 BAR: Final = 8
 """Characters of a bar."""
 RECENT: Final = 50
@@ -71,10 +73,17 @@ class Node(msgspec.Struct):
     cpu: Part | None = None
 
 
+class Fleet(msgspec.Struct):
+    """What is said of all."""
+
+    current: bool = True
+
+
 class Status(msgspec.Struct):
     """`/fleet/status`."""
 
     nodes: list[Node]
+    fleet: Fleet = msgspec.field(default_factory=Fleet)
 
 
 class Slots(msgspec.Struct):
@@ -228,6 +237,8 @@ def _title(frame: Frame, *, wide: bool) -> Text:
     title.append(f"{waiting} waiting", "yellow" if waiting else "")
     title.append(f"   {done:,} done   ")
     title.append(f"{failed:,} failed", "red" if failed else "")
+    if not frame.status.fleet.current:
+        title.append("   control does not answer: this is what was", "red")
     return title
 
 
@@ -241,7 +252,8 @@ def _nodes(frame: Frame, *, wide: bool) -> Table:
         busy = {each.model: each.in_flight for each in own}
         held = {each.name for each in node.ollama.models_loaded}
         running = sum(busy.values())
-        slots = sum(each.max_concurrent for each in own if each.model in held or each.in_flight)
+        usable = [each for each in own if each.model in held or each.in_flight]
+        slots = 0 if node.status in AWAY else sum(each.max_concurrent for each in usable)
         status = "draining" if node.draining and node.status == "online" else node.status
         told = (_cpu(node.cpu), _memory(node.memory))
         table.add_row(
@@ -304,10 +316,12 @@ def _seconds(milliseconds: float | None) -> str:
 
 
 def _pace(trace: Trace) -> str:
+    """Return tokens a second; of an answer in one piece over all the time that its node had it."""
     first_ms, whole_ms = trace.time_to_first_token_ms, trace.latency_ms
-    if not trace.completion_tokens or first_ms is None or whole_ms is None or whole_ms <= first_ms:
+    if not trace.completion_tokens or first_ms is None or not whole_ms:
         return ""
-    return f"{trace.completion_tokens / (whole_ms - first_ms) * 1000:.0f}"
+    took_ms = whole_ms if whole_ms - first_ms < IN_ONE_MS else whole_ms - first_ms
+    return f"{trace.completion_tokens / took_ms * 1000:.0f}"
 
 
 def _bar(value: int, most: int) -> Text:

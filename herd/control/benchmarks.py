@@ -114,7 +114,7 @@ class Benchmarks:
     async def _measured(self, started: BenchmarkStarted) -> BenchmarkEnded:
         """Return what the process has said at its end."""
         process = self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "herd.bench"),
+            *(sys.executable, "-P", "-m", "herd.bench"),
             stdin=PIPE,
             stdout=PIPE,
             limit=LONGEST_LINE_BYTES,

@@ -38,8 +38,9 @@ from events import (
 from herd import admin_token
 from herd.agent.identity import default_node_id
 from herd.clock import Clock
-from herd.config import Changes, NodeAddress, Settings
+from herd.config import Changes, Settings
 from herd.control.advertising import advertising
+from herd.control.away import Away
 from herd.control.benchmarks import HEARS as BENCHMARKS_HEARS
 from herd.control.benchmarks import Benchmarks
 from herd.control.engine import Engine
@@ -52,8 +53,9 @@ from herd.control.waker import Waker
 from herd.errors import HerdError
 from herd.journal.segments import Journal, Limits
 from herd.link.messages import View
-from herd.link.presence import lives, sweep
+from herd.link.presence import sweep
 from herd.link.server import LinkServer
+from herd.node_address import NodeAddress
 from herd.probe import Pace, Prober
 from herd.processes.run_file import local_url
 from herd.tasks import spawn
@@ -94,15 +96,17 @@ class Control:
         self._started = self._loop.time()
         journal = Journal.open(directory.journal, directory.snapshots, _limits(settings))
         state = restore(directory)
-        self._returning = {request.src for request in state.requests.values()}.union(state.fronts)
-        """Fronts of before that have not come back, as far as they live."""
+        fronts = {request.src for request in state.requests.values()}.union(state.fronts)
+        self._away = Away(directory.sockets, fronts, self._is_here)
         self._settings = _with_changes(settings, state)
         state.seq = max(state.seq, journal.last_seq)
         clock = Clock(not_before_us=max(state.recorded_at, journal.last_recorded_at))
         self._epoch = state.epoch + 1
         self._engine = Engine(state, journal, clock, directory)
         last_n = {src: front.last_n for src, front in state.fronts.items()}
-        self._link = LinkServer(self._epoch, last_n, self._put, next_seq=state.seq + 1)
+        self._link = LinkServer(
+            self._epoch, last_n, self._put, next_seq=state.seq + 1, missed=self._missed
+        )
         self._engine.link = self._link
         self._engine.observe(self._recorded, HEARS)
         self._engine.observe(self._planned, (LoadPlanned,))
@@ -177,29 +181,30 @@ class Control:
     def _all_here(self, fronts: int) -> bool:
         if self._engine.state.epoch != self._epoch:
             return False
-        self._returning = self._still_returning()
-        return self._connected() >= fronts and not self._returning
-
-    def _still_returning(self) -> set[Source]:
-        """Return which fronts of before are away, and live."""
-        folder = self._settings.directory.sockets
-        return {src for src in self._returning if not self._is_here(src) and lives(folder, src)}
+        return self._connected() >= fronts and not self._away.still()
 
     def _is_here(self, src: Source) -> bool:
         front = self._engine.state.fronts.get(src)
-        return front is not None and front.connected
+        return front is not None and front.connected and self._link.holds(src)
+
+    def _missed(self, src: Source) -> bool:
+        """Wait for a front that lives, though its link broke; return whether it does.
+
+        Its lock ends with it, maybe a moment after its link.
+        """
+        waits = not self._stopping and self._away.waits_for(src)
+        if waits:
+            self._loop.call_later(LOOK_S, self._look_for_fronts)
+        return waits
 
     def _end_recovery(self, waited_s: float = 0.0) -> None:
-        awaited = tuple(sorted(self._returning))
+        awaited = self._away.still()
         self._put(RecoveryEnded(fronts=self._connected(), waited_s=waited_s, awaited=awaited))
 
     def _look_for_fronts(self) -> None:
         """Tell of fronts that were waited for and have ended."""
-        still = self._still_returning()
-        for src in self._returning - still:
-            if not self._is_here(src):
-                self._put(FrontLost(front_src=src))
-        self._returning = still
+        for src in self._away.ended() if self._recovered and not self._stopping else ():
+            self._put(FrontLost(front_src=src))
 
     async def fronts_left(self, within_s: float) -> None:
         """Wait for the fronts, whose last facts belong in the journal; at most so long."""
@@ -333,7 +338,7 @@ class Control:
             self._put(TimerFired())
             if self._recovered and self._engine.state.recovering:
                 self._end_recovery()  # an actor failed to hear it
-            elif self._recovered and self._returning:
+            else:
                 self._look_for_fronts()
 
     def _show(self) -> None:

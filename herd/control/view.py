@@ -35,6 +35,7 @@ def view_of(
         nodes=tuple(
             _node(state, node, gpus.get(node.node_id, ())) for node in state.nodes.values()
         ),
+        rejected=dict(state.rejected),
         waiting={model: len(line.waiting) for model, line in state.lines.items() if line.waiting},
         settled=state.settled(),
         recording=recording,
@@ -89,7 +90,9 @@ def _node(state: State, node: Node, gpus: tuple[Gpu, ...]) -> NodeView:
         models=tuple(node.models.values()),
         slots={model: _slot(node, model) for model in models},
         pulls=tuple(
-            PullView(pull.model, pull.completed_bytes, pull.total_bytes, pull.automatic)
+            PullView(
+                pull.model, pull.completed_bytes, pull.total_bytes, pull.automatic, pull.pull_id
+            )
             for pull in state.pulls.values()
             if pull.node_id == node.node_id
         ),
@@ -104,6 +107,8 @@ def _slot(node: Node, model: str) -> SlotView:
     return SlotView(
         slots=limit_of(node, slots),
         in_flight=slots.in_flight,
+        sent=tally.sent,
+        cold=tally.cold,
         completed=tally.completed,
         failed=tally.failed,
         service_s=tally.service_s / completed,

@@ -1,8 +1,9 @@
 """One request as its page shows it, pure: from its recorded events alone.
 
-Shape: `{request_id, model, app, route, ended, began_at, total_s, steps[], spans[], decisions[],
-command}`. Times are seconds from the receipt, `began_at` is an instant in seconds since 1970. What
-would have sent the request elsewhere needs the state of the decision: `command` tells it.
+Shape: `{request_id, model, app, route, ended, outcome, began_at, total_s, steps[], spans[],
+decisions[], command}`. Times are seconds from the receipt, `began_at` is an instant in seconds
+since 1970. What would have sent the request elsewhere needs the state of the decision: `command`
+tells it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,9 +14,11 @@ from events import (
     AttemptFailed,
     LeaseVoided,
     Recorded,
+    RequestCancelled,
     RequestCompleted,
     RequestDispatched,
     RequestReceived,
+    RequestRejected,
     StreamStarted,
     decode,
 )
@@ -70,6 +73,7 @@ def told(life: Sequence[Recorded]) -> dict[str, object]:
         "app": getattr(event, "app", ""),
         "route": getattr(event, "route", ""),
         "ended": ended,
+        "outcome": outcome(life),
         "began_at": first.recorded_at / US,
         "total_s": _after(first, life[-1]) if ended else None,
         "steps": [msgspec.structs.asdict(each) for each in steps(list(life))],
@@ -79,6 +83,21 @@ def told(life: Sequence[Recorded]) -> dict[str, object]:
         ],
         "command": f"herd explain {getattr(event, 'request_id', '')}",
     }
+
+
+def outcome(life: Sequence[Recorded]) -> str:
+    """Return how a request ended, in the words of the view `request_traces`; empty if it lasts."""
+    route = getattr(life[0].event, "route", "")
+    for event in (record.event for record in reversed(life)):
+        if isinstance(event, RequestCompleted):
+            return "completed" if event.completion_tokens or "embed" in route else "no_output"
+        if isinstance(event, RequestCancelled):
+            return "client_disconnected"
+        if isinstance(event, RequestRejected):
+            return "rejected"
+        if isinstance(event, ENDS):
+            return "incomplete" if getattr(event, "phase", "") == "stream" else "failed"
+    return ""
 
 
 def spans(life: Sequence[Recorded]) -> list[Span]:

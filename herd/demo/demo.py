@@ -22,6 +22,7 @@ from herd.demo.recent import Recent
 from herd.demo.screen import Status, hints, picture
 from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
+from herd.processes.renewing import DEMO
 from herd.processes.run_file import local_url
 from herd.simulator.fleet import NodeProcess
 from herd.simulator.workload import Workload
@@ -97,7 +98,7 @@ async def _balancer(
         stderr=PIPE,
         start_new_session=True,
         preexec_fn=platform.die_with_parent if platform.HAS_UNIX_SOCKETS else None,
-        env={**os.environ, "FLEET_LOCAL_OLLAMA": "off"},
+        env={**os.environ, "FLEET_LOCAL_OLLAMA": "off", DEMO: "1"},
     )
     try:
         await _ready(process, url, nodes)

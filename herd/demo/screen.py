@@ -16,7 +16,7 @@ class Resident(msgspec.Struct):
     """A model in a node's memory."""
 
     name: str
-    size_gb: float = 0.0
+    size_gb: float | None = None
 
 
 class Ollama(msgspec.Struct):
@@ -88,7 +88,7 @@ def _nodes(status: Status) -> Table:
     for node in status.nodes:
         mine = [queue for queue in status.queues.values() if queue.node_id == node.node_id]
         running = sum(queue.in_flight for queue in mine)
-        resident = [f"{model.name} {model.size_gb:.0f} GB" for model in node.ollama.models_loaded]
+        resident = [_sized(model) for model in node.ollama.models_loaded]
         table.add_row(
             node.node_id,
             Text(node.status, style="green" if node.status == "online" else "red"),
@@ -99,6 +99,10 @@ def _nodes(status: Status) -> Table:
             str(sum(queue.failed for queue in mine)),
         )
     return table
+
+
+def _sized(model: Resident) -> str:
+    return model.name if model.size_gb is None else f"{model.name} {model.size_gb:.0f} GB"
 
 
 def _queues(status: Status) -> Table:

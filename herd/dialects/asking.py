@@ -1,11 +1,11 @@
 """What a translation needs to know beside the text: of the request, and of the node."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import msgspec
 
 from events import ModelFacts
+from herd.dialects.dates import rfc3339
 from herd.dialects.names import key
 
 
@@ -32,8 +32,7 @@ class Asking(msgspec.Struct, frozen=True, gc=False):
 
     def date(self) -> str:
         """Return the date of now, as Ollama writes it."""
-        now = datetime.fromtimestamp(self.wall_s + self.now_s() - self.began_s, UTC)
-        return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return rfc3339(self.wall_s + self.now_s() - self.began_s)
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +41,13 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     ollama: bool = True
     """It has Ollama's own routes."""
     models: tuple[ModelFacts, ...] = ()
+
+    def called(self, model: str) -> str:
+        """Return a model's name as it is spelled there: only an Ollama takes any spelling."""
+        if self.ollama or any(facts.name == model for facts in self.models):
+            return model
+        wanted = key(model)
+        return next((facts.name for facts in self.models if key(facts.name) == wanted), model)
 
     def thinks(self, model: str) -> bool | None:
         """Return whether a model is able to think there; None if the node did not say."""

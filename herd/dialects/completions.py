@@ -134,6 +134,7 @@ DONE: Final = b"[DONE]"
 _decode = msgspec.json.Decoder(Completion).decode
 _decode_error = msgspec.json.Decoder(str | _Error).decode
 _decode_said = msgspec.json.Decoder(_Said).decode
+_decode_text = msgspec.json.Decoder(str).decode
 _decode_arguments = msgspec.json.Decoder(Json).decode
 _MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -182,4 +183,12 @@ def refusal_text(body: bytes, status: int) -> str:
     except _MALFORMED:
         return f"the node answered {status}"
     error = said.error if isinstance(said.error, str) else said.error.message
-    return error or said.message or bytes(said.detail).decode() or f"the node answered {status}"
+    return error or said.message or _detail(said.detail) or f"the node answered {status}"
+
+
+def _detail(raw: msgspec.Raw) -> str:
+    """Return what FastAPI's servers say: a text, or what they found wrong, as JSON."""
+    try:
+        return _decode_text(raw)
+    except _MALFORMED:
+        return bytes(raw).decode()

@@ -9,7 +9,7 @@ Rules
 4. What a node could not do and the client would miss is refused: tools that Anthropic runs,
    `mcp_servers`, containers, files.
 5. `max_tokens` is required, as Anthropic has it.
-6. Claude Code begins its system prompt with a line that differs in each request. No prompt cache
+6. Claude Code begins its system prompt with a block that differs in each request. No prompt cache
    would survive it, so it is dropped, as llama.cpp and vLLM do on their own route.
 """
 
@@ -88,7 +88,7 @@ def _size(block: Block) -> int:
         case Image():
             return _IMAGE_CHARS
         case ToolUse():
-            return len(block.name) + len(msgspec.json.encode(block.input))
+            return len(block.name) + len(msgspec.json.encode(block.input or {}))
         case ToolResult():
             return sum(_size(each) for each in _parts(block.content))
         case Document() | SearchResult() | ToolReference():
@@ -128,8 +128,8 @@ def _blocks(content: str | list[Block]) -> list[Block]:
     return [Text(content)] if isinstance(content, str) else content
 
 
-def _parts(content: str | list[Shown]) -> list[Shown]:
-    return [Text(content)] if isinstance(content, str) else content
+def _parts(content: str | list[Shown] | None) -> list[Shown]:
+    return [Text(content)] if isinstance(content, str) else content or []
 
 
 def _turn(turn: Turn, node: Node) -> list[Json]:
@@ -163,7 +163,7 @@ def _said(blocks: list[Block], node: Node) -> Json:
             case Text(text=text):
                 texts.append(text)
             case ToolUse():
-                function = {"name": block.name, "arguments": _compact(block.input)}
+                function = {"name": block.name, "arguments": _compact(block.input or {})}
                 calls.append({"id": block.id, "type": "function", "function": function})
             case Thinking():
                 thoughts.append(block.thinking)
@@ -239,8 +239,10 @@ def _sampling(asked: Asked) -> Json:
         told["stop"] = asked.stop_sequences
     if asked.metadata is not None and asked.metadata.user_id:
         told["user"] = asked.metadata.user_id
-    if asked.output_config is not None and asked.output_config.format is not None:
-        schema = {"name": "answer", "schema": asked.output_config.format.schema, "strict": True}
+    output = asked.output_config
+    wanted = asked.output_format if output is None or output.format is None else output.format
+    if wanted is not None:
+        schema = {"name": "answer", "schema": wanted.schema, "strict": True}
         told["response_format"] = {"type": "json_schema", "json_schema": schema}
     return told
 

@@ -76,15 +76,15 @@ class ToolUse(msgspec.Struct, tag_field="type", tag="tool_use", gc=False):
 
     id: str
     name: str
-    input: Json = {}
+    input: Json | None = None
 
 
 class ToolResult(msgspec.Struct, tag_field="type", tag="tool_result", gc=False):
     """What a call gave."""
 
     tool_use_id: str
-    content: str | list[Shown] = ""
-    is_error: bool = False
+    content: str | list[Shown] | None = None
+    is_error: bool | None = None
 
 
 class Thinking(msgspec.Struct, tag_field="type", tag="thinking", gc=False):
@@ -121,7 +121,7 @@ class Choice(msgspec.Struct, gc=False):
 
     type: Literal["auto", "any", "none", "tool"]
     name: str | None = None
-    disable_parallel_tool_use: bool = False
+    disable_parallel_tool_use: bool | None = None
 
 
 class Thinks(msgspec.Struct, gc=False):
@@ -174,6 +174,8 @@ class Asked(Conversation, kw_only=True, gc=False):
     top_k: int | None = None
     metadata: Metadata | None = None
     output_config: Output | None = None
+    output_format: Format | None = None
+    """Its name in the beta, which older packages send."""
     thinking: Thinks | None = None
     mcp_servers: Any = None
     container: Any = None

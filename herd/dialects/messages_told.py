@@ -208,10 +208,11 @@ def _message(answer: Completion, model: str) -> Json:
 
 
 def _usage(tokens: Tokens) -> Json:
-    return {
-        "input_tokens": count(tokens.prompt_tokens),
-        "output_tokens": count(tokens.completion_tokens),
-    }
+    """Return how many there were; those that a node had in its cache are counted apart."""
+    details, prompt = tokens.prompt_tokens_details, count(tokens.prompt_tokens)
+    cached = min(prompt, 0 if details is None else count(details.cached_tokens))
+    told = {"input_tokens": prompt - cached, "output_tokens": count(tokens.completion_tokens)}
+    return told | ({"cache_read_input_tokens": cached} if cached else {})
 
 
 def _reason(reason: str | None, *, called: bool) -> str:

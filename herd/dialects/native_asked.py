@@ -26,7 +26,7 @@ class Function(msgspec.Struct, gc=False):
     """A call that the model made."""
 
     name: str
-    arguments: Json = {}
+    arguments: Json | None = None
 
 
 class ToolCall(msgspec.Struct, gc=False):
@@ -103,6 +103,8 @@ _OPTIONS: Final = (
     *("top_k", "min_p", "typical_p", "repeat_penalty", "repeat_last_n"),
     *("mirostat", "mirostat_tau", "mirostat_eta"),
 )
+_WHOLE: Final = ("seed", "top_k", "repeat_last_n", "mirostat")
+"""Whole numbers: an Ollama takes them as `40.0`, too, as some clients write all numbers."""
 _LOADS: Final = "this server loads and unloads models by itself"
 _UNHAD: Final = {
     "raw": "it is asked for whole messages only",
@@ -190,9 +192,17 @@ def _prompted(asked: Prompted, messages: list[Json], node: Node) -> Json:
 
 def _options(options: Json) -> Json:
     told = {name: options[name] for name in _OPTIONS if options.get(name) is not None}
+    top_k = told.get("top_k")
+    if isinstance(top_k, int) and top_k < 0:  # off, as 0 is; MLX takes no number below it
+        told["top_k"] = 0
+    if "repeat_penalty" in told:  # llama.cpp's name of it, and that of vLLM and MLX
+        told["repetition_penalty"] = told["repeat_penalty"]
+    told |= {name: int(told[name]) for name in _WHOLE if isinstance(told.get(name), float)}
     length = options.get("num_predict")
-    if isinstance(length, int) and length > 0:  # else until the model ends it
-        told["max_tokens"] = length
+    if length is not None and (isinstance(length, bool) or not isinstance(length, int | float)):
+        raise UntranslatableError('option "num_predict" must be of type integer')
+    if length is not None and length > 0:  # else until the model ends it
+        told["max_tokens"] = int(length)
     return told
 
 
@@ -210,7 +220,7 @@ def _messages(messages: list[Message], node: Node) -> list[Json]:
                 calls += 1
                 ident = call.id or f"call_{calls}"
                 open_calls.append((ident, call.function.name))
-                arguments = msgspec.json.encode(call.function.arguments).decode()
+                arguments = msgspec.json.encode(call.function.arguments or {}).decode()
                 function = {"name": call.function.name, "arguments": arguments}
                 said_calls.append({"id": ident, "type": "function", "function": function})
             said["tool_calls"] = said_calls

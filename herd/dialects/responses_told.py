@@ -129,7 +129,11 @@ class _Item(msgspec.Struct, gc=False):
             told["namespace"] = self.namespace
         if self.kind == "custom_tool_call":
             return told | {"input": responses_tools.input_of(self.text)}
-        return told | {"arguments": self.text}
+        return told | {"arguments": self.arguments(status)}
+
+    def arguments(self, status: str) -> str:
+        """Return those of a call: of one that is whole, JSON also where the model wrote none."""
+        return self.text or ("{}" if status == "completed" else "")
 
     def part(self) -> Json:
         """Return its one part."""
@@ -267,8 +271,9 @@ class Stream:
         if item is None:
             return b""
         if item.kind == "function_call":
+            arguments = item.arguments(status)
             out = self._of(
-                item, "function_call_arguments.done", name=item.name, arguments=item.text
+                item, "function_call_arguments.done", name=item.name, arguments=arguments
             )
         elif item.kind == "custom_tool_call":
             text = responses_tools.input_of(item.text)

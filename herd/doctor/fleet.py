@@ -12,6 +12,7 @@ from herd.doctor.beside import unreachable
 from herd.doctor.finding import Finding, bad, good, note
 from herd.http.client import FetchError, Response, fetch
 from herd.http.detour import SCHEME
+from herd.node_address import parse_nodes
 from herd.survey import survey
 
 PATIENCE_S: Final = 5.0
@@ -67,10 +68,10 @@ class Told(msgspec.Struct):
 async def balancer(url: str) -> list[Finding]:
     """Whether it answers and records, what it says of itself, and of its nodes."""
     try:
-        ready = await fetch("GET", f"{url}/readyz", timeout_s=PATIENCE_S)
+        answer = await fetch("GET", f"{url}/readyz", timeout_s=PATIENCE_S)
     except FetchError as error:
         return [bad("balancer", f"{url} does not answer: {error.text}", "start it with `herd`")]
-    told = [_ready(url, ready)]
+    told = [ready(url, answer)]
     status = await _page(f"{url}/fleet/status", Status)
     health = await _page(f"{url}/dashboard/api/health", Health)
     if status is not None:
@@ -82,7 +83,8 @@ async def balancer(url: str) -> list[Finding]:
     return told
 
 
-def _ready(url: str, answer: Response) -> Finding:
+def ready(url: str, answer: Response) -> Finding:
+    """Return what a balancer's `/readyz` says."""
     if answer.status == OK:
         return good("balancer", f"{url} answers, and records what it does")
     said = answer.body[:200].decode("utf-8", "replace").strip()
@@ -90,15 +92,21 @@ def _ready(url: str, answer: Response) -> Finding:
 
 
 async def started(url: str, settings: config.Settings) -> config.Settings:
-    """Return settings with what the balancer that runs was started with: mDNS, whom it believes."""
+    """Return settings with what the balancer that runs was started with; ours if it does not say.
+
+    That is where it listens, whether it advertises itself, and whom it believes.
+    """
     page = await _page(f"{url}/dashboard/api/settings", Told)
-    told = {row.key: row.value for row in page.settings} if page is not None else {}
-    nodes, ca_file = told.get("nodes"), told.get("ca_file")
+    if page is None:
+        return settings
+    told = {row.key: row.value for row in page.settings}
+    nodes, ca_file, host = told.get("nodes"), told.get("ca_file"), told.get("host")
     return msgspec.structs.replace(
         settings,
+        host=host if isinstance(host, str) else settings.host,
         mdns=told.get("mdns") is True,
         ca_file=ca_file if isinstance(ca_file, str) else settings.ca_file,
-        nodes=config.parse_nodes(nodes.split()) if isinstance(nodes, str) else settings.nodes,
+        nodes=parse_nodes(nodes.split()) if isinstance(nodes, str) else settings.nodes,
     )
 
 

@@ -202,7 +202,7 @@ def _row(picture: Picture, each: Advice) -> dict[str, object]:
         "whatif_command": shlex.join(("herd", "whatif", *each.whatif)) if each.whatif else "",
         "display_name": _title(each.model),
         "category": _category(picture, each.model) if each.model else "",
-        "ram_gb": round(ROOM * size_bytes(picture, each.model) / GIB, 1),
+        "ram_gb": round(ROOM * size_bytes(picture, each.model) / GIB, 1) or None,
         "quality_score": None,
         "already_available": each.kind != "pull",
     }
@@ -218,16 +218,17 @@ def _query(seqs: tuple[int, ...]) -> str:
 def _node(picture: Picture, node: NodeView, given: list[Advice]) -> dict[str, object]:
     mine = [each for each in given if each.node_id == node.node_id]
     wanted = ROOM * sum(size_bytes(picture, each.model) for each in mine)
+    room = _room_bytes(node)
     return {
         "node_id": node.node_id,
-        "total_ram_gb": round(_room_bytes(node) / GIB, 1),
-        "usable_ram_gb": round(free_bytes(node) / GIB, 1),
+        "total_ram_gb": _gib(room),
+        "usable_ram_gb": round(free_bytes(node) / GIB, 1) if room else None,
         "current_models": [model.name for model in node.resident],
         "recommendations": [_row(picture, each) for each in mine],
         "disk_total_gb": _gib(node.facts.disk_bytes),
         "disk_available_gb": _gib(node.facts.disk_free_bytes),
         "total_recommended_ram_gb": round(wanted / GIB, 1),
-        "ram_headroom_gb": round((free_bytes(node) - wanted) / GIB, 1),
+        "ram_headroom_gb": round((free_bytes(node) - wanted) / GIB, 1) if room else None,
     }
 
 

@@ -24,4 +24,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """The newest events that made it fire."""
 
 
+def counted(number: int, what: str) -> str:
+    """Return "1 request" or "2 requests"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 Check: TypeAlias = Callable[[Picture], Iterable[Finding]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from herd.health.finding import Finding
+from herd.health.finding import Finding, counted
 from herd.health.picture import Picture, newest
 
 LOW_BYTES = 1_000_000_000
@@ -20,8 +20,8 @@ def recording_off(picture: Picture) -> Iterator[Finding]:
             title="Nothing is recorded",
             description="The journal cannot be written: herd serves on, and what happens now will "
             "be missing from every figure.",
-            fix="Make room on the disk of the data directory, or mend it; recording goes on by "
-            "itself.",
+            fix="Make room on the disk of the data directory (`herd where` names it), or mend it; "
+            "recording goes on by itself.",
         )
 
 
@@ -36,7 +36,8 @@ def gaps(picture: Picture) -> Iterator[Finding]:
             title="The log has gaps",
             description=f"{missing} events are missing and {unread} lines cannot be read: figures "
             "of that time are too low.",
-            fix="`herd log` shows where; a full disk is the usual reason.",
+            fix=f"`herd log{' --kind recording_resumed' * bool(resumed)}` shows where; a full disk "
+            "is the usual reason.",
             data={"missing_events": missing, "quarantined_lines": unread},
             seqs=newest(*(each.seqs for each in resumed)),
         )
@@ -51,8 +52,8 @@ def disk_full(picture: Picture) -> Iterator[Finding]:
             severity="critical" if free < EMPTY_BYTES else "warning",
             title="The disk of the log is nearly full",
             description=f"{free / 1e6:.0f} MB are free where the data directory is.",
-            fix="Make room there, or keep less of the log (FLEET_LOG_KEEP_DAYS, "
-            "FLEET_LOG_MAX_BYTES).",
+            fix="Make room there (`herd where` names it), or keep less of the log "
+            "(`FLEET_LOG_KEEP_DAYS`, `FLEET_LOG_MAX_BYTES`).",
             data={"free_bytes": free},
         )
 
@@ -66,8 +67,8 @@ def log_away(picture: Picture) -> Iterator[Finding]:
             title="The log cannot be asked",
             description="logd does not answer. Requests are served and written to the journal as "
             "ever; figures, trends and all checks of what happened wait for it.",
-            fix="`herd status` shows whether logd runs, its own lines are in the log file; it is "
-            "started again by itself if it ends.",
+            fix="logd's own lines are in the log file (`herd where`). It is started again by "
+            "itself if it ends, and set going again if somebody has stopped it.",
         )
 
 
@@ -78,9 +79,9 @@ def log_lag(picture: Picture) -> Iterator[Finding]:
             check_id="log_lag",
             severity="warning",
             title="The figures are behind",
-            description=f"logd has taken in nothing for {picture.log.lag_s:.0f} s although "
-            "requests are answered: figures and health are of that time.",
-            fix="`herd status` shows whether logd runs; its own lines are in the log file.",
+            description=f"What was recorded {picture.log.lag_s:.0f} s ago is not in the database "
+            "yet: figures and health are of before that.",
+            fix="logd's own lines are in the log file (`herd where`).",
             data={"lag_s": round(picture.log.lag_s, 1)},
         )
 
@@ -94,7 +95,7 @@ def clock_skew(picture: Picture) -> Iterator[Finding]:
             title="The clock of this machine went back",
             description=f"The newest event is {picture.log.ahead_s:.0f} s ahead of the clock. The "
             "log stays in order, but times in it are wrong until the clock has caught up.",
-            fix="Let the machine keep its time from the network (NTP).",
+            fix="Let the machine keep its time from the network: `sudo timedatectl set-ntp true`.",
             data={"ahead_s": round(picture.log.ahead_s, 1)},
         )
 
@@ -107,8 +108,8 @@ def own_failures(picture: Picture) -> Iterator[Finding]:
             check_id="herd_failures",
             severity="warning",
             title="herd itself failed",
-            description=f"{sum(each.events for each in failed)} times in a day a handler raised "
-            "or a front was lost; herd went on by itself.",
+            description=f"{counted(sum(each.events for each in failed), 'time')} in a day a "
+            "handler raised or a front was lost; herd went on by itself.",
             fix="`herd log` tells of the events below; `herd incident save` keeps them for a "
             "report.",
             data={"kinds": sorted({each.kind for each in failed})},

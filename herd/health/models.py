@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from herd.health.circuits import SLOW, still_open
 from herd.health.finding import Finding
 from herd.health.picture import Context, Picture, Work, newest
 
@@ -47,8 +48,10 @@ def thrashing(picture: Picture) -> Iterator[Finding]:
                 description="They had answered a moment before, and were pushed out of its memory: "
                 + ", ".join(f"{model} ({n})" for model, n in sorted(models.items()))
                 + ". Each load makes a request wait.",
-                fix="Serve one of them from another node, or give Ollama a longer keep_alive and "
-                "room for more models (OLLAMA_MAX_LOADED_MODELS).",
+                fix="Keep the one that matters most: "
+                f"`herd pin {max(models, key=models.__getitem__)} --node {node_id}`. "
+                "Or give Ollama there room for more at once "
+                "(`OLLAMA_MAX_LOADED_MODELS`, a smaller `OLLAMA_CONTEXT_LENGTH`).",
                 node_id=node_id,
                 data={"loads_1h": count, "models": models},
                 seqs=newest(*(work.again_seqs for work in loads)),
@@ -73,8 +76,8 @@ def kv_bloat(picture: Picture) -> Iterator[Finding]:
                     f"{on_disk / GIB:.1f} GiB of weights, with a context of "
                     f"{model.context_length} tokens: the rest is room for the context of each "
                     "parallel request.",
-                    fix="Lower OLLAMA_NUM_PARALLEL or the context (num_ctx), then `ollama stop "
-                    f"{model.name}` there.",
+                    fix="Lower `OLLAMA_NUM_PARALLEL` or `OLLAMA_CONTEXT_LENGTH` there, then "
+                    f"`ollama stop {model.name}`.",
                     node_id=node.node_id,
                     data={
                         "model": model.name,
@@ -82,21 +85,27 @@ def kv_bloat(picture: Picture) -> Iterator[Finding]:
                         "weights_gb": round(on_disk / GIB, 2),
                         "context_length": model.context_length,
                     },
+                    seqs=picture.memory_seqs(node.node_id),
                 )
 
 
 def context_protection(picture: Picture) -> Iterator[Finding]:
-    """Find applications that ask for more context than a model has in memory."""
+    """Find applications that ask for more context than a model has in memory, and do not get it."""
     for asked in picture.contexts:
         held = _held(picture, asked)
-        if 0 < held < asked.num_ctx and asked.cold < RELOADS:
+        if 0 < held < asked.num_ctx and not _reloads(picture, asked):
+            most = _trained(picture, asked)
             yield Finding(
                 check_id="context_protection",
                 severity="warning",
                 title=f"{_app(asked)} asks for a larger context than {asked.model} has",
                 description=f"It asked for {asked.num_ctx} tokens {asked.requests} times; on "
-                f"{asked.node_id} the model is in memory with {held}.",
-                fix="Load the model with the larger context, or let the application ask for less.",
+                f"{asked.node_id} the model is in memory with {held}"
+                + (", and it was made for no more." if held == most else "."),
+                fix=f"Let the application ask for `num_ctx` {held}, or for none."
+                if held == most
+                else f"`ollama stop {asked.model}` on {asked.node_id}: its next request loads it "
+                "as large as it asks. Or let the application ask for less.",
                 node_id=asked.node_id,
                 data=_told(asked) | {"resident_context": held},
                 seqs=newest(asked.seqs),
@@ -105,12 +114,8 @@ def context_protection(picture: Picture) -> Iterator[Finding]:
 
 def context_reload(picture: Picture) -> Iterator[Finding]:
     """Find applications whose num_ctx makes a node load anew a model that it has in memory."""
-    wanted: dict[tuple[str, str], set[int]] = {}
     for asked in picture.contexts:
-        wanted.setdefault((asked.model, asked.node_id), set()).add(asked.num_ctx)
-    for asked in picture.contexts:
-        others = wanted[asked.model, asked.node_id] - {asked.num_ctx}
-        if asked.num_ctx and asked.cold >= RELOADS and others:
+        if others := _reloads(picture, asked):
             wishes = sorted({*others, asked.num_ctx})
             yield Finding(
                 check_id="context_reload",
@@ -119,11 +124,29 @@ def context_reload(picture: Picture) -> Iterator[Finding]:
                 description=f"It asks for num_ctx {asked.num_ctx}, others for "
                 f"{', '.join(str(n) or '0' for n in sorted(others))} (0: none named). Ollama loads "
                 f"a model again for each change of its context: {asked.cold} loads in a day.",
-                fix="Let all applications name the same num_ctx, or none.",
+                fix=f"Let {_app(asked)} name the num_ctx that the others do, or none. What all are "
+                f"to have, Ollama on {asked.node_id} is told by "
+                f"`OLLAMA_CONTEXT_LENGTH={max(wishes)}`.",
                 node_id=asked.node_id,
                 data=_told(asked) | {"contexts": wishes, "loads_24h": asked.cold},
                 seqs=newest(asked.seqs),
             )
+
+
+def _reloads(picture: Picture, asked: Context) -> set[int]:
+    """Return what others ask for, if who asked so made a node load the model anew again and again.
+
+    More than a model was made for is as good as that much.
+    """
+    if not asked.num_ctx or asked.cold < RELOADS:
+        return set()
+    most = _trained(picture, asked) or asked.num_ctx
+    return {
+        other.num_ctx
+        for other in picture.contexts
+        if (other.model, other.node_id) == (asked.model, asked.node_id)
+        and min(other.num_ctx, most) != min(asked.num_ctx, most)
+    }
 
 
 def prompt_truncated(picture: Picture) -> Iterator[Finding]:
@@ -139,7 +162,9 @@ def prompt_truncated(picture: Picture) -> Iterator[Finding]:
                 title=f"{_app(asked)} sends {asked.model} more than its context holds",
                 description=f"A request of about {sent} tokens met a context of {context}: the "
                 f"node read {read} and left the rest out, without an error.",
-                fix="Ask for a larger num_ctx, or send less.",
+                fix=f"Let {_app(asked)} ask for `num_ctx` {_room(sent)}, or send less. Or give the "
+                f"model that much for all on {asked.node_id}: "
+                f"`OLLAMA_CONTEXT_LENGTH={_room(sent)}`.",
                 node_id=asked.node_id,
                 data=_told(asked) | {"prompt_tokens_sent": sent, "context": context, "read": read},
                 seqs=newest(asked.seqs),
@@ -149,6 +174,7 @@ def prompt_truncated(picture: Picture) -> Iterator[Finding]:
 def grey_failure(picture: Picture) -> Iterator[Finding]:
     """Find nodes that make answers far slower than they did: they work, but something is wrong."""
     before = {_place(work): work for work in reversed(picture.work) if not work.recent}
+    told: set[tuple[str, str]] = set()
     for now in picture.work:
         past = before.get(_place(now))
         if not now.recent or past is None or min(now.decode_s, past.decode_s) <= 0:
@@ -157,22 +183,53 @@ def grey_failure(picture: Picture) -> Iterator[Finding]:
             continue
         pace, usual = (each.decoded_tokens / each.decode_s for each in (now, past))
         if pace < SLOWER * usual:
-            yield Finding(
-                check_id="grey_failure",
-                severity="warning",
+            told.add(_place(now))
+            yield _slower(
+                *_place(now),
                 title=f"{now.node_id} answers with {now.model} at {pace / usual:.0%} of its pace",
                 description=f"{pace:.1f} tokens a second in the last hour, {usual:.1f} in the day "
-                "before. It may run on the processor, be throttled by heat, or be used by others.",
-                fix="Look with `ollama ps` there whether the model is on the graphics card, and "
-                "what else runs; starting Ollama again helps where its driver was lost.",
-                node_id=now.node_id,
+                "before.",
                 data={
-                    "model": now.model,
                     "tokens_per_s": round(pace, 2),
                     "tokens_per_s_before": round(usual, 2),
                 },
                 seqs=newest(now.seqs),
             )
+    slowed = [each for each in picture.happened("circuit_opened") if each.phase == SLOW]
+    for node_id, model, mine in still_open(picture, slowed):
+        if (node_id, model) not in told:
+            yield _slower(
+                node_id,
+                model,
+                title=f"{node_id} answers with {model} far slower than it did",
+                description="Several answers in a row took many times as long for a token as is "
+                "usual there: it is asked for that model only if no other node can serve.",
+                data={"times": sum(each.events for each in mine)},
+                seqs=newest(*(each.seqs for each in mine)),
+            )
+
+
+def _slower(  # noqa: PLR0913 (what a finding is made of)
+    node_id: str,
+    model: str,
+    *,
+    title: str,
+    description: str,
+    data: dict[str, object],
+    seqs: tuple[int, ...],
+) -> Finding:
+    return Finding(
+        check_id="grey_failure",
+        severity="warning",
+        title=title,
+        description=f"{description} It may run on the processor, be throttled by heat, or be used "
+        "by others.",
+        fix=f"Look with `ollama ps` on {node_id} whether {model} is on the graphics card, and what "
+        "else runs there; `sudo systemctl restart ollama` helps where its driver was lost.",
+        node_id=node_id,
+        data={"model": model} | data,
+        seqs=seqs,
+    )
 
 
 def _place(work: Work) -> tuple[str, str]:
@@ -187,6 +244,21 @@ def _held(picture: Picture, asked: Context) -> int:
                 if model.name == asked.model:
                     return model.context_length
     return 0
+
+
+def _trained(picture: Picture, asked: Context) -> int:
+    """Return the context that the model was made for; 0 if that is not known."""
+    for node in picture.view.nodes:
+        if node.node_id == asked.node_id:
+            for model in node.models:
+                if model.name == asked.model:
+                    return model.context_length
+    return 0
+
+
+def _room(tokens: int) -> int:
+    """Return the context that holds so many tokens: the next power of two."""
+    return 1 << (tokens - 1).bit_length()
 
 
 def _app(asked: Context) -> str:

@@ -3,16 +3,17 @@
 from collections.abc import Iterator
 
 from actors.core.waking import DID_NOT_WAKE, TRIES
+from herd.dialects.names import key
 from herd.health.finding import Finding
-from herd.health.picture import Picture, newest
+from herd.health.picture import Picture, Work, newest
 
 GIB = 1024**3
 FULL = 0.95
 """The part of its memory that models may take before a node is called full."""
 BUSY_REQUESTS = 100
 WAITED_S = 1.0
-FOR_GOOD = "2100"
-"""A model that is to leave memory after this year stays for good."""
+ON_CARD = 0.8
+"""The part of a model that has to be on the graphics card, if there is one."""
 
 
 def no_node(picture: Picture) -> Iterator[Finding]:
@@ -27,20 +28,39 @@ def no_node(picture: Picture) -> Iterator[Finding]:
         description=f"The fleet has {known} nodes and none of them answers: every request waits."
         if known
         else "No node has joined the fleet yet: there is nothing that could answer a request.",
-        fix="Run `herd node` on a machine with Ollama, or start herd with `--node URL`.",
+        fix="Let one in that waits: `herd nodes list`."
+        if picture.view.knocks
+        else "Run `herd node` on a machine with Ollama, or start herd with `--node URL`.",
         data={"nodes_total": known},
+        seqs=newest(
+            *(each.seqs for each in picture.happened("node_went_offline", "node_forgotten")),
+            *(each.seqs for each in picture.happened("node_knocked") if picture.view.knocks),
+        ),
     )
+
+
+def waiting(picture: Picture) -> Iterator[Finding]:
+    """Find agents that wait for an operator's word."""
+    for node_id, knock in picture.view.knocks.items():
+        yield Finding(
+            check_id="node_waits",
+            severity="info",
+            title=f"{node_id} waits to be let in",
+            description=f"An agent asks to join from {knock.by}, for {knock.url}: it gets no "
+            "requests until somebody says that it may.",
+            fix=f"Compare its fingerprint with the one that the agent shows (`herd nodes list`), "
+            f"then `herd nodes approve {node_id}`; `herd nodes revoke {node_id}` turns it away.",
+            node_id=node_id,
+            data={"url": knock.url, "by": knock.by},
+            seqs=newest(*(each.seqs for each in picture.at_node(node_id, "node_knocked"))),
+        )
 
 
 def offline(picture: Picture) -> Iterator[Finding]:
     """Find nodes that do not answer; of one that was drained before, that is expected."""
     for node in picture.view.nodes:
         if node.status == "offline" and not node.draining:
-            went = [
-                each
-                for each in picture.happened("node_went_offline")
-                if each.node_id == node.node_id
-            ]
+            went = picture.at_node(node.node_id, "node_went_offline")
             vain = bool(went) and went[0].phase == DID_NOT_WAKE
             yield Finding(
                 check_id="node_did_not_wake" if vain else "node_offline",
@@ -50,8 +70,8 @@ def offline(picture: Picture) -> Iterator[Finding]:
                 "magic packets: it gets no requests."
                 if vain
                 else f"Nothing is heard of {node.node_id} at {node.url}: it gets no requests.",
-                fix="Look whether the machine is on, and Ollama and the agent run there; if it is "
-                "gone for good, start herd without it."
+                fix="Look whether the machine is on, and Ollama and the agent run there "
+                "(`herd doctor` there); if it is gone for good, start herd without it."
                 + (" To be woken, its firmware and network card must have Wake-on-LAN." * vain),
                 node_id=node.node_id,
                 data={"url": node.url, "reason": went[0].phase if went else ""},
@@ -63,21 +83,18 @@ def degraded(picture: Picture) -> Iterator[Finding]:
     """Find nodes that were not heard of for a while."""
     for node in picture.view.nodes:
         if node.status == "degraded":
-            seqs = [
-                each.seqs
-                for each in picture.happened("node_degraded")
-                if each.node_id == node.node_id
-            ]
+            told = picture.at_node(node.node_id, "node_degraded")
             yield Finding(
                 check_id="node_degraded",
                 severity="warning",
                 title=f"{node.node_id} is degraded",
                 description=f"{node.node_id} was not heard of for some seconds, or refuses: it is "
                 "used only if no other node can serve.",
-                fix="Look at its network and at its load.",
+                fix="Look at its network and at its load: `herd doctor` there says what of it "
+                "cannot be reached.",
                 node_id=node.node_id,
                 data={"url": node.url},
-                seqs=newest(*seqs),
+                seqs=newest(*(each.seqs for each in told)),
             )
 
 
@@ -100,6 +117,7 @@ def paused(picture: Picture) -> Iterator[Finding]:
                 "there say when.",
                 node_id=node.node_id,
                 data={"reason": node.paused},
+                seqs=newest(*(each.seqs for each in picture.at_node(node.node_id, "node_paused"))),
             )
 
 
@@ -115,13 +133,15 @@ def memory_pressure(picture: Picture) -> Iterator[Finding]:
                 title=f"The memory of {node.node_id} is full",
                 description=f"Its models take {held / GIB:.1f} of {room / GIB:.1f} GiB: the next "
                 "load makes another model go, or runs on the processor.",
-                fix="Unload a model that is little used, or choose a smaller context for it.",
+                fix=f"Unload what is little used (`ollama stop {node.resident[0].name}` there), or "
+                "give models a smaller context (`OLLAMA_CONTEXT_LENGTH`).",
                 node_id=node.node_id,
                 data={
                     "used_gb": round(held / GIB, 2),
                     "total_gb": round(room / GIB, 2),
                     "models": [model.name for model in node.resident],
                 },
+                seqs=picture.memory_seqs(node.node_id),
             )
 
 
@@ -135,49 +155,57 @@ def underutilised(picture: Picture) -> Iterator[Finding]:
     for node in picture.nodes_online():
         if not node.draining and not node.paused and not picture.completed(node.node_id):
             asked = {work.model for work in dispatched}
+            there = {key(model.name) for model in node.models}
+            lacks = [work for work in dispatched if key(work.model) not in there]
             yield Finding(
                 check_id="underutilised",
                 severity="info",
                 title=f"{node.node_id} had no work for a day",
                 description=f"Requests waited {waited_s:.1f} s on average, and {node.node_id} "
                 "answered none of them.",
-                fix="Pull a model there that is asked for: "
-                + (", ".join(sorted(asked)[:5]) or "see Model Insights")
-                + ".",
+                fix="Pull a model there that is waited for: "
+                f"`herd pull {max(lacks, key=_waited_s).model} --node {node.node_id}`."
+                if lacks
+                else "It has all models that are asked for; `herd explain` with the id of a "
+                "request tells why it did not go there.",
                 node_id=node.node_id,
                 data={"mean_wait_s": round(waited_s, 2), "models_asked_for": sorted(asked)[:20]},
                 seqs=newest(*(work.seqs for work in dispatched)),
             )
 
 
-def bypassed(picture: Picture) -> Iterator[Finding]:
-    """Find nodes that have in memory what this herd did not ask of them: others ask them directly.
+def _waited_s(work: Work) -> float:
+    return work.queue_s
 
-    What stays for good (`keep_alive: -1`) may be there since before the log began: it says nothing.
+
+def bypassed(picture: Picture) -> Iterator[Finding]:
+    """Find nodes that loaded what this herd did not ask of them: others ask them directly.
+
+    What was in memory when herd began to look, or was asked through herd in the last day, says
+    nothing.
     """
-    if picture.log.away or picture.view.settings.get("planner"):
-        return  # who asked is not known, or models are loaded ahead of requests
-    asked = {(work.node_id, _named(work.model)) for work in picture.work}
+    asked = {(work.node_id, key(work.model)) for work in picture.work}
+    asked |= {(each.node_id, key(each.model)) for each in picture.happened("load_planned")}
+    came = [each for each in picture.happened("model_appeared") if each.recent]
     for node in picture.nodes_online():
-        kept = {_named(name) for name in picture.view.pinned.get(node.node_id, ())}
+        place = node.node_id
         others = [
-            model.name
-            for model in node.resident
-            if (node.node_id, _named(model.name)) not in asked
-            and _named(model.name) not in kept
-            and "" < model.expires_at < FOR_GOOD
+            each for each in came if each.node_id == place and (place, key(each.model)) not in asked
         ]
         if others:
+            names = sorted({each.model for each in others})
             yield Finding(
                 check_id="node_bypassed",
                 severity="info",
-                title=f"Somebody asks {node.node_id} beside herd",
-                description=f"It has {', '.join(others)} in memory, and no request of the last day "
-                "that came through herd was for that. herd cannot see such requests: they take "
-                "slots and memory that it counts on.",
-                fix="Point that client at herd, or let Ollama there listen to the balancer only.",
-                node_id=node.node_id,
-                data={"models": others},
+                title=f"Somebody asks {place} beside herd",
+                description=f"In the last hour it loaded {', '.join(names)}, and no request of the "
+                "last day that came through herd was for that. herd cannot see such requests: they "
+                "take slots and memory that it counts on.",
+                fix="Point that client at herd, or let Ollama there listen to its own machine only "
+                "(OLLAMA_HOST=127.0.0.1, with `herd node` beside it).",
+                node_id=place,
+                data={"models": names},
+                seqs=newest(*(each.seqs for each in others)),
             )
 
 
@@ -192,34 +220,46 @@ def version_mismatch(picture: Picture) -> Iterator[Finding]:
                 title=f"The agent of {node.node_id} is version {theirs}",
                 description=f"This balancer is {picture.version}. They understand one another, but "
                 "what is newer than the older of the two does not work there.",
-                fix="Install the same version on both.",
+                fix="Install the same version on both, then `herd node restart` there.",
                 node_id=node.node_id,
                 data={"agent_version": theirs, "balancer_version": picture.version},
+                seqs=newest(
+                    *(each.seqs for each in picture.at_node(node.node_id, "heartbeat_received"))
+                ),
             )
 
 
 def cpu_fallback(picture: Picture) -> Iterator[Finding]:
-    """Find models that a node with a graphics card holds in main memory for a good part."""
+    """Find models that a node with a graphics card holds in main memory for a good part.
+
+    A card that is lost is not told of any more: then the log says that there was one.
+    """
     for node in picture.nodes_online():
+        had = picture.at_node(node.node_id, "on_card")
+        if not (node.facts.vram_bytes or had):
+            continue
         for model in node.resident:
             on_card = model.size_vram_bytes
-            if node.facts.vram_bytes and model.size_bytes and on_card < 0.8 * model.size_bytes:
+            if model.size_bytes and on_card < ON_CARD * model.size_bytes:
                 yield Finding(
                     check_id="cpu_fallback",
                     severity="warning",
-                    title=f"{model.name} runs partly on the processor of {node.node_id}",
+                    title=f"{model.name} runs {'partly ' * bool(on_card)}on the processor of "
+                    f"{node.node_id}",
                     description=f"{on_card / GIB:.1f} of its {model.size_bytes / GIB:.1f} GiB are "
                     "on the graphics card: its answers are many times slower than they could be.",
-                    fix="Unload other models there, ask for a smaller context, or serve it from a "
-                    "node with more memory.",
+                    fix=f"`ollama stop` other models there, or `ollama stop {model.name}` and ask "
+                    "for a smaller context (num_ctx), or serve it from a node with more memory."
+                    if on_card
+                    else "The driver may be lost since the machine slept or was updated: look with "
+                    "`nvidia-smi` or `rocm-smi` there, then `sudo systemctl restart ollama`.",
                     node_id=node.node_id,
                     data={
                         "model": model.name,
                         "size_gb": round(model.size_bytes / GIB, 2),
                         "size_vram_gb": round(on_card / GIB, 2),
                     },
+                    seqs=newest(
+                        list(picture.memory_seqs(node.node_id)), *(each.seqs for each in had)
+                    ),
                 )
-
-
-def _named(model: str) -> str:
-    return model.removesuffix(":latest")

@@ -1,7 +1,8 @@
 """What the checks look at: the fleet as control shows it, and the last day of the log in figures.
 
 Counts are of the last 24 hours, those marked `recent` of the last one alone. `seqs` are the newest
-events that a figure stands on, five at most.
+events that a figure stands on, five at most. Beside there is of each node the newest event of those
+that say how it is, whenever that was: `heartbeat_received`, `node_paused` and their like.
 """
 
 import msgspec
@@ -43,6 +44,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     again: int = 0
     """Loads of a model that had answered there a moment before; of the last hour alone."""
     again_seqs: list[int] | None = None
+    abandoned: int = 0
+    """Loads whose client left before a byte."""
+    abandoned_seqs: list[int] | None = None
     seqs: list[int] | None = None
 
 
@@ -70,7 +74,7 @@ class LogState(msgspec.Struct, frozen=True, kw_only=True):
     missing_events: int = 0
     quarantined_lines: int = 0
     lag_s: float = 0.0
-    """Age of what logd has not taken in, as far as that is known."""
+    """Age of the oldest event that logd has not taken in; 0 if there is none."""
     ahead_s: float = 0.0
     """How far the newest event is in the future of this machine's clock."""
     free_bytes: int | None = None
@@ -95,6 +99,20 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     def happened(self, *kinds: str) -> list[Trouble]:
         """Return the troubles of some kinds."""
         return [trouble for trouble in self.troubles if trouble.kind in kinds]
+
+    def at_node(self, node_id: str, *kinds: str) -> list[Trouble]:
+        """Return those of one node."""
+        return [trouble for trouble in self.happened(*kinds) if trouble.node_id == node_id]
+
+    def memory_seqs(self, node_id: str) -> tuple[int, ...]:
+        """Return the event that says what a node has in its memory, as control shows it."""
+        told = self.at_node(node_id, "heartbeat_received", "node_probed")
+        return newest(*(each.seqs for each in told))[:1]
+
+    def retries(self) -> int:
+        """Return how many attempts failed and were not the last ones of their requests."""
+        given_up = sum(each.events for each in self.happened("request_given_up"))
+        return sum(each.events for each in self.happened("attempt_failed")) - given_up
 
     def completed(self, node_id: str = "") -> int:
         """Return how many answers came whole, in all or from one node."""

@@ -14,6 +14,7 @@ from herd.health.picture import Picture
 
 CHECKS: Final[tuple[Check, ...]] = (
     nodes.no_node,
+    nodes.waiting,
     nodes.offline,
     nodes.degraded,
     nodes.paused,
@@ -48,13 +49,14 @@ CHECKS: Final[tuple[Check, ...]] = (
     itself.own_failures,
 )
 COSTS: Final = {"critical": 25, "warning": 10, "info": 0}
+_FAILED: Final = ("request_failed", "request_given_up", "request_reaped", "request_interrupted")
 _ENDS: Final = (
-    "request_failed",
+    *_FAILED,
     "request_cancelled",
     "request_rejected",
-    "request_reaped",
-    "request_interrupted",
 )
+_OVERLOADED, _UNABLE = 429, 500
+"""What a client did not bring upon itself: the first, and from the second on."""
 
 
 def findings(picture: Picture) -> list[Finding]:
@@ -76,7 +78,11 @@ def report(picture: Picture, now_s: float) -> dict[str, object]:
     statuses = [node.status for node in picture.view.nodes]
     completed = picture.completed()
     ended = _count(picture, *_ENDS)
-    failed = _count(picture, "request_failed", "request_reaped", "request_interrupted")
+    failed = _count(picture, *_FAILED) + sum(
+        each.events
+        for each in picture.happened("request_rejected")
+        if each.status == _OVERLOADED or each.status >= _UNABLE
+    )
     total = completed + ended
     broken = [each for each in picture.happened("request_failed") if each.phase == "stream"]
     return {
@@ -92,7 +98,7 @@ def report(picture: Picture, now_s: float) -> dict[str, object]:
             if completed
             else None,
             "total_requests_24h": total,
-            "total_retries_24h": _count(picture, "attempt_failed"),
+            "total_retries_24h": picture.retries(),
             "client_disconnects_24h": _count(picture, "request_cancelled"),
             "incomplete_streams_24h": sum(each.events for each in broken),
             "image_generations_24h": 0,

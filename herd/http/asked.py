@@ -44,6 +44,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     extras: bool = False
     """It says something to herd alone."""
     prefixes: tuple[Prefix, ...] = ()
+    form: bytes = b""
+    """What is between the parts of a form (`multipart`); empty for JSON."""
 
 
 class _Options(msgspec.Struct, gc=False):
@@ -154,6 +156,7 @@ def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:
     """Read as Go's encoding/json does, pair by pair."""
     try:
         document: object = json.loads(body, object_pairs_hook=_Object)
+        document = _Object([]) if document is None else document  # to Go that says nothing
     except (ValueError, RecursionError) as error:
         where = f" (byte {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
         raise BadRequestError(f"JSON is malformed{where}") from error

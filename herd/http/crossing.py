@@ -13,17 +13,19 @@ Rules
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from herd import clock
 from herd.dialects.asking import Asking
 from herd.dialects.errors import GarbledError, UntranslatableError
+from herd.dialects.plain import plain
 from herd.http import problems, wire
 from herd.http.exchange import Request
 from herd.http.translations import SSE, Stream, Translation
 from herd.http.upstream import Pool
 from herd.http.ways import Carrier, Receiver, Way
+from herd.http.wire import Header
 
 KNOWN_S: Final = 600.0
 """A node may be updated meanwhile."""
@@ -31,6 +33,8 @@ WHOLE_BYTES: Final = 32 * 1024 * 1024
 REFUSAL_BYTES: Final = 64 * 1024
 _OK: Final = 200
 _NO_ROUTE: Final = (404, 405)
+_LACKED: Final = b'{"error":"Unexpected endpoint'
+"""How LM Studio answers on a route that it lacks: with a good status."""
 _NODE_ERROR: Final = 500
 _BAD_REQUEST: Final = 400
 
@@ -206,7 +210,7 @@ class Crossing:
             receiver.heard(body, ended=ended)
         elif not self._plain:
             self._translate(receiver, body, ended=ended)
-        elif status in _NO_ROUTE:
+        elif status in _NO_ROUTE or self._kept or body.lstrip().startswith(_LACKED):
             self._sound(receiver, body, ended=ended)
         else:
             if status == _OK:
@@ -237,6 +241,7 @@ class Crossing:
         self._stream = None
         self._body = body
         if not self._plain:
+            self._body = body = plain(body)
             try:
                 question = self._translation.asked(body, self._pool.known)
             except UntranslatableError as error:
@@ -245,7 +250,7 @@ class Crossing:
                 return None
             body, self._left_out = question.body, question.left_out
             target = self._pool.prefix + self._translation.target
-            headers, hops = self._request.headers, wire.hops(self._request.connection)
+            headers, hops = _as_json(self._request.headers), wire.hops(self._request.connection)
             head = wire.request_head(target, self._pool.host, headers, hops, len(body))
             self._began_s, self._wall_s = self._now_s(), clock.wall_s()
         self._dialing = send(head, body, self)
@@ -307,6 +312,9 @@ class Crossing:
         if status == _OK:
             return self._translation.whole(body, self._asking())
         text = self._translation.error(status, body)
+        said = body.lower()
+        if status in _NO_ROUTE and b"not found" in said and b"model" not in said:
+            text = f"this node has no {self._translation.target.decode()}"
         return problems.body(self._translation.family, status, text)
 
     def _asking(self) -> Asking:
@@ -326,3 +334,9 @@ class Crossing:
             self.abort()
         self._receiver = None
         receiver.lost(error)
+
+
+def _as_json(headers: Sequence[Header]) -> list[Header]:
+    """Return the headers of a body that herd wrote: Ollama takes any type, vLLM only JSON's."""
+    kept = [header for header in headers if header[0].lower() != b"content-type"]
+    return [*kept, (b"Content-Type", b"application/json")]

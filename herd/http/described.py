@@ -18,6 +18,7 @@ SSE: Final = "text/event-stream"
 TEXT: Final = "text/plain"
 HTML: Final = "text/html"
 BYTES: Final = "application/octet-stream"
+FORM: Final = "multipart/form-data"
 
 NAMES: Final = {
     "/v1/models/": "model",
@@ -122,6 +123,12 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "POST /v1/completions": Operation("Complete a prompt", body=_PROMPT, answers=_EVENTS),
     "POST /v1/embeddings": Operation(
         "Embed texts", body=_object("model", "input", model=_MODEL, input={})
+    ),
+    "POST /v1/audio/transcriptions": Operation(
+        "Write down what a recording says",
+        body=_object("model", "file", model=_MODEL, file=_TEXT | {"format": "binary"}),
+        answers=(JSON, TEXT, SSE),
+        takes=FORM,
     ),
     "POST /v1/responses": Operation(
         "Answer a conversation", body=_object("model", model=_MODEL, input={}), answers=_EVENTS

@@ -23,6 +23,7 @@ from events import DrainRequested, Event, HeartbeatReceived, NodeId, NodeKnocked
 from herd.agent.payload import parse_heartbeat
 from herd.http.detour import SCHEME
 from herd.http.exchange import Exchange
+from herd.http.guard import forwarded
 from herd.interfaces import own_addresses
 from herd.link.messages import View
 from herd.signing import Signed, fingerprint, join_proof, signed_by
@@ -62,7 +63,7 @@ class Door:
         signed = signed_by(request)
         if isinstance(fact, HeartbeatReceived):
             _not_a_trap(fact.url, peer)
-        _not_a_named_one(fact, view, peer)
+        _not_a_named_one(fact, view, here=_is_own(peer) and not forwarded(request))
         if signed is None:
             if isinstance(fact, HeartbeatReceived) and fact.url.startswith(_RELAY):
                 raise NotAdmittedError(FORBIDDEN, "an agent that relays signs what it says")
@@ -164,9 +165,9 @@ def _not_too_many(node_id: NodeId, view: View) -> None:
         raise NotAdmittedError(UNAVAILABLE, f"this fleet has {MOST_NODES} nodes, and takes no more")
 
 
-def _not_a_named_one(fact: HeartbeatReceived | DrainRequested, view: View, peer: str) -> None:
+def _not_a_named_one(fact: HeartbeatReceived | DrainRequested, view: View, *, here: bool) -> None:
     named = next((node for node in view.nodes if node.node_id == fact.node_id), None)
-    if named is None or named.origin == "agent" or _is_own(peer):
+    if named is None or named.origin == "agent" or here:
         return
     if isinstance(fact, DrainRequested) or place(fact.url) != place(named.url):
         text = (

@@ -4,7 +4,8 @@ Rules
 1. `RequestReceived`, then grants and failed attempts, then exactly one of `RequestCompleted`,
    `RequestFailed`, `RequestCancelled`; none of them where control ended it (`Refuse`, `Cancel`),
    since control has recorded that already.
-2. The client leaves at any moment, and then the node's connection closes at once.
+2. The client leaves at any moment, and then the node's connection closes at once. Who leaves at
+   the last event of a stream has had all of it: that is no cancellation.
 3. Durations are measured here; instants are control's business.
 """
 
@@ -167,7 +168,7 @@ class Flight:
         asked = self._exchange.request
         target, hops = pool.prefix + self.path, wire.hops(asked.connection)
         native = self.path.startswith(b"/api/")
-        body = body_for(grant, asked.body, self.asked.num_ctx, native=native)
+        body = body_for(grant, asked.body, self.asked, pool.known, native=native)
         head = wire.request_head(target, pool.host, asked.headers, hops, len(body))
         way: Way = pool
         other = self._translation
@@ -218,13 +219,12 @@ class Flight:
     # What the client does
 
     def gone(self) -> None:
-        """Stop everything: nobody wants the answer."""
+        """Stop everything: nobody wants the answer, or the rest of it."""
         attempt, grant = self.attempt, self.grant
-        if grant is None or attempt is None:
-            cancelled = RequestCancelled(
-                request_id=self.request_id, model=self.model, phase="queue"
-            )
-        else:
+        cancelled = RequestCancelled(request_id=self.request_id, model=self.model, phase="queue")
+        if grant is not None and attempt is not None:
+            if attempt.over():
+                return
             cancelled = RequestCancelled(
                 request_id=self.request_id,
                 model=self.model,
@@ -250,7 +250,7 @@ class Flight:
     def first_byte(self) -> None:
         """Note when the answer began; control waits for it where a slot is on trial."""
         self._first_s = self._tower.now_s()
-        if self.grant is not None and self.grant.probing:
+        if self.grant is not None and self.grant.probing and not self._told_start:
             self._report_start(self.grant)
 
     def completed(self, status: int, usage: Usage) -> None:

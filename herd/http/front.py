@@ -14,14 +14,14 @@ import msgspec
 from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId, WakeRequested
 from herd.clock import wall_s
 from herd.config import Settings
-from herd.http import openapi, places, problems, tunnels
+from herd.http import limited, openapi, places, problems, tunnels
 from herd.http.door import Door, NotAdmittedError
 from herd.http.endpoints import assets, catalogue, counting, fleet, pins, request_page, stored
 from herd.http.endpoints.benchmarks import Benchmarks
 from herd.http.endpoints.explained import Explained
 from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.health import HealthPage
-from herd.http.endpoints.inference import Inference, Waits
+from herd.http.endpoints.inference import Inference
 from herd.http.endpoints.keys import PATH as KEYS
 from herd.http.endpoints.keys import KeysPage
 from herd.http.endpoints.loads import PATHS as LOADING
@@ -48,6 +48,7 @@ from herd.http.problems import JSON, JSON_UTF8, TEXT_UTF8
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.http.server import Limits
 from herd.http.tunnels import Tunnels
+from herd.http.waits import Waits
 from herd.ids import RequestIds
 from herd.link.client import Control, LinkFullError
 from herd.link.messages import Cancel, Grant, Refuse, View
@@ -121,13 +122,13 @@ class Front:
         self._pages = Pages(control, self.history)
         self._metrics = MetricsPage(control, self.history)
         self._stored = Stored(self._models, self.history)
-        self.feed = Feed(control)
+        self.feed = Feed(control, self._login.lets)
         self._settings = SettingsPage(control, settings or Settings())
         self._keys = KeysPage(control)
         self._pins = Pins(control, self._models.settling)
         self._nodes = NodesPage(control)
         self._health = HealthPage(
-            control, self.history, settings.directory.root if settings else None, self._version
+            control, self.history, settings.directory if settings else None, self._version
         )
         self._benchmarks = Benchmarks(
             control, self.history, self._models.settling, self._health.picture
@@ -135,7 +136,7 @@ class Front:
         lookback = Lookback(settings.directory.root if settings else None)
         self._past = Past(self.history, lookback)
         self._explained = Explained(lookback)
-        self._kept: dict[str, bytes] = {}
+        self._kept: dict[tuple[str, tuple[str, ...]], bytes] = {}
         self._described: bytes | None = None
         self.routes = self._table()
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)
@@ -266,9 +267,11 @@ class Front:
         """Return a handler whose answer is made once a view."""
 
         def answer(exchange: Exchange) -> None:
-            body = self._kept.get(name)
+            kept = (name, limited.patterns(exchange))
+            body = self._kept.get(kept)
             if body is None:
-                body = self._kept[name] = msgspec.json.encode(make(self._control.view))
+                view = limited.seen(self._control.view, exchange.key)
+                body = self._kept[kept] = msgspec.json.encode(make(view))
             exchange.respond(200, (JSON_UTF8,), body)
 
         return answer
@@ -281,6 +284,8 @@ class Front:
     def _model(self, exchange: Exchange) -> None:
         name = exchange.request.path.removeprefix(MODEL_PREFIX)
         view = self._control.view
+        if limited.refuses(exchange, view, name):
+            return
         found = catalogue.model(view, places.meant(view, name))
         if found is None:
             text = f"model '{name}' not found"
@@ -289,7 +294,8 @@ class Front:
             _say(exchange, 200, found)
 
     def _status(self, exchange: Exchange) -> None:
-        _say(exchange, 200, fleet.status(self._control.view, wall_s()))
+        control = self._control
+        _say(exchange, 200, fleet.status(control.view, wall_s(), current=control.answers))
 
     def _queue(self, exchange: Exchange) -> None:
         _say(exchange, 200, fleet.queue(self._control.view, wall_s()))
@@ -298,14 +304,15 @@ class Front:
         _say(exchange, 200, fleet.limits(self._control.view, wall_s()))
 
     def _ready(self, exchange: Exchange) -> None:
-        connected, view = self._control.connected, self._control.view
+        view, ready = self._control.view, self._control.answers
+        why = "control does not answer" if self._control.silent else "control is away"
         detail = {
-            "status": "ready" if connected else "control is away",
+            "status": "ready" if ready else why,
             "nodes_online": sum(node.answers for node in view.nodes),
             "settled": view.settled,
             "recording": view.recording,
         }
-        _say(exchange, 200 if connected else 503, detail)
+        _say(exchange, 200 if ready else 503, detail)
 
     def _heartbeat(self, exchange: Exchange) -> None:
         view = self._control.view
@@ -320,12 +327,9 @@ class Front:
         else:
             status = next((n.status for n in view.nodes if n.node_id == node_id), "online")
             running = fleet.running(view, node_id)
-            answer: dict[str, object] = {
-                "status": "ok",
-                "node_status": status,
-                "in_flight": running,
-            }
-            self._tell(exchange, facts, answer)
+            self._tell(
+                exchange, facts, {"status": "ok", "node_status": status, "in_flight": running}
+            )
 
     def _drain(self, exchange: Exchange) -> None:
         asked = self._asked(exchange, _Drain, '{"node_id": NAME, "draining": true}')

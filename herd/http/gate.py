@@ -3,7 +3,8 @@
 Rules
 1. Local is loopback, what RFC 1918, RFC 4193 and RFC 6598 keep for private networks (the last is
    what Tailscale has), link-local, every network that this machine is on, and
-   `FLEET_TRUSTED_NETWORKS`. An IPv4 address in IPv6's clothes is that IPv4 address.
+   `FLEET_TRUSTED_NETWORKS`. An IPv4 address in IPv6's clothes is that IPv4 address. Behind one of
+   `FLEET_TRUSTED_PROXIES` it is the client's address that counts, from here on, for everything.
 2. A Host that a public name server could know is not ours: a page of that name would reach herd
    with the reader's own address (DNS rebinding). Addresses, names without a dot, the suffixes of
    private networks and `FLEET_ALLOWED_HOSTS` are.
@@ -15,23 +16,20 @@ import socket
 from collections.abc import Callable, Iterable
 from ipaddress import (
     IPv4Address,
-    IPv4Network,
     IPv6Address,
-    IPv6Network,
     ip_address,
     ip_network,
 )
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import urlsplit
 
 from herd.config import Settings
 from herd.errors import HerdError
 from herd.http import problems, wire
 from herd.http.exchange import Exchange
-from herd.interfaces import own_networks
-
-Network: TypeAlias = IPv4Network | IPv6Network
+from herd.http.proxies import UNKNOWN, Proxies
+from herd.interfaces import Network, own_networks
 
 PRIVATE: Final[tuple[Network, ...]] = tuple(
     ip_network(text)
@@ -69,6 +67,10 @@ PREFLIGHT_S: Final = b"600"
 READ_AGAIN_S: Final = 30.0
 """This machine's networks change (DHCP, IPv6 prefixes): they are read again for a stranger."""
 
+_UNTOLD: Final = (
+    "the proxy in front of this herd does not say clearly who asks: let it set `X-Forwarded-For` "
+    "to its client's address, and drop `Forwarded`; or show an API key (`herd key add`)"
+)
 _FORBIDDEN, _NO_CONTENT = 403, 204
 _READS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _KEPT: Final = 4_096
@@ -80,6 +82,7 @@ class Gate:
     def __init__(self, settings: Settings, names: Iterable[str] = ()) -> None:
         """`names`: of this machine, beside those that it has told its resolver."""
         self._peers = _Peers((*PRIVATE, *trusted_networks(settings)))
+        self._proxies = Proxies(trusted_proxies(settings))
         own = {socket.gethostname().lower(), *(name.lower() for name in names)}
         self._hosts = _Hosts(own | {word.lower() for word in words(settings.allowed_hosts)})
         self.lets_stranger: Callable[[Exchange], bool] = _nobody
@@ -89,11 +92,15 @@ class Gate:
     def lets(self, exchange: Exchange) -> bool:
         """Whether a request may go on; one that may not is answered."""
         request = exchange.request
+        if self._proxies:
+            exchange.peer = self._proxies.client(exchange)
         stranger = exchange.peer and not self._peers[exchange.peer]
         if stranger and not self.lets_stranger(exchange):
             _refuse(
                 exchange,
-                f"{exchange.peer} is not in this network: add its network to "
+                _UNTOLD
+                if exchange.peer == UNKNOWN
+                else f"{exchange.peer} is not in this network: add its network to "
                 "FLEET_TRUSTED_NETWORKS if it may use this herd, or let it show an API key "
                 "(`herd key add`)",
             )
@@ -160,13 +167,28 @@ def words(text: str) -> tuple[str, ...]:
 
 def trusted_networks(settings: Settings) -> tuple[Network, ...]:
     """Return the networks that the setting names, or raise naming the one that is none."""
+    return _networks(settings.trusted_networks, "FLEET_TRUSTED_NETWORKS")
+
+
+def trusted_proxies(settings: Settings) -> tuple[Network, ...]:
+    """Return the proxies that the setting names, or raise naming the one that is none."""
+    found = _networks(settings.trusted_proxies, "FLEET_TRUSTED_PROXIES")
+    if any(not network.prefixlen for network in found):
+        raise HerdError(
+            "FLEET_TRUSTED_PROXIES: everybody could call himself whoever he likes",
+            "name the proxies, like 127.0.0.1 192.168.1.2",
+        )
+    return found
+
+
+def _networks(text: str, named: str) -> tuple[Network, ...]:
     found: list[Network] = []
-    for word in words(settings.trusted_networks):
+    for word in words(text):
         try:
             found.append(ip_network(word, strict=False))
         except ValueError as error:
             raise HerdError(
-                f"FLEET_TRUSTED_NETWORKS: {word!r} is no network", "write it like 203.0.113.0/24"
+                f"{named}: {word!r} is no network", "write it like 203.0.113.0/24"
             ) from error
     return tuple(found)
 

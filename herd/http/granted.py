@@ -4,7 +4,9 @@ import logging
 from typing import Final
 
 from events import RequestId
-from herd.http import wire
+from herd.dialects.asking import Node
+from herd.http import multipart, wire
+from herd.http.asked import Asked
 from herd.http.rewriting import staying, with_context, with_model
 from herd.link.messages import Grant
 
@@ -30,16 +32,18 @@ _PREDICTED_LINES: Final = (
 _log = logging.getLogger("herd.http.granted")
 
 
-def body_for(grant: Grant, body: bytes, num_ctx: int, *, native: bool) -> bytes:
-    """Return the body that goes to the node; `num_ctx` is what it asks for.
+def body_for(grant: Grant, body: bytes, asked: Asked, node: Node, *, native: bool) -> bytes:
+    """Return the body that goes to the node.
 
     Only on Ollama's own routes (`native`) does a body say how long its model stays in memory.
     """
-    if grant.reason:
-        body = with_model(body, grant.model)
+    model = node.called(grant.model if grant.reason else asked.model)
+    if model != asked.model:
+        form = asked.form
+        body = multipart.with_model(body, form, model) if form else with_model(body, model)
     action, pinned, loaded = grant.context
     if action:
-        _tell(grant, num_ctx, loaded)
+        _tell(grant, asked.num_ctx, loaded)
     if pinned:
         body = with_context(body, pinned)
     return staying(body) if grant.stays and native else body

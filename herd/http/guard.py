@@ -37,7 +37,6 @@ class Guard:
     def __init__(self, token: str = "") -> None:
         """Know the admin token; without one only this machine may."""
         self.token = token
-        self._token = token.encode()
 
     def admin(self, handler: Handler) -> Handler:
         """Return a handler that refuses everybody else, in the shape of the family asked."""
@@ -54,23 +53,30 @@ class Guard:
 
     def knows(self, request: Request) -> bool:
         """Whether a request shows the admin token."""
-        return bool(self._token) and hmac.compare_digest(_shown(request), self._token)
+        return self.is_token(_shown(request))
+
+    def is_token(self, shown: bytes) -> bool:
+        """Whether it is the admin token."""
+        return bool(self.token) and hmac.compare_digest(shown, self.token.encode())
 
 
 def from_here(exchange: Exchange) -> bool:
     """Whether a request comes from this machine itself."""
-    if exchange.request.old or not _loopback(exchange.peer):
+    if exchange.request.old or not _loopback(exchange.peer) or forwarded(exchange.request):
         return False  # HTTP/1.0 is what nginx speaks to whom it forwards, by default
     host, origin = "", ""
     for name, value in exchange.request.headers:
         lowered = name.lower()
-        if lowered.startswith(_FORWARDED):
-            return False
         if lowered == b"host":
             host = value.decode("latin-1").strip().lower()
         elif lowered == b"origin":
             origin = value.decode("latin-1").strip().lower()
     return _without_port(host) in _HERE and origin in {"", f"http://{host}", f"https://{host}"}
+
+
+def forwarded(request: Request) -> bool:
+    """Whether a request came through a proxy that says so, trusted or not."""
+    return any(name.lower().startswith(_FORWARDED) for name, _ in request.headers)
 
 
 def _shown(request: Request) -> bytes:

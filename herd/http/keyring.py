@@ -1,11 +1,12 @@
 """API keys at a front: who is served, and by which key.
 
 Rules
-1. While there is no key, nothing is looked at. Once there is one, whoever wants an answer of a
+1. While there is no key, nobody has to show one. Once there is one, whoever wants an answer of a
    model shows a key, from whichever machine: `Authorization: Bearer`, or `x-api-key` as Anthropic's
    clients send it. The admin token is as good.
 2. A key is looked up by its SHA-256: how long that takes tells nothing of other keys. It goes no
-   further than this: neither a node nor an event gets to see it.
+   further than this: neither a node nor an event gets to see it. Nor do they see the admin token,
+   which clients have as their key for what an admin may, also while there is no key.
 3. A front that has never heard from control does not know whether there are keys, and serves
    nobody: whoever comes waits in the lobby.
 4. What a key allows is not decided here but in control, where it is counted.
@@ -85,6 +86,7 @@ class Keyring:
             if not self._told and self._away():
                 self._lobby.hold(exchange, checked)
             elif not self._needed or self._lets(exchange):
+                self._withhold(exchange.request)
                 handler(exchange)
 
         return checked
@@ -111,11 +113,14 @@ class Keyring:
             request.headers.remove(carrier)
         return True
 
+    def _withhold(self, request: Request) -> None:
+        for carrier in _carriers(request):
+            if self._guard.is_token(_said(carrier)):
+                request.headers.remove(carrier)
+
     def _found(self, carriers: Iterable[Header]) -> KeyView | None:
-        for _, given in carriers:
-            bearer = given[: len(_BEARER)].lower() == _BEARER
-            shown = (given[len(_BEARER) :] if bearer else given).strip()
-            if (key := self._by_digest.get(sha256(shown).digest())) is not None:
+        for carrier in carriers:
+            if (key := self._by_digest.get(sha256(_said(carrier)).digest())) is not None:
                 return key
         return None
 
@@ -124,6 +129,12 @@ def _refuse(exchange: Exchange, status: int, text: str, header: Header) -> None:
     family = problems.family_of(exchange.request.target)
     headers = (problems.content_type(family), header)
     exchange.respond(status, headers, problems.body(family, status, text))
+
+
+def _said(carrier: Header) -> bytes:
+    """Return the key that a header shows."""
+    given = carrier[1].strip()
+    return given[len(_BEARER) :].strip() if given[: len(_BEARER)].lower() == _BEARER else given
 
 
 def _carriers(request: Request) -> list[Header]:

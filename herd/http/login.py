@@ -90,12 +90,15 @@ class Login:
             for method, handler in methods.items()
         }
 
+    def lets(self, exchange: Exchange) -> bool:
+        """Whether who asks may look now."""
+        return self._keyring.closed is False or self._knows(exchange)
+
     def _shows(self, handler: Handler) -> Handler:
         def shown(exchange: Exchange) -> None:
-            closed = self._keyring.closed
-            if closed is False or self._knows(exchange):
+            if self.lets(exchange):
                 handler(exchange)
-            elif closed is None:
+            elif self._keyring.closed is None:
                 self._lobby.hold(exchange, shown)
             else:
                 family = problems.family_of(exchange.request.target)

@@ -46,7 +46,7 @@ class Lookback:
 
 async def _asked(module: str, directory: str, argument: str, longer: str) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, directory, argument), stdout=PIPE
+        *(sys.executable, "-P", "-m", module, directory, argument), stdout=PIPE
     )
     try:
         async with asyncio.timeout(LOOKS_WITHIN_S):

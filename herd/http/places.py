@@ -8,6 +8,7 @@ for a newer one), else where it fits best.
 from collections.abc import Iterator, Sequence
 
 from actors.core.aliases import meant as aliased
+from actors.core.estimates import beside_bytes
 from actors.core.pulling import Host, best
 from herd.dialects.names import key, normalise
 from herd.http.problems import BadRequestError
@@ -136,7 +137,7 @@ def _host(node: NodeView, model: str) -> Host:
         healthy=node.status == "online",
         draining=node.draining or bool(node.paused),
         vram_bytes=node.facts.vram_bytes,
-        memory_bytes=node.facts.memory_bytes,
+        memory_bytes=beside_bytes(node.facts),
         disk_free_bytes=node.facts.disk_free_bytes,
         stored_bytes=sum(each.size_bytes for each in node.models),
     )

@@ -50,6 +50,7 @@ class BadRequestError(HerdError):
         self.status = status
 
 
+_STUCK: Final = "no progress for too long: herd ended this request"
 REFUSALS: Final[dict[str, str]] = {
     "unknown_model": "model '{model}' not found",
     "only_v1": "model '{model}' is on servers without Ollama's own routes: use "
@@ -76,11 +77,13 @@ REFUSALS: Final[dict[str, str]] = {
     "key_model": "this API key is not for model '{model}'",
     "key_rate": "this API key has asked as often as it may in a minute: see Retry-After",
     "key_tokens": "this API key has used its tokens of this day (UTC): see Retry-After",
-    "reaped": "no progress for too long: herd ended this request",
+    "lost": "herd lost this request while a part of it started again: send it again",
+    "stale": _STUCK,
+    "reaped": _STUCK,
 }
 """Why control, or the front in its place, refuses or ends a request: what the client is told."""
 
-CANCELS: Final[dict[str, int]] = {"reaped": 504, "herd_is_stopping": 503}
+CANCELS: Final[dict[str, int]] = {"stale": 504, "reaped": 504, "herd_is_stopping": 503}
 """The status for a request that control ends before its answer began; 500 for other reasons."""
 
 

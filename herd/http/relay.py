@@ -17,12 +17,15 @@ from typing import Final, Protocol
 from events import Phase
 from herd.http.exchange import Exchange
 from herd.http.problems import short_error, whole_error
-from herd.http.usage import Reading, Usage, reading_of, usage_of
+from herd.http.reading import Reading, reading_of, usage_of
+from herd.http.usage import Usage
 from herd.http.ways import Carrier, Way
 
 ERROR_BYTES: Final = 64 * 1024
 _OK: Final = 200
 _NODE_ERROR: Final = 500
+
+_TEXTS: Final = (b"text/plain", b"text/vtt", b"application/x-subrip")
 
 
 class Outcome(Protocol):
@@ -33,7 +36,7 @@ class Outcome(Protocol):
         ...
 
     def first_byte(self) -> None:
-        """Know that the answer begins."""
+        """Know that the answer begins; and again, if that was a comment, with its first event."""
         ...
 
     def completed(self, status: int, usage: Usage) -> None:
@@ -58,6 +61,7 @@ class Attempt:
 
     __slots__ = (
         "_body",
+        "_commented",
         "_connection",
         "_dialing",
         "_exchange",
@@ -86,6 +90,8 @@ class Attempt:
         self._fresh = False
         self._started = False
         self._stopped = False
+        self._commented = False
+        """Only comments of a stream have come: the node lives, its first token is not there."""
         self._connection: Carrier | None = None
         self.reading: Reading | None = None
         """What the answer says of itself, once it has begun."""
@@ -111,6 +117,17 @@ class Attempt:
         connection = self._detach()
         if connection is not None:
             connection.abort()
+
+    def over(self) -> bool:
+        """End a stream whose last event has come, though not the end of its framing.
+
+        OpenAI's clients leave at `[DONE]`, and who has had all of an answer cancels nothing.
+        """
+        if self.reading is None or (usage := self.reading.last_event()) is None:
+            return False
+        self.stop()
+        self._finish(usage)
+        return True
 
     # What the pool and the connection tell
 
@@ -138,6 +155,9 @@ class Attempt:
             reading = self.reading
             if reading is not None:
                 reading.feed(body)
+                if self._commented and reading.tokens > 0:
+                    self._commented = False
+                    self._outcome.first_byte()
             if not ended:
                 self._exchange.write(body)
         if ended:
@@ -172,7 +192,7 @@ class Attempt:
         if status >= _NODE_ERROR:
             self._refused(body, ended=ended)
             return
-        coded = connection.coded
+        coded = connection.coded or self._is_transcript(connection.content_type)
         if status == _OK and not coded and not _may_begin(connection.content_type, body):
             self._detach()
             if not ended:
@@ -185,6 +205,7 @@ class Attempt:
             self._exchange.on_blocked = connection.pause
             self._exchange.on_writable = connection.resume
             self._started = True
+            self._commented = body[:1] == b":" and not reading.tokens
             self._outcome.first_byte()
             lines = connection.lines() + self._outcome.fleet_lines()
             self._exchange.start(status, (), connection.length, body, lines)
@@ -227,6 +248,12 @@ class Attempt:
         text = f"node failed: {error}, after the answer had begun"
         self._exchange.cut(b"" if self.reading is None else self.reading.last_words(text))
         self._outcome.broken(self._status, error, self.tokens)
+
+    def _is_transcript(self, content_type: bytes) -> bool:
+        """Whether it is what a recording says, in plain text: only to a form is that an answer."""
+        if content_type.partition(b";")[0].strip().lower() not in _TEXTS:
+            return False
+        return self._exchange.request.header(b"content-type").lower().startswith(b"multipart/")
 
     def _refused(self, body: bytes, *, ended: bool) -> None:
         """Read what a node says of its failure, as far as it is worth it."""

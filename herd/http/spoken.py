@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 from herd.dialects.asking import Node
 from herd.dialects.errors import UntranslatableError
+from herd.dialects.names import key
+from herd.dialects.plain import plain
 from herd.http.translations import TRANSLATIONS
 from herd.link.messages import NodeView, View
 
@@ -22,9 +24,9 @@ class Spoken:
         self._nodes: dict[str, Node] = {}
         """By their addresses."""
         self._native: set[str] = set()
-        """Models on the other nodes."""
+        """Models on the other nodes, by their keys: each make spells its own."""
         self._translated: set[str] = set()
-        """Models on those without, if requests are translated for them."""
+        """Models on those without, if requests are translated for them; by their keys."""
 
     def look(self, view: View) -> None:
         """Know the fleet."""
@@ -42,21 +44,21 @@ class Spoken:
 
     def why_native(self, path: str, body: bytes, model: str) -> str:
         """Return why only an Ollama can serve a request, as far as another node has its model."""
-        translation = TRANSLATIONS.get(path) if model in self._translated else None
-        if translation is None or not translation.native:
+        translation = TRANSLATIONS.get(path) if self._translated else None
+        if translation is None or not translation.native or key(model) not in self._translated:
             return ""
         try:
-            translation.asked(body, Node(ollama=False))
+            translation.asked(plain(body), Node(ollama=False))
         except UntranslatableError as error:
             return error.what
         return ""
 
     def native(self, model: str) -> bool:
         """Whether any Ollama has the model."""
-        return model in self._native
+        return key(model) in self._native
 
 
 def _models(nodes: Iterable[NodeView]) -> set[str]:
     found = list(nodes)
-    on_disk = {model.name for node in found for model in node.models}
-    return on_disk | {model.name for node in found for model in node.resident}
+    on_disk = {key(model.name) for node in found for model in node.models}
+    return on_disk | {key(model.name) for node in found for model in node.resident}

@@ -308,12 +308,11 @@ class Connection(asyncio.Protocol):
 class Pool:
     """The connections to one address."""
 
-    __slots__ = ("_closed", "_idle", "_loop", "_target", "host", "known", "prefix", "routes")
+    __slots__ = ("_closed", "_idle", "_target", "host", "known", "prefix", "routes")
 
-    def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, url: str) -> None:
         """Belong to the node at that URL, which may have a path of its own."""
         self._target = Target(url)
-        self._loop = loop
         self._idle: list[Connection] = []
         self._closed = False
         self.host = self._target.authority.encode("ascii")

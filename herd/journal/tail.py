@@ -8,9 +8,19 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from herd.journal.files import segments
 
 CHUNK_BYTES = 8 << 20
+_LOOK_BYTES = 1 << 16
+
+
+class _Envelope(msgspec.Struct):
+    recorded_at: int
+
+
+_envelopes = msgspec.json.Decoder(_Envelope)
 
 
 class Position(NamedTuple):
@@ -75,3 +85,15 @@ class Tail:
             while (end := data.rfind(b"\n") + 1) == 0 and (more := file.read(self._chunk_bytes)):
                 data += more
         return data[:end]
+
+
+def waiting_since_us(directory: Path, position: Position) -> int | None:
+    """Return when the first line behind a position was recorded, in microseconds since the epoch.
+
+    None if there is none, or if it cannot be read.
+    """
+    try:
+        chunk = Tail(directory, position, _LOOK_BYTES).read()
+        return None if chunk is None else _envelopes.decode(chunk.data.split(b"\n")[0]).recorded_at
+    except (OSError, msgspec.DecodeError):
+        return None

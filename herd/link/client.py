@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections import deque
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,8 @@ MOST_FACTS = 65_536
 MOST_BYTES = 32 << 20
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.25
+SILENT_AFTER_S = 10.0
+"""A disk that is slow, or full, keeps nothing from being acknowledged for so long."""
 
 _log = logging.getLogger("herd.link")
 _encoder = msgspec.msgpack.Encoder()
@@ -52,6 +55,16 @@ class Control(Protocol):
 
     view: View
     connected: bool
+
+    @property
+    def silent(self) -> bool:
+        """Whether control is connected, and acknowledges nothing of what it is told."""
+        ...
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is connected and not silent, so that the view is that of now."""
+        ...
 
     def tell(self, event: Event) -> None:
         """Hand a fact to control: at least once, in order. Raises `LinkFullError`."""
@@ -97,6 +110,8 @@ class LinkClient:
         self._n = 0
         self._kept: deque[tuple[int, bytes]] = deque()
         self._kept_bytes = 0
+        self._told_s = 0.0
+        """When the oldest fact that is kept was told, or one before it was acknowledged."""
         self._lost_facts = 0
         """Acknowledged while the journal could not be written; so control lost them if it dies."""
         self._frames: Frames[FromControl] | None = None
@@ -116,7 +131,20 @@ class LinkClient:
             raise LinkFullError("the control process does not answer; it should be back soon")
         self._keep(event)
 
+    @property
+    def silent(self) -> bool:
+        """Whether control is connected, and acknowledges nothing of what it is told."""
+        waits = bool(self._kept) and self.connected
+        return waits and time.monotonic() - self._told_s >= SILENT_AFTER_S
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is connected and not silent, so that the view is that of now."""
+        return self.connected and not self.silent
+
     def _keep(self, event: Event) -> None:
+        if not self._kept:
+            self._told_s = time.monotonic()
         message = _encoder.encode(Fact(self._n + 1, cast("AnyEvent", event)))
         self._n += 1
         self._kept.append((self._n, message))
@@ -198,7 +226,7 @@ class LinkClient:
         self._acknowledged(last_n)
         for _, fact in self._kept:
             frames.send(fact)
-        self.connected = True
+        self.connected, self._told_s = True, time.monotonic()
         waiting, in_flight = answers.carrying()
         self._keep(FrontConnected(front=self._front, waiting=waiting, in_flight=in_flight))
         self._pause_s = FIRST_PAUSE_S
@@ -206,4 +234,5 @@ class LinkClient:
 
     def _acknowledged(self, n: int) -> None:
         while self._kept and self._kept[0][0] <= n:
+            self._told_s = time.monotonic()
             self._kept_bytes -= len(self._kept.popleft()[1])

@@ -44,7 +44,7 @@ __all__ = [
     "Welcome",
 ]
 
-PROTOCOL = 5
+PROTOCOL = 6
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -90,6 +90,9 @@ class SlotView(msgspec.Struct, frozen=True, gc=False):
 
     slots: int
     in_flight: int
+    sent: int = 0
+    cold: int = 0
+    """Of those sent, that found it not in memory."""
     completed: int = 0
     failed: int = 0
     service_s: float = 0.0
@@ -107,6 +110,7 @@ class PullView(msgspec.Struct, frozen=True, gc=False):
     completed_bytes: int = 0
     total_bytes: int = 0
     automatic: bool = False
+    pull_id: str = ""
 
 
 class NodeView(msgspec.Struct, frozen=True, gc=False):
@@ -222,6 +226,8 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     """What agents sign along, as long as this control runs: nothing of before counts."""
     pinned: dict[NodeId, tuple[str, ...]] = {}
     """The models that are to stay in a node's memory."""
+    rejected: dict[str, int] = {}
+    """Requests that got no node, per model; by no name, those of models that nobody ever had."""
 
 
 FromFront: TypeAlias = Hello | Fact | Leave

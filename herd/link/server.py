@@ -24,13 +24,26 @@ _decoder = msgspec.msgpack.Decoder(list[FromFront])
 
 Put = Callable[[Event, Source, int], None]
 """Takes a fact with its reporter and the reporter's counter into the run queue."""
+Missed = Callable[[Source], bool]
+"""Is told of a front whose link broke; returns whether it lives, so that it comes again."""
+
+
+def gone(_: Source) -> bool:
+    """Take every front whose link breaks for gone."""
+    return False
 
 
 class LinkServer:
     """The links of every front of one control process."""
 
     def __init__(
-        self, epoch: int, last_n: dict[Source, int], put: Put, *, next_seq: int = 1
+        self,
+        epoch: int,
+        last_n: dict[Source, int],
+        put: Put,
+        *,
+        next_seq: int = 1,
+        missed: Missed = gone,
     ) -> None:
         """Continue each front's facts after `last_n`; hand new ones to `put`.
 
@@ -41,6 +54,7 @@ class LinkServer:
         self._next_seq = next_seq
         self._last_n = last_n
         self._put = put
+        self._missed = missed
         self._links: dict[Source, Frames[FromFront]] = {}
         self._server: asyncio.Server | None = None
         self._leaving: set[Source] = set()
@@ -52,6 +66,10 @@ class LinkServer:
     def fronts(self) -> int:
         """How many fronts are connected now."""
         return len(self._links)
+
+    def holds(self, src: Source) -> bool:
+        """Whether that front is connected now."""
+        return src in self._links
 
     async def alone(self) -> None:
         """Return once no front is connected."""
@@ -144,4 +162,5 @@ class LinkServer:
                     self._alone.set()
                 told = src in self._leaving
                 self._leaving.discard(src)
-                self._put(FrontLost(front_src=src, told=told), CONTROL, 0)
+                if told or not self._missed(src):
+                    self._put(FrontLost(front_src=src, told=told), CONTROL, 0)

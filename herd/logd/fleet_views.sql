@@ -28,7 +28,9 @@ SELECT
     max(recorded_at) AS last_event_at,
     count(*) FILTER (kind = 'request_dispatched') AS dispatched,
     count(*) FILTER (kind = 'request_completed') AS completed,
-    count(*) FILTER (kind IN ('attempt_failed', 'request_failed')) AS failed,
+    count(*) FILTER (
+        kind = 'attempt_failed' OR (kind = 'request_failed' AND payload ->> 'lease' IS NOT NULL)
+    ) AS failed,
     coalesce(sum(completion_tokens) FILTER (kind = 'request_completed'), 0)::BIGINT
         AS completion_tokens
 FROM events

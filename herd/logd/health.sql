@@ -5,13 +5,20 @@
 
 -- What each node did with each model: whole answers, and the tokens they made between their first byte
 -- and their last. `again`: loads of a model that had answered there in the four minutes before (Ollama
--- keeps one for five), as far as 20,000 events before the stretch tell.
+-- keeps one for five), as far as 20,000 events before the stretch tell. `abandoned`: loads whose client
+-- left before a byte.
 CREATE OR REPLACE MACRO work_of(first_seq, last_seq) AS TABLE
 WITH colds AS (
-    SELECT seq, recorded_at, node_id, model
+    SELECT seq, recorded_at, request_id, node_id, model
     FROM events
     WHERE seq BETWEEN first_seq AND last_seq
     AND kind = 'request_dispatched' AND contains(payload, '"cold":true')
+),
+gone AS (
+    SELECT request_id, seq AS left_seq
+    FROM events
+    WHERE seq BETWEEN first_seq AND last_seq
+    AND kind = 'request_cancelled' AND contains(payload, '"phase":"first_byte"')
 ),
 answers AS (
     SELECT seq AS answer_seq, recorded_at AS answered_at, node_id, model
@@ -20,8 +27,9 @@ answers AS (
     AND kind = 'request_completed'
 ),
 marked AS (
-    SELECT seq, coalesce(recorded_at < answered_at + INTERVAL 4 MINUTE, false) AS again
+    SELECT seq, coalesce(recorded_at < answered_at + INTERVAL 4 MINUTE, false) AS again, left_seq
     FROM colds
+    LEFT JOIN gone USING (request_id)
     ASOF LEFT JOIN answers
         ON colds.node_id = answers.node_id
         AND colds.model = answers.model
@@ -41,6 +49,8 @@ SELECT
         AS decode_s,
     count(*) FILTER (again) AS again,
     max(seq, 5) FILTER (again) AS again_seqs,
+    count(left_seq) AS abandoned,
+    max(left_seq, 5) FILTER (left_seq IS NOT NULL) AS abandoned_seqs,
     max(seq, 5) FILTER (kind = 'request_completed') AS seqs
 FROM events
 LEFT JOIN marked USING (seq)
@@ -48,11 +58,55 @@ WHERE seq BETWEEN first_seq AND last_seq
     AND kind IN ('request_dispatched', 'request_completed') AND node_id IS NOT NULL
 GROUP BY ALL;
 
--- What went wrong. `quick`: errors of a node that came back within a second.
+-- Models that came into a node's memory while herd looked: it had told of its memory before, in this
+-- life of control and since it was last away, as far as 20,000 events before the stretch tell.
+CREATE OR REPLACE MACRO appeared_of(first_seq, last_seq) AS TABLE
+WITH looks AS (
+    SELECT
+        seq,
+        recorded_at,
+        node_id,
+        CASE
+            WHEN kind IN ('heartbeat_received', 'node_probed')
+                THEN coalesce(payload ->> '$.resident[*].name', [])
+        END AS held,
+        max(CASE WHEN kind = 'control_started' THEN seq END) OVER (ORDER BY seq) AS started_seq
+    FROM events
+    WHERE seq BETWEEN first_seq - 20000 AND last_seq
+        AND kind IN (
+            'heartbeat_received', 'node_probed', 'node_went_offline', 'node_slept',
+            'node_forgotten', 'control_started'
+        )
+        AND NOT (kind = 'node_probed' AND NOT contains(payload, '"resident":'))
+        AND NOT contains(payload, '"reachable":false')
+)
+SELECT seq, recorded_at, node_id, name
+FROM (
+    SELECT seq, recorded_at, node_id, unnest(held) AS name, held_before
+    FROM (
+        SELECT
+            *,
+            lag(held) OVER nodes AS held_before,
+            lag(seq) OVER nodes AS seq_before
+        FROM looks
+        WHERE node_id IS NOT NULL
+        WINDOW nodes AS (PARTITION BY node_id ORDER BY seq)
+    )
+    WHERE seq >= first_seq AND seq_before > coalesce(started_seq, 0)
+)
+WHERE NOT list_contains(held_before, name);
+
+-- What went wrong. `quick`: errors of a node that came back within a second. A request that ends since
+-- its last attempt failed tells of no further failure of the node: `request_given_up`.
 CREATE OR REPLACE MACRO troubles_of(first_seq, last_seq) AS TABLE
 SELECT
     time_bucket(INTERVAL 10 MINUTE, recorded_at) AS span,
-    kind,
+    CASE
+        WHEN kind = 'request_failed' AND payload ->> 'fault' = 'node'
+            AND payload ->> 'lease' IS NULL
+            THEN 'request_given_up'
+        ELSE kind
+    END AS kind,
     coalesce(node_id, '') AS node_id,
     coalesce(model, '') AS model,
     coalesce(payload ->> 'phase', payload ->> 'reason', '') AS phase,
@@ -68,11 +122,45 @@ WHERE seq BETWEEN first_seq AND last_seq
     AND kind IN (
         'attempt_failed', 'request_failed', 'request_cancelled', 'request_rejected',
         'request_reaped', 'request_interrupted', 'request_stalled', 'circuit_opened',
-        'circuit_closed', 'node_degraded', 'node_went_offline', 'actor_failed',
-        'recording_resumed', 'front_lost', 'load_finished'
+        'circuit_closed', 'actor_failed', 'recording_resumed', 'front_lost', 'load_planned',
+        'load_finished', 'node_forgotten'
     )
     AND NOT (kind = 'load_finished' AND coalesce(payload ->> 'error', '') = '')
     AND NOT (kind = 'front_lost' AND coalesce((payload ->> 'told')::BOOLEAN, false))
+GROUP BY ALL
+UNION ALL
+SELECT
+    time_bucket(INTERVAL 10 MINUTE, recorded_at), 'model_appeared', node_id, name,
+    '', '', 0, count(*), 0, max(seq, 5)
+FROM appeared_of(first_seq, last_seq)
+GROUP BY ALL;
+
+-- The newest event of each node that says how it is: what control shows of it comes from there.
+-- `on_card`: something was in the memory of its graphics card.
+CREATE OR REPLACE MACRO told_of(first_seq, last_seq) AS TABLE
+WITH told AS (
+    SELECT
+        seq,
+        kind,
+        coalesce(node_id, '') AS node_id,
+        CASE WHEN kind = 'model_pinned' THEN coalesce(model, '') ELSE '' END AS model,
+        CASE WHEN kind LIKE 'node_%' THEN coalesce(payload ->> 'reason', '') ELSE '' END AS phase,
+        contains(payload, '"size_vram_bytes":') AS card
+    FROM events
+    WHERE seq BETWEEN first_seq AND last_seq
+        AND kind IN (
+            'heartbeat_received', 'node_probed', 'node_paused', 'node_knocked', 'node_degraded',
+            'node_went_offline', 'model_pinned'
+        )
+        AND NOT (kind = 'node_probed' AND NOT contains(payload, '"resident":'))
+)
+SELECT kind, node_id, model, arg_max(phase, seq) AS phase, max(seq) AS seq
+FROM told
+GROUP BY ALL
+UNION ALL
+SELECT 'on_card', node_id, '', '', max(seq)
+FROM told
+WHERE card
 GROUP BY ALL;
 
 -- What applications asked of contexts, of the requests received in the stretch, whose ids are from
@@ -94,7 +182,8 @@ WITH asked AS (
 loads AS (
     SELECT DISTINCT request_id, true AS cold
     FROM events
-    WHERE kind = 'request_dispatched' AND contains(payload, '"cold":true')
+    WHERE kind = 'request_dispatched'
+        AND (contains(payload, '"cold":true') OR contains(payload, '"context":"reloads"'))
         AND seq > first_seq AND request_id BETWEEN first_id AND last_id
 ),
 ends AS (

@@ -1,6 +1,6 @@
--- What the pages of an operator are made of, in the DuckDB file only. Both views need two variables
--- of the connection that asks (`herd/logd/rollup.py`): requests received after `tail_seq`, whose ids
--- begin at `tail_id`, are not in `rolled` yet and are counted now.
+-- What the pages of an operator are made of, in the DuckDB file only. `hours`, `used` and `used_tags`
+-- need two variables of the connection that asks (`herd/logd/rollup.py`): requests received after
+-- `tail_seq`, whose ids begin at `tail_id`, are not in `rolled` yet and are counted now.
 
 CREATE OR REPLACE VIEW request_hours AS
 SELECT
@@ -69,8 +69,8 @@ SELECT * EXCLUDE (last_seq)
 FROM rolled_tags
 UNION ALL BY NAME
 SELECT
-    hour, tag, is_app, requests, completed, failed, prompt_tokens, completion_tokens, begun, ttft_s,
-    timed, service_s, first_at, last_at
+    hour, tag, is_app, requests, completed, failed, cancelled, rejected, prompt_tokens,
+    completion_tokens, begun, ttft_s, timed, service_s, first_at, last_at
 FROM request_hours
 JOIN all_tags USING (received_seq, request_id)
 WHERE received_seq > getvariable('tail_seq') AND request_id >= getvariable('tail_id')
@@ -82,6 +82,8 @@ SELECT
     requests,
     completed,
     failed,
+    cancelled,
+    rejected,
     prompt_tokens,
     completion_tokens,
     completed AS begun,

@@ -3,6 +3,9 @@
 Nothing is counted when nobody asks, and nothing on the way of a request. Counters begin at 0 when
 logd does, as Prometheus expects of a process that was started anew. Labels are bounded: nodes and
 models of the fleet; what clients ask for that no node has counts under the model "".
+
+What has a name in OpenTelemetry's conventions for generative AI is told by that one too
+(`herd/logd/gen_ai.py`).
 """
 
 import threading
@@ -16,6 +19,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from herd.logd.gen_ai import GenAi
+from herd.logd.histograms import Times
 from herd.logd.rollup import newest_seq
 from herd.logd.sql import text
 
@@ -28,7 +33,6 @@ _SECONDS: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
     *(2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
 )
-_BOUNDS: Final = [*(str(bound) for bound in _SECONDS), "+Inf"]
 _PLACE: Final = ("node", "model")
 
 _COUNTERS: Final = {
@@ -38,7 +42,7 @@ _COUNTERS: Final = {
         "Requests without a whole answer: how, how far they had come or why, whose fault.",
         (*_PLACE, "outcome", "phase", "fault"),
     ),
-    "herd_retries": ("Attempts that a node failed, tried elsewhere.", (*_PLACE, "phase")),
+    "herd_retries": ("Attempts that a node failed before the first byte.", (*_PLACE, "phase")),
     "herd_model_loads": ("Dispatches that had to wait for a load.", _PLACE),
     "herd_stalled_requests": ("Requests that a node left without a sign of life.", _PLACE),
     "herd_circuits_opened": ("Times that a model was kept away from a node.", _PLACE),
@@ -84,28 +88,6 @@ class _Row(msgspec.Struct):
     service_counts: list[int] | None
 
 
-class _Times(msgspec.Struct):
-    """One histogram."""
-
-    counts: list[int] = msgspec.field(default_factory=lambda: [0] * len(_BOUNDS))
-    """In each bucket alone."""
-    sum_s: float = 0.0
-
-    def add(self, counts: list[int], sum_s: float) -> None:
-        for place, count in enumerate(counts):
-            self.counts[place] += count
-        self.sum_s += sum_s
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Return the counts up to each bound."""
-        total = 0
-        found: list[tuple[str, float]] = []
-        for bound, count in zip(_BOUNDS, self.counts, strict=True):
-            total += count
-            found.append((bound, total))
-        return found
-
-
 class Meters:
     """All that was counted since logd began."""
 
@@ -119,9 +101,10 @@ class Meters:
         self._seen = newest_seq(connection)
         self._one = threading.Lock()
         self._counts: dict[str, dict[Labels, int]] = {name: defaultdict(int) for name in _COUNTERS}
-        self._times: dict[str, dict[Labels, _Times]] = {
-            name: defaultdict(_Times) for name in _HISTOGRAMS
+        self._times: dict[str, dict[Labels, Times]] = {
+            name: defaultdict(lambda: Times(_SECONDS)) for name in _HISTOGRAMS
         }
+        self._gen_ai = GenAi()
 
     def text(self, cursor: duckdb.DuckDBPyConnection, models: Iterable[str]) -> str:
         """Return the exposition, up to the newest event."""
@@ -142,6 +125,7 @@ class Meters:
             if not row.node and row.model not in known:
                 row.model = ""
             self._take(row)
+        self._gen_ai.count(cursor, self._seen + 1, last)
         self._seen = last
 
     def _take(self, row: _Row) -> None:
@@ -180,8 +164,9 @@ class Meters:
         for name, what in _HISTOGRAMS.items():
             histogram = HistogramMetricFamily(name, what, labels=_PLACE)
             for values, times in self._times[name].items():
-                histogram.add_metric(values, times.buckets(), times.sum_s)
+                histogram.add_metric(values, times.buckets(), times.total)
             yield histogram
+        yield from self._gen_ai.families()
 
 
 class _Told(Collector):

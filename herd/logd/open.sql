@@ -36,7 +36,7 @@ COMMENT ON VIEW kept_totals IS 'What the requests came to whose events were drop
 
 -- A file of tags is there before the totals of its name count.
 CREATE OR REPLACE TEMP VIEW kept_tags AS
-SELECT * FROM read_parquet('$totals/*.tags')
+SELECT * FROM read_parquet('$totals/*.tags', union_by_name = true)
 WHERE last_seq <= (SELECT max(last_seq) FROM kept_totals)
 QUALIFY last_seq = max(last_seq) OVER ();
 COMMENT ON VIEW kept_tags IS 'The same of their tags; see daily_tags.';

@@ -28,6 +28,7 @@ from herd.unix_sockets import bind_unix
 AT_ONCE = 4
 ROOM_WITHIN_S = 0.4
 """How long a question waits for one of the others to end, before it is told that all are busy."""
+ENDING = "it is ending"
 _log = logging.getLogger(__name__)
 
 _PAGES = (
@@ -76,7 +77,9 @@ QUERIES: dict[str, str] = {name: text(f"named/{name}.sql") for name in (*_PAGES,
         " (SELECT epoch(recorded_at) FROM events WHERE seq = getvariable('last_seq'))"
         " AS last_at_s,"
         " (SELECT coalesce(sum(to_seq - from_seq + 1), 0)::BIGINT FROM gaps) AS missing_events,"
-        " (SELECT count(*) FROM quarantine) AS quarantined_lines"
+        " (SELECT count(*) FROM quarantine) AS quarantined_lines, first_seq, offset_bytes"
+        " FROM (SELECT NULL) LEFT JOIN"
+        " (FROM ingested ORDER BY ALL DESC LIMIT 1) ON true"
     ),
 }
 
@@ -90,8 +93,10 @@ class QueryServer:
         """Bind the socket; a file left there by a killed logd is replaced."""
         self._connection = connection.cursor()
         self._meters = meters
-        self._cloning = threading.Lock()
+        self._cloning = threading.Condition()
         self._free = threading.BoundedSemaphore(AT_ONCE)
+        self._running: set[duckdb.DuckDBPyConnection] = set()
+        self._closed = threading.Event()
         self.failure: duckdb.FatalException | None = None
         """Set when the database gave up; logd has to start anew."""
         self._path = path
@@ -101,12 +106,17 @@ class QueryServer:
         self._accepting.start()
 
     def close(self) -> None:
-        """Stop answering."""
+        """Stop answering; what runs is ended, since a database closes for nobody who reads it."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._accepting.join(ANSWER_WITHIN_S)
         self._path.unlink(missing_ok=True)
+        with self._cloning:
+            self._closed.set()
+            for cursor in self._running:
+                cursor.interrupt()
+            self._cloning.wait_for(lambda: not self._running, ANSWER_WITHIN_S)
 
     def _accept(self) -> None:
         while True:
@@ -138,8 +148,11 @@ class QueryServer:
     def answer(self, question: Question) -> Answer:
         """Run one named query within its time."""
         with self._cloning:
+            if self._closed.is_set():
+                return Answer(error=ENDING)
             cursor = self._connection.cursor()
             cursor.execute(QUIET)  # each cursor has settings of its own
+            self._running.add(cursor)
         timer = threading.Timer(ANSWER_WITHIN_S, cursor.interrupt)
         timer.start()
         try:
@@ -148,12 +161,16 @@ class QueryServer:
             self.failure = error
             return Answer(error=str(error))
         except duckdb.InterruptException:
-            return Answer(error=f"{question.name} took longer than {ANSWER_WITHIN_S:g} s")
+            late = f"{question.name} took longer than {ANSWER_WITHIN_S:g} s"
+            return Answer(error=ENDING if self._closed.is_set() else late)
         except duckdb.Error as error:
             return Answer(error=str(error))
         finally:
             timer.cancel()
-            cursor.close()
+            with self._cloning:
+                cursor.close()
+                self._running.discard(cursor)
+                self._cloning.notify_all()
 
     def _found(self, cursor: duckdb.DuckDBPyConnection, question: Question) -> Answer:
         if question.name == METRICS and self._meters is not None:

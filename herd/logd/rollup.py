@@ -33,7 +33,10 @@ _OPEN = """
     SELECT min(received_seq) FROM request_hours
     WHERE status IN ('waiting', 'in_flight') AND received_seq BETWEEN $first AND $last
     AND request_id BETWEEN $first_id AND $last_id"""
-_TAG_COUNTS = ["requests", "completed", "failed", "prompt_tokens", "completion_tokens"]
+_TAG_COUNTS = [
+    *("requests", "completed", "failed", "cancelled", "rejected"),
+    *("prompt_tokens", "completion_tokens"),
+]
 _COUNT = """
     CREATE OR REPLACE TEMP TABLE counted AS
     FROM request_hours
@@ -68,6 +71,8 @@ _ROLL_TROUBLES = """
 _ROLL_CONTEXTS = """
     INSERT INTO rolled_contexts BY NAME
     SELECT $last AS last_seq, * FROM contexts_of($first, $last, $first_id, $last_id)"""
+_ROLL_TOLD = """
+    INSERT INTO rolled_told BY NAME SELECT $last AS last_seq, * FROM told_of($first, $last)"""
 _NEXT_SEGMENT = """
     SELECT min(seq) FROM events
     WHERE kind = 'state_snapshotted' AND seq > $first AND seq <= $last"""
@@ -98,6 +103,7 @@ def roll_next(connection: duckdb.DuckDBPyConnection) -> bool:
         connection.execute(_ROLL_WORK, span).fetchall()
         connection.execute(_ROLL_TROUBLES, span).fetchall()
         connection.execute(_ROLL_CONTEXTS, stretch).fetchall()
+        connection.execute(_ROLL_TOLD, span).fetchall()
         connection.execute("INSERT INTO rolled_to VALUES (?)", [last]).fetchall()
         connection.commit()
     except BaseException:

@@ -70,6 +70,8 @@ CREATE TABLE IF NOT EXISTS kept_tags (
     requests BIGINT NOT NULL,
     completed BIGINT NOT NULL,
     failed BIGINT NOT NULL,
+    cancelled BIGINT,                 -- these two are null where they were not counted yet
+    rejected BIGINT,
     prompt_tokens BIGINT NOT NULL,
     completion_tokens BIGINT NOT NULL,
     ttft_s DECIMAL(18, 6) NOT NULL,
@@ -112,6 +114,8 @@ CREATE TABLE IF NOT EXISTS rolled_tags (
     requests BIGINT NOT NULL,
     completed BIGINT NOT NULL,
     failed BIGINT NOT NULL,
+    cancelled BIGINT NOT NULL,
+    rejected BIGINT NOT NULL,
     prompt_tokens BIGINT NOT NULL,
     completion_tokens BIGINT NOT NULL,
     begun BIGINT NOT NULL,
@@ -137,6 +141,8 @@ CREATE TABLE IF NOT EXISTS rolled_work (
     decode_s DOUBLE NOT NULL,
     again BIGINT NOT NULL,
     again_seqs BIGINT[],
+    abandoned BIGINT NOT NULL,
+    abandoned_seqs BIGINT[],
     seqs BIGINT[]
 );
 CREATE TABLE IF NOT EXISTS rolled_troubles (
@@ -165,6 +171,15 @@ CREATE TABLE IF NOT EXISTS rolled_contexts (
     most_body_bytes BIGINT NOT NULL,
     prompt_tokens BIGINT NOT NULL,
     seqs BIGINT[] NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS rolled_told (
+    last_seq BIGINT NOT NULL,
+    kind VARCHAR NOT NULL,
+    node_id VARCHAR NOT NULL,
+    model VARCHAR NOT NULL,
+    phase VARCHAR NOT NULL,
+    seq BIGINT NOT NULL
 );
 
 -- How far that came: the largest is where to go on.

@@ -12,10 +12,12 @@ import shutil
 from pathlib import Path
 
 import duckdb
+import psutil
 
 from herd.errors import HerdError
 from herd.logd.compact import compact, is_mostly_free
 from herd.logd.sql import QUIET, persistent_views, text
+from herd.platform import TITLE
 
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "threads": 1,
@@ -28,6 +30,8 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 _WAL_DAMAGE = re.compile(r"Corrupt WAL file: entry at byte position (\d+)")
 _DAMAGE = re.compile(r"Corrupt|not a valid DuckDB|replaying WAL|version number|Serialization")
 _LOCKED = "Could not set lock"
+_HOLDER = re.compile(r"\(PID (\d+)\)")
+LOGD = f"{TITLE}logd"
 _MOST_REPAIRS = 3
 _SHAPE = """
     SELECT table_name, column_name, data_type, is_nullable
@@ -39,6 +43,29 @@ _log = logging.getLogger(__name__)
 
 class DatabaseBusyError(HerdError):
     """Another process has the file open."""
+
+    ends = False
+    """Whether that is the logd of a herd whose place this one takes, which ends by itself."""
+
+    @classmethod
+    def of(cls, path: Path, said: str) -> "DatabaseBusyError":
+        """Return what to tell of an error of DuckDB's, which names the process."""
+        found = _HOLDER.search(said)
+        pid = int(found[1]) if found else 0
+        name = _title(pid) if pid else ""
+        if name == LOGD:
+            error = cls(
+                f"the logd of the herd before (pid {pid}) still has {path}",
+                "nothing is to be done: it ends by itself, and then the log is taken in; figures "
+                "and health wait for that, requests and `herd log` do not",
+            )
+            error.ends = True
+            return error
+        who = f" ({name}, pid {pid})" if name else ""
+        return cls(
+            f"{path} is open in another program{who}, so the log cannot go there",
+            f"close that program, or let it read {path.with_name('open.sql')} instead",
+        )
 
 
 def open_store(path: Path) -> duckdb.DuckDBPyConnection:
@@ -101,10 +128,7 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
 def _repair(path: Path, error: duckdb.Error) -> None:
     said = str(error)
     if _LOCKED in said:
-        raise DatabaseBusyError(
-            f"{path} is open in another program, so the log cannot go there",
-            f"close that program, or let it read {path.with_name('open.sql')} instead",
-        ) from error
+        raise DatabaseBusyError.of(path, said) from error
     wal = _wal(path)
     if (found := _WAL_DAMAGE.search(said)) and wal.exists():
         _log.error("the WAL is damaged at byte %s: cut there, the rest is read again", found[1])
@@ -116,6 +140,13 @@ def _repair(path: Path, error: duckdb.Error) -> None:
         set_aside(path)
     else:
         raise error
+
+
+def _title(pid: int) -> str:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return ""
 
 
 def _wal(path: Path) -> Path:

@@ -17,12 +17,16 @@ from herd.paths import DataDir
 FILES_KEPT = 2
 MOST_TAGS = 1000
 """Of a day that are kept, the most used ones: some clients make a new one for each request."""
-ROLLED = ("rolled", "rolled_tags", "rolled_work", "rolled_troubles", "rolled_contexts", "rolled_to")
+ROLLED = (
+    *("rolled", "rolled_tags", "rolled_work", "rolled_troubles", "rolled_contexts"),
+    *("rolled_told", "rolled_to"),
+)
 """What is counted by time of events that are there: it goes with them."""
 
 _TAGS_OF_TOTALS = """
     INSERT INTO kept_tags BY NAME
-    FROM read_parquet($tags) WHERE last_seq <= $last QUALIFY last_seq = max(last_seq) OVER ()"""
+    FROM read_parquet($tags, union_by_name = true)
+    WHERE last_seq <= $last QUALIFY last_seq = max(last_seq) OVER ()"""
 
 _log = logging.getLogger(__name__)
 
@@ -44,15 +48,16 @@ def count_in(connection: duckdb.DuckDBPyConnection, directory: DataDir, dropped:
         SELECT
             {dropped.last_seq} AS last_seq, day, tag,
             sum(COLUMNS([
-                'requests', 'completed', 'failed', 'prompt_tokens', 'completion_tokens'
+                'requests', 'completed', 'failed', 'cancelled', 'rejected',
+                'prompt_tokens', 'completion_tokens'
             ]))::BIGINT,
             sum(COLUMNS(['ttft_s', 'service_s']))::DECIMAL(18, 6)
         FROM (
             SELECT * EXCLUDE (last_seq) FROM kept_tags
             UNION ALL BY NAME
             SELECT
-                day, tag, requests, completed, failed, prompt_tokens, completion_tokens, ttft_s,
-                service_s
+                day, tag, requests, completed, failed, cancelled, rejected, prompt_tokens,
+                completion_tokens, ttft_s, service_s
             FROM (FROM request_usage WHERE {bounds})
             JOIN (FROM further_tags WHERE {bounds}) USING (received_seq, request_id)
         )

@@ -6,9 +6,8 @@ WITH outcomes AS (
     SELECT
         *,
         payload ->> 'lease' AS lease,
-        coalesce(
-            list(node_id) FILTER (kind = 'attempt_failed') OVER earlier, []
-        ) AS excluded_nodes
+        coalesce(list(node_id) FILTER (kind = 'attempt_failed') OVER earlier, []) AS excluded_nodes,
+        coalesce(list(seq) FILTER (kind = 'attempt_failed') OVER earlier, []) AS failed_seqs
     FROM events
     WHERE kind IN (
         'attempt_failed', 'request_completed', 'request_failed', 'request_cancelled',
@@ -41,6 +40,12 @@ moves AS (
     WHERE kind = 'model_substituted'
     GROUP BY request_id
 ),
+sent AS (
+    SELECT request_id, max(seq) AS last_sent_seq
+    FROM events
+    WHERE kind = 'request_dispatched'
+    GROUP BY request_id
+),
 placements AS (
     SELECT
         request_id,
@@ -64,7 +69,7 @@ SELECT
         'total', term -> 5
     ) END AS scores_breakdown,
     CASE
-        WHEN kind = 'attempt_failed' THEN 'retried'
+        WHEN kind = 'attempt_failed' AND seq < last_sent_seq THEN 'retried'
         WHEN kind = 'request_cancelled' THEN 'client_disconnected'
         WHEN kind = 'request_rejected' THEN 'rejected'
         WHEN kind = 'request_completed' AND completion_tokens = 0 AND route NOT LIKE '%embed%'
@@ -79,7 +84,7 @@ SELECT
     1000 * ttft_s AS time_to_first_token_ms,
     prompt_tokens,
     completion_tokens,
-    len(excluded_nodes) AS retry_count,
+    len(list_filter(failed_seqs, lambda failed: failed < least(seq, last_sent_seq))) AS retry_count,
     (coalesce(moved_to, model) NOT IN (coalesce(came_for, model), coalesce(meant, '')))::INTEGER
         AS fallback_used,
     to_json(excluded_nodes) AS excluded_nodes,
@@ -104,5 +109,8 @@ SELECT
 FROM outcomes
 LEFT JOIN admissions USING (request_id)
 LEFT JOIN moves USING (request_id)
-LEFT JOIN placements USING (request_id, lease);
+LEFT JOIN sent USING (request_id)
+LEFT JOIN placements USING (request_id, lease)
+-- A last attempt that failed is the end of its request: one row, as in ollama-herd's table.
+WHERE NOT (kind = 'request_failed' AND coalesce(failed_seqs[-1] > last_sent_seq, false));
 COMMENT ON VIEW request_traces IS 'The table that ollama-herd keeps: one row an attempt or end.';

@@ -35,7 +35,7 @@ SELECT
     END AS status,
     arg_max(node_id, seq) AS node_id,
     count(*) FILTER (kind = 'request_dispatched') AS attempts,
-    count(*) FILTER (kind = 'attempt_failed') AS retries,
+    greatest(0, count(*) FILTER (kind = 'request_dispatched') - 1) AS retries,
     arg_max(queue_s, seq) FILTER (kind = 'request_dispatched') AS queue_s,
     arg_max(ttft_s, seq) FILTER (kind IN ('stream_started', 'request_completed', 'request_failed'))
         AS ttft_s,

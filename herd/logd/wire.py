@@ -58,10 +58,15 @@ async def ask(socket: Path, question: Question, *, within_s: float = ANSWER_WITH
     try:
         async with asyncio.timeout(within_s + 0.5):
             answer = await _ask(socket, question)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise LogdAwayError(
+            "logd does not answer: it is not there",
+            "try again in a moment: it is just starting, or started again by itself",
+        ) from error
     except (OSError, TimeoutError, asyncio.IncompleteReadError, msgspec.DecodeError) as error:
         raise LogdAwayError(
             f"logd does not answer: {error!r}",
-            "herd restarts it by itself; `herd status` shows its state",
+            "try again in a moment; its own lines are in the log file (`herd where`)",
         ) from error
     if answer.error:
         raise LogdAwayError(f"logd cannot answer: {answer.error}", "try again in a moment")

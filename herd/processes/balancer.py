@@ -1,7 +1,8 @@
 """One whole `herd run`, in start order: directory, lock, leftovers, port, children; then back.
 
-A herd whose supervisor was killed gives its lock back at once, but its children need up to five
-seconds to finish. The next one takes the lock, waits for them, and only then takes the port.
+A herd whose supervisor was killed gives its lock back at once, but its children need until its
+requests have ended, and some seconds. The next one takes the lock, waits for them, and only then
+takes the port.
 """
 
 import os
@@ -20,15 +21,17 @@ from herd.errors import HerdError
 from herd.logs import configure_logging
 from herd.paths import DataDir
 from herd.processes import port as ports
-from herd.processes import run_file
+from herd.processes import run_file, stopped
 from herd.processes.child import ChildSpec
 from herd.processes.place import Place
 from herd.processes.reloading import Reloading, Source
+from herd.processes.stuck import Stuck
 from herd.processes.successor import Predecessor
-from herd.processes.supervisor import Supervisor, Watch
+from herd.processes.supervisor import FINISH_S, Supervisor, Watch
 from herd.version import version
 
-LEFTOVER_WAIT_S = 6.0
+LEFTOVER_WAIT_S = 2.0
+"""Beyond the time that requests have to end."""
 KILL_WAIT_S = 2.0
 POLL_S = 0.02
 
@@ -60,7 +63,7 @@ def run_balancer(
     held: Place | None = None
     try:
         if before is None:
-            _end_leftovers(directory, say)
+            _end_leftovers(directory, settings.drain_timeout_s + LEFTOVER_WAIT_S, say)
             admin_token.ensure(directory)
             join_token.ensure(directory)
             claim = ports.claim(settings.host, settings.port)
@@ -76,6 +79,8 @@ def run_balancer(
         supervisor = _supervisor(settings, specs(settings), watch(settings), held, before)
         held.reload = Reloading(source, settings, specs, supervisor, say).again
         held.environment = source.environment
+        supervisor.later(stopped.EVERY_S, stopped.Stopped(supervisor, say).look)
+        Stuck(supervisor, say, settings.stuck_after_s).begin()
         supervisor.run()
     finally:
         if held is not None:
@@ -123,16 +128,21 @@ def _supervisor(
     watch = watch._replace(
         pids_changed=pids_changed, ended=place.ended, read_again=place.read_again
     )
+    finish_s = settings.drain_timeout_s + FINISH_S
     if before is None:
-        place.supervisor = Supervisor(specs, watch)
+        place.supervisor = Supervisor(specs, watch, finish_s=finish_s)
         place.open()
     else:
-        place.supervisor = _succeed(specs, watch, place, before)
+        place.supervisor = _succeed(specs, watch, place, before, finish_s)
     return place.supervisor
 
 
 def _succeed(
-    specs: Sequence[ChildSpec], watch: Watch, place: Place, before: Predecessor
+    specs: Sequence[ChildSpec],
+    watch: Watch,
+    place: Place,
+    before: Predecessor,
+    finish_s: float,
 ) -> Supervisor:
     """Return a supervisor whose children stand by until the herd before lets go."""
     told = watch.all_ready
@@ -148,7 +158,7 @@ def _succeed(
         stopping=before.stopping,
         errands=(*watch.errands, *before.errands),
     )
-    supervisor = Supervisor(specs, watch, stand_by=True)
+    supervisor = Supervisor(specs, watch, finish_s=finish_s, stand_by=True)
     before.follow(supervisor, place, watch.say)
     place.before_is_gone = lambda: before.gone
     return supervisor
@@ -171,7 +181,7 @@ def _owned(directory: DataDir, pid: int) -> HerdError:
     )
 
 
-def _end_leftovers(directory: DataDir, say: Say) -> None:
+def _end_leftovers(directory: DataDir, within_s: float, say: Say) -> None:
     """Wait for the children of a killed supervisor; kill those that do not finish."""
     found = run_file.read(directory)
     left = {} if found is None else run_file.living(found)
@@ -179,7 +189,7 @@ def _end_leftovers(directory: DataDir, say: Say) -> None:
         return
     names = ", ".join(f"{name} (pid {process.pid})" for name, process in left.items())
     say(f"the herd before was killed; waiting for what is left of it: {names}")
-    for process in _wait_for_end(found, LEFTOVER_WAIT_S).values():
+    for process in _wait_for_end(found, within_s).values():
         say(f"pid {process.pid} does not finish; it is killed")
         process.kill()
     _wait_for_end(found, KILL_WAIT_S)

@@ -3,7 +3,7 @@
 A child gets two pipes. `alive` ends when the supervisor wants it to finish, or is gone; before
 that it carries the few words below. Over `ready` the child says once that it works (`say_ready`),
 or why it cannot: a `HerdError` raised before that is carried to the supervisor, which shows it and
-gives up.
+gives up. After that it gives signs of life there (`herd.processes.beats`).
 
 A child of a herd that takes another's place stands by first: it imports and reads all that it can
 without disturbing anybody, says so, and begins at the word `GO`.
@@ -23,6 +23,7 @@ import msgspec
 from herd import platform
 from herd.config import Changes, Settings
 from herd.errors import HerdError
+from herd.processes.beats import BEAT, Beats
 from herd.unix_sockets import hand, take
 
 Start: TypeAlias = Callable[[Connection, Connection], None]
@@ -72,6 +73,8 @@ class ChildSpec(NamedTuple):
     """Whether clients come to it."""
     decides: bool = False
     """Whether it writes the log."""
+    patience: float = 1.0
+    """How many times as long as others it may give no sign of life."""
 
 
 class _Inherited:
@@ -116,9 +119,10 @@ def child_main(
         sys.exit(EXPECTED_EXIT)
 
 
-def say_ready(ready: Connection) -> None:
-    """Tell the supervisor that this child does its work now."""
+def say_ready(ready: Connection, settings: Settings | None = None) -> Beats:
+    """Tell the supervisor that this child does its work now; return what tells it of that later."""
     ready.send_bytes(_READY)
+    return Beats(ready, settings.stuck_after_s if settings else 0.0)
 
 
 def settings_in(word: bytes) -> Settings:
@@ -132,12 +136,14 @@ def say_changed(alive: Connection, changed: Changes) -> None:
         alive.send_bytes(CHANGED + msgspec.json.encode(changed))
 
 
-def heard(ready: Connection) -> HerdError | bool:
+def heard(ready: Connection) -> HerdError | bool | None:
     """Return what a child said: whether it works, and not only stands by; or why it cannot.
 
-    Raises EOFError if it ended without a word.
+    None is a sign of life. Raises EOFError if it ended without a word.
     """
     said = ready.recv_bytes()
+    if said == BEAT:
+        return None
     if not said.startswith(_FAILED):
         return said == _READY
     what, _, next_step = said.removeprefix(_FAILED).decode().rpartition("\n")

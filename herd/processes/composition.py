@@ -11,20 +11,31 @@ from herd.config import Settings
 from herd.processes.child import ChildSpec, say_ready
 from herd.processes.port import Claim, Listeners
 
-FRONT_GRACE_S = 5.5
+FRONT_GRACE_S = 1.5
+"""Beyond the time that requests have to end."""
 CONTROL_GRACE_S = 2.0
 LOGD_GRACE_S = 4.5
+LOGD_PATIENCE = 7.0
+"""Times as long as others it may do nothing: some of its steps are long, and nobody waits."""
 
 
 def compose(settings: Settings, claim: Claim) -> list[ChildSpec]:
     """Return the children in start order."""
-    logd = ChildSpec("logd", partial(_logd, settings), 2, LOGD_GRACE_S, _rehearse_logd)
+    front_grace_s = settings.drain_timeout_s + FRONT_GRACE_S
+    logd = ChildSpec(
+        "logd",
+        partial(_logd, settings),
+        2,
+        LOGD_GRACE_S,
+        _rehearse_logd,
+        patience=LOGD_PATIENCE,
+    )
     if settings.workers == 0:
         single = ChildSpec(
             "single",
             partial(_single, settings, claim.listeners),
             0,
-            FRONT_GRACE_S,
+            front_grace_s,
             partial(_rehearse_single, settings),
             listens=True,
             decides=True,
@@ -43,7 +54,7 @@ def compose(settings: Settings, claim: Claim) -> list[ChildSpec]:
             f"front {number}",
             partial(_front, settings, number, claim.listeners),
             0,
-            FRONT_GRACE_S,
+            front_grace_s,
             _rehearse_front,
             listens=True,
         )
@@ -61,8 +72,9 @@ def _logd(settings: Settings, alive: Connection, ready: Connection) -> None:
     from herd.processes.logd import run_logd
 
     configure_logging(settings)
-    say_ready(ready)  # nothing ever waits for logd
-    run_logd(settings.directory, alive, Keep(settings.log_keep_days, settings.log_max_bytes))
+    beats = say_ready(ready, settings)  # nothing ever waits for logd
+    keep = Keep(settings.log_keep_days, settings.log_max_bytes)
+    run_logd(settings.directory, alive, keep, beats.say)
 
 
 def _control(settings: Settings, alive: Connection, ready: Connection) -> None:

@@ -12,8 +12,9 @@ from herd.logs import configure_logging
 from herd.platform import on_finish, run_loop
 from herd.processes.child import CHANGE, REST, inherited, say_changed, say_ready, settings_in
 
-FRONTS_LEFT_S = 4.8
-"""For fronts that finish at the same time, since the supervisor is gone; else they have left."""
+FRONTS_LEFT_S = 0.8
+"""Beyond their own time, for fronts that finish at the same time, since the supervisor is gone;
+else they have left."""
 
 
 def run_control(settings: Settings, alive: Connection, ready: Connection) -> None:
@@ -43,8 +44,8 @@ async def _main(settings: Settings, alive: Connection, ready: Connection) -> Non
     await control.recover(0 if inherited.place else settings.workers)
     gc.collect()
     gc.freeze()
-    say_ready(ready)
+    say_ready(ready, settings).on_loop()
     await finished.wait()
     if not rests:  # else they follow who takes this place
-        await control.fronts_left(FRONTS_LEFT_S)
+        await control.fronts_left(settings.drain_timeout_s + FRONTS_LEFT_S)
     await control.stop()

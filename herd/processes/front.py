@@ -14,12 +14,12 @@ from herd.config import Settings
 from herd.http import tls
 from herd.http.detour import detour, lend, socket_of
 from herd.http.door import Door
-from herd.http.endpoints.inference import Waits
 from herd.http.front import LIMITS
 from herd.http.front import Front as FrontApp
 from herd.http.gate import Gate
 from herd.http.guard import Guard
 from herd.http.server import Listener, listen
+from herd.http.waits import Waits
 from herd.link.client import LinkClient
 from herd.link.messages import Cancel, Refuse
 from herd.link.presence import Presence
@@ -39,8 +39,6 @@ WELCOME_S = 1.0
 """How long the port stays closed for control's first word; then requests wait inside instead."""
 RENEW_S = 10.0
 """Between two looks at the files of the certificate."""
-DRAIN_S = 4.2
-"""For requests that wait or run, once asked to finish."""
 DRAIN_POLL_S = 0.02
 LEAVE_S = 600.0
 """For the same, where another herd has taken this one's place: nobody waits for it."""
@@ -80,7 +78,7 @@ async def _main(
     await front.listen(listeners or inherited.sockets)
     gc.collect()
     gc.freeze()
-    say_ready(ready)
+    say_ready(ready, settings).on_loop()
     await front.told()
     await front.stop()
 
@@ -214,8 +212,8 @@ class Front:
                 await asyncio.wait_for(self._finished.wait(), LEAVE_POLL_S)
 
     async def _drain(self) -> None:
-        """Wait for the requests, at most so long."""
+        """Wait for the requests, at most so long as the settings say."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + DRAIN_S
+        until = loop.time() + self._settings.drain_timeout_s
         while self.app.inference.active and loop.time() < until:  # noqa: ASYNC110 (asked once, at the end)
             await asyncio.sleep(DRAIN_POLL_S)

@@ -29,6 +29,10 @@ class Child:
         """It is not started again when it ends."""
         self.due: float | None = None
         """When to start it (again)."""
+        self.gives_signs = False
+        """Its present life has given a sign of itself."""
+        self.signs = 0
+        """How many since somebody looked."""
         self.born = 0.0
         """When its present life began."""
         self.deaths: deque[float] = deque(maxlen=QUICK_DEATHS)

@@ -4,8 +4,9 @@ import asyncio
 
 import msgspec
 
-from herd.config import OLLAMA_PORT, NodeAddress, Settings
+from herd.config import Settings
 from herd.http.client import FetchError, fetch
+from herd.node_address import OLLAMA_PORT, NodeAddress
 
 LOCAL_URL = f"http://localhost:{OLLAMA_PORT}"
 PATIENCE_S = 0.3

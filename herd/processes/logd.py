@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from types import FrameType
 
@@ -17,6 +17,7 @@ from prometheus_client.core import Metric
 
 from herd.clock import wall_s
 from herd.logd.condition import condition
+from herd.logd.fleet_lines import write_fleet_lines
 from herd.logd.ingest import DisagreementError, Ingest, restore
 from herd.logd.meters import Meters
 from herd.logd.parquet import prepare, sweep
@@ -31,6 +32,7 @@ from herd.logd.totals import floor, forget, mend
 from herd.logs import LogFile
 from herd.paths import DataDir
 from herd.platform import HAS_UNIX_SOCKETS, lower_priority
+from herd.processes.child import nothing
 from herd.processes.figures import figures
 
 PAUSE_S = 0.5
@@ -39,6 +41,8 @@ RETRY_S = 5.0
 """After the database refused, as on a full disk."""
 BUSY_RETRY_S = 1.0
 """While another program holds the database."""
+PREDECESSOR_S = 5.0
+"""For the logd of a herd whose place this one takes to end, before anything is said of it."""
 FINISH_S = 4.0
 """For the last of the journal, once asked to finish."""
 TIDY_EVERY_S = 5.0
@@ -78,8 +82,16 @@ class _Stop:
         self.asked = True
 
 
-def run_logd(directory: DataDir, alive: Connection | None, keep: Keep = DEFAULT_KEEP) -> None:
-    """Run until asked to finish. Exits with 1 if the database cannot go on in this process."""
+def run_logd(
+    directory: DataDir,
+    alive: Connection | None,
+    keep: Keep = DEFAULT_KEEP,
+    lives: Callable[[], None] = nothing,
+) -> None:
+    """Run until asked to finish. Exits with 1 if the database cannot go on in this process.
+
+    `lives` is called again and again, once the database is open.
+    """
     stop = _Stop(alive)
     lower_priority()
     directory.create()
@@ -89,7 +101,7 @@ def run_logd(directory: DataDir, alive: Connection | None, keep: Keep = DEFAULT_
     try:
         connection = _open(directory, stop)
         if connection is not None:
-            _Logd(directory, connection, keep).run(stop)
+            _Logd(directory, connection, keep).run(stop, lives)
     except (duckdb.Error, DisagreementError) as error:
         _log.critical("logd has to start anew: %s", error)
         if isinstance(error, DisagreementError) or is_damage(error):
@@ -99,12 +111,13 @@ def run_logd(directory: DataDir, alive: Connection | None, keep: Keep = DEFAULT_
 
 def _open(directory: DataDir, stop: _Stop) -> duckdb.DuckDBPyConnection | None:
     """Open the database with all that the sealed segments know; None if asked to finish first."""
-    said = False
+    said, began_s = False, time.monotonic()
     while not stop.asked:
         try:
             connection = open_store(directory.database)
         except DatabaseBusyError as error:
-            if not said:
+            patience_s = PREDECESSOR_S if error.ends else 0.0
+            if not said and time.monotonic() - began_s >= patience_s:
                 _log.warning("%s; %s", error.what, error.next_step)
                 said = True
             stop.wait(BUSY_RETRY_S)
@@ -128,18 +141,19 @@ class _Logd:
         self._connection = connection
         self._keep = keep
         self._ingest = Ingest(connection, directory.journal)
-        self._request_lines = LogFile(directory.jsonl)
+        self._lines = LogFile(directory.jsonl)
         self._queries: QueryServer | None = None
         self._tidy_at_s = 0.0
         self._roll_at_s = 0.0
         self._trouble = ""
 
-    def run(self, stop: _Stop) -> None:
+    def run(self, stop: _Stop, lives: Callable[[], None]) -> None:
         if HAS_UNIX_SOCKETS:
             meters = Meters(self._connection, self._more)
             self._queries = QueryServer(self._connection, self._directory.logd_socket, meters)
         pause_s = 0.0
         while not stop.wait(pause_s):
+            lives()
             pause_s = self._look()
         end_s = time.monotonic() + FINISH_S
         while time.monotonic() < end_s and self._take_in():
@@ -177,7 +191,8 @@ class _Logd:
         """Take in one chunk of the journal, if there is one."""
         lines = self._ingest.step()
         if lines:
-            write_request_lines(self._request_lines, lines)
+            write_request_lines(self._lines, lines)
+            write_fleet_lines(self._lines, lines)
         return lines is not None
 
     def _roll(self) -> bool:

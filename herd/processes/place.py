@@ -236,6 +236,9 @@ class Place:
                 each.close()
         self._close_door()
         self._rest(understood=self._who.protocol == PROTOCOL)
+        if talk is not self._heir:  # it has gone meanwhile
+            self._go_on()
+            return
         self._lock.release()
         self.held = False
         talk.say(Word(YOURS))
@@ -305,6 +308,9 @@ class Place:
                 HerdError("another herd has taken the data directory, and not the port")
             )
             return
+        self._go_on()
+
+    def _go_on(self) -> None:
         self._say("the herd that was to replace this one has failed; this one goes on")
         self.open()
         for child in self._runs.children(living=False):

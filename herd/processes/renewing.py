@@ -18,11 +18,15 @@ NOTIFY: Final = "NOTIFY_SOCKET"
 """Where systemd hears from its services (sd_notify(3))."""
 STARTED_BY_SYSTEMD: Final = "SYSTEMD_EXEC_PID"
 REPLACE: Final = "--replace"
+DEMO: Final = "HERD_DEMO"
+"""Set for a herd that ends with the demo that started it; its successor would not."""
 
 
 def why_not(environment: Mapping[str, str] = os.environ) -> str:
     """Return why this process cannot have a successor; nothing if it can."""
     pid = os.getpid()
+    if environment.get(DEMO):
+        return "it is a demo's, and ends with it: end the demo (Ctrl-C), and start it again"
     if pid == 1:
         return "it is the first process of a container, which ends with it: restart the container"
     if environment.get(STARTED_BY_SYSTEMD) == str(pid) and NOTIFY not in environment:

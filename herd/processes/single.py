@@ -47,7 +47,7 @@ async def _main(
     await single.start(listeners or inherited.sockets)
     gc.collect()
     gc.freeze()
-    say_ready(ready)
+    say_ready(ready, settings).on_loop()
     await single.run()
 
 

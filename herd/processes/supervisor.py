@@ -21,8 +21,9 @@ from herd.processes.lives import QUICK_DEATHS, SLOWEST_RESTART_S, Child, Life, h
 
 ONE_SIGNAL_S = 0.2
 """A Ctrl-C may arrive twice at once: from the terminal, and passed on by a wrapper."""
-FINISH_S = 9.0
-"""For all ranks together; what one does not use is left for the next."""
+FINISH_S = 5.0
+"""Beyond the time that requests have to end, for all ranks together; what one does not use is left
+for the next."""
 KILL_WAIT_S = 0.5
 POLL_S = 0.02
 """Between two looks at what nothing tells of."""
@@ -71,10 +72,18 @@ class Watch(NamedTuple):
 class Supervisor:
     """Keeps a list of children running until a signal says stop."""
 
-    def __init__(self, specs: Sequence[ChildSpec], watch: Watch, *, stand_by: bool = False) -> None:
+    def __init__(
+        self,
+        specs: Sequence[ChildSpec],
+        watch: Watch,
+        *,
+        finish_s: float = FINISH_S,
+        stand_by: bool = False,
+    ) -> None:
         """Know the children; `run` starts them, or has them stand by first."""
         self._children = [Child(spec) for spec in specs]
         self._watch = watch
+        self._finish_s = finish_s
         self._spawn = multiprocessing.get_context("spawn")
         self._signals, self._signal_writer = socket.socketpair()
         self._told_at: float | None = None
@@ -92,7 +101,7 @@ class Supervisor:
         with self._catching_signals():
             try:
                 now = time.monotonic()
-                self._errands = [(now + after, act) for after, act in self._watch.errands]
+                self._errands += [(now + after, act) for after, act in self._watch.errands]
                 for child in self._children:
                     self._start(child)
                 while not self._over:
@@ -216,6 +225,7 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         child.due = None
         child.born = time.monotonic()
+        child.gives_signs = False
         alive_here, alive_there = platform.pipe()
         ready_here, ready_there = platform.pipe(duplex=False)
         process = self._spawn.Process(
@@ -249,13 +259,16 @@ class Supervisor:
         except (EOFError, OSError):
             ready.close()
             return
+        if said is None:
+            child.gives_signs = True
+            child.signs += 1
+            return
         if said is False:
             child.stands_by = True
             if all(each.stands_by for each in self._children):
                 self._stands_by = False
                 self._watch.all_stand_by()
             return
-        ready.close()
         if said is True:
             child.was_ready = True
             self._watch.ready(child.spec.name)
@@ -273,7 +286,7 @@ class Supervisor:
     def _bury(self, child: Child) -> None:
         if child.life is None:
             return
-        if not child.life.ready.closed and child.life.ready.poll():
+        while not child.life.ready.closed and child.life.ready.poll():
             self._hear(child, child.life.ready)
         child.life.process.join()
         how = how_it_ended(child.life.process.exitcode)
@@ -309,7 +322,7 @@ class Supervisor:
     def _stop_in_order(self) -> None:
         """Let each rank finish before the next; what does not in time is killed."""
         self._watch.stopping()
-        last = time.monotonic() + FINISH_S
+        last = time.monotonic() + self._finish_s
         for rank in sorted({child.spec.stop_rank for child in self._children}):
             members = [child for child in self._children if child.spec.stop_rank == rank]
             grace_s = max(child.spec.grace_s for child in members)

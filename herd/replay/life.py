@@ -10,6 +10,7 @@ from events import (
     LeaseVoided,
     ModelSubstituted,
     NodeId,
+    ReapPlanned,
     Recorded,
     RequestCancelled,
     RequestCompleted,
@@ -94,6 +95,8 @@ def told(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
         case RequestCancelled():
             had = f", {event.completion_tokens} tokens had come" if event.completion_tokens else ""
             return f"the client left {_phase(event.phase)}{had}"
+        case ReapPlanned():
+            return f"no progress on {event.node_id} for {event.idle_s:.0f} s: its front ends it"
         case RequestReaped():
             return f"ended by herd: no progress on {event.node_id} for {event.idle_s:.0f} s"
         case RequestInterrupted():

@@ -16,7 +16,7 @@ from typing import Any, cast
 import msgspec
 
 from actors.core.health import AGENT
-from actors.core.state import Settings
+from actors.core.settings import Settings
 
 CLIENTS = ("client", "app", "tags", "by", "key_name", "macs", "drained_by")
 """Fields that say who asked, or which machine, in events and in the stored state; `tags` and `macs`
@@ -28,6 +28,9 @@ HASHES = ("prefixes", "caches")
 KEYS = "keys"
 """The field of the stored state that holds API keys by their names."""
 
+APPS = "apps"
+"""The field of the stored state that holds what was learned of applications by their names."""
+
 GONE = "redacted"
 
 _PREFIXES = {"app": "app", "tags": "app", "prefixes": "prompt", "key_name": "key", "macs": "card"}
@@ -35,7 +38,7 @@ _TEXT_THAT_STAYS = frozenset({*Settings.__struct_fields__, "nodes", "log_level"}
 """Settings that decisions rest on, the fleet, and a plain word."""
 
 _WHO = (
-    r'"(?:client|app|by|drained_by|key_name)":"[^"]|"tags":\["|"macs":\["|"prefixes":\[\[|"caches":\{"'
+    r'"(?:client|app|by|drained_by|key_name)":"[^"]|"tags":\["|"macs":\["|"prefixes":\[\[|"caches":\{"|"apps":\{"'
     r'|"keys":\{"'
 )
 _WHERE = r'"k":"(?:configuration_loaded|settings_changed|recording_resumed)"'
@@ -91,6 +94,9 @@ class Redaction:
                     fields[key] = [self._name(key, name) for name in names]
                 elif key == KEYS and isinstance(inner, dict):
                     fields[key] = self._keys(cast("dict[str, dict[str, object]]", inner))
+                elif key == APPS and isinstance(inner, dict):
+                    by_app = cast("dict[str, object]", inner)
+                    fields[key] = {self._name("app", name): by_app[name] for name in by_app}
                 elif key in HASHES:
                     fields[key] = self._hashes(inner)
                 else:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from actors.core.estimates import demand, service_s
 from actors.core.placement import Policy
 from actors.core.policies import place
-from actors.core.state import Settings, State
+from actors.core.settings import Settings
+from actors.core.soonest import POLICY as SOONEST
+from actors.core.state import State
 from events import (
     Candidate,
     CircuitHalfOpened,
@@ -54,12 +56,22 @@ def why(
             f"{event.node_id}, by the draw of the request: {second.node_id} was as good"
             f" for {event.policy}."
         )
+    if mine.score > second.score > 0 and event.policy == SOONEST:
+        return (
+            f"{event.node_id}, where it and those beside it lose least time: {_stretch(mine)},"
+            f" {second.node_id} {_stretch(second)} (1 is its time alone on the best node)."
+        )
     if mine.score > second.score:
         return (
             f"{event.node_id}, the highest score by {event.policy}: {mine.score:.1f},"
             f" {second.node_id} {second.score:.1f}."
         )
     return f"{event.node_id}, by the order of {event.policy}; the terms alone do not decide."
+
+
+def _stretch(candidate: Candidate) -> str:
+    """Return what a choice costs, as `soonest` weighs it: the score is made of that."""
+    return f"{100.0 / candidate.score - 1.0:.1f}"
 
 
 def _because(aspect: Aspect, found: Decision | None, terms: tuple[Candidate, Candidate]) -> str:
@@ -100,7 +112,11 @@ def _busy(mine: Candidate, second: Candidate) -> str:
 
 
 def _about(seconds: float) -> str:
-    return f"about {seconds:.0f} s" if seconds >= 10 else f"about {seconds:.1f} s"  # noqa: PLR2004 (two figures)
+    """Return it in two figures: what is compared here often differs by little."""
+    if seconds < 0.1:  # noqa: PLR2004 (two figures)
+        return f"about {seconds * 1000:.0f} ms"
+    decimals = 0 if seconds >= 10 else 1 if seconds >= 1 else 2  # noqa: PLR2004 (two figures)
+    return f"about {seconds:.{decimals}f} s"
 
 
 def contrast_words(contrast: Contrast) -> str:

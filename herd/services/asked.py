@@ -55,7 +55,7 @@ NODE: Final = Kind(
 )
 
 
-def service(kind: Kind, context: click.Context, user: str | None) -> Service:
+def service(kind: Kind, context: click.Context, user: str | None, drain_s: float = 0.0) -> Service:
     """Return the service that the options of a command ask for."""
     if user and not is_superuser():
         raise HerdError("only root can choose whom a service runs as", "leave --user out")
@@ -80,6 +80,7 @@ def service(kind: Kind, context: click.Context, user: str | None) -> Service:
         directory=root,
         environment=environment,
         user=runs_as,
+        drain_s=drain_s,
     )
 
 

@@ -5,6 +5,7 @@ options stand behind both words, and what was given is what the service runs wit
 """
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -32,8 +33,9 @@ from herd.services.plan import Manager
 
 MB: Final = 1e6
 
-Check = Callable[[dict[str, Any]], object]
-"""Raises `HerdError` if the command could not run with these options."""
+Check = Callable[[dict[str, Any]], float]
+"""Raises `HerdError` if the command could not run with these options; returns how many seconds
+requests have to end when it stops."""
 
 
 class Serviced(click.Group):
@@ -76,9 +78,9 @@ def _alone(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 def _install(kind: Kind, check: Check, offered: list[click.Parameter]) -> click.Command:
     def command(*, dry: bool, as_json: bool, user: str | None, **given: Any) -> None:  # noqa: ANN401 (of the options' types)
-        check(given)
+        drain_s = check(given)
         manager = here()
-        asked = service(kind, click.get_current_context(), user)
+        asked = service(kind, click.get_current_context(), user, drain_s)
         told = outlook(asked, manager) if dry else install(asked, manager, by_the_system)
         if as_json:
             _write_json(told)
@@ -99,8 +101,9 @@ def _install(kind: Kind, check: Check, offered: list[click.Parameter]) -> click.
         help=(
             f"Have the system run `herd {kind.word}`, now and after each start.\n\n"
             "With the options given here, and the FLEET_ variables that are set here. Tokens and "
-            "variables go into a file that only its owner reads. Said again, it changes what is "
-            "there. As root it is a service of the machine, else one of yours."
+            "variables go into a file that only its owner reads; what else that file says stays. "
+            "Said again, it changes what is there. As root it is a service of the "
+            "machine, else one of yours."
         ),
         short_help="Have the system run it, with these options.",
     )
@@ -210,6 +213,8 @@ def _write_json(told: object) -> None:
 
 
 def _agreed(directory: DataDir, size: int) -> bool:
+    if not sys.stdin.isatty():
+        raise HerdError(f"nothing of {directory.root} was deleted", "say --yes if you mean it")
     return click.confirm(
         f"Delete {_size(size)} of herd's data in {directory.root}? It cannot be brought back.",
         err=True,

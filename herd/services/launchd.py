@@ -40,7 +40,7 @@ class Launchd:
             "WorkingDirectory": str(service.directory),
             "StandardOutPath": said,
             "StandardErrorPath": said,
-            "ExitTimeOut": STOP_S,
+            "ExitTimeOut": service.stop_s,
         }
         if self.system:
             told["UserName"] = service.user

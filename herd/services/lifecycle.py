@@ -13,10 +13,10 @@ import msgspec
 from herd.errors import HerdError
 from herd.services.owners import give, make_folder
 from herd.services.plan import Manager, Service, Step
-from herd.settings_file import written
+from herd.settings_file import changed
 
 STEP_S: Final = 150.0
-"""For one command of the system; stopping waits for streams to finish."""
+"""For one command of the system; stopping gives streams some seconds to finish."""
 FOLLOW_S: Final = 0.3
 AGAIN_S: Final = 1.0
 UTF_16: Final = {b"\xff\xfe", b"\xfe\xff"}
@@ -58,7 +58,7 @@ def outlook(service: Service, manager: Manager) -> Installed:
         file=str(manager.file(service.name)),
         changed=changed,
         words=("herd", *service.words),
-        environment_file=str(service.environment_file) if service.environment else "",
+        environment_file=str(service.environment_file) if _variables(service) else "",
         variables=tuple(service.environment),
         data_dir=str(service.directory),
         user=service.user,
@@ -82,7 +82,7 @@ def install(service: Service, manager: Manager, run: Run) -> Installed:
     told = outlook(service, manager)
     file = manager.file(service.name)
     before = _content(file), _content(service.environment_file)
-    _write(service, manager.content(service), written(service.environment).encode(), manager)
+    _write(service, manager.content(service), _variables(service), manager)
     try:
         _take(manager.begin(service.name, changed=told.changed), run)
     except HerdError:
@@ -93,7 +93,7 @@ def install(service: Service, manager: Manager, run: Run) -> Installed:
 
 
 def restart(name: str, manager: Manager, run: Run) -> None:
-    """Start an installed service anew, which lets streams finish where the system can wait."""
+    """Start an installed service anew; streams under way have some seconds to finish."""
     _take(manager.begin(name, changed=True), run)
 
 
@@ -153,7 +153,15 @@ def _changed(service: Service, manager: Manager) -> bool:
     """Whether the files would be others than those that are there."""
     variables = _content(service.environment_file) or b""
     unit = _content(manager.file(service.name))
-    return (unit, variables) != (manager.content(service), written(service.environment).encode())
+    return (unit, variables) != (manager.content(service), _variables(service))
+
+
+def _variables(service: Service) -> bytes:
+    """Return the settings file: as it is, with what was given now. `HerdError` if it is none."""
+    file = service.environment_file
+    text = (_content(file) or b"").decode("utf-8", "surrogateescape")
+    told = changed(text, service.environment, named=str(file))
+    return told.encode("utf-8", "surrogateescape")
 
 
 def _take(steps: tuple[Step, ...], run: Run) -> None:

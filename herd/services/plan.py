@@ -4,6 +4,7 @@ A manager only says which file it wants and which commands, and reads its file a
 can be tried on any system.
 """
 
+import math
 import string
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,8 @@ BALANCER: Final = "herd-balancer"
 """The name of the balancer's service, which can be told to read its settings again."""
 STOP_S: Final = 90
 """How long a service may take to end: longer than herd's own limits, so that it is never cut."""
+AFTER_DRAIN_S: Final = 30
+"""How much longer than requests have to end, where they have more than a minute."""
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +35,13 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """Variables, secrets among them: kept in a file that only their owner reads."""
     user: str = ""
     """Whom it runs as."""
+    drain_s: float = 0.0
+    """How long requests have to end when it stops."""
+
+    @property
+    def stop_s(self) -> int:
+        """Return how long it may take to end, in whole seconds."""
+        return max(STOP_S, math.ceil(self.drain_s) + AFTER_DRAIN_S)
 
     @property
     def environment_file(self) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from herd.services.plan import BALANCER, STOP_S, Service, Step, template
+from herd.services.plan import BALANCER, Service, Step, template
 
 RUNNING: Final = Path("/run/systemd/system")
 """There while systemd is what runs this machine."""
@@ -57,7 +57,7 @@ class Systemd:
                 directory=_plain(str(service.directory)),
                 environment=_plain(str(service.environment_file)),
                 writable=_quoted(str(service.directory)),
-                stop_s=STOP_S,
+                stop_s=service.stop_s,
             )
             .encode()
         )
@@ -76,7 +76,7 @@ class Systemd:
         )
 
     def end(self, name: str) -> tuple[Step, ...]:
-        """Stop it, which waits for streams to finish."""
+        """Stop it, which gives streams some seconds to finish."""
         words = ("systemctl", *self._for, "disable", "--now", f"{name}.service")
         return (Step(words),)
 

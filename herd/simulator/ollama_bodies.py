@@ -4,7 +4,6 @@ Fields of the last object that are zero are absent, as Go's `omitempty` has it.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ import msgspec
 from events import ModelFacts
 from herd.clock import wall_s
 from herd.dialects import names
+from herd.dialects.dates import rfc3339
 from herd.simulator.calls import Call
 from herd.simulator.hardware import SimulatedModel
 from herd.simulator.physics import NEVER, Resident
@@ -104,12 +104,6 @@ class _Embedded(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     total_duration: int = 0
     load_duration: int = 0
     prompt_eval_count: int = 0
-
-
-def rfc3339(instant_s: float) -> str:
-    """Write an instant as Go does."""
-    instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=instant_s)
-    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Chat:

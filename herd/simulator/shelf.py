@@ -14,6 +14,7 @@ import msgspec
 
 from herd.clock import wall_s
 from herd.dialects import names
+from herd.dialects.dates import rfc3339
 from herd.http.exchange import Exchange
 from herd.simulator import asks, ollama_bodies
 from herd.simulator.asks import AskError
@@ -298,7 +299,7 @@ def _renamed(model: SimulatedModel, name: str, size_bytes: int = 0) -> Simulated
     facts = msgspec.structs.replace(
         model.facts,
         name=names.normalise(name),
-        modified_at=ollama_bodies.rfc3339(wall_s()),
+        modified_at=rfc3339(wall_s()),
         size_bytes=size_bytes or model.facts.size_bytes,
     )
     return msgspec.structs.replace(model, facts=facts)

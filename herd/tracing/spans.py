@@ -5,6 +5,7 @@ derived from the request's id, so that a log gives the same trace whenever it is
 client sent a `traceparent` (W3C Trace Context, level 1), the root is a child of the client's span:
 herd passes that header on to the node unchanged. Names of attributes are those of OpenTelemetry's
 semantic conventions for generative AI and HTTP where they have one, else they begin with `herd.`.
+The tokens stand at the request alone, so that nobody who adds them up counts them twice.
 """
 
 from collections import OrderedDict
@@ -29,6 +30,7 @@ from events import (
     RequestRejected,
     RequestStalled,
 )
+from herd.operations import PROVIDER, operation
 from herd.tracing.context import context_of
 
 MOST_OPEN: Final = 50_000
@@ -39,13 +41,6 @@ NS: Final = 1_000
 Value: TypeAlias = str | bool | int | float | Sequence[str]
 Kind: TypeAlias = Literal["server", "client", "internal"]
 
-_OPERATIONS: Final = {
-    "/api/generate": "text_completion",
-    "/v1/completions": "text_completion",
-    "/api/embed": "embeddings",
-    "/api/embeddings": "embeddings",
-    "/v1/embeddings": "embeddings",
-}
 _ENDS = (
     RequestCompleted
     | RequestFailed
@@ -126,8 +121,7 @@ def tree(life: Sequence[Recorded]) -> list[Span]:
             attempt = _attempt(received, trace_id, event, at_ns, life[place + 1 :])
             children.append(attempt)
             waits_ns = attempt.end_ns
-            if event.model != received.model:
-                attributes["gen_ai.response.model"] = event.model
+            attributes["gen_ai.response.model"] = event.model
     root = Span(
         name=f"{attributes['gen_ai.operation.name']} {received.model}",
         trace_id=trace_id,
@@ -182,6 +176,11 @@ def _attempt(
         end_ns=max(start_ns, ended.recorded_at * NS),
         first_byte_ns=start_ns + round(ttft_s * 1e9) if ttft_s else 0,
         attributes={
+            "gen_ai.operation.name": operation(received.route),
+            "gen_ai.provider.name": PROVIDER,
+            "gen_ai.request.model": sent.model,
+            **_first_chunk(received, ttft_s),
+            **_error_type(event),
             "herd.node.id": sent.node_id,
             "herd.attempt": sent.attempt,
             "herd.cold": sent.cold,
@@ -193,20 +192,25 @@ def _attempt(
     )
 
 
+def _first_chunk(received: RequestReceived, ttft_s: float) -> dict[str, Value]:
+    return {"gen_ai.response.time_to_first_chunk": ttft_s} if received.stream and ttft_s else {}
+
+
 def _ends(event: Event) -> bool:
     return isinstance(event, _ENDS | AttemptFailed | RequestStalled)
 
 
 def _asked(received: RequestReceived) -> dict[str, Value]:
     known: dict[str, Value] = {
-        "gen_ai.operation.name": _OPERATIONS.get(received.route, "chat"),
+        "gen_ai.operation.name": operation(received.route),
+        "gen_ai.provider.name": PROVIDER,
         "gen_ai.request.model": received.model,
+        "gen_ai.request.stream": received.stream,
         "http.request.method": "POST",
         "url.path": received.route,
         "herd.request.id": received.request_id,
         "herd.app": received.app,
         "herd.priority": received.priority,
-        "herd.stream": received.stream,
     }
     if received.tags:
         known["herd.tags"] = received.tags
@@ -224,9 +228,24 @@ def _outcome(event: Event) -> dict[str, Value]:
                 known["gen_ai.response.finish_reasons"] = [event.finish]
             return known
         case RequestFailed(status=status) | RequestRejected(status=status):
-            return {"http.response.status_code": status, "error.type": _error(event)}
+            return {"http.response.status_code": status, **_error_type(event)}
         case _:
-            return {"error.type": _error(event)}
+            return _error_type(event)
+
+
+def _error_type(event: Event) -> dict[str, Value]:
+    """Return how it ended in one word, of which there are few: the phase of a failure, a reason."""
+    match event:
+        case RequestCompleted():
+            return {}
+        case RequestFailed(phase=phase) | AttemptFailed(phase=phase):
+            return {"error.type": phase}
+        case RequestRejected(reason=reason) | RequestInterrupted(reason=reason):
+            return {"error.type": str(reason)}
+        case RequestCancelled():
+            return {"error.type": "cancelled"}
+        case _:
+            return {"error.type": "no_progress"}
 
 
 def _error(event: Event) -> str:

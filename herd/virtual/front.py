@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
+from typing import Literal
 
 from actors.core.commands import Cancel, Grant, Refuse
 from actors.core.state import US
@@ -15,6 +16,7 @@ from events import (
     RequestCompleted,
     RequestFailed,
     RequestId,
+    RequestReaped,
     StreamsProgressed,
     StreamStarted,
 )
@@ -125,7 +127,20 @@ class VirtualFront:
             case Cancel(reason="stalled"):
                 if request.grant is not None and not request.first_us:
                     self._take_off(request)
-                    self._failed(request, request.grant, 0, _NO_ANSWER)
+                    silent = f"silent for {message.idle_s:.0f} s"
+                    self._failed(request, request.grant, 0, silent, phase="first_byte")
+            case Cancel(reason="stale") if request.grant is not None:
+                self._take_off(request)
+                self._tell(
+                    RequestReaped(
+                        request_id=message.request_id,
+                        model=request.model,
+                        node_id=request.grant.node_id,
+                        lease=message.lease,
+                        idle_s=message.idle_s,
+                    )
+                )
+                self._end(request, "failed")
             case Cancel():
                 self._take_off(request)
                 self._end(request, "failed")
@@ -239,7 +254,14 @@ class VirtualFront:
             )
         )
 
-    def _failed(self, request: _Request, grant: Grant, status: int, error: str) -> None:
+    def _failed(
+        self,
+        request: _Request,
+        grant: Grant,
+        status: int,
+        error: str,
+        phase: Literal["connect", "first_byte"] = "connect",
+    ) -> None:
         if request.ended or request.grant is not grant:
             return
         model = request.model
@@ -265,9 +287,10 @@ class VirtualFront:
                 model=model,
                 node_id=grant.node_id,
                 lease=grant.lease,
-                phase="first_byte" if status else "connect",
+                phase="first_byte" if status else phase,
                 status=status,
                 error=error,
+                elapsed_s=self._since(request.dispatched_us),
             )
         )
 

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from events import NodeId
-from herd.config import CHANGEABLE, NODE_NAME, WORDS, Value, check
+from herd.config import CHANGEABLE, WORDS, Value, check
 from herd.errors import HerdError
+from herd.node_address import NODE_NAME
 from herd.simulator.profiles import PROFILES
 from herd.whatif.seen import Seen
 

@@ -20,10 +20,12 @@ from events import (
     Event,
     FrontConnected,
     FrontLost,
+    NodeId,
     Recorded,
     RecoveryEnded,
     RequestDispatched,
     RequestId,
+    RequestReaped,
     Source,
     TimerFired,
 )
@@ -39,6 +41,7 @@ SMALL = ConfigurationLoaded(
         "context_protection": "strip",
         "model_aliases": "tiny*=llama3.2",
         "wake_on_lan": True,
+        "front_timeout_s": 60.0,
     }
 )
 
@@ -137,6 +140,19 @@ class Fleet:
                 held.model = message.model or held.model
             case Cancel(reason="stalled") if held is not None:
                 self.fail_attempt(src, held)
+            case Cancel(reason="stale", lease=lease, idle_s=idle_s) if held is not None:
+                self.end(src, held)
+                node_id = NodeId("") if held.grant is None else held.grant.node_id
+                self.play(
+                    RequestReaped(
+                        request_id=message.request_id,
+                        model=held.model,
+                        node_id=node_id,
+                        lease=lease,
+                        idle_s=idle_s,
+                    ),
+                    src,
+                )
             case _:
                 self.fronts[src].pop(message.request_id, None)
 

@@ -8,16 +8,51 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from actors.core.kept import ALWAYS_US, CLOSED, COLD, FREE, FULL, MOST_TOUCHES, Kept, Known, Row
-from actors.core.placement import usable
-from actors.core.standing import again_s, begin, fastest_s, known_of, row_of, usable_seats
+from actors.core.estimates import demand, mean_s
+from actors.core.fitting import must_load, victims
+from actors.core.kept import (
+    ALWAYS_US,
+    BARRED,
+    CLOSED,
+    COLD,
+    FREE,
+    FULL,
+    MOST_TOUCHES,
+    Kept,
+    Known,
+    Row,
+    Seat,
+)
+from actors.core.learning import Mean
+from actors.core.owning import crowded, exhausted
+from actors.core.placement import slots_of, usable
+from actors.core.slots import Slots
+from actors.core.standing import (
+    again_s,
+    begin,
+    facts_of,
+    fastest_of,
+    known_of,
+    own_s,
+    row_of,
+    usable_seats,
+)
 from actors.core.state import State, dump, load
-from events import NodeId, SettingsChanged
-from tests.actors.cast import MODEL, attempt_failed, completed, received
+from events import Limits, NodeFacts, NodeId, SettingsChanged
+from tests.actors.cast import (
+    MODEL,
+    OTHER_MODEL,
+    SIZE_BYTES,
+    attempt_failed,
+    completed,
+    heartbeat,
+    in_memory,
+    received,
+)
 from tests.actors.core.fleets import SMALL, a_node, a_state
 from tests.actors.core.test_lacking import SET, refused
 from tests.actors.core.test_slowing import SLOW_S, fallen
-from tests.actors.test_invariants import FRONT, MODELS, PICK, AnythingGoes
+from tests.actors.test_invariants import FRONT, MODELS, NODES, PICK, AnythingGoes
 from tests.playbook import after
 
 TOLD: dict[str, Any] = {"ttft_s": 0.1, "usage_source": "reported"}
@@ -42,12 +77,28 @@ def told(row: Row) -> object:
     ] + [row.able, row.nowhere]
 
 
+def stands(seat: Seat, model: str, now_us: int) -> tuple[int, list[str]]:
+    """Return what a model is to who asks, and what would have to go, as it is said elsewhere."""
+    node = seat.node
+    if seat.kind == CLOSED or crowded(node, model, now_us):
+        return seat.kind if seat.kind == CLOSED else BARRED, []
+    slots = slots_of(node, model)
+    if not must_load(node, model, now_us):
+        return FULL if exhausted(node) or slots.in_flight >= slots.limit else FREE, []
+    leaving = None if exhausted(node) else victims(node, model)
+    return (BARRED, []) if leaving is None else (COLD, leaving)
+
+
 def check_kept(state: State) -> None:
     """Raise where something that is kept is not what follows from the state."""
     anew = load(dump(state))
     assert not anew.kept.on, "a copy begins without any"
-    for model in list(state.kept.rows):
-        assert told(row_of(state, model)) == told(row_of(anew, model))
+    for model in {MODEL, OTHER_MODEL, *state.kept.rows}:
+        row = row_of(state, model)
+        assert told(row) == told(row_of(anew, model))
+        for seat in row.seats.values():
+            leaving = seat.leaving if seat.kind == COLD else []
+            assert (seat.kind, leaving) == stands(seat, model, state.recorded_at)
     for request in anew.requests.values():
         nodes = [node.node_id for node in usable(anew, request)]
         assert [seat.node.node_id for seat in usable_seats(state, request)] == nodes
@@ -58,8 +109,33 @@ class AnythingIsKept(AnythingGoes):
 
     def __init__(self) -> None:
         super().__init__()
-        for key, new in (("policy", "soonest"), ("slow_times", 5.0), ("refused_for_s", 3600.0)):
+        for key, new in (
+            ("policy", "soonest"),
+            ("patience", True),
+            ("slow_times", 5.0),
+            ("refused_for_s", 3600.0),
+        ):
             self.fleet.play(SettingsChanged(key=key, new=new, old="", by="ada"))
+
+    @rule(
+        name=NODES,
+        resident=st.sampled_from([(MODEL,), (OTHER_MODEL,), (MODEL, OTHER_MODEL)]),
+        most=st.sampled_from([1, 1, 2]),
+        max_bytes=st.sampled_from([0, 0, 3 * SIZE_BYTES // 2]),
+        max_requests=st.sampled_from([0, 0, 1]),
+    )
+    def a_small_machine_is_lent(
+        self, name: str, resident: tuple[str, ...], most: int, max_bytes: int, max_requests: int
+    ) -> None:
+        told = heartbeat(
+            name,
+            MODEL,
+            OTHER_MODEL,
+            resident=in_memory(*resident),
+            facts=NodeFacts(version="0.9", max_loaded_models=most),
+            limits=Limits(max_bytes=max_bytes, max_requests=max_requests),
+        )
+        self.fleet.play(told, self.front(0))
 
     @precondition(AnythingGoes.running)
     @rule(number=PICK)
@@ -147,11 +223,43 @@ def test_the_fastest_are_looked_at_again_where_a_fold_touched_them() -> None:
     state = a_state(ada, bob)
     begin(state)
     state.kept.on = True
-    assert [node_id for _, node_id in fastest_s(state, SMALL)] == ["bob", "ada"]
+
+    def fastest() -> list[str]:
+        found = fastest_of(state, SMALL, facts_of(state, SMALL))
+        assert len(found.times_s) == len(found.best)
+        return [node_id for _, node_id in found.best]
+
+    assert fastest() == ["bob", "ada"]
     bob.resident.clear()
-    assert len(fastest_s(state, SMALL)) == 2, "nobody said so"
+    state.kept.folds += 1
+    assert fastest() == ["bob", "ada"], "nobody said so"
     state.kept.touch(NodeId("bob"), memory=True)
-    assert [node_id for _, node_id in fastest_s(state, SMALL)] == ["ada"]
+    state.kept.folds += 1
+    assert fastest() == ["ada"]
+    ada.speeds[SMALL].step.value = 0.05
+    state.kept.learned[SMALL] = 1
+    state.kept.touch(NodeId("ada"), memory=False)
+    state.kept.folds += 1
+    [(time_s, _)] = fastest_of(state, SMALL, facts_of(state, SMALL)).best
+    assert time_s == mean_s(state.demands[SMALL], ada, SMALL, 1, 1)
+
+
+@pytest.mark.parametrize("working", [0, 1, 2])
+def test_the_time_of_a_mean_request_is_that_of_the_estimates_to_the_bit(working: int) -> None:
+    ada = a_node("ada", SMALL, step_s=0.0173)
+    state = a_state(ada)
+    for number in range(working):
+        ada.slots[f"other-{number}"] = Slots(limit=2, in_flight=1)
+    asked = demand(state, SMALL)
+    asked.prompt_tokens, asked.answer_tokens = Mean(7, 913.7), Mean(7, 211.3)
+    begin(state)
+    found = own_s(state, known_of(state, NodeId("ada")), SMALL, facts_of(state, SMALL))
+    assert found == mean_s(asked, ada, SMALL, 1, max(1, working))
+    asked.answer_tokens.value = 300.7
+    state.kept.learned[SMALL] = 1
+    state.kept.folds += 1
+    found = own_s(state, known_of(state, NodeId("ada")), SMALL, facts_of(state, SMALL))
+    assert found == mean_s(asked, ada, SMALL, 1, max(1, working))
 
 
 def test_what_is_kept_does_not_grow() -> None:

@@ -17,13 +17,14 @@ KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg":
 
 
 class Mock:
-    """The table of answers, the feed, and what was posted."""
+    """The table of answers, the feed, what was asked for and what was posted."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
         self.posted: list[tuple[str, Any]] = []
         self.refusals: dict[str, tuple[int, Any]] = {}
         self.resumed: list[str] = []
+        self.asked: list[str] = []
         self.port = 0
         self.feeding = True
         self.admin = ""
@@ -84,6 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
+        self.herd.asked.append(path)
         if path == "/dashboard":
             self._file("index.html")
         elif path.startswith("/dashboard/static/"):

@@ -134,8 +134,21 @@ def test_a_pull_asks_first_and_shows_how_far_it_is(on_tab: OnTab, mock: Mock) ->
 
     page.sees("4.5 GB of 9.0 GB")
     assert mock.posted == [("/dashboard/api/pull", {"model": "phi4:14b", "node_id": "studio"})]
-    mock.answers["/dashboard/api/pull"] = {"pulls": [half | {"status": "success"}]}
-    page.sees("success")
+    mock.answers["/dashboard/api/pull"] = {"pulls": [half | {"status": "success", "done": True}]}
+    page.sees_in("#toast", "Pulled phi4:14b onto studio.")
+    assert until(lambda: "phi4:14b onto studio" not in page.text("#panel"), WITHIN_S)
+
+
+def test_a_pull_that_fails_says_why_and_stays_in_the_list(on_tab: OnTab, mock: Mock) -> None:
+    pull = {"pull_id": "p1", "model": "phi4:14b", "node_id": "studio", "status": "pulling"}
+    mock.answers["/dashboard/api/pull"] = {"pulls": [pull]}
+    page = on_tab("models")
+    page.sees("phi4:14b onto studio", "pulling")
+
+    why = {"status": "failed", "error": "no space left", "done": True}
+    mock.answers["/dashboard/api/pull"] = {"pulls": [pull | why]}
+    page.sees_in("#toast", "phi4:14b was not pulled onto studio: no space left")
+    page.sees_in("#panel", "phi4:14b onto studio", "no space left")
 
 
 def test_a_benchmark_shows_how_far_it_is(on_tab: OnTab, mock: Mock) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from tests.browser.answers import answers
+from tests.browser.answers import REQUEST, answers
 from tests.browser.conftest import OnTab, Page
 from tests.browser.mock import Mock, mocking
 from tests.browser.test_tabs import SHOWN
@@ -22,6 +22,12 @@ def test_a_cut_feed_is_resumed_where_it_ended(on_tab: OnTab, mock: Mock) -> None
 
     assert until(lambda: len(mock.resumed) > 1, AWAY_S)
     page.sees_in("#link", "live")
+
+
+def test_what_was_is_not_shown_as_what_is(on_tab: OnTab, mock: Mock) -> None:
+    page = on_tab("overview")
+    mock.publish("delta", {"fleet": {"current": False}})
+    page.sees("control does not answer")
 
 
 def test_the_page_comes_back_after_herd_was_away(page: Page) -> None:
@@ -48,6 +54,27 @@ def test_without_a_feed_the_status_is_asked_for(page: Page, mock: Mock) -> None:
     mock.answers["/fleet/status"]["nodes"][0]["node_id"] = "newcomer"
 
     page.sees("newcomer", within_s=AWAY_S)
+
+
+LATER = "const at = performance.now.bind(performance); performance.now = () => at() + 11_000"
+
+
+def test_a_request_that_is_not_there_is_not_asked_for_again_and_again(
+    on_tab: OnTab, mock: Mock
+) -> None:
+    path, health = "/dashboard/api/requests/later", "/dashboard/api/health"
+    page = on_tab("request/later")
+    page.sees("nothing at")
+
+    for times in (2, 3, 4):
+        mock.publish("changed", {"what": ["requests"]})
+        assert until(lambda: mock.asked.count(health) >= times, AWAY_S)  # noqa: B023 (called here)
+    assert mock.asked.count(path) <= 2, "more than once in ten seconds"
+
+    mock.answers[path] = mock.answers[f"/dashboard/api/requests/{REQUEST}"]
+    page.script(LATER)
+    mock.publish("changed", {"what": ["requests"]})
+    page.sees("Step by step")
 
 
 HOSTILE = "<script>window.pwned=1</script><img src=x onerror=window.pwned=1>"

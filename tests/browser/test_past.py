@@ -51,6 +51,25 @@ def test_the_fleet_is_shown_as_it_was_and_as_it_is_again(on_tab: OnTab, mock: Mo
     assert page.complaints() == []
 
 
+def test_a_finding_leads_to_the_fleet_as_it_was(on_tab: OnTab, mock: Mock) -> None:
+    remember(mock)
+    mock.answers["/dashboard/api/health"]["recommendations"][0]["seqs"] = [30]
+    page = on_tab("health")
+    page.sees("What to do")
+    page.click(".check summary")
+    page.sees("Found in event 30 of the log.")
+
+    page.click('a[href="#/overview?at=30"]')
+    page.sees("after event 30", THEN)
+    page.driver.refresh()
+    page.sees("after event 30", THEN)
+
+    page.click(".past .main")
+    page.sees("now, event 900", "studio")
+    assert page.script("return location.hash") == "#/overview"
+    assert page.complaints() == []
+
+
 def test_news_of_now_do_not_change_the_past(on_tab: OnTab, mock: Mock) -> None:
     remember(mock)
     page = on_tab("overview")

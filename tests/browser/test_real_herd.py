@@ -99,6 +99,7 @@ def test_a_pull_shows_how_far_it_is_whoever_began_it(page: Page, herd: Herd) -> 
     assert ask(herd.url, "/dashboard/api/pull", order).status == 200
     page.sees(f"{TINY} onto beta", within_s=AWAY_S)
 
+    page.sees_in("#toast", "Pulled", "onto", within_s=LASTS_S)
     page.sees_in('[aria-label="Disk of beta"]', TINY, within_s=LASTS_S)
     page.sees_in('[aria-label="Disk of alpha"]', LITTLE, within_s=LASTS_S)
 

@@ -152,6 +152,20 @@ def test_a_delta_changes_one_node_and_leaves_the_focus_where_it_is(
     assert "7" not in page.text(".lines b")
 
 
+def test_a_node_that_is_full_is_told_from_one_that_is_not_known(mock: Mock, on_tab: OnTab) -> None:
+    full, unknown = mock.answers["/dashboard/api/recommendations"]["nodes"]
+    full |= {"usable_ram_gb": 0.0}
+    unknown |= {"total_ram_gb": 0.0, "usable_ram_gb": 0.0}
+
+    page = on_tab("recommendations")
+
+    page.sees("What to do")
+    first = page.text(".node")
+    assert "No memory for more models" in first
+    assert "not known" not in first
+    assert "not known" in page.text(".node:last-child")
+
+
 def test_empty_states_teach(mock: Mock, page: Page) -> None:
     mock.answers["/fleet/status"] |= {"nodes": [], "queues": {}}
     for path in ("models", "apps", "apps/daily", "benchmarks", "trends"):

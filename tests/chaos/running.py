@@ -128,6 +128,7 @@ class Herd:
         family = self._family()
         if self._process is not None:
             self._process.terminate()
+            self._process.send_signal(signal.SIGCONT)  # as systemd does: it may be stopped
             self._process.wait(timeout=12)
         _, left = psutil.wait_procs(family, timeout=8)
         for process in left:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 import struct
 import sys
 import time
@@ -118,6 +119,9 @@ class Soak:
         self.verdict = await asyncio.to_thread(
             judge, self.world.herd.directory, self.crowd.told, self.world.troubles, self.world.peaks
         )
+        if self.verdict.wrong:
+            kept = self.folder / "log"
+            await asyncio.to_thread(_keep, self.world.herd.directory.root, kept)
         slow = [f"nobody was answered for a minute after {who}" for who in self.troubles.slow]
         self.verdict.wrong += [*self.leaks, *slow, *self.troubles.failed]
         return self.verdict
@@ -185,7 +189,6 @@ class Soak:
             "events_not_recorded": verdict.lost_events,
             "requests_not_recorded": verdict.unrecorded,
             "successes_that_a_dead_front_did_not_tell": verdict.untold,
-            "ends_of_fronts_that_came_back_late": dict(verdict.late),
             "dispatches_replayed": verdict.report.dispatches,
             "divergences": len(verdict.report.divergences),
             "cut_off": verdict.report.cut_off,
@@ -198,6 +201,11 @@ def quantile(values: list[float], share: float) -> float:
     """Return the value that this share of the values does not exceed."""
     ordered = sorted(values)
     return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)
+
+
+def _keep(data: Path, kept: Path) -> None:
+    """Copy a log from a disk that is about to be given back."""
+    shutil.copytree(data, kept, ignore=shutil.ignore_patterns("*.sock"), dirs_exist_ok=True)
 
 
 def _kind(name: str) -> str:

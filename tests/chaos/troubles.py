@@ -158,8 +158,11 @@ class Troubles:
         name = self.chance.choice(sorted(self.world.agents))
         agent = self.world.agents[name]
         with self.world.trouble(f"agent {name} is gone"):
-            self.world.kill(f"agent {name}", psutil.Process(agent.pid))
-            agent.wait()
+            if (code := agent.poll()) is not None:
+                self.failed.append(f"agent {name} had ended, with {code}, {self._under_way()}")
+            else:
+                self.world.kill(f"agent {name}", psutil.Process(agent.pid))
+                agent.wait()
             await asyncio.sleep(self.chance.random())
             self.world.start_agent(name)
 

@@ -17,7 +17,6 @@ from tests.chaos.clients import Told
 from tests.chaos.running import ENDED, in_duckdb
 from tests.chaos.world import LONGEST_S, Trouble
 
-GIVEN_UP = ("RequestInterrupted", "RequestReaped")
 UNTOLD_S = 2.0
 """A front that dies takes with it what it had not told control; it tells within this."""
 MEMORY_BYTES = {
@@ -39,8 +38,6 @@ class Verdict:
     """Of the requests in the log."""
     untold: int = 0
     """Requests whose front died before it told how they ended."""
-    late: Counter[str] = field(default_factory=Counter[str])
-    """Requests given up while their front was stopped, that had their end after that, by why."""
     unrecorded: int = 0
     """Requests of clients while nothing could be recorded."""
     lost_events: int = 0
@@ -69,6 +66,31 @@ class Windows:
             for it in self._all
         )
 
+    def untold(self, told: Told) -> bool:
+        """Whether its front died before it could tell control, as far as one can know.
+
+        While the supervisor is stopped nobody starts control again, so what a front has not told
+        waits for as long.
+        """
+        until_s = told.ended_s
+        for it in self._all:
+            if it.name.startswith("stop supervisor") and it.began_s <= until_s <= it.ended_s:
+                until_s = it.ended_s
+        return any(
+            it.name.startswith(("kill front", "kill supervisor", "stop herd"))
+            and it.began_s - UNTOLD_S <= until_s
+            and it.ended_s + UNTOLD_S >= told.began_s
+            for it in self._all
+        )
+
+    def near(self, told: Told) -> list[str]:
+        """Return what was the matter from a minute before a request until one after it."""
+        return [
+            f"{it.name} {it.began_s - told.began_s:+.1f} to {it.ended_s - told.began_s:+.1f} s"
+            for it in self._all
+            if it.began_s - 60 <= told.ended_s and it.ended_s + 60 >= told.began_s
+        ]
+
     def stopped_s(self, told: Told) -> float:
         """Return how long of a request something was stopped, added up."""
         return sum(
@@ -87,7 +109,7 @@ def judge(
     with Source(directory.root) as source:
         log = Log(source.records())
         verdict.report = check_on_all_cores(source, source.first_seq)
-    _judge_log(verdict, log, directory, troubles)
+    _judge_log(verdict, log, directory)
     for each in told:
         _judge_client(verdict, each, log, windows)
     for kind, most in MEMORY_BYTES.items():
@@ -102,9 +124,7 @@ class Log:
         """Read it once."""
         self.received: dict[RequestId, int] = {}
         self.ends: dict[RequestId, list[tuple[str, int]]] = {}
-        """Kind and status, by request."""
-        self.reasons: dict[RequestId, str] = {}
-        """Why a request was given up."""
+        """Kind, with the reason if there is one, and status, by request."""
         self.gaps: list[tuple[int, int]] = []
         self.resumed: list[RecordingResumed] = []
         self.doubled: list[int] = []
@@ -125,17 +145,16 @@ class Log:
         if isinstance(event, RequestReceived):
             self.received[event.request_id] = seq
         elif kind in ENDED:
-            end = (kind, int(getattr(event, "status", 0)))
+            said = f"{kind} {getattr(event, 'reason', '')}".strip()
+            end = (said, int(getattr(event, "status", 0)))
             request_id = RequestId(getattr(event, "request_id", ""))
             self.ends.setdefault(request_id, []).append(end)
-            if kind in GIVEN_UP:
-                self.reasons[request_id] = f"{kind} {getattr(event, 'reason', '')}".strip()
         elif isinstance(event, RecordingResumed):
             self.resumed.append(event)
 
 
-def _judge_log(verdict: Verdict, log: Log, directory: DataDir, troubles: list[Trouble]) -> None:
-    verdict.ends.update(kind for ends in log.ends.values() for kind, _ in ends)
+def _judge_log(verdict: Verdict, log: Log, directory: DataDir) -> None:
+    verdict.ends.update(said.split()[0] for ends in log.ends.values() for said, _ in ends)
     verdict.lost_events = sum(each.lost_events for each in log.resumed)
     verdict.expect(log.first == 1, f"the log begins at {log.first}")
     verdict.expect(not log.doubled, f"events there twice: {log.doubled[:5]}")
@@ -151,14 +170,9 @@ def _judge_log(verdict: Verdict, log: Log, directory: DataDir, troubles: list[Tr
         ends = log.ends.get(request_id, [])
         if not ends and any(first > seq for first, _ in log.gaps):
             continue  # it may have ended while nothing was recorded
-        if len(ends) == 2 and ends[0][0] in GIVEN_UP:
-            verdict.late[log.reasons[request_id]] += 1
-            ends = ends[1:]
-        verdict.expect(len(ends) == 1, f"{request_id}, received at {seq}, ended so: {ends}")
-    verdict.expect(
-        not verdict.late or any(it.name.startswith("stop ") for it in troubles),
-        f"{dict(verdict.late)} requests ended twice, though nothing was stopped",
-    )
+        verdict.expect(ends, f"{request_id}, received at {seq}, has no end")
+    for request_id, ends in log.ends.items():
+        verdict.expect(len(ends) == 1, f"{request_id} ended more than once: {ends}")
     report = verdict.report
     verdict.expect(not report.divergences, f"replay differs: {report.divergences[:1]}")
     verdict.expect(report.dispatches, "nothing was dispatched")
@@ -177,15 +191,16 @@ def _judge_client(verdict: Verdict, told: Told, log: Log, windows: Windows) -> N
         verdict.unrecorded += 1
         return
     ends = log.ends.get(RequestId(told.request_id), [])[-1:]
-    died = windows.touch(
-        told, "kill front", "kill supervisor", "stop herd", before_s=UNTOLD_S, after_s=UNTOLD_S
-    ) or windows.touch(told, "stop control", "kill control", after_s=UNTOLD_S)
-    interrupted = not ends or ends[0][0] == "RequestInterrupted"
+    died = windows.untold(told) or windows.touch(
+        told, "stop control", "kill control", after_s=UNTOLD_S
+    )
+    interrupted = not ends or ends[0][0].startswith("RequestInterrupted")
     if interrupted and died:
         verdict.untold += told.end == "success"
         return
-    verdict.expect(len(ends) == 1, f"{told} ended so in the log: {ends}")
-    if len(ends) == 1:
+    if not ends:
+        verdict.wrong.append(f"{told} has no end in the log; meanwhile {windows.near(told)}")
+    else:
         fits = _fits(told, *ends[0])
         verdict.expect(fits or (told.end == "cut" and died), f"{told}, but in the log: {ends[0]}")
 

@@ -6,7 +6,7 @@ was not wanted, they are left out, and the end of the run says so.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
         items[:] = [item for item in items if item not in left_out]
 
 
-def _balancer(directory: Path, nodes: Nodes, *, slots: int = 0, **options: Any) -> Iterator[Herd]:
-    herd = Herd(directory, Composition("two fronts", 2, HERE[-1]), nodes.flags(slots), **options)
+def balancer(
+    directory: Path, flags: list[str], names: Iterable[str], **options: Any
+) -> Iterator[Herd]:
+    """Run a balancer before some nodes, told by flags, until they are no longer needed."""
+    herd = Herd(directory, Composition("two fronts", 2, HERE[-1]), flags, **options)
     try:
         herd.comes_up()
-        herd.until_online(*nodes.names)
+        herd.until_online(*names)
         yield herd
         assert herd.stop() == 0, herd.tail()
     finally:
@@ -76,7 +79,8 @@ def fleet() -> Iterator[Nodes]:
 @pytest.fixture(scope="session")
 def herd(fleet: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Herd]:
     """A balancer before them."""
-    yield from _balancer(tmp_path_factory.mktemp("fleet"), fleet, FLEET_VRAM_FALLBACK="off")
+    directory = tmp_path_factory.mktemp("fleet")
+    yield from balancer(directory, fleet.flags(0), fleet.names, FLEET_VRAM_FALLBACK="off")
 
 
 @pytest.fixture(params=["straight", "herd"])
@@ -85,6 +89,30 @@ def base(request: pytest.FixtureRequest, fleet: Nodes) -> str:
     if request.param == "straight":
         return fleet.url("studio")
     found: Herd = request.getfixturevalue("herd")
+    return found.url
+
+
+@pytest.fixture(scope="session")
+def newer() -> Iterator[Nodes]:
+    """The node with the big model, as an Ollama that has `/v1/messages` and `/v1/responses`."""
+    order = NodeOrder(profile="studio", time_scale=200.0, answer_tokens=24, version="0.14.1")
+    with Nodes(order) as nodes:
+        yield nodes
+
+
+@pytest.fixture(scope="session")
+def newer_herd(newer: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Herd]:
+    """A balancer before it."""
+    yield from balancer(tmp_path_factory.mktemp("newer"), newer.flags(0), newer.names)
+
+
+@pytest.fixture(params=["straight", "herd", "translated"])
+def anthropic_base(request: pytest.FixtureRequest, newer: Nodes) -> str:
+    """Where a client is told that Anthropic's API is; `translated` is at nodes without it."""
+    if request.param == "straight":
+        return newer.url("studio")
+    name = "newer_herd" if request.param == "herd" else "herd"
+    found: Herd = request.getfixturevalue(name)
     return found.url
 
 
@@ -101,9 +129,8 @@ def pair() -> Iterator[Nodes]:
 
 @pytest.fixture(scope="session")
 def _pair_herd(pair: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Herd]:
-    yield from _balancer(
-        tmp_path_factory.mktemp("pair"), pair, slots=1, FLEET_POLICY="resident-first"
-    )
+    directory = tmp_path_factory.mktemp("pair")
+    yield from balancer(directory, pair.flags(1), pair.names, FLEET_POLICY="resident-first")
 
 
 @pytest.fixture

@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 from herd.demo.recent import Recent
 from herd.paths import DataDir
+from herd.whatif.compare import LEAST_REQUESTS
 
 USUAL_PORT = "11435"
 USUAL_TIME = "14:05"
 REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-ENOUGH_REQUESTS = 5
+ENOUGH_REQUESTS = 2 * LEAST_REQUESTS
+"""With their tokens: some, of embeddings, have none."""
 PATIENCE_S = 150.0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from herd.processes.supervisor import FINISH_S
 from tests.architecture.tree import ROOT
 from tests.docs.demo import Demo
 from tests.docs.pages import DOCS
@@ -71,4 +72,4 @@ def test_compose_gives_it_the_host_s_network_and_time_to_end() -> None:
     assert (ROOT / herd["build"]["dockerfile"]).exists()
     assert herd["volumes"] == ["herd:/data"]
     assert "herd" in file["volumes"]
-    assert int(herd["stop_grace_period"].rstrip("s")) >= 90
+    assert int(herd["stop_grace_period"].rstrip("s")) > FINISH_S

@@ -132,7 +132,7 @@ STEP_S = 0.01
 
 
 @pytest.fixture(scope="session")
-def pair() -> Iterator[Nodes]:
+def _pair() -> Iterator[Nodes]:
     """Two equal nodes without physics: `TOKENS` tokens, `STEP_S` each."""
     orders = [
         NodeOrder(profile="ideal", name=name, step_s=STEP_S, answer_tokens=TOKENS)
@@ -142,12 +142,19 @@ def pair() -> Iterator[Nodes]:
         yield nodes
 
 
+@pytest.fixture
+def pair(_pair: Nodes) -> Iterator[Nodes]:
+    """The two equal nodes, well again after a test, also one that failed."""
+    yield _pair
+    _pair.heal()
+
+
 @pytest.fixture(scope="session")
-def _pair_herd(pair: Nodes, herds_of: HerdsOf) -> Iterator[Herd]:
+def _pair_herd(_pair: Nodes, herds_of: HerdsOf) -> Iterator[Herd]:
     with herds_of("pair") as start:
         shared = start(
-            *pair.flags(slots=1),
-            wait_for=tuple(pair.names),
+            *_pair.flags(slots=1),
+            wait_for=tuple(_pair.names),
             FLEET_HOLD_TIMEOUT=str(HOLD_S),
             FLEET_MAX_QUEUE=str(MOST_WAITING),
             FLEET_POLICY="resident-first",  # lets nobody wait while a slot is free

@@ -34,7 +34,7 @@ class Steady:
         self._connections: dict[int, http.client.HTTPConnection] = {}
         """By thread."""
         self._threads = [
-            threading.Thread(target=self._go_on, args=(kind,), daemon=True)
+            threading.Thread(target=self._go_on, args=(kind,), name=kind.__name__, daemon=True)
             for kind in kinds
             for _ in range(each)
         ]
@@ -66,7 +66,7 @@ class Steady:
         ), f"the clients do not go on: {self.answered} after {before}, {self.failures}"
 
     def _go_on(self, ask_once: Callable[[], str]) -> None:
-        kind = threading.current_thread().name = ask_once.__name__
+        kind = ask_once.__name__
         while not self._stop.is_set():
             began = time.monotonic()
             try:

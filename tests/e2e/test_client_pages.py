@@ -58,7 +58,7 @@ def test_claude_code_is_answered_at_its_address(herd: Herd) -> None:
     [text] = markdown.blocks(page("claude-code"), "sh")
     told = dict(line.removeprefix("export ").split("=", 1) for line in text.splitlines())
     assert told["ANTHROPIC_BASE_URL"] == USUAL
-    for name in ("ANTHROPIC_MODEL", "ANTHROPIC_SMALL_FAST_MODEL"):
+    for name in ("ANTHROPIC_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL"):
         body = chat(told[name], max_tokens=7)
         answer = ask(herd.url, "/v1/messages?beta=true", body)
         assert answer.status == 200, answer.body

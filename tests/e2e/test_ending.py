@@ -83,6 +83,20 @@ def test_a_stream_that_takes_too_long_is_told_why(
     assert len(ends(herd)) == 1
 
 
+def test_a_stream_gets_as_long_as_the_setting_says(
+    start_herd: StartHerd, start_nodes: StartNodes
+) -> None:
+    nodes = slow_node(start_nodes, 0.6)  # twelve seconds: longer than without the setting
+    herd = start_herd(*nodes.flags(), wait_for=("slow",), FLEET_DRAIN_TIMEOUT="60")
+    with Call(herd.url, "/api/chat", chat(SMALL, stream=True)) as call:
+        lines = call.lines()
+        next(lines)
+        herd.send(signal.SIGTERM)
+        assert b'"done":true' in list(lines)[-1]
+    assert herd.ends() == 0
+    whole_and_sealed(herd)
+
+
 def test_told_twice_it_ends_now_and_the_next_one_goes_on(
     start_herd: StartHerd, start_nodes: StartNodes, composition: Composition
 ) -> None:

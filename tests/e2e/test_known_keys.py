@@ -35,10 +35,11 @@ KEYS: dict[str, dict[str, str]] = {
     "/fleet/queue": {
         "": "queue_depth pending in_flight completed failed estimated_wait_ms nodes_online queues "
         "timestamp",
-        "queues.*": QUEUE + " backend max_queue_depth",
+        "queues.*": QUEUE + " backend max_queue_depth rejected warm_hit_rate cold_request_pct "
+        "cache_hit_rate cache_sample_count",
     },
     "/fleet/limits": {
-        "": "max_retries nodes timestamp",
+        "": "max_retries hot_model_cap nodes timestamp",
         "nodes": "node_id status hot_model_cap models_loaded free_slots",
     },
     "/dashboard/api/health": {

@@ -91,6 +91,9 @@ def test_show_and_loads(v1_herd: Herd, use: Use) -> None:
     for method in ("generate", "chat"):
         loaded = use(v1_herd.url, method, SMALL, keep_alive="10m")
         assert (loaded.model, loaded.done, loaded.done_reason) == (SMALL, True, "load")
+    nothing = use(v1_herd.url, "embed", EMBED, [])
+    assert (nothing.model, nothing.embeddings) == (EMBED, [])
+    assert use(v1_herd.url, "embeddings", EMBED).embedding == []
 
 
 @either

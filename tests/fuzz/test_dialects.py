@@ -14,8 +14,9 @@ from herd.dialects.asking import Asking, Node
 from herd.dialects.errors import GarbledError, UntranslatableError
 from herd.dialects.progress import Progress
 from herd.http import needs, problems, rewriting
+from herd.http.reading import reading_of, usage_of
 from herd.http.translations import TRANSLATIONS, Translation
-from herd.http.usage import Usage, reading_of, usage_of
+from herd.http.usage import Usage
 
 KEYS = [
     "model",

@@ -69,7 +69,7 @@ async def _asked(path: str, pieces: list[bytes], *, reset: bool) -> None:
     control = Control(URL)
     front = control.front = Front(control)
     listener = Listener(front, LIMITS, asyncio.get_running_loop())
-    pool = Once(URL, asyncio.get_running_loop())
+    pool = Once(URL)
     try:
         node, node_wire = Connection(pool), Wire()
         node.connection_made(node_wire)

@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,8 @@ def saved(tmp_path: Path) -> tuple[DataDir, Path]:
     write(directory, chaos(0))
     directory.admin_token.write_text("token\n")
     directory.join_token.write_text("join\n")
+    directory.settings_file.write_text('FLEET_JOIN_TOKEN="secret"\n')
+    directory.settings_file.chmod(0o644)
     directory.node_key.write_text("of this machine's agent alone\n")
     (directory.sealed / "00000000000000000001-00000000000000000002.parquet.new").write_text("half")
     (directory.snapshots / "00000000000000000009.json").write_text("{}")
@@ -58,6 +61,7 @@ def test_everything_comes_back_as_it_was(saved: tuple[DataDir, Path], tmp_path: 
         assert path.parent.stat().st_mode & 0o077 == 0
     assert there.admin_token.read_text() == "token\n"
     assert there.join_token.read_text() == "join\n"
+    assert there.settings_file.read_text() == 'FLEET_JOIN_TOKEN="secret"\n'
     assert not there.node_key.exists(), "another machine is another node"
     assert not list(directory.root.glob(".backup-*"))
     assert not list(there.root.glob(".restore-*"))
@@ -127,6 +131,37 @@ def test_nothing_is_written_over(saved: tuple[DataDir, Path]) -> None:
         restore(file, directory)
 
 
+def test_a_settings_file_that_is_there_is_not_written_over(
+    saved: tuple[DataDir, Path], tmp_path: Path
+) -> None:
+    directory, file = saved
+    save(directory, file)
+    there = DataDir(tmp_path / "there")
+    there.root.mkdir()
+    there.settings_file.write_text("FLEET_PORT=80\n")
+    with pytest.raises(HerdError, match="has a settings file already"):
+        restore(file, there)
+    assert list(there.root.iterdir()) == [there.settings_file]
+    directory.settings_file.unlink()
+    save(directory, file)
+    restore(file, there)
+    assert there.settings_file.read_text() == "FLEET_PORT=80\n", "the backup has none"
+
+
+def test_a_backup_of_before_settings_files_is_restored(
+    saved: tuple[DataDir, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, file = saved
+    directory.settings_file.unlink()
+    monkeypatch.setattr(backup, "Manifest", partial(Manifest, format=1))
+    assert save(directory, file).format == 1
+    monkeypatch.undo()
+    there = DataDir(tmp_path / "there")
+    restore(file, there)
+    assert there.admin_token.exists()
+    assert not there.settings_file.exists()
+
+
 def test_without_a_log_there_is_nothing_to_save(tmp_path: Path) -> None:
     with pytest.raises(HerdError, match="there is no log"):
         save(DataDir(tmp_path), tmp_path / "b")
@@ -174,12 +209,11 @@ def test_no_name_but_its_own_is_written(tmp_path: Path, member: tarfile.TarInfo)
     there = tmp_path / "there"
     with pytest.raises(HerdError, match="is no file of herd"):
         restore(file, DataDir(there))
-    assert {path.name for path in tmp_path.iterdir()} == {"evil.tar.gz", "there"}
-    assert list(there.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"evil.tar.gz"}
 
 
 def test_a_backup_of_a_newer_herd_is_refused(tmp_path: Path) -> None:
-    file = made(tmp_path / "b.tar.gz", manifest=one(format=2))
+    file = made(tmp_path / "b.tar.gz", manifest=one(format=3))
     with pytest.raises(HerdError, match=r"made by herd 9\.9, in a format"):
         restore(file, DataDir(tmp_path / "there"))
 
@@ -193,7 +227,7 @@ def test_a_log_of_a_newer_herd_is_refused_before_anything_is_changed(
     save(directory, file)
     with pytest.raises(HerdError, match=r"written by herd 9\.8\.7, whose format"):
         restore(file, DataDir(tmp_path / "there"))
-    assert list((tmp_path / "there").iterdir()) == []
+    assert not (tmp_path / "there").exists()
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])
@@ -203,7 +237,7 @@ def test_half_a_backup_is_none(saved: tuple[DataDir, Path], tmp_path: Path, keep
     file.write_bytes(file.read_bytes()[: int(file.stat().st_size * keep)])
     with pytest.raises(HerdError, match="cannot be restored"):
         restore(file, DataDir(tmp_path / "there"))
-    assert list((tmp_path / "there").iterdir()) == []
+    assert not (tmp_path / "there").exists()
 
 
 @pytest.mark.parametrize("back", [1, 5, 8])
@@ -219,6 +253,15 @@ def test_a_checksum_that_is_cut_or_wrong_is_seen(
         file.write_bytes(damaged)
         with pytest.raises(HerdError, match="cannot be restored"):
             restore(file, DataDir(tmp_path / "there"))
+
+
+def test_what_is_refused_leaves_nothing_but_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    file = made(tmp_path / "c.tar.gz", manifest=None)
+    for there in (tmp_path / "own", tmp_path / "own" / "a" / "b"):
+        with pytest.raises(HerdError, match="it is not a backup of herd"):
+            restore(file, DataDir(there))
+    assert list((tmp_path / "own").iterdir()) == []
 
 
 def test_what_lacks_a_file_or_is_something_else_is_refused(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from herd import _siblings, cli, commands
 from herd.cli import COMMANDS
-from herd.config import NodeAddress, Settings
+from herd.config import Settings
 from herd.errors import HerdError
+from herd.node_address import NodeAddress
 from herd.processes.reloading import Source
 
 REPOSITORY = Path(__file__).parents[2]

@@ -5,8 +5,9 @@ import msgspec
 import pytest
 
 from herd import config
-from herd.config import CHANGEABLE, FIELDS, NodeAddress, Settings, load, parse_node, parse_nodes
+from herd.config import CHANGEABLE, FIELDS, Settings, load
 from herd.errors import HerdError
+from herd.node_address import NodeAddress, parse_node, parse_nodes
 
 
 def refused(flags: dict[str, object], environment: dict[str, str]) -> HerdError:

@@ -1,6 +1,8 @@
 """What a server says about itself: every kind that herd knows, and every way to be ill."""
 
 import asyncio
+import json
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ from events import ModelFacts, NodeFacts, ResidentModel
 from herd.survey import Kind, Survey, survey
 from tests.herd.small_server import SmallServer
 
+RECORDED = Path(__file__).parent / "dialects" / "recorded"
 Answers = dict[str, tuple[int, object]]
 
 
@@ -57,6 +60,21 @@ def test_ollama_with_memory_and_disk() -> None:
         ModelFacts(name="nomic-embed-text:latest", size_bytes=270_000_000),
     )
     assert set(asked) <= {"/", "/api/ps", "/api/version", "/api/tags"}
+
+
+def test_a_model_of_the_cloud_says_where_it_runs() -> None:
+    far = {"remote_model": "gpt-oss:120b", "remote_host": "https://ollama.com:443"}
+    row = {"name": "gpt-oss:120b-cloud", "size": 384, "details": None, **far}
+    answers: Answers = {"/api/ps": (200, {"models": []}), "/api/tags": (200, {"models": [row]})}
+    found, _ = _look(answers)
+    assert found.models == (
+        ModelFacts(
+            name="gpt-oss:120b-cloud",
+            size_bytes=384,
+            remote_model="gpt-oss:120b",
+            remote_host="https://ollama.com:443",
+        ),
+    )
 
 
 def test_a_known_ollama_is_asked_one_question() -> None:
@@ -161,6 +179,17 @@ def test_vllm() -> None:
     _, again = _look({"/v1/models": (200, {"data": data})}, kind="openai", want_models=False)
     assert again == ["/v1/models"]
     assert "/props" in asked
+
+
+@pytest.mark.parametrize(("name", "context_length"), [("mlx", 0), ("vllm", 2048)])
+def test_listings_as_real_servers_gave_them(name: str, context_length: int) -> None:
+    listing = json.loads((RECORDED / f"{name}_models.json").read_bytes())
+    found, _ = _look({"/v1/models": (200, listing)})
+    assert (found.kind, found.reachable) == ("openai", True)
+    assert found.resident == (
+        ResidentModel(name="mlx-community/tiny-llama", context_length=context_length),
+    )
+    assert [model.name for model in found.models or ()] == ["mlx-community/tiny-llama"]
 
 
 def test_lm_studio() -> None:

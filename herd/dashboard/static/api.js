@@ -8,8 +8,9 @@ export class Refused extends Error {
 }
 
 const WITHIN_MS = 15_000;
+export const PAST_MS = 30_000; // to look back: herd waits for its turn, looks, and says if that took too long
 
-export const get = (path) => ask(path, {});
+export const get = (path, withinMs = WITHIN_MS) => ask(path, {}, withinMs);
 
 export const order = (method, path, body, headers = {}) =>
   ask(path, {
@@ -18,10 +19,10 @@ export const order = (method, path, body, headers = {}) =>
     body: body === undefined ? undefined : JSON.stringify(body),
   });
 
-async function ask(path, options) {
+async function ask(path, options, withinMs = WITHIN_MS) {
   let answer;
   try {
-    answer = await fetch(path, { ...options, signal: AbortSignal.timeout(WITHIN_MS) });
+    answer = await fetch(path, { ...options, signal: AbortSignal.timeout(withinMs) });
   } catch {
     throw new Refused("herd does not answer. Is it running? `herd` starts it.", 0);
   }

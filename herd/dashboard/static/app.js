@@ -21,6 +21,7 @@ const TABS = [overview, trends, models, apps, benchmarks, health, recommendation
 const VIEWS = [...TABS, request];
 const DRAW_MS = 400;
 const RELOAD_MS = 1_200; // herd itself keeps an answer for a second
+const ABSENT_MS = 10_000;
 const LATE_MS = [1_300, 2_800]; // an event is in the log's tables within half a second, or two if much goes on
 
 const at = (id) => document.getElementById(id);
@@ -30,7 +31,7 @@ const states = new Map(VIEWS.map((view) => [view.id, { errors: {} }]));
 const shared = { health: null };
 const ctx = { fleet, shared, get, order: asAdmin, post: (path, body) => asAdmin("POST", path, body), toast, draw: schedule, reload: () => reload(0), poll };
 
-let route = { view: overview, argument: "" };
+let route = { view: overview, argument: "", asked: new URLSearchParams() };
 let drawing = null;
 let drawn = 0;
 let loading = null;
@@ -39,13 +40,15 @@ let due = 0;
 let loaded = 0;
 let finished = -1;
 let hearing = [];
+let hinted = -1;
 
 // Routes
 
 function read() {
-  const [id, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [id, ...rest] = path.split("/");
   const view = VIEWS.find((each) => each.id === id) ?? overview;
-  return { view, argument: safely(rest.join("/")) };
+  return { view, argument: safely(rest.join("/")), asked: new URLSearchParams(query) };
 }
 
 function safely(text) {
@@ -66,6 +69,7 @@ function go() {
   at(`tab-${route.view.under ?? route.view.id}`).scrollIntoView({ block: "nearest", inline: "center" });
   panel.dataset.view = route.view.id;
   panel.replaceChildren();
+  route.view.opened?.(ctx, states.get(route.view.id), route.asked);
   panel.setAttribute("aria-labelledby", TABS.includes(route.view) ? `tab-${route.view.id}` : "title");
   at("title").textContent = route.view.title;
   now();
@@ -167,11 +171,15 @@ async function load() {
   if (mine === route) schedule();
 }
 
+// What was not there is asked for again only after something has happened, and not at once.
+const absent = (state, key) => state.absent?.[key] !== undefined && (hinted <= state.absent[key] || performance.now() - state.absent[key] < ABSENT_MS);
+
 async function fetchAll({ view, argument }) {
   const state = states.get(view.id);
   const paths = { health: "/dashboard/api/health", ...(view.paths?.(state, argument) ?? {}) };
   await Promise.all(
     Object.entries(paths).map(async ([key, path]) => {
+      if (absent(state, key)) return;
       try {
         if (path.admin && !mayLook()) {
           state.closed = true;
@@ -181,8 +189,10 @@ async function fetchAll({ view, argument }) {
         if (key === "health") shared.health = found;
         else state[key] = found;
         delete state.errors[key];
+        delete state.absent?.[key];
       } catch (error) {
         const said = error.status === 0 && Object.entries(state.errors).some(([other, text]) => other !== key && text === error.message);
+        if (view.argued && error.status === 404) state.absent = { ...state.absent, [key]: performance.now() };
         state.errors[key] = said ? "" : error.message; // that herd is away is said once
       }
     }),
@@ -210,6 +220,7 @@ function poll(path, take, more) {
 
 function heard(kinds) {
   if (!route.view.hears.some((kind) => kinds.includes(kind))) return;
+  hinted = performance.now();
   reload(300);
   hearing.forEach(clearTimeout);
   hearing = LATE_MS.map((ms) => setTimeout(() => reload(1), ms));

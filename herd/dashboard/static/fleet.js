@@ -15,12 +15,13 @@ export class Fleet {
     this.history = [];
   }
 
-  snapshot(status) {
+  snapshot(status, nowS = Date.now() / 1000) {
     this.known = true;
     this.fleet = status.fleet ?? {};
     this.timestamp = status.timestamp ?? Date.now() / 1000;
     this.nodes = new Map((status.nodes ?? []).map((node) => [node.node_id, node]));
     this.queues = new Map(Object.entries(status.queues ?? {}));
+    if (status.lately) this.history = remembered(status.lately, nowS);
   }
 
   delta({ fleet, nodes, queues, timestamp }) {
@@ -34,8 +35,7 @@ export class Fleet {
   sample(nowS) {
     const last = this.history[this.history.length - 1];
     if (!this.known || (last && nowS - last.at < 1)) return;
-    const slots = total(this.queues.values(), (row) => (row.node_id ? row.concurrency : 0));
-    this.history.push({ at: nowS, running: this.running, waiting: this.waitingCount, slots, completed: this.completed });
+    this.history.push({ at: nowS, running: this.running, waiting: this.waitingCount, completed: this.completed });
     while (nowS - this.history[0].at > HISTORY_S) this.history.shift();
   }
 
@@ -65,6 +65,11 @@ export class Fleet {
     return total(this.queues.values(), (row) => row.in_flight);
   }
 
+  // Of the nodes that answer: the others have none to give.
+  get slots() {
+    return total(this.queues.values(), (row) => (answers(this.nodes.get(row.node_id) ?? {}) ? row.concurrency : 0));
+  }
+
   get waitingCount() {
     return total(this.queues.values(), (row) => row.pending);
   }
@@ -84,6 +89,16 @@ export class Fleet {
   has(node, model) {
     return (node.ollama?.models_loaded ?? []).some((each) => each.name === model);
   }
+}
+
+// What herd remembers, a sample a second: each row `[seconds ago, running, waiting, completed]` held until the next.
+function remembered(rows, nowS) {
+  const samples = [];
+  rows.forEach(([ago, running, waiting, completed], index) => {
+    const until = rows[index + 1]?.[0] ?? 0;
+    for (let age = ago; age > until; age -= 1) samples.push({ at: nowS - age, running, waiting, completed });
+  });
+  return samples;
 }
 
 export const total = (values, of) => {

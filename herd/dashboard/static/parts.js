@@ -2,7 +2,7 @@
 
 import { h, name } from "./dom.js";
 import { answers } from "./fleet.js";
-import { clock, count, gib, millis, words } from "./format.js";
+import { clock, count, millis, words } from "./format.js";
 import { toast } from "./toast.js";
 
 export const section = (title, ...children) =>
@@ -173,6 +173,9 @@ export const outcome = (word) => h("span", { class: `status ${OUTCOMES[word] ?? 
 
 export const link = (id, text) => h("a", { href: `#/request/${encodeURIComponent(id)}` }, text);
 
+// Events of the log, each a link to the fleet as it was after it.
+export const events = (seqs) => [seqs.length === 1 ? "event " : "events ", seqs.map((seq, index) => [index ? ", " : null, h("a", { href: `#/overview?at=${Number(seq)}` }, count(seq))])];
+
 export function traces(rows) {
   return table(
     "Requests, the newest first",
@@ -203,5 +206,3 @@ const ending = (row) => [
   row.retry_count ? h("span", { class: "note" }, ` after ${row.retry_count} ${row.retry_count === 1 ? "retry" : "retries"}`) : null,
   row.error_message ? h("span", { class: "why" }, name(row.error_message)) : null,
 ];
-
-export const sizes = (resident) => (resident ? gib(resident.size_gb) : "–");

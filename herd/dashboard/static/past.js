@@ -1,5 +1,6 @@
 // The fleet as it was after any event: a slider over the log, and the fleet that is drawn meanwhile.
 
+import { PAST_MS } from "./api.js";
 import { h, name } from "./dom.js";
 import { Fleet } from "./fleet.js";
 import { clock, count, words } from "./format.js";
@@ -56,7 +57,22 @@ function told(state, seq, last) {
   return [`as it was at ${clock(at)}, after event ${count(seq)}: ${words(kind)}`, model, node].filter(Boolean).join(" · ");
 }
 
+// A link to an event, `#/overview?at=SEQ`, opens the past there.
+export function linked(ctx, state, asked) {
+  const seq = Number(asked.get("at"));
+  if (!Number.isSafeInteger(seq) || seq < 1) return;
+  clearTimeout(state.settling);
+  Object.assign(state, { seq, lost: null });
+  look(ctx, state, seq);
+}
+
+// Who has moved on is not sent back by a reload.
+function unlink() {
+  if (location.hash.includes("?")) history.replaceState(null, "", location.hash.split("?")[0]);
+}
+
 function choose(ctx, state, seq, last) {
+  unlink();
   if (seq >= last && !state.then) return now(ctx, state);
   state.seq = seq;
   state.lost = null;
@@ -67,7 +83,7 @@ function choose(ctx, state, seq, last) {
 
 async function look(ctx, state, seq) {
   try {
-    const found = await ctx.get(`${PATH}?seq=${seq}`);
+    const found = await ctx.get(`${PATH}?seq=${seq}`, PAST_MS);
     if (state.seq !== seq) return; // the slider has moved on
     const fleet = new Fleet();
     fleet.snapshot(found.status);
@@ -79,6 +95,7 @@ async function look(ctx, state, seq) {
 }
 
 function now(ctx, state) {
+  unlink();
   clearTimeout(state.settling);
   Object.assign(state, { seq: undefined, then: undefined, lost: null });
   ctx.draw();

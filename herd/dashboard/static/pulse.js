@@ -1,4 +1,4 @@
-// What ran and what waited in the last minutes, as far as this page has watched: one strip.
+// What ran and what waited in the last minutes, as herd remembered and this page watched: one strip.
 
 import { h } from "./dom.js";
 import { HISTORY_S } from "./fleet.js";

@@ -31,6 +31,7 @@ def tags(view: View) -> dict[str, object]:
         {
             "name": model.name,
             "model": model.name,
+            **_remote(model),
             "modified_at": model.modified_at or NO_TIME,
             "size": model.size_bytes,
             "digest": _digest(model.name, model.digest),
@@ -106,6 +107,7 @@ def _described(facts: ModelFacts, context_tokens: int) -> dict[str, object]:
     if context_tokens:
         info[f"{architecture}.context_length"] = context_tokens
     return {
+        **_remote(facts),
         "details": _details(facts),
         "model_info": info,
         "capabilities": list(facts.capabilities),
@@ -161,6 +163,13 @@ def _details(facts: ModelFacts) -> dict[str, object]:
     if facts.embedding_length:
         details["embedding_length"] = facts.embedding_length
     return details
+
+
+def _remote(facts: ModelFacts) -> dict[str, object]:
+    """Return where a model of Ollama's cloud runs; `ollama list` shows no size for one."""
+    if not facts.remote_model:
+        return {}
+    return {"remote_model": facts.remote_model, "remote_host": facts.remote_host}
 
 
 def _digest(name: str, digest: str) -> str:

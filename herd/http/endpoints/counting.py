@@ -8,7 +8,8 @@ from typing import Final
 
 from herd.dialects.errors import UntranslatableError
 from herd.dialects.messages_asked import estimate_tokens
-from herd.http import places, problems
+from herd.dialects.plain import plain
+from herd.http import limited, places, problems
 from herd.http.exchange import Exchange
 from herd.link.messages import View
 
@@ -20,9 +21,11 @@ CLAUDE: Final = "claude"
 def answer(exchange: Exchange, view: View) -> None:
     """Answer with the estimate; 404 for a model that no node has or stands for."""
     try:
-        model, tokens = estimate_tokens(exchange.request.body)
+        model, tokens = estimate_tokens(plain(exchange.request.body))
     except UntranslatableError as error:
         _refuse(exchange, 400, error.what)
+        return
+    if limited.refuses(exchange, view, model):
         return
     stands = model.lower().startswith(CLAUDE) or places.known(view, places.meant(view, model))
     if not stands:

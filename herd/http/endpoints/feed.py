@@ -2,16 +2,18 @@
 
 Rules
 1. One feed a front, however many pages are open: what changed is worked out and written down once,
-   at most twice a second, and not at all while nobody listens.
+   at most twice a second, and not at all while nobody listens: then only four numbers a second
+   are kept, so that a page begins with the last minutes.
 2. Each event has an id. Who comes again with the last one it saw gets what came after it, if that
    is kept; else a snapshot, of which all later events are changes.
-3. A reader that does not take what was written is dropped: its browser comes again by itself.
+3. A reader that does not take what was written is dropped: its browser comes again by itself. One
+   that may not look any more, since there is a key now or its cookie has ended, is told nothing.
 """
 
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -20,6 +22,7 @@ import msgspec
 from herd.clock import wall_s
 from herd.http.endpoints import fleet
 from herd.http.exchange import Exchange
+from herd.http.lately import Lately
 from herd.http.problems import JSON_UTF8
 from herd.http.routes import Methods
 from herd.http.wire import Header
@@ -45,14 +48,16 @@ _PARTS: Final = ("nodes", "queues")
 class Feed:
     """The changes of control's view, to everybody who listens."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, may_look: Callable[[Exchange], bool]) -> None:
         """Begin without readers; on the loop it will live on."""
         self._control = control
+        self._may_look = may_look
         self._loop = asyncio.get_running_loop()
         self._readers: set[Exchange] = set()
         self._life = secrets.token_hex(4)
         self._n = 0
         self._kept: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
+        self._lately = Lately()
         self._last: dict[str, dict[str, object]] = {}
         """The state after the last event."""
         self._looked_s = float("-inf")
@@ -85,6 +90,7 @@ class Feed:
 
     def changed(self) -> None:
         """Look soon: control's view is another."""
+        self._lately.saw(self._control.view, self._loop.time())
         if self._readers and self._looking is None:
             wait_s = max(0.0, self._looked_s + EVERY_S - self._loop.time())
             self._looking = self._loop.call_later(wait_s, self._look)
@@ -119,7 +125,7 @@ class Feed:
 
     def _state(self) -> dict[str, dict[str, object]]:
         view = self._control.view
-        status = msgspec.to_builtins(fleet.status(view, 0.0))
+        status = msgspec.to_builtins(fleet.status(view, 0.0, current=self._control.answers))
         return {
             "fleet": status["fleet"],
             "nodes": {node["node_id"]: node for node in status["nodes"]},
@@ -137,7 +143,7 @@ class Feed:
         }
 
     def _snapshot(self) -> bytes:
-        """Return the whole of `/fleet/status` as of the last look, with the queues' totals."""
+        """Return `/fleet/status` as of the last look, the queues' totals and the last minutes."""
         told: dict[str, object] = {
             "fleet": self._last["fleet"],
             "nodes": list(self._last["nodes"].values()),
@@ -145,6 +151,7 @@ class Feed:
             "timestamp": wall_s(),
         }
         totals = fleet.queue(self._control.view, 0.0)
+        told["lately"] = self._lately.told(self._loop.time())
         told["queue"] = {k: v for k, v in totals.items() if k not in {"queues", "timestamp"}}
         return self._frame("snapshot", told)
 
@@ -179,11 +186,16 @@ class Feed:
             if exchange.blocked:
                 self._readers.discard(exchange)
                 exchange.abort()
+            elif not self._may_look(exchange):
+                self._readers.discard(exchange)
+                exchange.finish()
             else:
                 exchange.write(data)
 
     def _beat(self) -> None:
         self._beating = self._loop.call_later(HEARTBEAT_S, self._beat)
+        if self._looking is None:
+            self._look()  # a control that has stopped tells nobody
         self._write(BEAT)  # a comment would be heard by no page
 
 

@@ -2,9 +2,12 @@
 
 The keys and units are those of ollama-herd, so that scripts written for it keep working: sizes in
 GiB, except models on disk in decimal GB. Requests wait per model and are bound late, so nothing is
-ever `pending` at a node: a model that has requests waiting has a row of its own, `*:MODEL`. What
-herd does not measure is left out.
+ever `pending` at a node: a model that has requests waiting has a row of its own, `*:MODEL`; in
+`/fleet/queue` also one of which requests were rejected. What herd does not measure is left out, or
+null where ollama-herd always has a figure; so is a size that a node does not tell: 0 is a size.
 """
+
+from collections.abc import Iterable
 
 import msgspec
 
@@ -20,8 +23,8 @@ ANY_NODE = "*"
 """Stands for the node in the key of a row of waiting requests; no node can be called so."""
 
 
-def status(view: View, now_s: float) -> dict[str, object]:
-    """Return `/fleet/status`."""
+def status(view: View, now_s: float, *, current: bool = True) -> dict[str, object]:
+    """Return `/fleet/status`; not `current` is what control said before it stopped answering."""
     nodes = view.nodes
     return {
         "fleet": {
@@ -31,9 +34,12 @@ def status(view: View, now_s: float) -> dict[str, object]:
             "requests_active": sum(_in_flight(node) for node in nodes),
             "requests_waiting": sum(view.waiting.values()),
             "recording": view.recording,
+            "current": current,
         },
         "nodes": [_node(node, view.pinned.get(node.node_id, ())) for node in nodes],
-        "queues": {key: {**row, "request_type": "text"} for key, row in _queues(view).items()},
+        "queues": {
+            key: {**row, "request_type": "text"} for key, row in _queues(view, view.waiting).items()
+        },
         "timestamp": now_s,
     }
 
@@ -43,16 +49,24 @@ def queue(view: View, now_s: float) -> dict[str, object]:
     pairs = [(node, model, slots) for node in view.nodes for model, slots in node.slots.items()]
     pending = sum(view.waiting.values())
     in_flight = sum(slots.in_flight for _, _, slots in pairs)
-    most = view.settings.get("max_queue")
+    waited_for = dict.fromkeys((*view.waiting, *filter(None, view.rejected)))
+    rows = _queues(view, waited_for)
+    for row in rows.values():
+        row |= {"max_queue_depth": view.settings.get("max_queue"), "rejected": 0, **_hits(None)}
+    for node, model, slots in pairs:
+        rows[f"{node.node_id}:{model}"] |= _hits(slots)
+    for model in waited_for:
+        rows[f"{ANY_NODE}:{model}"]["rejected"] = view.rejected.get(model, 0)
     return {
         "queue_depth": pending + in_flight,
         "pending": pending,
         "in_flight": in_flight,
         "completed": sum(slots.completed for _, _, slots in pairs),
         "failed": sum(slots.failed for _, _, slots in pairs),
+        "rejected": sum(view.rejected.values()),
         "estimated_wait_ms": _wait_ms(view, pending),
         "nodes_online": _online(view),
-        "queues": {key: row | {"max_queue_depth": most} for key, row in _queues(view).items()},
+        "queues": rows,
         "timestamp": now_s,
     }
 
@@ -61,6 +75,7 @@ def limits(view: View, now_s: float) -> dict[str, object]:
     """Return `/fleet/limits`: models kept in memory, null where a node does not say."""
     return {
         "max_retries": view.settings.get("max_retries"),
+        "hot_model_cap": None,
         "nodes": [
             {
                 "node_id": node.node_id,
@@ -95,9 +110,9 @@ def _in_flight(node: NodeView) -> int:
     return sum(slots.in_flight for slots in node.slots.values())
 
 
-def _queues(view: View) -> dict[str, dict[str, object]]:
+def _queues(view: View, waited_for: Iterable[str]) -> dict[str, dict[str, object]]:
     """Return a row for each model on each node, and one for each model that is waited for."""
-    rows = {
+    rows: dict[str, dict[str, object]] = {
         f"{node.node_id}:{model}": {
             "node_id": node.node_id,
             "model": model,
@@ -107,7 +122,7 @@ def _queues(view: View) -> dict[str, dict[str, object]]:
         for node in view.nodes
         for model, slots in node.slots.items()
     }
-    for model, waiting in view.waiting.items():
+    for model in waited_for:
         everywhere = sum(
             node.slots[model].slots for node in view.nodes if node.answers and model in node.slots
         )
@@ -115,7 +130,7 @@ def _queues(view: View) -> dict[str, dict[str, object]]:
         row: dict[str, object] = {"node_id": "", "model": model, "backend": ""}
         if (wait_s := view.predicted_wait_s.get(model)) is not None:
             row["predicted_wait_s"] = wait_s
-        rows[f"{ANY_NODE}:{model}"] = row | _slots(unbound, waiting)
+        rows[f"{ANY_NODE}:{model}"] = row | _slots(unbound, view.waiting.get(model, 0))
     return rows
 
 
@@ -127,6 +142,11 @@ def disk_gb(facts: NodeFacts) -> dict[str, float]:
         "disk_available_gb": round(facts.disk_free_bytes / GIB, 1),
         "disk_total_gb": round(facts.disk_bytes / GIB, 1),
     }
+
+
+def gib(size_bytes: int) -> float | None:
+    """Return a size in GiB; None where it is not known, which events and facts tell as 0."""
+    return round(size_bytes / GIB, 2) if size_bytes else None
 
 
 def lent(node: NodeView) -> dict[str, object]:
@@ -147,6 +167,17 @@ def _slots(slots: SlotView, pending: int = 0) -> dict[str, object]:
         "avg_prompt_tokens": round(slots.prompt_tokens, 1),
         "avg_completion_tokens": round(slots.completion_tokens, 1),
         "stats_samples": slots.completed,
+    }
+
+
+def _hits(slots: SlotView | None) -> dict[str, object]:
+    """Return how many requests found their model in memory; prompts that were is not measured."""
+    cold = slots.cold / slots.sent if slots and slots.sent else None
+    return {
+        "warm_hit_rate": None if cold is None else round(1 - cold, 4),
+        "cold_request_pct": None if cold is None else round(100 * cold, 2),
+        "cache_hit_rate": None,
+        "cache_sample_count": 0,
     }
 
 
@@ -175,11 +206,11 @@ def _node(node: NodeView, pinned: tuple[str, ...]) -> dict[str, object]:
         **lent(node),
         "origin": node.origin,
         "hardware": {
-            "memory_total_gb": round(facts.memory_bytes / GIB, 2),
-            "vram_total_gb": round(facts.vram_bytes / GIB, 2),
-            "cores_physical": facts.cores,
+            "memory_total_gb": gib(facts.memory_bytes),
+            "vram_total_gb": gib(facts.vram_bytes),
+            "cores_physical": facts.cores or None,
             "chip": facts.chip,
-            "memory_bandwidth_gbps": round(facts.bandwidth_bytes_per_s / GB, 1),
+            "memory_bandwidth_gbps": round(facts.bandwidth_bytes_per_s / GB, 1) or None,
             "arch": facts.arch,
             **disk_gb(facts),
         },
@@ -191,8 +222,10 @@ def _node(node: NodeView, pinned: tuple[str, ...]) -> dict[str, object]:
             "models_loaded": [
                 {
                     "name": resident.name,
-                    "size_gb": round(resident.size_bytes / GIB, 2),
-                    "size_vram_gb": round(resident.size_vram_bytes / GIB, 2),
+                    "size_gb": gib(resident.size_bytes),
+                    "size_vram_gb": round(resident.size_vram_bytes / GIB, 2)
+                    if resident.size_bytes
+                    else None,
                     "requests_active": node.slots[resident.name].in_flight
                     if resident.name in node.slots
                     else 0,
@@ -202,7 +235,7 @@ def _node(node: NodeView, pinned: tuple[str, ...]) -> dict[str, object]:
                     "quantization": sizes[resident.name].quantization_level
                     if resident.name in sizes
                     else "",
-                    "context_length": resident.context_length,
+                    "context_length": resident.context_length or None,
                     "runner": "",
                     "digest": resident.digest,
                 }
@@ -210,7 +243,7 @@ def _node(node: NodeView, pinned: tuple[str, ...]) -> dict[str, object]:
             ],
             "models_available": [model.name for model in node.models],
             "models_available_sizes": {
-                model.name: round(model.size_bytes / GB, 3) for model in node.models
+                model.name: round(model.size_bytes / GB, 3) or None for model in node.models
             },
             "max_loaded_models": facts.max_loaded_models,
             "num_parallel": facts.slots,

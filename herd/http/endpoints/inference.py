@@ -11,12 +11,13 @@ Rules
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import msgspec
 
+from actors.core.reaping import STALE
 from events import (
     CarriedRequest,
     Event,
@@ -24,11 +25,12 @@ from events import (
     NodeId,
     RequestCancelled,
     RequestId,
+    RequestReaped,
     RequestReceived,
     StreamsProgressed,
 )
 from herd.dialects.names import key, normalise
-from herd.http import problems
+from herd.http import multipart, problems
 from herd.http.asked import read
 from herd.http.exchange import Exchange
 from herd.http.flight import Flight
@@ -40,11 +42,14 @@ from herd.http.rewriting import without_extras
 from herd.http.spoken import Spoken
 from herd.http.translations import TRANSLATIONS
 from herd.http.upstream import Pool
+from herd.http.waits import Waits
 from herd.ids import RequestIds
 from herd.link.client import Control, LinkFullError
 from herd.link.messages import Cancel, Grant, Refuse, View
 
 POOL_SWEEP_S: Final = 1.0
+SLEPT_S: Final = 2.0
+"""Between two looks, this much is no delay: the process was stopped."""
 FORGOTTEN_AFTER_S: Final = 15.0
 """How long after the end of its wait a request that control said nothing of is given up."""
 LONGEST_NAME: Final = 512
@@ -57,20 +62,6 @@ _NAME: Final = re.compile(
 """What Ollama takes for a name; nodes of other makes may have others, which the view knows."""
 
 _log = logging.getLogger("herd.http.inference")
-
-
-class Waits(msgspec.Struct):
-    """How long requests wait at a front that hears nothing of them."""
-
-    hold_timeout_s: float = 30.0
-    """While control is away."""
-    queue_timeout_s: float = 600.0
-    """While it is there: it ends such waits itself, so this is the last resort."""
-
-    def follow(self, settings: Mapping[str, bool | float | str]) -> None:
-        """Wait as long as the settings in force say."""
-        self.hold_timeout_s = float(settings.get("hold_timeout_s", self.hold_timeout_s))
-        self.queue_timeout_s = float(settings.get("queue_timeout_s", self.queue_timeout_s))
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -105,6 +96,7 @@ ROUTES: Final = (
     ),
     Route("/v1/completions", "openai", streams=False, kind="CompletionRequest", nameless=404),
     Route("/v1/embeddings", "openai", streams=False, kind="EmbedRequest", nameless=404),
+    Route("/v1/audio/transcriptions", "openai", streams=False, kind=multipart.KIND, nameless=400),
     Route("/v1/responses", "openai", streams=False, kind="ResponsesRequest", nameless=400),
     Route("/v1/messages", "anthropic", streams=False, kind="MessagesRequest", nameless=400),
 )
@@ -166,7 +158,10 @@ class Inference:
             noted = noted_of(request)
             if noted.coding:
                 open_body(request, noted.coding)
-            asked = read(request.body, streams=route.streams, kind=route.kind)
+            if route.kind == multipart.KIND:
+                asked = multipart.read(request.body, request.header(b"content-type"))
+            else:
+                asked = read(request.body, streams=route.streams, kind=route.kind)
         except BadRequestError as error:
             self._turn_away(route, exchange, error.status, error.what)
             return
@@ -219,10 +214,22 @@ class Inference:
             flight.refuse(refuse)
 
     def cancelled(self, cancel: Cancel) -> None:
-        """End a request on that lease."""
+        """End a request on that lease; one that was ended already has told of its end."""
         flight = self._flights.get(cancel.request_id)
-        if flight is not None and flight.grant is not None and flight.grant.lease == cancel.lease:
-            flight.cancel(cancel)
+        grant = None if flight is None else flight.grant
+        if flight is None or grant is None or grant.lease != cancel.lease:
+            return
+        if cancel.reason == STALE:
+            self.report(
+                RequestReaped(
+                    request_id=cancel.request_id,
+                    model=flight.model,
+                    node_id=grant.node_id,
+                    lease=cancel.lease,
+                    idle_s=cancel.idle_s,
+                )
+            )
+        flight.cancel(cancel)
 
     def carrying(self) -> tuple[tuple[RequestId, ...], tuple[CarriedRequest, ...]]:
         """Return what waits and what is in flight."""
@@ -242,7 +249,7 @@ class Inference:
         """Return the connections to a node."""
         pool = self._pools.get(url)
         if pool is None:
-            pool = self._pools[url] = Pool(url, self._loop)
+            pool = self._pools[url] = Pool(url)
             pool.known = self._spoken.node(url)
         return pool
 
@@ -274,16 +281,16 @@ class Inference:
     def sweep(self) -> None:
         """Tell of the streams that went on; see that nobody waits for ever."""
         now_s = self._loop.time()
+        elapsed_s, self._swept_s = now_s - self._swept_s, now_s
         progress: list[tuple[RequestId, int]] = []
         for flight in tuple(self._flights.values()):
             went_on = flight.progress(now_s)
             if went_on is not None:
                 progress.append(went_on)
-            elif flight.attempt is None:
+            elif flight.attempt is None and elapsed_s < SLEPT_S:  # else it hears first what came
                 self._keep_time(flight, now_s)
         if progress:
             self.report(StreamsProgressed(progress=tuple(progress)))
-        elapsed_s, self._swept_s = now_s - self._swept_s, now_s
         for url, pool in tuple(self._pools.items()):
             if url in self._urls:
                 pool.sweep(elapsed_s)
@@ -311,7 +318,7 @@ class Inference:
             asked_model="" if asked.model == flight.model else asked.model,
             route=route.path,
             stream=asked.stream,
-            body_bytes=len(request.body),
+            body_bytes=0 if asked.form else len(request.body),
             client=exchange.peer,
             app=tags[0]
             if tags
@@ -322,7 +329,7 @@ class Inference:
             tags=tags,
             fallbacks=self._fallbacks(asked.fallbacks) if asked.fallbacks else (),
             no_fallback=noted.no_fallback,
-            needs=None if flight.model in self._resident else needs_of(request.body),
+            needs=None if flight.model in self._resident or asked.form else needs_of(request.body),
             prefixes=asked.prefixes,
             trace=noted.trace,
             native=native,

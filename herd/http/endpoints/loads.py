@@ -10,13 +10,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 from actors.core.aliases import fits
 from events import Event, ModelUnloaded, NodeId
 from herd.clock import wall_s
 from herd.dialects import native_loads
+from herd.dialects.dates import rfc3339
 from herd.dialects.names import key
 from herd.http import orders, places, problems, wire
 from herd.http.asked import Asked, read
@@ -29,7 +29,7 @@ from herd.link.messages import KeyView, NodeView, View
 from herd.survey import survey
 from herd.tasks import spawn
 
-PATHS: Final = ("/api/chat", "/api/generate")
+PATHS: Final = ("/api/chat", "/api/generate", "/api/embed", "/api/embeddings")
 LOOK_S: Final = 2.0
 """For the look at what a node has in memory."""
 _OK, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _UNAVAILABLE = 200, 403, 404, 409, 503
@@ -78,7 +78,9 @@ class Loads:
     def _loaded(self, path: str, exchange: Exchange, said: Asked, model: str) -> None:
         hosts = places.v1_hosts(self._models.view, model)
         if hosts:
-            _done(exchange, native_loads.done(path, said.model, _date(), "load"), hosts[:1])
+            _done(
+                exchange, native_loads.done(path, said.model, rfc3339(wall_s()), "load"), hosts[:1]
+            )
         else:
             _refuse(exchange, self._away(said))
 
@@ -105,7 +107,7 @@ class Loads:
             text = f"model '{said.model}' is pinned on {names}: `herd unpin` lets it go"
             raise BadRequestError(text, status=_CONFLICT)
         if not nodes:
-            return native_loads.done(path, said.model, _date(), "unload"), ()
+            return native_loads.done(path, said.model, rfc3339(wall_s()), "unload"), ()
 
         def fact(node_id: NodeId) -> Event:
             return ModelUnloaded(node_id=node_id, model=model, by=exchange.peer)
@@ -183,11 +185,6 @@ def _allowed(shown: KeyView | None, *names: str) -> bool:
     if shown is None or not shown.models:
         return True
     return any(fits(pattern, name) for pattern in shown.models for name in names)
-
-
-def _date() -> str:
-    now = datetime.fromtimestamp(wall_s(), UTC)
-    return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _refusal(reason: str, said: Asked, *, status: int, online: bool = True) -> BadRequestError:

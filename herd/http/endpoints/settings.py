@@ -149,6 +149,9 @@ def told(settings: config.Settings, view: View) -> dict[str, object]:
                 "heartbeat_offline": values["offline_after_s"],
             },
             "reaper": {"stale_timeout": values["stale_timeout_s"]},
+            "context": {"context_protection": values["context_protection"]},
+            "context_protection": {"context_protection": values["context_protection"]},
+            "auto_pull_config": {"auto_pull_timeout": values["auto_pull_timeout_s"]},
         },
         "nodes": [
             {

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from herd.dialects.names import key
-from herd.http import places, problems, wire
+from herd.http import limited, places, problems, wire
 from herd.http.client import FetchError, Response, fetch
 from herd.http.endpoints import catalogue
 from herd.http.exchange import Exchange
@@ -43,20 +43,10 @@ class Show:
 
     def ask(self, exchange: Exchange) -> None:
         """Answer, in time; nothing is asked any more of a node whose client has left."""
-        body = exchange.request.body
-        if not body:
-            _refuse(exchange, 400, "missing request body")
+        body, view = exchange.request.body, self._view()
+        asked = model = _asked_for(exchange)
+        if not model or limited.refuses(exchange, view, model):
             return
-        try:
-            asked = _decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            _refuse(exchange, 400, f"JSON is malformed: {error}")
-            return
-        model = asked.model or asked.name or ""
-        if not model.strip():
-            _refuse(exchange, 400, "model is required")
-            return
-        view = self._view()
         meant = places.meant(view, model)
         if key(meant) != key(model):
             model, body = meant, _about(body, meant)
@@ -73,7 +63,7 @@ class Show:
         elif others := places.v1_hosts(view, model):
             self._told(exchange, view, others, model)
         elif view.settled and not places.known(view, model):
-            _refuse(exchange, 404, f"model '{asked.model or asked.name}' not found")
+            _refuse(exchange, 404, f"model '{asked}' not found")
         else:
             text = problems.refusal("hold_timeout", model=model, detail="", online=bool(view.nodes))
             _refuse(exchange, 503, text)
@@ -88,6 +78,24 @@ class Show:
                 lines = b"X-Fleet-Node: %b\r\n" % wire.header_value(node.node_id)
                 exchange.respond(200, (JSON_UTF8,), msgspec.json.encode(found), lines)
                 return
+
+
+def _asked_for(exchange: Exchange) -> str:
+    """Return the model that somebody asks for; nothing where he is told why that cannot be."""
+    body = exchange.request.body
+    if not body:
+        _refuse(exchange, 400, "missing request body")
+        return ""
+    try:
+        asked = _decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        _refuse(exchange, 400, f"JSON is malformed: {error}")
+        return ""
+    model = asked.model or asked.name or ""
+    if not model.strip():
+        _refuse(exchange, 400, "model is required")
+        return ""
+    return model
 
 
 def _about(body: bytes, model: str) -> bytes:

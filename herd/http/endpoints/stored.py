@@ -12,12 +12,12 @@ import msgspec
 from events import ModelDeleted
 from herd.clock import wall_s
 from herd.health import catalogue
-from herd.http import places, problems
-from herd.http.client import FetchError, fetch, follow
+from herd.http import everywhere, places, problems
+from herd.http.client import FetchError, follow
 from herd.http.endpoints import fleet
 from herd.http.endpoints.models import OK, Models
 from herd.http.endpoints.pulls import Watched
-from herd.http.everywhere import JSON_BODY, TIMEOUT_S
+from herd.http.everywhere import JSON_BODY
 from herd.http.exchange import Exchange
 from herd.http.history import History, Row, answer_later
 from herd.http.problems import JSON_UTF8, BadRequestError
@@ -90,11 +90,10 @@ class Stored:
 
     async def _deleted(self, exchange: Exchange, node: NodeView, model: str) -> None:
         body = msgspec.json.encode({"model": model})
-        url = f"{node.url}/api/delete"
         try:
-            answer = await fetch("DELETE", url, headers=JSON_BODY, body=body, timeout_s=TIMEOUT_S)
-        except FetchError as error:
-            _refuse(exchange, BadRequestError(f"{node.node_id}: {error.text}", status=502))
+            answer = await everywhere.asked(node, "DELETE", "/api/delete", body)
+        except BadRequestError as error:
+            _refuse(exchange, error)
             return
         except BaseException:
             exchange.fail()
@@ -121,6 +120,7 @@ class Stored:
     async def _pulls(self) -> dict[str, object]:
         running: list[dict[str, object]] = [
             {
+                "pull_id": pull.pull_id,
                 "model": pull.model,
                 "node_id": node.node_id,
                 "status": "pulling",
@@ -135,6 +135,7 @@ class Stored:
         lately = {"from_us": int((wall_s() - ENDED_WITHIN_S) * _US)}
         ended: list[dict[str, object]] = [
             {
+                "pull_id": row["pull_id"],
                 "model": row["model"],
                 "node_id": row["node_id"],
                 "status": "success" if row["outcome"] == "done" else row["outcome"],
@@ -177,7 +178,7 @@ def _disk(
                 if (known := catalogue.find(model.name)) is None
                 else known.title,
                 "category": catalogue.category(model.name, model.capabilities),
-                "size_gb": round(model.size_bytes / GIB, 2),
+                "size_gb": fleet.gib(model.size_bytes),
                 "parameter_size": model.parameter_size,
                 "quantization": model.quantization_level,
                 "loaded_in_vram": model.name in resident,
@@ -186,9 +187,15 @@ def _disk(
             }
             for model in node.models
         ],
-        "total_size_gb": round(sum(model.size_bytes for model in node.models) / GIB, 2),
+        "total_size_gb": _total_gb(node),
         **fleet.disk_gb(node.facts),
     }
+
+
+def _total_gb(node: NodeView) -> float | None:
+    """Return what all its models take of the disk; None where it does not tell of one."""
+    sizes = [model.size_bytes for model in node.models]
+    return round(sum(sizes) / GIB, 2) if all(sizes) else None
 
 
 def _use(row: Row | None, now_s: float) -> dict[str, object]:

@@ -18,7 +18,7 @@ SPANS: Final = (50_000, 1_000_000)
 _KINDS: Final = {
     "completed": ["request_completed"],
     "no_output": ["request_completed"],
-    "failed": ["request_failed", "request_reaped", "request_interrupted"],
+    "failed": ["request_failed", "request_reaped", "request_interrupted", "attempt_failed"],
     "incomplete": ["request_failed"],
     "client_disconnected": ["request_cancelled"],
     "rejected": ["request_rejected"],

@@ -1,5 +1,5 @@
 -- What applications asked of contexts since the hour of $from_us; first what a check may have to
--- say something of.
+-- say something of. What named a context is one row, long or not: its loads are counted together.
 SELECT
     model,
     app,
@@ -18,6 +18,6 @@ FROM (
     )
 )
 WHERE span >= date_trunc('hour', make_timestamp($from_us::BIGINT))
-GROUP BY model, app, num_ctx, node_id, long
-ORDER BY num_ctx > 0 DESC, long, requests DESC, model, app, num_ctx, node_id
+GROUP BY model, app, num_ctx, node_id, long AND num_ctx = 0
+ORDER BY num_ctx > 0 DESC, long AND num_ctx = 0, requests DESC, model, app, num_ctx, node_id
 LIMIT 1000

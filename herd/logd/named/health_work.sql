@@ -15,6 +15,10 @@ SELECT
     list_reverse_sort(flatten(
         arg_max(again_seqs, again_seqs[1], 5) FILTER (recent AND again > 0)
     ))[:5] AS again_seqs,
+    sum(abandoned)::BIGINT AS abandoned,
+    list_reverse_sort(flatten(
+        arg_max(abandoned_seqs, abandoned_seqs[1], 5) FILTER (abandoned > 0)
+    ))[:5] AS abandoned_seqs,
     list_reverse_sort(flatten(arg_max(seqs, seqs[1], 5) FILTER (completed > 0)))[:5] AS seqs
 FROM (
     SELECT *, span >= make_timestamp($recent_us::BIGINT) AS recent

@@ -4,6 +4,7 @@ SELECT
     sum(requests)::BIGINT AS request_count,
     sum(completed)::BIGINT AS completed_count,
     sum(failed)::BIGINT AS failed_count,
+    sum(rejected)::BIGINT AS rejected_count,
     round(coalesce(1000 * sum(service_s) / nullif(sum(timed), 0), 0), 1)::DOUBLE AS avg_latency_ms,
     round(1000 * sum(ttft_s) / nullif(sum(begun), 0), 1)::DOUBLE AS avg_ttft_ms,
     round(1000 * sum(queue_s) / sum(requests), 1)::DOUBLE AS avg_queue_ms,

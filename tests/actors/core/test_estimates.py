@@ -29,7 +29,7 @@ from actors.core.estimates import (
     size_bytes,
     weights_bytes,
 )
-from actors.core.learning import Demand, Mean
+from actors.core.learning import MOST_APPS, Demand, Mean
 from actors.core.state import Node
 from events import ModelFacts, NodeFacts, NodeId
 from tests.actors.core.fleets import (
@@ -115,6 +115,27 @@ def test_how_long_a_prompt_is() -> None:
 def test_how_long_an_answer_is() -> None:
     assert answer_tokens(Demand(answer_tokens=Mean(3, 0.0))) == 0.0, "embeddings have none"
     assert answer_tokens(Demand()) == ANSWER_TOKENS
+
+
+def test_the_more_an_application_has_had_the_more_its_own_length_counts() -> None:
+    asked = Demand(answer_tokens=Mean(9, 100.0))
+    asked.answered("terse", 10.0)
+    assert answer_tokens(asked, "terse") == (10 + 40 * 100) / 41
+    for _ in range(11):
+        asked.answered("terse", 10.0)
+    assert answer_tokens(asked, "terse") == (12 * 10 + 40 * 100) / 52
+    assert answer_tokens(asked, "new") == answer_tokens(asked) == 100.0
+
+
+def test_of_applications_those_are_kept_that_were_answered_last() -> None:
+    asked = Demand()
+    for number in range(MOST_APPS):
+        asked.answered(f"app{number}", 1.0)
+    asked.answered("app0", 1.0)
+    asked.answered("late", 1.0)
+    assert len(asked.apps) == MOST_APPS
+    assert "app0" in asked.apps
+    assert "app1" not in asked.apps
 
 
 def test_a_request_alone_on_a_node() -> None:

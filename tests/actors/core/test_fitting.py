@@ -1,6 +1,15 @@
 """Memory: nothing is loaded that cannot fit, and what goes is what the node would drop."""
 
-from actors.core.fitting import can_hold, cheapest, fits, in_flight, in_memory, victims
+from actors.core.fitting import (
+    can_hold,
+    cheapest,
+    fits,
+    in_flight,
+    in_memory,
+    memory_bytes,
+    room_bytes,
+    victims,
+)
 from events import NodeFacts
 from tests.actors.cast import MODEL, OTHER_MODEL, SIZE_BYTES, book, nid, probed
 from tests.actors.cast import node as node_of
@@ -44,6 +53,18 @@ def test_what_the_card_cannot_hold_lies_in_part_in_the_system_s_memory() -> None
     assert victims(node, LARGE) == []
     node.facts = NodeFacts(vram_bytes=24 * GB, memory_bytes=25 * GB)
     assert victims(node, LARGE) == [SMALL]
+
+
+def test_a_mac_s_graphics_have_a_part_of_its_memory_and_no_more_beside_it() -> None:
+    node = a_node("ada", SMALL)
+    node.facts = NodeFacts(vram_bytes=24 * GB, memory_bytes=50 * GB, unified_memory=True)
+    assert can_hold(node, LARGE)
+    assert memory_bytes(node) == 50 * GB
+    assert room_bytes(node, 20 * GB) == 24 * GB, "what goes there whole has that part"
+    node.facts = NodeFacts(vram_bytes=24 * GB, memory_bytes=32 * GB, unified_memory=True)
+    assert not can_hold(node, LARGE), "the same, told as more memory beside a card, would hold it"
+    node.facts = NodeFacts(vram_bytes=32 * GB, memory_bytes=32 * GB, unified_memory=True)
+    assert memory_bytes(node) == 32 * GB, "its owner may give its graphics all"
 
 
 def test_one_that_seems_too_large_gets_all_there_is() -> None:

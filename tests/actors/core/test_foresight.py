@@ -1,8 +1,8 @@
 """What a load saves those who will ask: it moves a model to where it is faster, and only then."""
 
-from actors.core.foresight import of_load
+from actors.core.foresight import AHEAD, saved
 from actors.core.soonest import soonest
-from actors.core.standing import begin, known_of
+from actors.core.standing import begin, facts_of, known_of
 from actors.core.state import Node, State
 from tests.actors.core.fleets import LARGE, SMALL, a_node, a_state, first, working_on
 
@@ -25,9 +25,13 @@ def asked_often(state: State, per_s: float = 1.0) -> State:
 
 
 def worth(state: State, node: Node, leaving: list[str], model: str = SMALL) -> float:
-    """Return what a load is worth."""
+    """Return what a load is worth, if these have to go."""
     begin(state)
-    return of_load(state, known_of(state, node.node_id), model, leaving)
+    known = known_of(state, node.node_id)
+    gain = saved(state, known, model, facts_of(state, model))
+    for victim in leaving:
+        gain -= saved(state, known, victim, facts_of(state, victim))
+    return AHEAD * gain
 
 
 def test_a_model_that_is_asked_for_often_is_loaded_where_it_is_faster() -> None:
@@ -59,6 +63,19 @@ def test_what_has_to_go_is_missed_by_those_who_will_ask_for_it() -> None:
     fast = a_node("fast", LARGE, step_s=0.01, load_s=4.0, most=1)
     state = asked_often(a_state(slow, fast))
     assert worth(state, fast, [LARGE]) < worth(state, fast, [])
+
+
+def test_what_has_to_go_counts_in_the_choice() -> None:
+    def score(of_large_per_s: float) -> float:
+        slow = a_node("slow", SMALL, LARGE, step_s=0.03)
+        fast = a_node("fast", LARGE, step_s=0.01, load_s=4.0, most=1)
+        state = asked_often(a_state(slow, fast), 0.01)
+        state.demands[LARGE].per_s = of_large_per_s
+        choice = soonest(state, first(state))
+        assert choice is not None
+        return {each.node_id: each.score for each in choice.candidates}[fast.node_id]
+
+    assert score(1.0) < score(0.1) < score(0.001)
 
 
 def test_of_several_nodes_that_have_it_the_fastest_counts() -> None:

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from actors.core.health import AGENT, FIRST_OPEN_S
-from actors.core.state import Settings
+from actors.core.settings import Settings
 from events import (
     CircuitClosed,
     CircuitHalfOpened,

@@ -7,7 +7,8 @@ import pytest
 
 from actors.core.lacking import refused as lacks
 from actors.core.lacking import says, until_us
-from actors.core.state import US, Node, Settings, State
+from actors.core.settings import Settings
+from actors.core.state import US, Node, State
 from events import LoadFinished, NodeFacts, SettingsChanged, TimerFired
 from tests.actors.cast import (
     MODEL,

@@ -161,3 +161,15 @@ def test_a_prompt_that_may_have_been_cached_tells_of_the_cache_not_of_the_speed(
     observing.completed(state, node, request, event, NOW_US)
     assert node.speeds[SMALL].token.value == before
     assert node.speeds[SMALL].reuse.count == streamed
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_lengths_of_an_application_are_learned_if_they_count(*, own: bool) -> None:
+    node = a_node("ada", SMALL)
+    state = a_state(node)
+    state.settings.lengths_by_app = own
+    request = first(state)
+    request.app = "chat"
+    observing.completed(state, node, request, DONE, NOW_US)
+    known = {app: mean.value for app, mean in state.demands[SMALL].apps.items()}
+    assert known == ({"chat": 100.0} if own else {})

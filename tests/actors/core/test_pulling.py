@@ -328,6 +328,11 @@ def test_a_pull_that_fails_matters_to_nobody_else() -> None:
     [
         (NodeFacts(), 20 * GB + 1, "larger than auto_pull_max_bytes"),
         (NodeFacts(vram_bytes=4 * GB, memory_bytes=8 * GB), 11 * GB, "larger than the memory"),
+        (
+            NodeFacts(vram_bytes=6 * GB, memory_bytes=8 * GB, unified_memory=True),
+            7 * GB,
+            "larger than the memory",
+        ),
         (NodeFacts(disk_free_bytes=10 * GB), 10 * GB, "larger than the free disk"),
     ],
 )

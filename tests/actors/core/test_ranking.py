@@ -194,3 +194,22 @@ def test_one_that_came_back_counts_again() -> None:
     made.given(cancelled("r0"), *(cancelled(f"r{number}") for number in range(1, 4)))
     assert line.shares == []
     made.check()
+
+
+def sized(name: str, body_bytes: int, **fields: Any) -> Any:
+    return received(name, body_bytes=body_bytes, **fields)
+
+
+def test_who_wants_much_lets_those_pass_who_want_little() -> None:
+    made = book(
+        SettingsChanged(key="length_behind", old=0.0, new=5.0),
+        *node("studio", slots=1),
+        sized("r1", 4_000),
+        completed("r1", "studio", "1.1", service_s=2.0, prompt_tokens=1000, completion_tokens=50),
+        sized("r2", 4_000),
+    )
+    made.given(sized("long", 40_000), after(0.5), sized("short", 400), sized("mean", 4_000))
+    assert line_of(made) == ["short", "mean", "long"]
+    made.given(after(299.0), sized("late", 40_000), after(301.0), sized("later", 400))
+    assert line_of(made) == ["short", "mean", "long", "late", "later"]
+    made.check()

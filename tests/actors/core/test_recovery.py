@@ -238,6 +238,13 @@ def test_what_a_front_carries_that_is_waited_for_is_not_stale() -> None:
     )
 
 
+def test_while_it_is_waited_for_no_timer_is_written_down_for_it() -> None:
+    waiting = book(*node("studio", slots=1), received("r1"))
+    waiting.given(SECOND_START, RecoveryEnded(awaited=(FRONT,)))
+    stale_s = waiting.state.settings.stale_timeout_s + 1
+    assert waiting >> after(stale_s) >> TimerFired() << NOT_RECORDED
+
+
 def test_a_front_that_was_waited_for_and_ended_is_lost_then() -> None:
     waiting = full("r2")
     waiting.given(SECOND_START, RecoveryEnded(awaited=(FRONT,)))

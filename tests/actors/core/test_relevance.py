@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from actors.core.relevance import matters
 from events import Event, Limits, NodeFacts, NodeId, NodeSilent, ResidentModel, TimerFired
 from tests.actors.cast import (
     MODEL,
@@ -18,6 +19,7 @@ from tests.actors.cast import (
     received,
     unreachable,
 )
+from tests.actors.core.fleets import LARGE, SMALL, a_node, a_state, join, working_on
 from tests.playbook import NOT_RECORDED, Playbook, after
 
 BEAT = heartbeat("studio", MODEL, OTHER_MODEL)
@@ -101,3 +103,24 @@ def test_a_node_that_answers_for_the_first_time_is_news_even_with_nothing_to_say
     first = book(configured("mini"))
     first.given(unreachable("mini"))
     assert first.state.nodes[NodeId("mini")].heard
+
+
+@pytest.mark.parametrize(
+    ("policy", "patience", "after_s", "wanted"),
+    [
+        ("soonest", True, 1.0, True),
+        ("soonest", True, 0.9, False),
+        ("soonest", False, 9.0, False),
+        ("round-robin", True, 9.0, False),
+    ],
+)
+def test_who_waits_though_he_could_go_is_looked_at_each_second(
+    *, policy: str, patience: bool, after_s: float, wanted: bool
+) -> None:
+    fast = working_on(a_node("fast", SMALL, LARGE), LARGE, 1)
+    state = a_state(fast, waiting=0)
+    state.settings.policy, state.settings.patience = policy, patience
+    now_us = state.recorded_at + int(after_s * 1e6)
+    assert not matters(state, TimerFired(), now_us)
+    join(state, SMALL, 0)
+    assert matters(state, TimerFired(), now_us) == wanted

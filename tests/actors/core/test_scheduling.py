@@ -16,6 +16,7 @@ from events import (
     RecoveryEnded,
     RequestDispatched,
     RequestQueued,
+    SettingsChanged,
     SlotsChanged,
     StreamsProgressed,
     StreamStarted,
@@ -114,6 +115,18 @@ def test_what_is_counted_of_an_answer() -> None:
     tally = playing.state.nodes[STUDIO].tallies[MODEL]
     assert (tally.completed, tally.failed, tally.service_s) == (2, 0, 3.0)
     assert (tally.load_s, tally.prompt_tokens, tally.completion_tokens) == (1.5, 7, 200)
+
+
+def test_what_is_counted_of_what_was_sent_and_of_what_was_not() -> None:
+    cold = book(*node("mini", slots=1, resident=()))
+    cold.given(received("r1"), completed("r1", "mini", "1.1"))
+    cold.given(probed("mini", MODEL, resident=(MODEL,)), received("r2"))
+    tally = cold.state.nodes[nid("mini")].tallies[MODEL]
+    assert (tally.sent, tally.cold) == (2, 1)
+    for name in ("r3", "r4"):
+        cold.given(received(name, f"made-up-{name}:latest"))
+    cold.given(SettingsChanged(key="max_queue", old=1, new=0), received("r5"))
+    assert cold.state.rejected == {MODEL: 1, "": 2}
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,35 @@ def test_it_waits_for_a_slot_that_is_soon_free_rather_than_for_a_load() -> None:
     assert goes(state) == ""
 
 
+def test_with_patience_it_waits_until_another_model_has_no_more_work() -> None:
+    def fleet(*, patience: bool, waited_s: float = 0.0, step_s: float = 0.01) -> State:
+        fast = working_on(a_node("fast", SMALL, LARGE, step_s=0.01), LARGE, 1)
+        fast.speeds[LARGE].step = Mean(1, step_s)
+        state = a_state(fast, a_node("slow", SMALL, step_s=0.05), waiting=0)
+        state.settings.patience = patience
+        join(state, SMALL, 0, waited_s=waited_s)
+        return state
+
+    assert goes(fleet(patience=False)) == "fast"
+    assert goes(fleet(patience=True)) == ""
+    assert goes(fleet(patience=True, waited_s=30.0)) == "fast", "it has waited long enough"
+    assert goes(fleet(patience=True, step_s=1.0)) == "fast", "the other goes on for long"
+
+
+def test_who_gets_long_answers_goes_where_they_are_quick() -> None:
+    reads = a_node("reads", SMALL, step_s=0.03)
+    writes = a_node("writes", SMALL, step_s=0.01)
+    reads.speeds[SMALL].token, writes.speeds[SMALL].token = Mean(1, 0.001), Mean(1, 0.011)
+    state = a_state(reads, writes)
+    for app, tokens in (("terse", 1.0), ("wordy", 500.0)):
+        for _ in range(40):
+            state.demands[SMALL].answered(app, tokens)
+    first(state).app = "terse"
+    assert goes(state) == "reads"
+    first(state).app = "wordy"
+    assert goes(state) == "writes"
+
+
 def test_of_two_full_nodes_the_faster_is_waited_for() -> None:
     fast = working_on(a_node("fast", SMALL, slots=1, step_s=0.005), SMALL, 1)
     slow = working_on(a_node("slow", SMALL, slots=1, step_s=0.5), SMALL, 1)

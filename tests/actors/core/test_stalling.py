@@ -6,7 +6,9 @@ from actors.core.stalling import PATIENCE
 from events import (
     CircuitHalfOpened,
     CircuitOpened,
+    ControlStarted,
     NodeForgotten,
+    RecoveryEnded,
     RequestStalled,
     SettingsChanged,
     StreamsProgressed,
@@ -102,6 +104,14 @@ def test_an_answer_that_has_begun_is_left_to_the_reaper() -> None:
         ttft_s=1.0,
     )
     playing.given(after(1.0), by(FRONT, started))
+    assert playing >> after(due_s + 1.0) >> TimerFired() << NOT_RECORDED
+
+
+def test_of_a_front_that_is_waited_for_nobody_knows_it() -> None:
+    """It may have its answer already; so no timer is written down either."""
+    playing = sent("r1")
+    due_s = limit_s(playing)
+    playing.given(ControlStarted(epoch=2, version="test"), RecoveryEnded(awaited=(FRONT,)))
     assert playing >> after(due_s + 1.0) >> TimerFired() << NOT_RECORDED
 
 

@@ -7,16 +7,16 @@ from types import ModuleType, SimpleNamespace
 import psutil
 import pytest
 
-from events import NodeFacts
-from herd.agent import facts
+from events import Gpu, NodeFacts
+from herd.agent import facts, gpus
 from herd.agent.facts import (
     arch_name,
     is_loopback,
     load,
     machine_facts,
     ollama_url,
-    vram_bytes,
 )
+from herd.agent.gpus import Cards
 from herd.errors import HerdError
 
 GIB = 1024**3
@@ -28,6 +28,10 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(facts, "_DRM", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
+
+
+def vram_bytes() -> int:
+    return facts.vram_bytes(Cards(vars(facts)["_DRM"]))
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -164,6 +168,17 @@ def test_amds_files(no_gpu: Path) -> None:
         device.mkdir(parents=True)
         (device / "mem_info_vram_total").write_text(f"{size}\n")
     assert vram_bytes() == 16 * GIB
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_of_a_mac_s_memory_its_graphics_may_take_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "_apple_cards", lambda: (Gpu("Apple M2", 11 * GIB),))
+    found = machine_facts({})
+    assert (found.vram_bytes, found.unified_memory) == (11 * GIB, True)
+    assert found.memory_bytes == psutil.virtual_memory().total, "all of it, not what is beside"
+    monkeypatch.setattr(gpus, "_apple_cards", lambda: ())
+    found = machine_facts({})
+    assert (found.vram_bytes, found.unified_memory) == (0, False), "without the library"
 
 
 @pytest.mark.parametrize(

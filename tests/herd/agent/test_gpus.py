@@ -8,6 +8,7 @@ from typing import NoReturn
 import pytest
 
 from events import Gpu
+from herd.agent import gpus
 from herd.agent.gpus import Cards
 
 GIB = 1024**3
@@ -83,3 +84,34 @@ def test_what_the_kernel_says_of_amd_s(drm: Path) -> None:
     small.mkdir(parents=True)
     (small / "mem_info_vram_total").write_text(str(GIB // 2))
     assert Cards(drm).read() == (Gpu("Radeon RX 6800", 16 * GIB, GIB, 37.0, 54.0, 33.0),)
+
+
+class MetalCard:
+    """What Metal tells of a card, by PyObjC: all are methods."""
+
+    def __init__(self, name: str, size_bytes: int, *, unified: bool) -> None:
+        self.name = lambda: name
+        self.recommendedMaxWorkingSetSize = lambda: size_bytes
+        self.hasUnifiedMemory = lambda: unified
+
+
+def test_what_metal_says_of_apple_s(drm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = MetalCard("Apple M2 Max", 48 * GIB, unified=True)
+    bought = MetalCard("AMD Radeon Pro 5500M", 8 * GIB, unified=False)
+    metal = ModuleType("Metal")
+    vars(metal).update(MTLCopyAllDevices=lambda: (own, bought))
+    monkeypatch.setitem(sys.modules, "Metal", metal)
+    assert Cards(drm).read() == (), "another system's module of that name is not asked"
+    monkeypatch.setattr(gpus, "system_name", lambda: "Darwin")
+    found = Gpu("Apple M2 Max", 48 * GIB)
+    assert Cards(drm).read() == (found,), "Ollama computes on no other"
+
+    def nothing() -> NoReturn:
+        raise RuntimeError("objc.error")
+
+    cards = Cards(drm)
+    vars(metal).update(MTLCopyAllDevices=nothing)
+    assert cards.read() == (found,), "asked once, since nothing of it changes"
+    assert Cards(drm).read() == ()
+    monkeypatch.setitem(sys.modules, "Metal", None)
+    assert Cards(drm).read() == (), "it is not installed"

@@ -33,6 +33,7 @@ LIMITS = Limits(
 WAKE = msgspec.structs.replace(LIMITS, macs=("02:00:00:00:00:01",))
 GPU = Gpu("RTX 4090", 24 << 30, 1 << 30, 0.25, 41.0, 72.5)
 DISK = msgspec.structs.replace(FACTS, disk_bytes=512 * 1024**3, disk_free_bytes=100_000_000_000)
+MAC = msgspec.structs.replace(DISK, unified_memory=True)
 FIRST = HeartbeatReceived(
     node_id=NodeId("studio"),
     url="http://192.168.1.20:11434",
@@ -49,6 +50,7 @@ MEANT: list[dict[str, Any]] = [
     {"facts": DISK, "limits": WAKE},
     {"url": "relay://studio"},
     {"facts": DISK, "limits": WAKE, "gpus": (GPU,)},
+    {"facts": MAC, "limits": WAKE, "gpus": (GPU,)},
 ]
 """Of each line: what it tells beside the first."""
 
@@ -59,7 +61,7 @@ def test_what_an_older_agent_said_means_what_it_meant(number: int) -> None:
 
 
 def test_the_last_line_says_all_that_an_agent_can_say_now() -> None:
-    now = msgspec.json.decode(built(gpus=(GPU,), limits=WAKE, facts=DISK))
+    now = msgspec.json.decode(built(gpus=(GPU,), limits=WAKE, facts=MAC))
     assert len(SENT) == len(MEANT)
     assert _keys(now) == _keys(msgspec.json.decode(SENT[-1])), "append what is sent now"
 

@@ -54,6 +54,7 @@ MODELS = (
         context_length=131_072,
     ),
     ModelFacts(name="hf.co/Bart/X-GGUF:Q4_K_M"),
+    ModelFacts(name="x:cloud", remote_model="x", remote_host="https://ollama.com:443"),
 )
 
 
@@ -133,7 +134,7 @@ def test_ours_is_readable_for_ollama_herd() -> None:
     assert sent["memory_bandwidth_gbps"] == 819.0
     ollama = sent["ollama"]
     assert ollama["models_loaded"][0]["size_gb"] == 3.26
-    assert ollama["models_available"] == ["llama3.2:3b", "hf.co/Bart/X-GGUF:Q4_K_M"]
+    assert ollama["models_available"] == [each.name for each in MODELS]
     assert ollama["models_available_sizes"]["llama3.2:3b"] == pytest.approx(2.019393189)
     assert ollama["models_available_meta"]["llama3.2:3b"]["details"]["families"] == [
         "llama",

@@ -1,23 +1,30 @@
 """What a running herd says of itself, and when."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from herd.commands import run
 from herd.commands.run import banner, watch
-from herd.config import NodeAddress, Settings
+from herd.config import Settings
+from herd.node_address import NodeAddress
 
 ADDRESS = Settings(host="127.0.0.1", port=4321)
 
 
-def has_none(_settings: Settings) -> bool:
-    return True
+def has_none(_settings: Settings) -> int:
+    return 0
 
 
-def has_some(_settings: Settings) -> bool:
-    return False
+def has_some(_settings: Settings) -> int:
+    return 3
+
+
+def does_not_say(_settings: Settings) -> None:
+    return None
 
 
 def test_the_banner_says_where_it_is_and_how_to_use_it(tmp_path: Path) -> None:
@@ -52,10 +59,30 @@ def test_the_banner_says_that_the_log_has_another_name(tmp_path: Path) -> None:
     assert str(tmp_path / "logs" / "herd-balancer.jsonl") in last
 
 
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        (has_some, "http://a:1, 2 known from before: online as soon as their agents are heard"),
+        (has_none, "http://a:1"),
+        (does_not_say, "http://a:1"),
+    ],
+)
+def test_the_banner_counts_those_that_the_log_knows(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    told: Callable[[Settings], int | None],
+    line: str,
+) -> None:
+    monkeypatch.setattr(run, "_nodes", told)
+    settings = msgspec.structs.replace(ADDRESS, nodes=(NodeAddress("http://a:1"),))
+    watch(settings).all_ready()
+    assert f"  nodes    {line}\n" in capsys.readouterr().out
+
+
 def test_no_node_after_a_while_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run, "_has_no_node", has_none)
+    monkeypatch.setattr(run, "_nodes", has_none)
     watched = watch(ADDRESS)
     watched.all_ready()
     for errand in watched.errands:
@@ -68,7 +95,7 @@ def test_no_node_after_a_while_says_what_to_do(
 def test_with_a_node_nothing_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run, "_has_no_node", has_some)
+    monkeypatch.setattr(run, "_nodes", has_some)
     watched = watch(ADDRESS)
     watched.all_ready()
     for errand in watched.errands:
@@ -79,7 +106,7 @@ def test_with_a_node_nothing_is_said(
 def test_a_slow_start_is_explained_and_the_nodes_are_not_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run, "_has_no_node", has_none)
+    monkeypatch.setattr(run, "_nodes", has_none)
     for errand in watch(ADDRESS).errands:
         errand.perform()
     assert capsys.readouterr().err.startswith("herd: still starting")

@@ -78,6 +78,15 @@ def test_a_node_that_takes_no_work_says_why(balancer: str, monkeypatch: pytest.M
     assert [line.split()[1] for line in lines[1:]] == ["draining", "offline"]
 
 
+def test_a_node_that_is_away_has_no_slots(balancer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [{"node_id": "ada", "status": "online"}, {"node_id": "bob", "status": "offline"}]
+    queues = {each: {"node_id": each, "model": "m", "concurrency": 8} for each in ("ada", "bob")}
+    body = msgspec.json.encode({"nodes": nodes, "queues": queues})
+    monkeypatch.setattr(Answer, "body", body)
+    lines = herd_status("--url", balancer).output.splitlines()
+    assert [line.split()[3] for line in lines[-2:]] == ["8", "-"]
+
+
 def herd_status(*arguments: str) -> Result:
     return CliRunner().invoke(status.command, arguments)
 
@@ -103,6 +112,11 @@ def test_json_is_the_balancers_own(balancer: str) -> None:
 def test_an_empty_fleet_says_what_to_do(balancer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Answer, "body", b'{"nodes":[]}')
     assert "run `herd node`" in herd_status("--url", balancer).output
+
+
+def test_what_was_is_not_shown_as_what_is(balancer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Answer, "body", b'{"nodes":[],"fleet":{"current":false}}')
+    assert "control does not answer" in herd_status("--url", balancer).output
 
 
 @pytest.mark.parametrize(("code", "body"), [(200, b"Ollama is running"), (503, b"away")])

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from herd.commands import top
 from herd.commands.top import (
+    Fleet,
     Frame,
     Loaded,
     Node,
@@ -96,6 +97,12 @@ def test_slots_are_those_of_the_models_in_memory() -> None:
     assert "4/6" in row(text(STUDIO, queues=(RUNNING, other, cold)), "studio")
 
 
+def test_a_node_that_is_away_has_no_slots() -> None:
+    away = msgspec.structs.replace(STUDIO, status="offline")
+    line = row(text(away, queues=(msgspec.structs.replace(RUNNING, in_flight=0),)), "studio")
+    assert line[3] == "0"
+
+
 def test_a_drained_node_says_so() -> None:
     assert "draining" in text(Node(node_id="a", status="online", draining=True))
 
@@ -122,11 +129,28 @@ def test_a_request_shows_its_times_and_its_pace() -> None:
     ]
 
 
+def test_an_answer_in_one_piece_has_the_pace_of_its_whole_time() -> None:
+    times = {"queue_ms": 900.0, "time_to_first_token_ms": 1999.0, "latency_ms": 2000.0}
+    ended = trace(1, app="notes", completion_tokens=134, **times)
+    at_once = trace(2, app="curl", completion_tokens=1, time_to_first_token_ms=0, latency_ms=0)
+    lines = text(STUDIO, traces=(ended, at_once)).splitlines()
+    assert [line.split()[-2] for line in lines[-2:]] == ["67", "s"]
+
+
 def test_names_cannot_write_to_the_terminal() -> None:
     hostile = Node(node_id="\x1b[2Jx", status="on\x07line")
     picture = text(hostile, traces=(trace(1, model="\x1b]0;owned\x07"),))
     assert "\x1b" not in picture
     assert "\x07" not in picture
+
+
+def test_what_was_is_not_shown_as_what_is() -> None:
+    frame = Frame(URL, Status([STUDIO], Fleet(current=False)), Queues(), Traces([]))
+    console = Console(width=200, color_system=None)
+    with console.capture() as captured:
+        console.print(drawn(frame, 40, 200))
+    assert "control does not answer" in captured.get()
+    assert "control does not answer" not in text(STUDIO)
 
 
 def test_no_node_teaches_the_next_step() -> None:

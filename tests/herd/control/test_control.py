@@ -17,6 +17,7 @@ from events import (
     ControlStopped,
     Event,
     FrontConnected,
+    FrontLost,
     NodeBecameHealthy,
     NodeDiscovered,
     NodeForgotten,
@@ -29,13 +30,14 @@ from events import (
     RequestReceived,
     Source,
 )
-from herd.config import NodeAddress, Settings
+from herd.config import Settings
 from herd.control import control as control_module
 from herd.control.control import Control
 from herd.journal.reader import records
 from herd.link.client import LinkClient
 from herd.link.messages import View
 from herd.link.presence import Presence
+from herd.node_address import NodeAddress
 from herd.replay.check import check
 from tests.conftest import Run
 from tests.herd.small_server import SmallServer
@@ -211,6 +213,33 @@ def test_what_a_front_carries_that_lives_is_not_given_up_before_it_ends(
             assert RequestInterrupted not in kinds(configured)
             stopped.leave()
             await until(lambda: RequestInterrupted in kinds(configured))
+        assert not check(log(configured)).divergences
+
+    on_each_loop(play())
+
+
+def test_a_front_whose_link_breaks_is_lost_once_it_has_ended(
+    on_each_loop: Run[Any], tmp_path: Path
+) -> None:
+    async def play() -> None:
+        configured = settings(tmp_path)
+        lives = Presence(configured.directory.sockets, Source("f1-aaaaaa"))
+        lives.enter()
+        async with control_of(configured) as control:
+            front, app = LinkClient(Source("f1-aaaaaa"), 1), App()
+            ours, theirs = socket.socketpair()
+            await control.adopt(ours)
+            await front.over(theirs, app)
+            await control.recover(1)
+            front.tell(received("r1"))
+            await until(lambda: front.kept == 0)
+            theirs.shutdown(socket.SHUT_RDWR)
+            await asyncio.wait_for(front.gone(), WAIT_S)
+            await asyncio.sleep(3 * control_module.LOOK_S)
+            assert FrontLost not in kinds(configured)
+            lives.leave()
+            await until(lambda: RequestInterrupted in kinds(configured))
+        assert kinds(configured).count(FrontLost) == 1
         assert not check(log(configured)).divergences
 
     on_each_loop(play())

@@ -2,6 +2,8 @@
 
 from typing import Any, cast
 
+from msgspec.structs import replace
+
 from events import (
     AttemptFailed,
     Candidate,
@@ -12,6 +14,7 @@ from events import (
     RequestCancelled,
     RequestCompleted,
     RequestDispatched,
+    RequestFailed,
     RequestId,
     RequestQueued,
     RequestReceived,
@@ -127,6 +130,37 @@ def test_other_ends() -> None:
     assert story.spans(life((0.0, RECEIVED), (0.0, sent("mini")), (2.0, left))) == [
         Span("failed", 0.0, 2.0, "mini")
     ]
+
+
+def test_an_end_has_the_words_of_the_traces() -> None:
+    rejected = RequestRejected(request_id=ID, model=MODEL, status=503, reason="queue_timeout")
+    left = RequestCancelled(request_id=ID, model=MODEL, phase="first_byte", node_id=NodeId("mini"))
+    broken = RequestFailed(request_id=ID, model=MODEL, phase="stream", fault="node", status=500)
+    whole = done(ttft_s=1.0, service_s=1.0)
+
+    def ended(*events: Event) -> str:
+        return story.outcome(life(*((0.0, each) for each in events)))
+
+    assert ended(RECEIVED, sent("mini")) == ""
+    assert ended(RECEIVED, rejected) == "rejected"
+    assert ended(RECEIVED, sent("mini"), left) == "client_disconnected"
+    assert ended(RECEIVED, sent("mini"), broken) == "incomplete"
+    assert ended(RECEIVED, sent("mini"), replace(broken, phase="connect")) == "failed"
+    assert ended(RECEIVED, sent("mini"), replace(whole, completion_tokens=8)) == "completed"
+    assert ended(RECEIVED, sent("mini"), whole) == "no_output"
+    assert ended(replace(RECEIVED, route="/api/embed"), sent("mini"), whole) == "completed"
+
+
+def test_what_soonest_weighs_is_told_in_its_own_words() -> None:
+    terms = (
+        Candidate(NodeId("mini"), resident=True, in_flight=1, slots=2, wait_s=0.0, score=90.0),
+        Candidate(NodeId("tower"), resident=False, in_flight=0, slots=2, wait_s=2.0, score=40.0),
+    )
+    (record,) = life((0.25, replace(sent("mini", terms=terms), policy="soonest/1")))
+    assert story.placed(record)["why"] == (
+        "where it and those beside it lose least time: 0.1, tower 1.5 (1 is its time alone on the "
+        "best node)."
+    )
 
 
 def test_the_page_has_the_words_of_explain() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from herd.dialects import messages_asked, messages_told
 from herd.dialects.asking import Asking, Node
 from herd.dialects.errors import GarbledError, UntranslatableError
+from herd.http.reading import usage_of
 
 ASKING = Asking("m")
 OLLAMA = Node()
@@ -95,6 +96,29 @@ def test_tools_their_calls_and_results_are_kept() -> None:
     ]
     assert told["tools"][0]["function"]["parameters"] == {"type": "object"}
     assert told["tool_choice"] == {"type": "function", "function": {"name": "f"}}
+
+
+def test_null_is_as_good_as_absent() -> None:
+    use = {"type": "tool_use", "id": "a", "name": "f", "input": None}
+    result = {"type": "tool_result", "tool_use_id": "a", "content": None, "is_error": None}
+    turns = [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+    choice = {"type": "any", "disable_parallel_tool_use": None}
+    told = asked(messages=turns, tools=[{"name": "f", "input_schema": None}], tool_choice=choice)
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert told["messages"] == [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": ""},
+    ]
+    assert told["tool_choice"] == "required"
+    assert "parallel_tool_calls" not in told
+
+
+def test_a_schema_is_kept_by_both_of_its_names() -> None:
+    wanted = {"type": "json_schema", "schema": {"type": "object"}}
+    for more in ({"output_config": {"format": wanted}}, {"output_format": wanted}):
+        told = asked(**more)["response_format"]["json_schema"]
+        assert told["schema"] == {"type": "object"}
+    assert "response_format" not in asked(output_format=None, output_config={"effort": "low"})
 
 
 UNTRANSLATABLE: list[dict[str, Any]] = [
@@ -228,6 +252,27 @@ def test_an_answer_in_one_piece() -> None:
     assert told["content"] == [{"type": "text", "text": "Hi"}]
     assert (told["model"], told["stop_reason"]) == ("M", "max_tokens")
     assert told["usage"] == {"input_tokens": 2, "output_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    ("cached", "told"),
+    [
+        ({"cached_tokens": 7}, {"input_tokens": 2, "cache_read_input_tokens": 7}),
+        ({"cached_tokens": 70}, {"input_tokens": 0, "cache_read_input_tokens": 9}),
+        ({"cached_tokens": 0}, {"input_tokens": 9}),
+        (None, {"input_tokens": 9}),
+    ],
+)
+def test_what_a_node_had_in_its_cache_is_counted_apart(
+    cached: dict[str, int] | None, told: dict[str, int]
+) -> None:
+    counted = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": cached}
+    choices = [{"message": {"content": "Hi"}, "finish_reason": "stop"}]
+    body = msgspec.json.encode({"choices": choices, "usage": counted})
+    answer = messages_told.whole(body, ASKING)
+    assert msgspec.json.decode(answer)["usage"] == {"output_tokens": 4, **told}
+    read = usage_of(b"application/json", answer)
+    assert (read.prompt_tokens, read.cached_tokens) == (9, told.get("cache_read_input_tokens", 0))
 
 
 @given(st.binary(max_size=200))

@@ -51,6 +51,23 @@ def test_options_of_sampling_are_kept_and_those_of_the_runner_are_not() -> None:
     assert "max_tokens" not in chat(options={"num_predict": -1})
 
 
+def test_options_whose_names_or_bounds_differ_between_servers() -> None:
+    assert chat(options={"top_k": -1})["top_k"] == 0, "MLX refuses what is below"
+    told = chat(options={"repeat_penalty": 1.1})
+    assert (told["repeat_penalty"], told["repetition_penalty"]) == (1.1, 1.1)
+    assert "repetition_penalty" not in chat(options={"top_k": 3})
+
+
+def test_whole_numbers_may_be_written_with_a_point() -> None:
+    told = chat(options={"num_predict": 5.0, "seed": 7.0, "top_k": 40.0, "temperature": 1.0})
+    assert msgspec.json.encode(told).endswith(
+        b'"temperature":1.0,"seed":7,"top_k":40,"max_tokens":5}'
+    )
+    for odd in ("5", True, [5]):
+        with pytest.raises(UntranslatableError, match="must be of type integer"):
+            chat(options={"num_predict": odd})
+
+
 def test_format_and_thinking() -> None:
     schema = {"name": "answer", "schema": SCHEMA, "strict": True}
     wanted = {"type": "json_schema", "json_schema": schema}
@@ -81,6 +98,8 @@ def test_calls_and_results_find_each_other() -> None:
     found = [each["tool_call_id"] for each in results]
     assert found == ["call_2", "call_1", "own", "call_3", "k"]
     assert chat(tools=[TOOL])["tools"] == [TOOL]
+    bare = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": None}}]}
+    assert chat(messages=[bare])["messages"][0]["tool_calls"][0]["function"]["arguments"] == "{}"
 
 
 def test_images_say_what_they_are() -> None:

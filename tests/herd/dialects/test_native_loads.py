@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from herd.dialects import native_loads
 
 CHAT, GENERATE = "/api/chat", "/api/generate"
+EMBED, EMBEDDINGS = "/api/embed", "/api/embeddings"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,14 @@ CHAT, GENERATE = "/api/chat", "/api/generate"
         (CHAT, b'{"model":"m","MESSAGES":[{"role":"user"}],"keep_alive":0}', ""),
         (CHAT, b'{"model":"m","prompt":"not its own","keep_alive":0}', "unload"),
         (CHAT, b'{"model":"m","keep_alive":0,"x":"' + b"y" * 4_096 + b'"}', ""),
+        (EMBED, b'{"model":"m"}', "load"),
+        (EMBED, b'{"model":"m","input":[ ]}', "load"),
+        (EMBED, b'{"model":"m","Input":"","keep_alive":0}', "load"),
+        (EMBED, b'{"model":"m","input":"x"}', ""),
+        (EMBED, b'{"model":"m","input":["","x"]}', ""),
+        (EMBED, b'{"model":"m","input":5}', ""),
+        (EMBEDDINGS, b'{"model":"m","prompt":""}', "load"),
+        (EMBEDDINGS, b'{"model":"m","prompt":"x"}', ""),
     ],
 )
 def test_what_a_body_wishes(path: str, body: bytes, wish: str) -> None:
@@ -51,6 +60,8 @@ def test_the_answers_are_ollamas() -> None:
         b'{"model":"M","created_at":"2026-11-26T00:00:00Z","message":{"role":"assistant",'
         b'"content":""},"done_reason":"load","done":true}'
     )
+    assert native_loads.done(EMBED, "M", "", "load") == b'{"model":"M","embeddings":[]}'
+    assert native_loads.done(EMBEDDINGS, "M", "", "load") == b'{"embedding":[]}'
     generate = native_loads.done(GENERATE, "M", "2026-11-26T00:00:00Z", "unload")
     assert generate == (
         b'{"model":"M","created_at":"2026-11-26T00:00:00Z","response":"",'

@@ -72,6 +72,17 @@ def begun() -> responses_told.Stream:
     return stream
 
 
+def test_a_call_of_no_words_has_no_arguments_but_json() -> None:
+    call = b'{"index":0,"id":"a","function":{"name":"f","arguments":""}}'
+    stream = responses_told.Stream(ASKING)
+    told = stream.feed(b'data: {"id":"x","choices":[{"delta":{"tool_calls":[%b]}}]}\n\n' % call)
+    assert b'"name":"f","arguments":""' in told
+    told = stream.feed(b'data: {"choices":[{"finish_reason":"tool_calls"}]}\n\ndata: [DONE]\n\n')
+    assert told.count(b'"arguments":"{}"') == 3
+    body = b'{"choices":[{"message":{"tool_calls":[%b]},"finish_reason":"tool_calls"}]}' % call
+    assert b'"arguments":"{}"' in responses_told.whole(body, ASKING)
+
+
 def test_a_stream_has_its_events_in_order() -> None:
     out = responses_told.Stream(ASKING).feed(STREAM)
     told = events(out)

@@ -5,10 +5,11 @@ from email.utils import formatdate
 
 import pytest
 
-from herd.config import NodeAddress, Settings
+from herd.config import Settings
 from herd.doctor import fleet
 from herd.doctor.finding import Finding
 from herd.http.client import Response
+from herd.node_address import NodeAddress
 from tests.herd.small_server import SmallServer
 
 NOW_S = 1_760_000_000.0
@@ -91,7 +92,11 @@ def test_whom_it_believes_is_what_it_was_started_with() -> None:
 def test_a_balancer_that_tells_no_settings_is_believed_to_have_ours() -> None:
     ours = Settings(ca_file="/ours.pem", nodes=(NodeAddress("http://a:1"),))
     found = asyncio.run(fleet.started("http://127.0.0.1:9", ours))
-    assert (found.ca_file, found.nodes, found.mdns) == (ours.ca_file, ours.nodes, False)
+    assert found is ours
+
+
+def test_where_it_listens_is_what_it_was_started_with() -> None:
+    assert started({"host": "127.0.0.1"}).host == "127.0.0.1"
 
 
 def started(values: dict[str, object]) -> Settings:

@@ -10,11 +10,12 @@ from events import ModelFacts, NodeFacts, NodeId, ResidentModel
 from herd.health import circuits, itself, models, nodes, pins, report, requests
 from herd.health.finding import Check
 from herd.health.picture import Context, LogState, Picture, Trouble, Work
-from herd.link.messages import View
+from herd.link.messages import KnockView, View
 from tests.herd.http.fleet import node_view
 
 GIB = 1024**3
 CARD = NodeFacts(vram_bytes=24 * GIB, agent_version="1.0")
+KNOCK = KnockView(node_key="k", url="http://b:11434", by="192.0.2.7", at_s=1.0)
 IDLE = Picture(view=View(nodes=(node_view("a", facts=CARD),), settled=True), version="1.0")
 
 
@@ -87,11 +88,11 @@ def waited(queue_s: float) -> Picture:
     )
 
 
-def beside(expires_at: str = "2026-11-27T10:05:00Z", by: Work | None = None) -> Picture:
-    """A model in memory, and who asked for it through herd."""
-    resident = (ResidentModel(name="m", expires_at=expires_at),)
-    view = View(nodes=(node_view("a", resident=resident),))
-    return seen(view=view, work=() if by is None else (by,))
+def beside(*, recent: bool = True, planned: str = "", by: Work | None = None) -> Picture:
+    """A model that came into a node's memory, and who asked for it through herd."""
+    came = Trouble(recent=recent, kind="model_appeared", node_id="a", model="m", seqs=[9])
+    plan = Trouble(recent=True, kind="load_planned", node_id="a", model=planned)
+    return seen(troubles=(came, plan), work=() if by is None else (by,))
 
 
 CASES: list[tuple[Check, str, Picture, Picture]] = [
@@ -103,13 +104,8 @@ CASES: list[tuple[Check, str, Picture, Picture]] = [
     (nodes.memory_pressure, "memory_pressure", holding(23.5), holding(20)),
     (nodes.underutilised, "underutilised", waited(queue_s=400), waited(queue_s=10)),
     (nodes.bypassed, "node_bypassed", beside(), beside(by=worked(model="m:latest"))),
-    (nodes.bypassed, "node_bypassed", beside(), beside("2318-11-27T10:00:00Z")),
-    (
-        nodes.bypassed,
-        "node_bypassed",
-        beside(),
-        msgspec.structs.replace(beside(), log=LogState(away=True)),
-    ),
+    (nodes.bypassed, "node_bypassed", beside(), beside(recent=False)),
+    (nodes.bypassed, "node_bypassed", beside(planned="other"), beside(planned="m")),
     (nodes.version_mismatch, "version_mismatch", seen(version="2.0"), IDLE),
     (nodes.cpu_fallback, "cpu_fallback", holding(10, card_gib=2), holding(10)),
     (
@@ -172,6 +168,12 @@ CASES: list[tuple[Check, str, Picture, Picture]] = [
         "circuit_open",
         trouble("circuit_opened"),
         healed(closed=10),
+    ),
+    (
+        nodes.waiting,
+        "node_waits",
+        seen(view=View(nodes=(node_view("a"),), knocks={NodeId("b"): KNOCK})),
+        IDLE,
     ),
     (circuits.stalled, "requests_stalled", trouble("request_stalled"), IDLE),
     (
@@ -293,6 +295,13 @@ def test_a_circuit_of_a_node_that_left_the_fleet_is_forgotten() -> None:
     assert list(circuits.kept_away(gone)) == []
 
 
+def test_a_circuit_of_a_node_that_came_back_as_another_is_forgotten() -> None:
+    opened = trouble("circuit_opened")
+    left = msgspec.structs.replace(opened.troubles[0], kind="node_forgotten", model="", seqs=[10])
+    again = msgspec.structs.replace(opened, troubles=(*opened.troubles, left))
+    assert list(circuits.kept_away(again)) == []
+
+
 def test_a_node_that_is_slow_has_not_failed() -> None:
     slow = msgspec.structs.replace(
         trouble("circuit_opened", phase="slow"), view=View(nodes=(node_view("a"),))
@@ -327,3 +336,11 @@ def test_the_vitals_count_a_day() -> None:
     told = vitals(trouble("request_failed", events=25, phase="stream", fault="node"))
     assert (told["total_requests_24h"], told["overall_error_rate_pct"]) == (125, 20.0)
     assert told["incomplete_streams_24h"] == 25
+
+
+@pytest.mark.parametrize(("status", "rate_pct"), [(503, 20.0), (429, 20.0), (404, 0.0)])
+def test_who_was_turned_away_counts_as_an_error_unless_it_was_his_own(
+    status: int, rate_pct: float
+) -> None:
+    told = vitals(trouble("request_rejected", events=25, status=status))
+    assert (told["total_requests_24h"], told["overall_error_rate_pct"]) == (125, rate_pct)

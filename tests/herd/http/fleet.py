@@ -52,6 +52,7 @@ class Control:
     def __init__(self, *urls: str) -> None:
         self.view = View()
         self.connected = True
+        self.silent = False
         self.full = False
         self.urls = list(urls)
         self.facts: list[Event] = []
@@ -62,6 +63,10 @@ class Control:
         """Grant nothing by itself."""
         self._n = 0
         self._told = asyncio.Event()
+
+    @property
+    def answers(self) -> bool:
+        return self.connected and not self.silent
 
     def tell(self, event: Event) -> None:
         if self.full:

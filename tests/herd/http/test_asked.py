@@ -33,6 +33,10 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         asked(body).model.encode()
 
 
+def test_null_says_nothing() -> None:
+    assert not asked(b" null\n").model
+
+
 PICTURE = f'"images":["{"iVBORw0KGgo" * 10_000}"]'
 """So long that the body around it is read by its few quotes."""
 

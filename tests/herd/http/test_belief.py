@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from herd.config import Settings, load, parse_node
+from herd.config import Settings, load
 from herd.errors import HerdError
 from herd.http import tls
 from herd.http.client import FetchError, fetch
 from herd.http.server import listen
 from herd.http.tls import Renewal
 from herd.http.upstream import Pool
+from herd.node_address import parse_node
 from tests.certificates import Authority
 from tests.herd.http.conftest import Run
 from tests.herd.http.sockets import Echo
@@ -46,7 +47,7 @@ def test_a_node_is_believed_by_its_authority_or_if_it_is_said_so(
 ) -> None:
     async def main() -> None:
         async with secured(*authority.issue()) as url:
-            pool = Pool(url, asyncio.get_running_loop())
+            pool = Pool(url)
             tls.believe(settings(url))
             assert "TLS failed" in (await asked(pool)).error
             tls.believe(settings(url, str(authority.file)))
@@ -56,7 +57,7 @@ def test_a_node_is_believed_by_its_authority_or_if_it_is_said_so(
             assert again.connection.reused
             pool.close()
             tls.believe(settings(url, insecure=True))
-            assert (await asked(Pool(url, asyncio.get_running_loop()))).body == b"POST /x {}"
+            assert (await asked(Pool(url))).body == b"POST /x {}"
             async with secured(*authority.issue()) as other:
                 with pytest.raises(FetchError, match="TLS failed"):
                     await fetch("GET", other)

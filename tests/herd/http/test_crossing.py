@@ -1,5 +1,6 @@
 """A node without `/v1/messages` is asked on the route that it has; another, byte for byte."""
 
+import asyncio
 from typing import Literal
 
 import msgspec
@@ -121,6 +122,37 @@ def test_what_cannot_be_translated_is_a_400(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("cut", [99, 34])
+def test_a_route_that_is_missed_with_a_good_status_is_missed(cut: int, run: Run) -> None:
+    said = b'{"error":"Unexpected endpoint or method. (POST /v1/messages)"}'  # LM Studio's
+
+    async def polite(ask: Ask) -> None:
+        if b"/v1/chat" in ask.head:
+            await old(ask)
+            return
+        ask.begin(b"application/json")
+        for piece in (said[:cut], said[cut:]):
+            if piece:
+                ask.chunk(piece)
+                await ask.writer.drain()
+                await asyncio.sleep(0.01)
+        ask.end()
+
+    async def main() -> None:
+        async with node(polite) as here:
+            control = Control(here.url, here.url)
+            async with fronting(control) as listener, client(listener.port) as one:
+                for _ in range(2):
+                    post(one, PATH, BODY % b"false")
+                    head, answer = await one.answer()
+                    assert head.startswith(b"HTTP/1.1 200")
+                    assert msgspec.json.decode(answer)["content"][0]["text"] == "Hi"
+            assert len(here.asks) == 3
+            await control.heard(RequestCompleted, 2)
+
+    run(main())
+
+
 def test_a_missing_model_is_no_missing_route(run: Run) -> None:
     said = b'{"type":"error","error":{"type":"not_found_error","message":"model \'m\' not found"}}'
 
@@ -218,6 +250,25 @@ def test_ollamas_routes_are_translated_without_asking_first(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("dialect", "told"), [("openai", b'"Org/M"'), ("ollama", b'"org/m:LATEST"')]
+)
+def test_only_an_ollama_is_asked_in_the_clients_spelling(
+    dialect: Literal["openai", "ollama"], told: bytes, run: Run
+) -> None:
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(here.url)
+            there = seen("a", here.url, dialect)
+            control.view = view(msgspec.structs.replace(there, models=(ModelFacts(name="Org/M"),)))
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/v1/chat/completions", b'{"model": "org/m:LATEST","messages":[]}')
+                await one.answer()
+            assert here.asks[0].body == b'{"model": %b,"messages":[]}' % told
+
+    run(main())
+
+
 def test_an_ollama_is_asked_on_its_own_route(run: Run) -> None:
     async def main() -> None:
         async with node(old) as here:
@@ -252,5 +303,89 @@ def test_what_only_an_ollama_can_do_is_refused_or_said_to_control(run: Run) -> N
                 post(one, "/api/generate", RAW)
                 await one.answer()
             assert (await control.heard(RequestReceived)).native is translates
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (
+            "/api/chat",
+            rb'{"Model":"m","Messages":[{"role":"user","content":"\ud83d"}],"STREAM":%b}',
+        ),
+        (
+            "/v1/messages",
+            rb'{"model":"m","Max_Tokens":5,"messages":[{"role":"user","content":"\ud83d"}],"stream":%b}',
+        ),
+        ("/v1/responses", rb'{"MODEL":"m","input":"\ud83d","stream":%b}'),
+    ],
+)
+def test_keys_in_any_case_and_halves_of_characters_are_taken_as_go_takes_them(
+    path: str, body: bytes, run: Run
+) -> None:
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(here.url, here.url)
+            control.view = view(seen("a", here.url, "openai"))
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, path, body % b"false")
+                head, _ = await one.answer()
+                assert head.startswith(b"HTTP/1.1 200")
+                post(one, path, body % b"true")
+                head, _ = await one.answer()
+                assert head.startswith(b"HTTP/1.1 200")
+            for ask in here.asks[-2:]:
+                asked = msgspec.json.decode(ask.body)
+                assert asked["messages"] == [{"role": "user", "content": "\ufffd"}]
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [b"application/x-www-form-urlencoded", b"text/plain", b""])
+def test_a_translated_body_is_json_whatever_the_client_said(run: Run, kind: bytes) -> None:
+    """Ollama takes what curl sends; vLLM refuses all that is not called JSON."""
+
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(here.url)
+            control.view = view(seen("a", here.url, "openai"))
+            async with fronting(control) as listener, client(listener.port) as one:
+                said = (b"content-type: " + kind,) if kind else ()
+                post(one, "/api/chat", CHAT_M % b"false", *said, b"X-Mine: 1")
+                await one.answer()
+            head = here.asks[0].head.lower()
+            assert head.count(b"content-type:") == 1
+            assert b"\r\ncontent-type: application/json\r\n" in head
+            assert b"\r\nx-mine: 1\r\n" in head
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "told"),
+    [
+        (b"Not Found", b"text/plain", "this node has no /v1/embeddings"),  # MLX
+        (b'{"detail":"Not Found"}', b"application/json", "this node has no /v1/embeddings"),  # vLLM
+        (b'{"error":"model not found"}', b"application/json", "model not found"),
+        (b'{"error":"no snapshot of it"}', b"application/json", "no snapshot of it"),
+        (b'{"detail":"gone"}', b"application/json", "gone"),
+        (b'{"detail":["a",1]}', b"application/json", '["a",1]'),
+        (b"{}", b"application/json", "the node answered 404"),
+    ],
+)
+def test_a_404_tells_what_is_missing(run: Run, said: bytes, kind: bytes, told: str) -> None:
+    async def missing(ask: Ask) -> None:
+        ask.answer(said, 404, kind)
+
+    async def main() -> None:
+        async with node(missing) as here:
+            control = Control(here.url)
+            control.view = view(seen("a", here.url, "openai"))
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/api/embed", b'{"model":"m","input":"x"}')
+                head, answer = await one.answer()
+            assert head.startswith(b"HTTP/1.1 404")
+            assert msgspec.json.decode(answer) == {"error": told}
 
     run(main())

@@ -249,6 +249,8 @@ def test_a_named_node_is_moved_and_drained_by_nobody_from_elsewhere(
     signed = stage.signed() if body is BODY else ()
     assert "command line" in str(stage.refused(*signed, body=body))
     assert "command line" in str(stage.refused(body=body, peer="not an address"))
+    by_proxy = (*(stage.signed() if body is BODY else ()), (b"X-Forwarded-For", b"127.0.0.1"))
+    assert "command line" in str(stage.refused(*by_proxy, body=body, peer="127.0.0.1"))
     assert stage.heard(*(stage.signed() if body is BODY else ()), body=body, peer="127.0.0.1")
 
 

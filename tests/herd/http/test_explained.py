@@ -1,5 +1,7 @@
 """Why a request went where it went, asked of the front, which asks a process of its own."""
 
+import re
+from importlib.resources import files
 from pathlib import Path
 
 import msgspec
@@ -36,16 +38,22 @@ def test_a_process_that_cannot_look_back_is_told_of(run: Run, tmp_path: Path) ->
     run(main())
 
 
-def test_one_that_takes_too_long_is_ended(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_that_takes_too_long_is_ended(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookback, "LOOKS_WITHIN_S", 0.01)
 
     async def main() -> None:
+        endless = Lookback(Path("pass"))  # `timeit` takes both words for lines of a program
         with pytest.raises(LogdAwayError, match="took longer"):
-            await Lookback(tmp_path).found("herd.replay.explaining", "1", "herd explain 1")
+            await endless.found("timeit", "while True: pass", "herd explain 1")
 
     run(main())
+
+
+def test_the_page_waits_until_it_is_told_so() -> None:
+    asking = files("herd.dashboard").joinpath("static/api.js").read_text("utf-8")
+    [waits_ms] = re.findall(r"PAST_MS = ([0-9_]+);", asking)
+    longest_s = lookback.ROOM_WITHIN_S + lookback.LOOKS_WITHIN_S
+    assert int(waits_ms) / 1000 > longest_s
 
 
 def test_one_looks_back_at_a_time(

@@ -9,7 +9,7 @@ import pytest
 from events import ModelFacts
 from herd.http.endpoints import feed
 from herd.http.endpoints.feed import PATH
-from herd.link.messages import View
+from herd.link.messages import KeyView, View
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import Control, fronting, node_view, view
 from tests.herd.http.sockets import Client, client
@@ -26,9 +26,13 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "EVERY_S", 0.05)
 
 
-async def listen(one: Client, last: str = "") -> None:
+ELSEWHERE = "X-Forwarded-For: 192.0.2.7\r\n"
+"""What a proxy beside herd says of who comes from another machine."""
+
+
+async def listen(one: Client, last: str = "", lines: str = "") -> None:
     resumes = f"Last-Event-ID: {last}\r\n" if last else ""
-    one.send(f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\n{resumes}\r\n".encode())
+    one.send(f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\n{resumes}{lines}\r\n".encode())
     head = await one.head()
     assert head.startswith(b"HTTP/1.1 200 ")
     assert b"text/event-stream" in head
@@ -144,9 +148,36 @@ def test_a_heartbeat_and_an_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
             await listen(one)
             await event(one)
             assert await frame(one) == b"event: heartbeat\ndata: {}"
+            control.silent = True
+            while (told := await frame(one)).startswith(b"event: heartbeat"):
+                pass
+            assert b'"current":false' in told, "nobody else would say so"
             assert control.front is not None
             control.front.feed.close()
             await one.until(b"0\r\n\r\n")
+
+    run(main())
+
+
+def test_who_may_not_look_any_more_hears_nothing_more(run: Run) -> None:
+    async def main() -> None:
+        control = Control()
+        control.view = view(MINI)
+        async with (
+            fronting(control) as listener,
+            client(listener.port) as here,
+            client(listener.port) as elsewhere,
+        ):
+            await listen(here)
+            await event(here)
+            await listen(elsewhere, lines=ELSEWHERE)
+            assert (await event(elsewhere)).event == "snapshot"
+            keys = (KeyView("laptop", "ab" * 32),)
+            show(control, msgspec.structs.replace(control.view, keys=keys))
+            assert (await event(here)).data == {"what": ["keys"]}
+            assert (await elsewhere.until(b"0\r\n\r\n")).strip() == b"0"
+            assert control.front is not None
+            assert control.front.feed.readers == 1
 
     run(main())
 

@@ -4,9 +4,11 @@ from typing import Any, cast
 
 from msgspec.structs import replace
 
-from events import Limits, NodeFacts, NodeId
+from events import Limits, ModelFacts, NodeFacts, NodeId, ResidentModel
 from herd.http.endpoints import fleet
 from herd.link.messages import NodeView, SlotView, View
+
+GIB = 1024**3
 
 
 def node(name: str, status: str, slots: SlotView) -> NodeView:
@@ -52,13 +54,49 @@ def test_a_model_nobody_waits_for_has_no_such_row() -> None:
     assert "*:m:latest" not in cast("dict[str, object]", body["queues"])
 
 
+def test_a_queue_tells_what_was_rejected_and_what_found_its_model_in_memory() -> None:
+    seen = replace(VIEW.nodes[0], slots={"m:latest": SlotView(4, 0, sent=8, cold=2)})
+    rejected = {"m:latest": 3, "gone:latest": 2, "": 5}
+    body = fleet.queue(View(nodes=(seen, VIEW.nodes[1]), rejected=rejected), 0.0)
+    assert body["rejected"] == 10
+    rows = cast("dict[str, dict[str, Any]]", body["queues"])
+    assert set(rows) == {"a:m:latest", "b:m:latest", "*:m:latest", "*:gone:latest"}
+    assert [rows[key]["rejected"] for key in sorted(rows)] == [2, 3, 0, 0]
+    assert (rows["a:m:latest"]["warm_hit_rate"], rows["a:m:latest"]["cold_request_pct"]) == (
+        0.75,
+        25.0,
+    )
+    assert rows["b:m:latest"]["warm_hit_rate"] is None
+    assert fleet.status(View(rejected=rejected), 0.0)["queues"] == {}
+
+
 def test_the_disk_is_told_where_it_is_known() -> None:
-    gib = 1024**3
-    known = NodeFacts(disk_bytes=500 * gib, disk_free_bytes=73 * gib)
+    known = NodeFacts(disk_bytes=500 * GIB, disk_free_bytes=73 * GIB)
     assert fleet.disk_gb(known) == {"disk_available_gb": 73.0, "disk_total_gb": 500.0}
     assert fleet.disk_gb(NodeFacts()) == {}
     rows = cast("list[dict[str, Any]]", fleet.status(VIEW, 0.0)["nodes"])
     assert "disk_total_gb" not in rows[0]["hardware"]
+
+
+def test_a_size_that_nobody_told_is_null_and_not_0() -> None:
+    silent = replace(
+        VIEW.nodes[0],
+        resident=(ResidentModel(name="m:latest"),),
+        models=(ModelFacts(name="m:latest"),),
+    )
+    [told] = cast("list[dict[str, Any]]", fleet.status(View(nodes=(silent,)), 0.0)["nodes"])
+    unknown = ("memory_total_gb", "vram_total_gb", "cores_physical", "memory_bandwidth_gbps")
+    assert [told["hardware"][key] for key in unknown] == [None] * 4
+    [held] = told["ollama"]["models_loaded"]
+    assert (held["size_gb"], held["size_vram_gb"], held["context_length"]) == (None, None, None)
+    assert told["ollama"]["models_available_sizes"] == {"m:latest": None}
+
+
+def test_a_model_that_runs_beside_the_card_takes_none_of_it() -> None:
+    slow = replace(VIEW.nodes[0], resident=(ResidentModel(name="m:latest", size_bytes=GIB),))
+    [told] = cast("list[dict[str, Any]]", fleet.status(View(nodes=(slow,)), 0.0)["nodes"])
+    [held] = told["ollama"]["models_loaded"]
+    assert (held["size_gb"], held["size_vram_gb"]) == (1.0, 0.0)
 
 
 def test_what_an_owner_lends_is_told_with_the_keys_that_scripts_know() -> None:

@@ -13,6 +13,7 @@ from events import (
     RequestCompleted,
     RequestFailed,
     RequestId,
+    RequestReaped,
     RequestReceived,
     StreamsProgressed,
     StreamStarted,
@@ -130,7 +131,10 @@ def test_tokens_of_a_v1_stream_are_counted_unless_reported(run: Run) -> None:
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_control_can_end_a_request(*, begun: bool, run: Run) -> None:
+@pytest.mark.parametrize("reason", ["stale", "reaped"])
+def test_control_can_end_a_request(*, begun: bool, reason: str, run: Run) -> None:
+    """Of what is stale it asks how it ended; what is reaped is over, for the log."""
+
     async def main() -> None:
         freed = asyncio.Event()
 
@@ -150,16 +154,21 @@ def test_control_can_end_a_request(*, begun: bool, run: Run) -> None:
                 await here.ask()
                 if begun:
                     await one.until(NDJSON[0])
-                stale = Cancel(asked.request_id, Lease("0.9"), "reaped")
+                stale = Cancel(asked.request_id, Lease("0.9"), reason)
                 control.front.cancelled(stale)
-                control.front.cancelled(Cancel(asked.request_id, Lease("1.1"), "reaped"))
+                for _ in range(2):
+                    control.front.cancelled(Cancel(asked.request_id, Lease("1.1"), reason, 9.5))
                 heard = await (one.rest() if begun else one.answer())
                 await freed.wait()
         text = heard if isinstance(heard, bytes) else b"".join(heard)
         assert b'{"error":"no progress for too long: herd ended this request"}' in text
         assert text.startswith(b"HTTP/1.1 504") != begun
         assert not text.endswith(b"0\r\n\r\n")
-        assert control.kinds == ["RequestReceived"]
+        told = [event for event in control.facts if isinstance(event, RequestReaped)]
+        assert control.kinds == ["RequestReceived", *("RequestReaped" for _ in told)]
+        assert [(it.request_id, it.lease, it.idle_s) for it in told] == (
+            [(asked.request_id, "1.1", 9.5)] if reason == "stale" else []
+        )
 
     run(main())
 

@@ -74,6 +74,23 @@ def test_head_is_answered_where_ollama_answers_it(run: Run) -> None:
 # What is answered from the view
 
 
+def test_a_model_of_the_cloud_is_listed_as_such(run: Run) -> None:
+    far = ModelFacts(name="x:cloud", remote_model="x", remote_host="https://ollama.com:443")
+
+    async def main() -> None:
+        control = Control()
+        control.view = view(node_view("studio", far, BARE))
+        async with fronting(control) as listener, client(listener.port) as one:
+            tags = msgspec.json.decode((await one.get("/api/tags"))[1])["models"]
+        told = {row["name"]: (row.get("remote_model"), row.get("remote_host")) for row in tags}
+        assert told == {
+            "x:cloud": ("x", "https://ollama.com:443"),
+            "org/Mixed-Case:latest": (None, None),
+        }
+
+    run(main())
+
+
 def test_the_fleet_is_listed_as_one_ollama(run: Run) -> None:
     gpu = ResidentModel(
         name="llama3.2:3b",
@@ -158,6 +175,12 @@ def test_the_fleets_state_is_shown(run: Run) -> None:
             status = msgspec.json.decode((await one.get("/fleet/status"))[1])
             queue = msgspec.json.decode((await one.get("/fleet/queue"))[1])
             ready, detail = await one.get("/readyz")
+            control.silent = True
+            unready, why = await one.get("/readyz")
+            old = msgspec.json.decode((await one.get("/fleet/status"))[1])
+        assert unready.startswith(b"HTTP/1.1 503 ")
+        assert msgspec.json.decode(why)["status"] == "control does not answer"
+        assert (status["fleet"]["current"], old["fleet"]["current"]) == (True, False)
         assert status["fleet"]["nodes_online"] == 1
         assert status["nodes"][0]["node_id"] == "studio"
         assert status["nodes"][0]["ollama"]["models_available"] == ["llama3.2:3b"]

@@ -9,6 +9,7 @@ import pytest
 
 from actors.core.state import State
 from events import (
+    AttemptFailed,
     Event,
     Lease,
     NodeId,
@@ -68,6 +69,7 @@ STORY = (
             request_id=RequestId("id-3"),
             model="m",
             node_id=STUDIO,
+            lease=LEASE,
             phase="stream",
             fault="node",
             status=502,
@@ -77,6 +79,25 @@ STORY = (
         4,
         RequestReaped(
             request_id=RequestId("id-4"), model="m", node_id=STUDIO, lease=LEASE, idle_s=9
+        ),
+    ),
+    *life(
+        5,
+        AttemptFailed(
+            request_id=RequestId("id-5"),
+            model="m",
+            node_id=STUDIO,
+            lease=LEASE,
+            phase="connect",
+            error="connection refused",
+        ),
+        RequestFailed(
+            request_id=RequestId("id-5"),
+            model="m",
+            node_id=STUDIO,
+            phase="connect",
+            fault="node",
+            status=502,
         ),
     ),
 )
@@ -115,7 +136,8 @@ def test_what_the_log_tells_is_found_with_its_events(logd: Path, run: Run) -> No
         assert found["requests_reaped"]["seqs"] == [13]
         assert found["prompt_truncated"]["data"]["app"] == "editor"
         vitals = told["vitals"]
-        assert (vitals["total_requests_24h"], vitals["cold_loads_24h"]) == (4, 1)
+        assert (vitals["total_requests_24h"], vitals["cold_loads_24h"]) == (5, 1)
+        assert (vitals["total_retries_24h"], vitals["overall_error_rate_pct"]) == (0, 60.0)
         assert vitals["avg_ttft_ms"] == 500.0
         assert vitals["health_score"] == 60
 

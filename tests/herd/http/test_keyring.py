@@ -102,6 +102,25 @@ def test_the_admin_token_is_as_good_as_a_key() -> None:
     assert ask(ring(LAPTOP), (b"Authorization", b"Bearer " + TOKEN.encode()))[2]
 
 
+@pytest.mark.parametrize("keys", [(), (LAPTOP,)])
+@pytest.mark.parametrize("keyless", ["auto", "local"])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        (b"Authorization", b"Bearer " + TOKEN.encode()),
+        (b"authorization", TOKEN.encode()),
+        (b"x-api-key", TOKEN.encode()),
+    ],
+)
+def test_no_node_sees_the_admin_token(
+    keys: tuple[KeyView, ...], keyless: str, shown: tuple[bytes, bytes]
+) -> None:
+    """Open WebUI has it as its key, to pull and delete models; it shows it in every chat too."""
+    exchange, _, let = ask(ring(*keys, keyless=keyless), shown)
+    assert not let or shown not in exchange.request.headers
+    assert let or keys
+
+
 @pytest.mark.parametrize(
     ("keyless", "keys", "served"),
     [

@@ -12,7 +12,10 @@ from herd.http.guard import Guard
 from herd.http.keyring import Keyring, digest
 from herd.http.lobby import Lobby
 from herd.http.login import COOKIE, LINK, PATH, Login
-from herd.link.messages import KeyView
+from herd.link.messages import KeyView, View
+from tests.herd.http.conftest import Run
+from tests.herd.http.fleet import Control, fronting
+from tests.herd.http.sockets import client
 from tests.herd.http.test_gate import Wire
 from tests.herd.http.timers import Timers
 
@@ -79,6 +82,28 @@ def test_with_keys_only_this_machine_and_the_token_may(path: str) -> None:
         assert b"herd dashboard" in refused
 
 
+def test_every_page_of_the_fleet_is_shown_only_to_whom_it_knows(run: Run) -> None:
+    async def main() -> None:
+        control = Control()
+        control.view = View(keys=(KeyView("laptop", digest(KEY)),))
+        async with fronting(control) as listener:
+            assert control.front is not None
+            asked = [
+                (method.decode(), f"{path}1" if path.endswith("/") else path)
+                for path, methods in control.front.routes
+                for method in methods
+                if path.startswith(("/dashboard/api/", "/fleet/", "/metrics")) and path != PATH
+            ]
+            assert len(asked) > len(SHOWN)
+            for method, path in asked:
+                async with client(listener.port) as one:
+                    said = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
+                    one.send(f"{said}X-Forwarded-For: 192.0.2.7\r\n\r\n".encode())
+                    assert (await one.head()).startswith(b"HTTP/1.1 401 "), (method, path)
+
+    run(main())
+
+
 @pytest.mark.parametrize("path", ["/api/chat", "/dashboard", "/healthz", "/heartbeat"])
 def test_what_is_no_page_of_the_fleet_is_not_its_to_guard(path: str) -> None:
     assert House().ask(path) == b"shown"
@@ -99,7 +124,8 @@ def test_a_link_counts_once_at_whichever_front(tmp_path: Path) -> None:
     answer = one.ask(link)
     assert answer.startswith(b"HTTP/1.1 303 ")
     assert b"Location: /dashboard\r\n" in answer
-    assert b"Cache-Control: no-store" in answer
+    assert b"Cache-Control: no-store\r\n" in answer
+    assert b"Referrer-Policy: no-referrer\r\n" in answer
     for again in (one.ask(link), other.ask(link)):
         assert again.startswith(b"HTTP/1.1 403 ")
         assert b"herd dashboard" in again

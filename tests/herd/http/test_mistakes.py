@@ -9,7 +9,7 @@ from events import AttemptFailed, RequestFailed
 from herd.http import flight as flight_module
 from herd.http import relay
 from herd.http.passing import Passing
-from herd.http.usage import Ndjson
+from herd.http.reading import Ndjson
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import CHAT, QUIET, Ask, Control, fronting, node, post, streamed
 from tests.herd.http.sockets import Client, client, until

@@ -4,12 +4,13 @@ import asyncio
 import gzip
 import logging
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 import zstandard
 
-from events import RequestCompleted
+from events import HeartbeatReceived, RequestCompleted
 from herd.http.door import Door, NotAdmittedError
 from herd.http.exchange import Exchange, Request
 from herd.http.keyring import digest
@@ -46,6 +47,8 @@ def admit(exchange: Exchange) -> object:
         "http://[::ffff:169.254.169.254]:80",
         "http://224.0.0.251:5353",
         "http://255.255.255.255",
+        "http://2852039166",
+        "http://0xa9.0xfe.43518:80",
     ],
 )
 def test_an_agent_cannot_make_herd_ask_what_is_no_node(address: str) -> None:
@@ -54,13 +57,21 @@ def test_an_agent_cannot_make_herd_ask_what_is_no_node(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:22", "http://localhost:22", "http://[::1]:9"]
+    "address",
+    [
+        "http://127.0.0.1:22",
+        "http://localhost:22",
+        "http://[::1]:9",
+        "127.1:22",
+        "http://2130706433:22",
+        "http://017700000001",
+        "http://0:22",
+    ],
 )
 def test_loopback_means_the_agent_s_own(address: str) -> None:
     fact = admit(heartbeat(ollama_host=address))
-    assert PEER in str(fact)
-    assert "127.0.0.1" not in str(fact)
-    assert "localhost" not in str(fact)
+    assert isinstance(fact, HeartbeatReceived)
+    assert urlsplit(fact.url).hostname == PEER
 
 
 @pytest.mark.parametrize(

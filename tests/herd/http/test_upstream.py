@@ -67,7 +67,7 @@ def test_the_connection_used_last_is_used_first(run: Run) -> None:
             ask.answer(b"fine")
 
         async with node(script) as here:
-            pool = Pool(here.url, asyncio.get_running_loop())
+            pool = Pool(here.url)
             await asyncio.gather(asked(pool), asked(pool))
             last = [await asked(pool) for _ in range(3)]
             assert here.connections == 2
@@ -90,7 +90,7 @@ def test_what_is_idle_for_too_long_is_closed(run: Run) -> None:
                 gone.set()
 
         async with node(script) as here:
-            pool = Pool(here.url, asyncio.get_running_loop())
+            pool = Pool(here.url)
             await asked(pool)
             pool.sweep(upstream.IDLE_S)
             assert not gone.is_set()
@@ -117,7 +117,7 @@ def test_bytes_that_nobody_asked_for_end_a_connection(run: Run) -> None:
                 gone.set()
 
         async with node(script) as here:
-            pool = Pool(here.url, asyncio.get_running_loop())
+            pool = Pool(here.url)
             await asked(pool)
             speak.set()
             await gone.wait()
@@ -139,7 +139,7 @@ def test_only_so_many_idle_connections_are_kept(run: Run, monkeypatch: pytest.Mo
             ask.answer(b"fine")
 
         async with node(script) as here:
-            pool = Pool(here.url, asyncio.get_running_loop())
+            pool = Pool(here.url)
             for _ in range(2):
                 await asyncio.gather(asked(pool), asked(pool))
             assert here.connections == 3
@@ -163,7 +163,7 @@ def test_a_nodes_address_may_have_a_path_of_its_own(run: Run) -> None:
 def test_an_address_that_is_none_is_refused(run: Run) -> None:
     async def main() -> None:
         with pytest.raises(FetchError):
-            Pool("ftp://x", asyncio.get_running_loop())
+            Pool("ftp://x")
 
     run(main())
 
@@ -195,7 +195,7 @@ def test_a_node_that_left_keeps_no_connection(run: Run) -> None:
 def test_a_name_that_dns_cannot_have_is_unreachable(host: str, run: Run) -> None:
     async def main() -> None:
         heard = Heard()
-        Pool(f"http://{host}:1", asyncio.get_running_loop()).dial(HEAD, b"", heard)
+        Pool(f"http://{host}:1").dial(HEAD, b"", heard)
         await heard.over.wait()
         assert heard.error == "name not known"
 

@@ -12,7 +12,17 @@ import pytest
 
 from herd.logd import queries
 from herd.logd.queries import AT_ONCE, QueryServer
-from herd.logd.wire import LENGTH, Answer, LogdAwayError, Question, ask
+from herd.logd.wire import (
+    LENGTH,
+    Answer,
+    LogdAwayError,
+    Question,
+    answer_decoder,
+    ask,
+    frame,
+)
+from herd.tasks import spawn
+from tests.e2e.herds import until
 
 SLOW = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range + b.range = $x"
 
@@ -40,6 +50,36 @@ def test_a_query_that_takes_too_long_is_ended(path: Path) -> None:
     assert "took longer than 0.5 s" in str(asyncio.run(outcome(path, Question("slow", {"x": -1}))))
     assert time.monotonic() - began < 2
     assert asyncio.run(ask(path, Question("quick"))) == Answer(["answer"], [[42]])
+
+
+def test_who_asks_at_the_end_keeps_nothing_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(queries.QUERIES, "slow", SLOW)
+    monkeypatch.setattr(queries, "ANSWER_WITHIN_S", 60.0)
+    connection = duckdb.connect(tmp_path / "events.duckdb")
+    server = QueryServer(connection, tmp_path / "logd.sock")
+
+    async def ends() -> Answer:
+        question = Question("slow", {"x": -1})
+        asked = spawn(ask_raw(tmp_path / "logd.sock", question), name="slow")
+        assert await asyncio.to_thread(until, lambda: bool(vars(server)["_running"]), 60.0)
+        await asyncio.to_thread(server.close)
+        connection.close()  # raises while somebody reads
+        return await asked
+
+    assert asyncio.run(ends()).error == queries.ENDING
+    assert server.answer(Question("quick")).error == queries.ENDING
+
+
+async def ask_raw(path: Path, question: Question) -> Answer:
+    reader, writer = await asyncio.open_unix_connection(path)
+    try:
+        writer.write(frame(question))
+        (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+        return answer_decoder.decode(await reader.readexactly(size))
+    finally:
+        writer.close()
 
 
 def test_one_more_than_four_is_told_so_soon(path: Path) -> None:

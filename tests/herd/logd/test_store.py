@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from herd.logd.store import DatabaseBusyError, condemn, is_damage, open_store
+from herd.logd.store import LOGD, DatabaseBusyError, condemn, is_damage, open_store
 from herd.paths import DataDir
 from tests.herd.journal.sample import busy_log
 from tests.herd.logd.rig import data_dir, rows, store, take_in, write
@@ -136,8 +136,17 @@ def test_a_condemned_database_is_made_anew_once(killed: DataDir) -> None:
     assert count(killed) == 1000
 
 
-def test_a_database_open_elsewhere_is_left_alone(killed: DataDir) -> None:
-    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(flush=True); input()"
+@pytest.mark.parametrize(
+    ("title", "said", "ends"),
+    [("mine", r"open in another program \(mine, pid \d+\)", False), (LOGD, "herd before", True)],
+)
+def test_a_database_open_elsewhere_is_left_alone(
+    killed: DataDir, title: str, said: str, *, ends: bool
+) -> None:
+    code = (
+        f"import duckdb, setproctitle, sys; setproctitle.setproctitle({title!r}); "
+        "c = duckdb.connect(sys.argv[1]); print(flush=True); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(killed.database)],
         stdin=subprocess.PIPE,
@@ -145,8 +154,9 @@ def test_a_database_open_elsewhere_is_left_alone(killed: DataDir) -> None:
     ) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        with pytest.raises(DatabaseBusyError, match="open in another program"):
+        with pytest.raises(DatabaseBusyError, match=said) as busy:
             open_store(killed.database)
+        assert busy.value.ends is ends
         other.communicate(b"\n")
     assert count(killed) == 1000
 

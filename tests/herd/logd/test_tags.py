@@ -9,10 +9,19 @@ import duckdb
 import msgspec
 import pytest
 
-from events import Event, Lease, NodeId, Recorded, RequestCompleted, RequestId, RequestReceived
+from events import (
+    Event,
+    Lease,
+    NodeId,
+    Recorded,
+    RequestCompleted,
+    RequestId,
+    RequestReceived,
+    RequestRejected,
+)
 from herd.logd import rollup, totals
 from herd.logd.ingest import restore
-from herd.logd.parquet import span_path, spans, tags_path
+from herd.logd.parquet import span_path, spans, tags_path, write_parquet
 from herd.logd.queries import QUERIES
 from herd.logd.retention import drop_next
 from herd.logd.rollup import aim, roll_next
@@ -169,6 +178,36 @@ def tag_and_requests(row: tuple[object, ...]) -> tuple[str, int]:
     return str(row[0]), int(str(row[1]))
 
 
+def test_tags_that_were_kept_before_rejections_were_counted_are_read(log: Log) -> None:
+    directory, db, expected = log
+    drop_next(db, directory, ALL_OLD, LATER_S)
+    path = tags_path(directory.totals, spans(directory.totals)[-1])
+    assert write_parquet(db, "SELECT * EXCLUDE (cancelled, rejected) FROM kept_tags", path)
+    forget(db, directory)
+    assert rows(db, DAILY) == outside(directory, DAILY) == expected
+    assert rows(db, "SELECT DISTINCT cancelled, rejected FROM kept_tags") == [(None, None)]
+
+
+def test_who_was_turned_away_is_counted_with_its_application(tmp_path: Path) -> None:
+    directory = data_dir(tmp_path)
+    told = (
+        RequestReceived(request_id=RequestId("r1"), model="m", app="notes", tags=("notes", "late")),
+        RequestRejected(request_id=RequestId("r1"), model="m", status=429, reason="queue_full"),
+    )
+    write(directory, [snapshot(1), *(Recorded(2 + n, START_US, e) for n, e in enumerate(told))])
+    with store(directory) as db:
+        take_in(db, directory)
+        aim(db)
+        bounds = {"from_us": 0, "to_us": 2 * START_US}
+        for name, tags in (("apps", ["notes"]), ("tags", ["late", "notes"])):
+            found = db.execute(QUERIES[name], bounds)
+            columns = [column[0] for column in found.description]
+            given = [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+            assert [row["tag"] for row in given] == tags
+            assert {(row["rejected_count"], row["cancelled_count"]) for row in given} == {(1, 0)}
+            assert {(row["request_count"], row["failed_count"]) for row in given} == {(1, 0)}
+
+
 def test_of_a_day_the_most_used_are_kept(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     directory, db, _ = log
     monkeypatch.setattr(totals, "MOST_TAGS", 1)
@@ -184,7 +223,7 @@ def test_the_pages_have_each_tag(log: Log) -> None:
     aim(db)
     bounds = {"from_us": 0, "to_us": 2 * START_US}
     found = db.execute(QUERIES["tags"], bounds).fetchall()
-    assert sorted((row[0], row[1], row[2], row[6]) for row in found) == expected
+    assert sorted((row[0], row[1], row[2], row[8]) for row in found) == expected
     daily = db.execute(QUERIES["tags_daily"], bounds).fetchall()
     summed = Counter[str]()
     for tag, _, count, *_ in daily:

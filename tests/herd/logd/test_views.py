@@ -235,6 +235,53 @@ def test_every_attempt_and_end_is_a_trace_in_ollama_herds_words(ask: Ask) -> Non
     ]
 
 
+def failed_attempt(name: str, number: int) -> AttemptFailed:
+    return AttemptFailed(
+        request_id=RequestId(name),
+        model=CHAT,
+        node_id=MINI,
+        lease=Lease(f"1.{name}{number}"),
+        phase="connect",
+        error="refused",
+        elapsed_s=0.25,
+    )
+
+
+def test_a_failed_attempt_that_nothing_followed_is_failed_and_not_retried(tmp_path: Path) -> None:
+    gone, late = RequestId("gone"), RequestId("late")
+    write(
+        data_dir(tmp_path),
+        log_of(
+            [
+                *(received("gone"), dispatched("gone", MINI), failed_attempt("gone", 1)),
+                *(dispatched("gone", MINI, 2), failed_attempt("gone", 2)),
+                RequestFailed(
+                    request_id=gone,
+                    model=CHAT,
+                    phase="connect",
+                    fault="node",
+                    status=502,
+                    node_id=MINI,
+                    error="refused",
+                ),
+                *(received("late"), dispatched("late", MINI), failed_attempt("late", 1)),
+                RequestRejected(request_id=late, model=CHAT, status=503, reason="hold_timeout"),
+            ]
+        ),
+    )
+    with open_log(tmp_path) as log:
+        assert rows(
+            log,
+            "SELECT request_id, status, retry_count, latency_ms, error_message"
+            " FROM request_traces ORDER BY id",
+        ) == [
+            ("gone", "retried", 0, 250.0, "refused"),
+            ("gone", "failed", 1, 250.0, "refused"),
+            ("late", "failed", 0, 250.0, "refused"),
+            ("late", "rejected", 0, None, "hold_timeout"),
+        ]
+
+
 def test_an_end_told_twice_is_one_trace(tmp_path: Path) -> None:
     twice = RequestCancelled(request_id=RequestId("x"), model=CHAT, phase="queue")
     late = RequestCancelled(request_id=RequestId("x"), model=CHAT, phase="connect", node_id=MINI)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from herd.config import Settings
 from herd.errors import HerdError
-from herd.processes import balancer
+from herd.processes import balancer, stopped
 from herd.processes.reloading import Source
 from herd.processes.supervisor import Errand, Watch
-from tests.herd.processes.fakes import scenario
+from tests.herd.processes.fakes import STUCK_AFTER_S, scenario
 
-balancer.LEFTOVER_WAIT_S = 2.0
+stopped.EVERY_S = 0.1
 
 
 def say(line: str) -> None:
@@ -32,7 +32,13 @@ def main(data_dir: str, name: str, port: str) -> int:
             errands=(Errand(0.05, lambda: say("errand")),),
         )
 
-    settings = Settings(host="127.0.0.1", port=int(port), data_dir=data_dir)
+    settings = Settings(
+        host="127.0.0.1",
+        port=int(port),
+        data_dir=data_dir,
+        drain_timeout_s=0,
+        stuck_after_s=STUCK_AFTER_S,
+    )
     diary = Path(data_dir) / "diary"
     try:
         source = Source(settings, lambda: settings)

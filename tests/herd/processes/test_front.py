@@ -12,7 +12,6 @@ from events import Lease, NodeId
 from herd.config import Settings
 from herd.http.server import Listener
 from herd.link.messages import Grant, View
-from herd.processes import front as fronts
 from herd.processes.front import Front
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -46,12 +45,14 @@ class Node:
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncGenerator[tuple[Front, Listener, Node]]:
+async def running(drain_timeout_s: float = 4.0) -> AsyncGenerator[tuple[Front, Listener, Node]]:
     node = Node()
     server = await asyncio.start_server(node.answer, "127.0.0.1", 0)
     node.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(host="127.0.0.1", port=0, data_dir=folder)
+        settings = Settings(
+            host="127.0.0.1", port=0, data_dir=folder, drain_timeout_s=drain_timeout_s
+        )
         settings.directory.create()
         front = Front(settings, 1)
         front.app.view_changed(View(settled=True))  # control was heard once: nobody needs a key
@@ -93,13 +94,9 @@ def test_a_request_that_can_end_in_time_does(on_each_loop: Run) -> None:
     on_each_loop(main())
 
 
-def test_a_stream_that_cannot_end_in_time_is_told_why(
-    on_each_loop: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fronts, "DRAIN_S", 0.1)
-
+def test_a_stream_that_cannot_end_in_time_is_told_why(on_each_loop: Run) -> None:
     async def main() -> None:
-        async with running() as (front, listener, node):
+        async with running(0.1) as (front, listener, node):
             reader, writer = await asking(listener)
             await granted(front, node)
             await reader.readuntil(BEGINNING)
@@ -114,13 +111,9 @@ def test_a_stream_that_cannot_end_in_time_is_told_why(
     on_each_loop(main())
 
 
-def test_a_request_that_still_waits_is_sent_elsewhere(
-    on_each_loop: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fronts, "DRAIN_S", 0.1)
-
+def test_a_request_that_still_waits_is_sent_elsewhere(on_each_loop: Run) -> None:
     async def main() -> None:
-        async with running() as (front, listener, _):
+        async with running(0.1) as (front, listener, _):
             reader, writer = await asking(listener)
             await asyncio.sleep(0.02)
             await asyncio.wait_for(front.stop(), 2)

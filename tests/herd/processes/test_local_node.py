@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from herd.config import NodeAddress, Settings
+from herd.config import Settings
+from herd.node_address import NodeAddress
 from herd.processes.local_node import PATIENCE_S, find_local_ollama, with_local_ollama
 
 

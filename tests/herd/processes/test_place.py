@@ -1,5 +1,6 @@
 """The door of a running herd: what is said there that nobody should say."""
 
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from herd.paths import DataDir
+from herd.platform import FileLock
 from herd.processes.talk import (
     DONE,
     HERE,
@@ -17,6 +19,7 @@ from herd.processes.talk import (
     REFUSED,
     RELOAD,
     REPLACE,
+    SOCKETS,
     TOLD,
     Talk,
     Word,
@@ -90,6 +93,25 @@ def test_words_out_of_turn_are_refused(rig: Rig) -> None:
     held[0].close()
     rig.hears("gone before it took the place")
     assert answered(rig, Word(REPLACE)).word == HERE
+
+
+def test_an_heir_that_goes_before_the_log_is_given_up_leaves_it_at_work(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, "deciding", 0)
+    try:
+        rig.hears("ready")
+        heir = knock(rig)
+        heir.say(Word(REPLACE))
+        _, (held,) = heir.hear()
+        held.close()
+        heir.say(Word(LET_GO))
+        assert heir.hear()[0].word == SOCKETS
+        heir.close()  # its control takes a second to end
+        rig.hears("this one goes on")
+        rig.hears(re.escape("pids ['control', 'logd']"))
+        assert FileLock(DataDir(rig.data_dir).lock).holder() == rig.pid
+        assert answered(rig, Word(REPLACE)).word == HERE
+    finally:
+        rig.clear()
 
 
 def test_a_word_of_a_newer_herd_is_read_as_far_as_it_is_known(rig: Rig) -> None:

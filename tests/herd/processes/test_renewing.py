@@ -23,6 +23,7 @@ def test_the_successor_is_started_by_the_command_of_this_one() -> None:
 
 def test_not_where_its_end_would_be_the_end_of_herd(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not renewing.why_not({})
+    assert "end the demo" in renewing.why_not({renewing.DEMO: "1"})
     of_systemd = {"SYSTEMD_EXEC_PID": HERE}
     assert "herd run install" in renewing.why_not(of_systemd)
     assert not renewing.why_not({**of_systemd, "NOTIFY_SOCKET": "/n"})

@@ -120,6 +120,18 @@ def test_all_processes_are_named_and_listed(start: StartRig) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["logd", "control", "front 1"])
+def test_who_was_stopped_and_forgotten_goes_on(start: StartRig, name: str) -> None:
+    rig = start()
+    rig.hears("ready")
+    pids = rig.pids()
+    process = psutil.Process(pids[name])
+    process.suspend()
+    rig.hears(f"{name} .pid {process.pid}. was stopped by a signal .* it is set going again")
+    assert process.status() != psutil.STATUS_STOPPED
+    assert rig.pids() == pids
+
+
 def test_an_errand_is_done_when_it_is_due(start: StartRig) -> None:
     start().hears("errand")
 

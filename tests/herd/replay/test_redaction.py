@@ -51,6 +51,14 @@ def test_of_api_keys_neither_a_name_nor_a_digest_is_told() -> None:
     }
 
 
+def test_what_was_learned_of_applications_keeps_its_order_and_loses_their_names() -> None:
+    redaction = Redaction()
+    redaction.line(b'{"k":"request_received","app":"ada"}')
+    apps = b'{"apps":{"bob":{"count":2},"ada":{"count":1}}}'
+    line = b'{"k":"state_snapshotted","state":{"demands":{"m":' + apps + b"}}}"
+    assert redaction.line(line) == line.replace(b"bob", b"app-2").replace(b"ada", b"app-1")
+
+
 def test_hardware_addresses_get_names() -> None:
     event: dict[str, object] = {
         "k": "heartbeat_received",

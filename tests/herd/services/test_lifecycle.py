@@ -1,8 +1,11 @@
 """From `install` to `uninstall --purge`, with a system that only notes what it is told."""
 
+import io
 import json
 import os
+import shutil
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -101,6 +104,54 @@ def test_secrets_and_variables_are_their_owner_s_alone(
     assert "s3cret" not in unit + capsys.readouterr().out
     assert variables.read_text() == 'FLEET_JOIN="token"\nFLEET_NODE_JOIN_TOKEN="s3cret"\n'
     assert stat.S_IMODE(variables.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("system", [False, True])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "--node", "http://studio:11434,slots=4", "--port", "80", "--workers", "2"),
+        ("node", "--wake", "--hours", "mon-fri 19:00-07:00, sat-sun 0:00-24:00", "--relay"),
+    ],
+    ids=["run", "node"],
+)
+def test_systemd_finds_nothing_wrong_with_what_is_installed(
+    told: Told, words: tuple[str, ...], capsys: pytest.CaptureFixture[str], *, system: bool
+) -> None:
+    told.manager = Systemd(system=system, home=told.home, running=told.home / "running")
+    kind, *given = words
+    herd(kind, "install", *given, "--data-dir", str(told.data), "--print")
+    unit = told.home / ("herd-balancer.service" if kind == "run" else "herd-node.service")
+    unit.write_text(capsys.readouterr().out)
+    found = subprocess.run(
+        ["systemd-analyze", "--system" if system else "--user", "--man=no", "verify", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(told.home)},
+    )
+    ours = [line for line in found.stderr.splitlines() if unit.stem in line]
+    assert (ours, found.returncode) == ([], 0), found.stderr
+
+
+def test_what_was_written_into_the_settings_file_stays(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told.data.mkdir()
+    variables = told.data / "herd-balancer.env"
+    variables.write_text("# restored, or mine\nFLEET_POLICY=soonest\nFLEET_JOIN=open\n")
+    given = ("run", "install", "--data-dir", str(told.data))
+    herd(*given)
+    assert variables.read_text() == "# restored, or mine\nFLEET_POLICY=soonest\nFLEET_JOIN=open\n"
+    monkeypatch.setenv("FLEET_JOIN", "token")
+    herd(*given)
+    assert (
+        variables.read_text() == '# restored, or mine\nFLEET_POLICY=soonest\nFLEET_JOIN="token"\n'
+    )
+    variables.write_text("policy soonest\n")
+    assert ends(*given) == 1
+    assert variables.read_text() == "policy soonest\n", "who wrote that is asked, and nothing done"
 
 
 def test_print_shows_all_of_it_and_does_nothing(
@@ -253,6 +304,16 @@ def test_purge_asks_and_takes_only_what_is_herd_s(
     herd("run", "uninstall", "--purge", "--data-dir", str(told.data))
     assert "deleted" in capsys.readouterr().out
     assert [each.name for each in told.data.iterdir()] == ["of somebody else"]
+
+
+def test_in_a_script_nothing_is_deleted_without_a_yes(
+    told: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = _install(told)
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert ends("run", "uninstall", "--purge") == 1
+    assert "say --yes" in capsys.readouterr().err
+    assert directory.journal.exists()
 
 
 def test_nothing_is_deleted_under_a_herd_that_runs(

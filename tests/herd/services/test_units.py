@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from configparser import RawConfigParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from herd.services.launchd import Launchd
@@ -62,6 +63,16 @@ def unit(content: bytes) -> RawConfigParser:
     parsed = Unit(strict=True, delimiters=("=",))
     parsed.read_string(content.decode())
     return parsed
+
+
+def test_a_service_is_given_longer_than_its_requests(tmp_path: Path) -> None:
+    slow = msgspec.structs.replace(service(tmp_path), drain_s=299.5)
+    for system in (False, True):
+        told = unit(Systemd(system=system, home=tmp_path).content(slow))["Service"]
+        assert told["TimeoutStopSec"] == "330"
+        listed = Launchd(system=system, home=tmp_path, user_id=501).content(slow)
+        assert plistlib.loads(listed)["ExitTimeOut"] == 330
+    assert msgspec.structs.replace(slow, drain_s=4.0).stop_s == STOP_S
 
 
 def test_a_unit_of_the_machine(tmp_path: Path) -> None:

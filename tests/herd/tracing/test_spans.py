@@ -47,6 +47,14 @@ def test_a_request_that_runs_at_once_has_one_attempt() -> None:
     assert (attempt.name, attempt.kind) == ("attempt 1 at ada", "client")
     assert (attempt.trace_id, attempt.parent_id) == (root.trace_id, root.span_id)
     assert attempt.first_byte_ns - attempt.start_ns == S_NS // 2
+    assert attempt.attributes["gen_ai.response.time_to_first_chunk"] == 0.5
+    for span in (root, attempt):
+        assert span.attributes["gen_ai.operation.name"] == "chat"
+        assert span.attributes["gen_ai.provider.name"] == "ollama"
+        assert span.attributes["gen_ai.request.model"] == MODEL
+    assert root.attributes["gen_ai.request.stream"] is True
+    assert root.attributes["gen_ai.response.model"] == MODEL
+    assert "error.type" not in root.attributes
     assert root.end_ns - root.start_ns == 2 * S_NS
     assert attempt.span_id != root.span_id
 
@@ -94,7 +102,7 @@ def test_an_attempt_that_failed_is_shown_beside_the_next() -> None:
         f"attempt 1 at {first.node_id}",
         f"attempt 2 at {second.node_id}",
     ]
-    assert attempts[0].error.startswith("failed: ")
+    assert attempts[0].error == f"failed: {attempts[0].attributes['error.type']}"
     assert (root.error, attempts[1].error) == ("", "")
 
 

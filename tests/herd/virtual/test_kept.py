@@ -48,8 +48,11 @@ def test_the_same_is_chosen(slots: int) -> None:
     twice = Twice()
     machines = {NodeId(spec.name): Machine(spec) for spec in SPECS}
     world = World(machines, start_us=START_US, policy=twice)
-    names = ("foresight", "prefix_affinity", "predictions", "fair_shares", "slow_times")
-    shipped = {name: Settings().flat()[name] for name in (*names, "refused_for_s")}
+    names = ("foresight", "patience", "length_behind", "prefix_affinity", "predictions")
+    shipped = {
+        name: Settings().flat()[name]
+        for name in (*names, "fair_shares", "slow_times", "refused_for_s")
+    }
     shipped["planner"] = slots > 0
     lines = [*fleet("soonest")]
     lines.insert(1, Happening(at_us=START_US, fact=ConfigurationLoaded(settings=shipped)))

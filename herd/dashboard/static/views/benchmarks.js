@@ -160,6 +160,7 @@ function compared(state, runs) {
   const [before, after] = chosen.sort((one, other) => one.timestamp - other.timestamp);
   return section(
     "Compared",
+    unlike(before, after),
     table(
       "Two benchmarks side by side",
       [
@@ -173,6 +174,19 @@ function compared(state, runs) {
   );
 }
 
+const LIKE = 0.1; // of the length: the last answers of a run come when they come
+const modelsOf = (row) => (row.per_model_results ?? []).map((each) => each.model).sort();
+
+// What else than the fleet differs between two runs, and so may be what made the difference.
+function unlike(before, after) {
+  const [models, others] = [modelsOf(before), modelsOf(after)];
+  const found = [
+    Math.abs(before.duration_s - after.duration_s) > LIKE * Math.max(before.duration_s, after.duration_s) ? `${seconds(before.duration_s)} and ${seconds(after.duration_s)} long` : "",
+    models.join("\n") === others.join("\n") ? "" : `with ${models.join(", ") || "no model"} and with ${others.join(", ") || "no model"}`,
+  ].filter(Boolean);
+  return found.length ? h("p", { class: "note" }, name(`They are not alike: ${found.join(", ")}. What differs may come from that.`)) : null;
+}
+
 function change({ of, good }, before, after) {
   if (!of || !of(before) || of(after) === null) return "–";
   const share = (100 * (of(after) - of(before))) / of(before);
@@ -181,8 +195,8 @@ function change({ of, good }, before, after) {
   return h("span", { class: better ? "good-text" : "bad-text" }, `${share > 0 ? "+" : "−"}${percent(Math.abs(share))} ${better ? "better" : "worse"}`);
 }
 
-function history(ctx, state, runs) {
-  if (runs.length === 0) return empty("No benchmark yet. The first one is the measure of the next: run it before you change anything.");
+function history(ctx, state, rows) {
+  if (rows.length === 0) return runs(state.progress ?? {}) ? null : empty("No benchmark yet. The first one is the measure of the next: run it before you change anything.");
   const chosen = state.chosen ?? [];
   const pick = (id) => {
     const before = state.chosen ?? [];
@@ -210,7 +224,7 @@ function history(ctx, state, runs) {
         { title: "Answer p50, p95", number: true, cell: (row) => `${millis(row.latency_p50_ms)}, ${millis(row.latency_p95_ms)}` },
         { title: "Models and nodes", cell: parts },
       ],
-      runs.map((row) => ({ ...row, key: row.run_id })),
+      rows.map((row) => ({ ...row, key: row.run_id })),
     ),
   );
 }

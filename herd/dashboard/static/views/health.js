@@ -2,7 +2,7 @@
 
 import { h, name } from "../dom.js";
 import { clock, count, millis, percent, words } from "../format.js";
-import { empty, failed, figure, figures, prose, section } from "../parts.js";
+import { empty, events, failed, figure, figures, prose, section } from "../parts.js";
 
 const TONES = { critical: "bad", warning: "warn", info: "info" };
 const SHOWN = 12;
@@ -68,7 +68,7 @@ function details(each) {
     null,
     h("summary", null, name(words(each.check_id)), each.node_id ? [" on ", name(each.node_id)] : null),
     h("dl", { class: "data" }, rows.map(([key, value]) => h("div", { key }, h("dt", null, words(key)), h("dd", null, told(value))))),
-    each.seqs?.length ? h("p", { class: "note" }, `Found in ${each.seqs.length === 1 ? "event" : "events"} ${each.seqs.slice(0, SHOWN).map(count).join(", ")}${each.seqs.length > SHOWN ? ", …" : ""} of the log.`) : null,
+    each.seqs?.length ? h("p", { class: "note" }, "Found in ", events(each.seqs.slice(0, SHOWN)), each.seqs.length > SHOWN ? ", …" : null, " of the log.") : null,
   );
 }
 

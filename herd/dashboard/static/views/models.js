@@ -4,7 +4,8 @@ import { chart, pivoted } from "../chart.js";
 import { h, name } from "../dom.js";
 import { ago, count, many, millis, percent } from "../format.js";
 import { choice, empty, loaded, section, table } from "../parts.js";
-import { followed, stored } from "./stored.js";
+import { followed } from "./pulls.js";
+import { stored } from "./stored.js";
 
 const DAYS = [
   [1, "1 day"],
@@ -90,7 +91,7 @@ function context(rows) {
         { title: "In all p99", number: true, cell: (row) => count(row.total_tokens?.p99) },
         { title: "Largest", number: true, cell: (row) => count(row.total_tokens?.max) },
         { title: "Used", number: true, cell: (row) => percent(row.utilization_pct, 1) },
-        { title: "Enough", number: true, cell: (row) => (row.savings_pct > 0 ? `${count(row.recommended_ctx)} (${percent(row.savings_pct)} less)` : "as it is") },
+        { title: "Enough", number: true, cell: (row) => (!row.allocated_ctx ? "–" : row.savings_pct > 0 ? `${count(row.recommended_ctx)} (${percent(row.savings_pct)} less)` : "as it is") },
       ],
       rows.map((row) => ({ ...row, key: row.model })),
     ),

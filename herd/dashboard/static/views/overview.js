@@ -5,13 +5,14 @@ import { answers, total } from "../fleet.js";
 import { clock, count, gib, gigabytes, millis, percent, plural, seconds } from "../format.js";
 import * as past from "../past.js";
 import { paceOf, pulse } from "../pulse.js";
-import { empty, figure, figures, link, loaded, meter, section, sizes, slots, status, traces } from "../parts.js";
+import { empty, figure, figures, link, loaded, meter, prose, section, slots, status, traces } from "../parts.js";
 
 export const overview = {
   id: "overview",
   title: "Fleet Overview",
   hears: ["requests", "health", "nodes"],
   paths: () => ({ span: past.PATH, decisions: "/dashboard/api/decisions?limit=8", traces: "/dashboard/api/traces?limit=20" }),
+  opened: past.linked,
   draw(live, state) {
     if (!live.fleet.known) return h("p", { class: "note" }, "Waiting for the first word from herd…");
     const ctx = past.shown(live, state);
@@ -69,15 +70,19 @@ const decided = (rows) =>
     ),
   );
 
+// How another machine reaches this one: not by the names that every machine has for itself.
+const reached = () => (/^(localhost|127\.[0-9.]+|\[::1\])$/.test(location.hostname) ? `${location.protocol}//THIS-MACHINE:${location.port || (location.protocol === "https:" ? "443" : "80")}` : location.origin);
+
 const beginning = () =>
   section(
     "No node yet",
     empty("Run this on a machine with Ollama; it finds this balancer by itself:", "herd node"),
     empty(
       "Where multicast does not reach, name the address, or name the node when you start the balancer:",
-      `herd node --router-url http://${location.host}`,
+      `herd node --router-url ${reached()}`,
       "herd run --node http://HOST:11434",
     ),
+    reached() === location.origin ? null : h("p", { class: "note" }, prose("THIS-MACHINE is the name or the address of the machine that runs herd: `herd doctor`, run there, tells it.")),
   );
 
 // One sentence that says whether anybody has to do anything.
@@ -116,17 +121,19 @@ function found(fleet, health) {
   if (fleet.fleet.recording === false) {
     checks.unshift({ severity: "critical", title: "herd serves, but cannot record: is the disk full?" });
   }
+  if (fleet.fleet.current === false) {
+    checks.unshift({ severity: "critical", title: "control does not answer: this is how the fleet was when it last did" });
+  }
   return [...dead, ...checks];
 }
 
 function vitals({ fleet, shared }) {
   const rows = [...fleet.queues.values()].filter((row) => row.node_id);
-  const slotted = total(rows, (row) => row.concurrency);
   const failed = total(rows, (row) => row.failed);
   const vital = shared.health?.vitals;
-  const pace = fleet.history.length ? paceOf(fleet) : null;
+  const pace = paceOf(fleet);
   return figures(
-    figure("running", count(fleet.running), `of ${count(slotted)} slots`),
+    figure("running", count(fleet.running), `of ${plural(fleet.slots, "slot")}`),
     figure("waiting", count(fleet.waitingCount), "", fleet.waitingCount > 0 ? "warn" : ""),
     figure("completed", count(fleet.completed), pace === null ? "" : `${count(pace)}/min`),
     figure("attempts that failed", count(failed), "", failed > 0 ? "warn" : ""),
@@ -217,7 +224,7 @@ function machine(node) {
 // A card, in what its driver tells of it.
 function gpu(card) {
   const parts = [
-    card.used_bytes === null || !card.total_bytes ? "" : `${gib(card.used_bytes / 2 ** 30)} of ${gib(card.total_bytes / 2 ** 30)}`,
+    room(card),
     card.busy_pct === null ? "" : `${percent(card.busy_pct)} busy`,
     card.temperature_c === null ? "" : `${Math.round(card.temperature_c)} °C`,
     card.power_w === null ? "" : `${Math.round(card.power_w)} W`,
@@ -225,16 +232,27 @@ function gpu(card) {
   return h("p", { class: "note" }, `${card.name}: ${parts.join(", ") || "tells nothing of itself"}`);
 }
 
+function room({ used_bytes: used, total_bytes: total }) {
+  if (!total) return "";
+  return used === null ? gib(total / 2 ** 30) : `${gib(used / 2 ** 30)} of ${gib(total / 2 ** 30)}`;
+}
+
 // VRAM where there is any, since that is what models have to fit into; else the machine's memory.
 function memory(node) {
-  const loaded = (node.ollama?.models_loaded ?? []).reduce((sum, each) => sum + (each.size_gb ?? 0), 0);
+  const held = node.ollama?.models_loaded ?? [];
+  const loaded = held.every((each) => each.size_gb > 0) ? total(held, (each) => each.size_gb) : null;
   const vram = node.hardware?.vram_total_gb;
   const { used_gb: used, total_gb: all } = node.memory ?? {};
-  if (vram > 0) return meter("VRAM", loaded, vram, `${gib(loaded)} of ${gib(vram)}`);
-  if (all > 0 && used >= 0) return meter("Memory", used, all, `${gib(used)} of ${gib(all)}`);
-  const total = node.hardware?.memory_total_gb;
-  return total > 0 ? meter("Models", loaded, total, `${gib(loaded)} of ${gib(total)}`) : null;
+  if (vram > 0) return taken("VRAM", loaded, vram);
+  if (all > 0 && used >= 0) return taken("Memory", used, all);
+  const machine = node.hardware?.memory_total_gb;
+  if (machine > 0) return taken("Models", loaded, machine);
+  return h("p", { class: "note" }, loaded > 0 ? `Models ${gib(loaded)}. ` : "", node.origin === "agent" ? "Memory not known." : "Memory not known: no agent.");
 }
+
+const taken = (what, used, all) => (used === null ? h("p", { class: "note" }, `${what} ${gib(all)}; what its models take of it is not known.`) : meter(what, used, all, `${gib(used)} of ${gib(all)}`));
+
+const sized = ({ size_gb: size }) => (size > 0 ? gib(size) : "in memory");
 
 const models = (rows, pinned) =>
   h(
@@ -244,7 +262,7 @@ const models = (rows, pinned) =>
       h(
         "li",
         { key: model, class: resident ? null : "cold" },
-        h("span", { class: "model" }, name(model), h("span", { class: "note" }, resident ? ` ${sizes(resident)}` : " not in memory"), pinned.includes(model) ? h("span", { class: "tag" }, "pinned") : null),
+        h("span", { class: "model" }, name(model), h("span", { class: "note" }, resident ? ` ${sized(resident)}` : " not in memory"), pinned.includes(model) ? h("span", { class: "tag" }, "pinned") : null),
         row ? slots(row.in_flight, row.concurrency) : null,
         h(
           "span",

@@ -1,8 +1,8 @@
-// Recommendations: what to do, with what in the log speaks for it, and what it would gain.
+// Recommendations: what to do, with what in the log speaks for it, and what plays its gain.
 
 import { h, name } from "../dom.js";
-import { ago, count, gib, plural, seconds as span, words } from "../format.js";
-import { command, empty, loaded, meter, prose, section } from "../parts.js";
+import { ago, count, gib, plural, seconds, words } from "../format.js";
+import { command, empty, events, loaded, meter, prose, section } from "../parts.js";
 
 const TONES = { high: "warn", medium: "info", low: "quiet" };
 
@@ -12,28 +12,43 @@ export const recommendations = {
   hears: ["nodes", "requests"],
   paths: () => ({ found: "/dashboard/api/recommendations" }),
   draw(ctx, state) {
-    return h("div", { key: "found" }, loaded(state, "found", all));
+    return h("div", { key: "found" }, loaded(state, "found", (found) => all(found, ctx.fleet)));
   },
 };
 
-function all(found) {
+function all(found, fleet) {
   const nodes = found.nodes ?? [];
   if (nodes.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with `--node URL`.");
-  const given = found.recommendations ?? [...nodes.flatMap((node) => (node.recommendations ?? []).map((row) => ({ node_id: node.node_id, ...row }))), ...(found.settings ?? [])];
-  return [verdict(found, given), given.length ? section("What to do", h("ol", { class: "checks" }, given.map(advice))) : null, section("Room on each node", h("div", { class: "nodes" }, nodes.map(node)))];
+  const given = found.recommendations ?? [];
+  const away = nodes.map((each) => each.node_id).filter((id) => fleet.nodes.get(id)?.status === "offline");
+  return [verdict(found, given, away), given.length ? section("What to do", h("ol", { class: "checks" }, given.map(advice))) : null, section("Room on each node", h("div", { class: "nodes" }, nodes.map((each) => node(each, away.includes(each.node_id)))))];
 }
 
-const seconds = (instant) => (typeof instant === "number" ? instant : Date.parse(instant) / 1000);
-
-function verdict(found, given) {
-  const pressing = given.some((each) => each.priority === "high");
-  const at = found.generated_at ? ` Worked out ${ago(seconds(found.generated_at))}.` : "";
+function verdict(found, given, away) {
+  const pressing = given.length ? given.some((each) => each.priority === "high") : away.length > 0;
+  const at = found.generated_at ? ` Worked out ${ago(found.generated_at)}.` : "";
   return h(
     "section",
     { key: "verdict", class: `verdict ${pressing ? "warn" : "good"}`, "aria-label": "Is there anything to do?" },
-    h("p", { class: "said" }, given.length ? `${plural(given.length, "thing")} would help` : "Nothing to change"),
-    h("p", { class: "note" }, given.length ? null : "What the nodes have is what is asked for. ", usage(found.usage), at),
+    h("p", { class: "said" }, given.length ? `${plural(given.length, "thing")} would help` : nothing(found, away)),
+    h("p", { class: "note" }, given.length && away.length ? [named(away), ": nothing is proposed there. "] : null, given.length ? null : because(found, away), usage(found.usage), at),
   );
+}
+
+const known = (nodes, away) => nodes.some((each) => each.total_ram_gb > 0 && !away.includes(each.node_id));
+const named = (away) => [away.map((id, index) => [index ? ", " : null, name(id)]), away.length === 1 ? " is offline" : " are offline"];
+
+function nothing({ nodes }, away) {
+  if (away.length) return named(away);
+  return known(nodes, away) ? "Nothing to change" : "Nothing can be proposed yet";
+}
+
+// Why nothing is proposed: not all of it is good news.
+function because({ nodes }, away) {
+  if (away.length === nodes.length) return "Nothing can be proposed until a node answers. ";
+  const others = away.length ? "for the others " : "";
+  if (!known(nodes, away)) return prose(`Nothing can be proposed ${others}until agents tell of their memory: run \`herd node\` beside each Ollama. `);
+  return away.length ? "On the others there is nothing to change. " : "What the nodes have is what is asked for. ";
 }
 
 function usage(used) {
@@ -45,22 +60,21 @@ function usage(used) {
   ];
 }
 
-// One piece of advice, whatever gave it: what, why, what speaks for it, what it gains, and how.
+// One piece of advice: what, why, what speaks for it, what plays its gain, and how.
 function advice(each, index) {
-  const title = each.title || `${words(each.kind || (each.already_available ? "keep" : "pull"))} ${each.display_name || each.model || each.key || ""} ${each.node_id ? `on ${each.node_id}` : ""}`;
   return h(
     "li",
-    { key: `${each.kind ?? ""} ${each.model ?? ""} ${each.node_id ?? ""} ${index}`, class: `check ${TONES[each.priority] ?? "info"}` },
-    h("header", null, each.priority ? h("span", { class: `status ${TONES[each.priority] ?? ""}` }, each.priority) : null, h("h3", null, name(title)), h("span", { class: "note" }, aside(each))),
-    h("p", null, prose(each.reason ?? each.description ?? "")),
+    { key: `${each.kind} ${each.model} ${each.node_id} ${index}`, class: `check ${TONES[each.priority]}` },
+    h("header", null, h("span", { class: `status ${TONES[each.priority]}` }, each.priority), h("h3", null, name(each.title)), h("span", { class: "note" }, aside(each))),
+    h("p", null, prose(each.reason)),
     evidence(each.evidence),
-    gain(each),
+    each.whatif_command ? [h("p", { class: "note gain" }, "To see what it would have changed, in a terminal on the balancer:"), command(each.whatif_command)] : null,
     how(each),
-    each.seqs?.length ? h("p", { class: "note" }, `From ${each.seqs.length === 1 ? "event" : "events"} ${each.seqs.slice(0, 8).map(count).join(", ")}${each.seqs.length > 8 ? ", …" : ""} of the log.`) : null,
+    each.seqs.length ? h("p", { class: "note" }, "From ", events(each.seqs), " of the log.") : null,
   );
 }
 
-const aside = (each) => [each.model && !each.title?.includes(each.model) ? name(each.model) : null, each.ram_gb > 0 ? ` ${gib(each.ram_gb)}` : null];
+const aside = (each) => [each.model && !each.title.includes(each.model) ? name(each.model) : null, each.ram_gb > 0 ? ` ${gib(each.ram_gb)}` : null];
 
 const SHOWN = 8;
 
@@ -71,7 +85,7 @@ function evidence(found) {
 }
 
 const UNITS = [
-  [/_s$/, span],
+  [/_s$/, seconds],
   [/_gb$/, gib],
   [/_pct$/, (value) => `${value} %`],
   [/_24h$/, count],
@@ -87,37 +101,28 @@ function told(key, value) {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-// What a replay with the change came to, where herd has played it; else the command that plays it.
-function gain(each) {
-  const found = each.gain ?? each.what_if;
-  const played = !found ? null : typeof found === "object" ? evidence(found) : h("p", { class: "gain" }, h("b", null, "It would gain: "), name(found));
-  const options = each.whatif ?? [];
-  return [
-    played,
-    options.length ? [h("p", { class: "note gain" }, played ? "To play it again, in a terminal on the balancer:" : "To see what it would have changed, in a terminal on the balancer:"), command(`herd whatif ${options.map(quoted).join(" ")}`)] : null,
-  ];
-}
-
-const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
-
 function how(each) {
-  if (each.already_available === false || each.kind === "pull") return h("p", null, h("a", { href: "#/models" }, "pull it"));
+  if (each.kind === "pull") return h("p", null, h("a", { href: "#/models" }, "pull it"));
   if (each.kind === "setting") return h("p", null, h("a", { href: "#/settings" }, "change it"));
   if (each.kind === "load" || each.kind === "move") return h("p", null, h("a", { href: "#/models" }, "pin it there"));
-  return each.already_available && !each.kind ? h("p", { class: "note" }, "on disk") : null;
+  return null;
 }
 
-function node(each) {
+function node(each, away) {
   const mine = (each.recommendations ?? []).length;
   const free = each.disk_available_gb > 0 ? `${gib(each.disk_available_gb)} of disk free` : "";
   return h(
     "article",
     { key: each.node_id, class: "node", "aria-label": each.node_id },
     h("header", null, h("h3", null, name(each.node_id)), h("span", { class: "note" }, free)),
-    each.usable_ram_gb > 0 && each.total_recommended_ram_gb > 0
-      ? meter("Proposed", each.total_recommended_ram_gb, each.usable_ram_gb, `${gib(each.total_recommended_ram_gb)} of ${gib(each.usable_ram_gb)}`)
-      : each.usable_ram_gb > 0 ? h("p", { class: "note" }, `${gib(each.usable_ram_gb)} of memory for more models.`) : h("p", { class: "note" }, "Its memory is not known: no agent tells of it."),
+    room(each),
     h("p", { class: "note" }, each.current_models?.length ? ["In memory: ", each.current_models.map((model, index) => [index ? ", " : null, name(model)]), "."] : "No model in memory."),
-    h("p", { class: "note" }, mine ? `${plural(mine, "proposal")} above.` : "Nothing to propose here."),
+    mine || away || each.total_ram_gb > 0 ? h("p", { class: "note" }, mine ? `${plural(mine, "proposal")} above.` : away ? "It is offline: nothing is proposed." : "Nothing to propose here.") : null,
   );
+}
+
+function room({ total_ram_gb: all, usable_ram_gb: free, total_recommended_ram_gb: wanted }) {
+  if (free > 0 && wanted > 0) return meter("Proposed", wanted, free, `${gib(wanted)} of ${gib(free)}`);
+  if (all > 0) return h("p", { class: "note" }, free > 0 ? `${gib(free)} of memory for more models.` : "No memory for more models.");
+  return h("p", { class: "note" }, "Its memory is not known: no agent tells of it.");
 }

@@ -1,8 +1,9 @@
 // One request: its life on a time line, each decision with its candidates, all in words.
 
+import { PAST_MS } from "../api.js";
 import { h, name } from "../dom.js";
 import { clock, count, seconds } from "../format.js";
-import { command, failed, section, slots, table } from "../parts.js";
+import { command, failed, outcome, section, slots, table } from "../parts.js";
 
 const WORDS = {
   waiting: "waits",
@@ -43,6 +44,7 @@ const head = (story) =>
       ` · ${clock(story.began_at)} · ${story.route}`,
       story.app ? [" · ", name(story.app)] : null,
       story.ended ? ` · ${seconds(story.total_s)} in all` : " · not ended",
+      story.outcome ? [" · ", outcome(story.outcome)] : null,
     ),
   );
 
@@ -50,7 +52,7 @@ function line(story) {
   const nowS = Math.max(Date.now() / 1000 - story.began_at, 0);
   const spans = story.spans.map((each) => ({ ...each, end: each.to_s ?? Math.max(nowS, each.from_s) }));
   if (spans.length === 0) return null;
-  const all = Math.max(...spans.map((each) => each.end), 0.001);
+  const all = Math.max(...spans.map((each) => each.end), story.total_s ?? 0, 0.001);
   const told = (each) => `${WORDS[each.what] ?? each.what}${each.node_id ? ` on ${each.node_id}` : ""}: ${seconds(each.end - each.from_s)}`;
   return section(
     "Its life",
@@ -123,7 +125,7 @@ function explained(ctx, state, story) {
     delete state.unexplained;
     ctx.draw();
     try {
-      state.explained = await ctx.get(`/dashboard/api/explain?request_id=${encodeURIComponent(story.request_id)}`);
+      state.explained = await ctx.get(`/dashboard/api/explain?request_id=${encodeURIComponent(story.request_id)}`, PAST_MS);
     } catch (error) {
       state.unexplained = error.message;
     }
@@ -157,7 +159,7 @@ function words(told) {
           ],
           hindered.map((row) => ({ ...row, key: `${row.attempt} ${row.node_id}` })),
         )
-      : h("p", { class: "note" }, "Every node was a candidate."),
+      : told.decisions.length ? h("p", { class: "note" }, "Every node was a candidate.") : null,
   ];
 }
 

@@ -3,7 +3,7 @@
 import { h, name } from "../dom.js";
 import { ago, count, gib, gigabytes } from "../format.js";
 import { question as ask, empty, meter, table } from "../parts.js";
-import { follow } from "./follow.js";
+import { begun, id } from "./pulls.js";
 
 const WORDS = {
   pull: {
@@ -41,21 +41,23 @@ const WORDS = {
 export function stored(ctx, state, nodes) {
   if (nodes.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with `--node URL`.");
   const pulls = state.pulls ?? [];
+  const away = ({ node_id: id, status }) => (ctx.fleet.nodes.get(id)?.status ?? status) === "offline";
   return [
-    form(ctx, state, nodes),
+    form(ctx, state, nodes.filter((node) => !away(node))),
     state.asked ? question(ctx, state) : null,
     pulls.length ? h("ul", { class: "lines" }, pulls.map(progress)) : null,
-    h("div", { class: "stored" }, nodes.map((node) => disk(ctx, state, node))),
+    h("div", { class: "stored" }, nodes.map((node) => disk(ctx, state, node, away(node)))),
   ];
 }
 
 function form(ctx, state, nodes) {
-  const node = state.node ?? nodes[0].node_id;
+  if (nodes.length === 0) return h("p", { class: "note" }, "No node is online to pull a model onto.");
+  if (!nodes.some((each) => each.node_id === state.node)) state.node = nodes[0].node_id;
   const ask = (event) => {
     event.preventDefault();
     const model = (state.model ?? "").trim();
     if (model === "") return ctx.toast("Name a model, such as llama3.2:3b.");
-    state.asked = { what: "pull", model, node_id: node };
+    state.asked = { what: "pull", model, node_id: state.node };
     ctx.draw();
   };
   return h(
@@ -72,7 +74,7 @@ function form(ctx, state, nodes) {
     h("label", null, "onto ", h(
       "select",
       { onchange: (event) => (state.node = event.target.value) },
-      nodes.map((each) => h("option", { key: each.node_id, value: each.node_id }, each.node_id)),
+      nodes.map((each) => h("option", { key: each.node_id, value: each.node_id, selected: each.node_id === state.node }, each.node_id)),
     )),
     h("button", { type: "submit" }, "Pull…"),
   );
@@ -88,9 +90,9 @@ function question(ctx, state) {
   const yes = async () => {
     end();
     try {
-      await ctx.post(words.path, { model, node_id, ...words.more, ...(force ? { force } : {}) });
+      const told = await ctx.post(words.path, { model, node_id, ...words.more, ...(force ? { force } : {}) });
       ctx.toast(words.done(model, node_id));
-      if (what === "pull") watch(ctx, state);
+      if (what === "pull") begun(ctx, state, { model, node_id, ...told });
       ctx.reload();
     } catch (error) {
       if (what === "pin" && error.status === 409 && !force) {
@@ -104,20 +106,10 @@ function question(ctx, state) {
   return ask(`${words.verb} ${model}?`, text, force ? `${words.verb} all the same` : words.verb, what === "delete", yes, end);
 }
 
-const runs = (pull) => !pull.error && pull.status !== "success" && !pull.done;
-
-// A pull is followed whoever began it: this page, another one or a command.
-export function followed(ctx, state) {
-  state.pulls = state.pulling?.pulls ?? state.pulls;
-  if ((state.pulls ?? []).some(runs)) watch(ctx, state);
-}
-
-const watch = (ctx, state) => follow(ctx, state, "/dashboard/api/pull", ({ pulls }) => (state.pulls = pulls ?? []), ({ pulls }) => (pulls ?? []).some(runs));
-
 const progress = (pull) =>
   h(
     "li",
-    { key: `${pull.node_id} ${pull.model}` },
+    { key: id(pull) },
     h("span", null, name(pull.model), " onto ", name(pull.node_id)),
     pull.total_bytes
       ? meter("pull", pull.completed_bytes, pull.total_bytes, `${gigabytes(pull.completed_bytes / 1e9)} of ${gigabytes(pull.total_bytes / 1e9)}`)
@@ -125,12 +117,12 @@ const progress = (pull) =>
     h("span", { class: pull.error ? "bad-text" : "note" }, name(pull.error || pull.status || "")),
   );
 
-function disk(ctx, state, node) {
+function disk(ctx, state, node, away) {
   const free = node.disk_available_gb > 0 ? `${gib(node.disk_available_gb)} free of ${gib(node.disk_total_gb)}` : "";
   return h(
     "article",
-    { key: node.node_id, class: "node", "aria-label": `Disk of ${node.node_id}` },
-    h("header", null, h("h3", null, name(node.node_id)), h("span", { class: "note" }, `${gib(node.total_size_gb)} of models`)),
+    { key: node.node_id, class: away ? "node offline" : "node", "aria-label": `Disk of ${node.node_id}` },
+    h("header", null, h("h3", null, name(node.node_id)), away ? h("span", { class: "status bad" }, "offline") : null, h("span", { class: "note" }, node.total_size_gb === null ? "sizes not known" : `${gib(node.total_size_gb)} of models`)),
     node.disk_total_gb > 0 ? meter("Disk", node.disk_total_gb - node.disk_available_gb, node.disk_total_gb, free) : null,
     table(
       `Models on ${node.node_id}`,
@@ -142,7 +134,7 @@ function disk(ctx, state, node) {
         {
           title: "Change",
           class: "nowrap",
-          cell: (row) => h("span", { class: "orders" }, (row.pinned ? ["unpin", "delete"] : ["pin", "delete"]).map((what) => order(ctx, state, node, row, what))),
+          cell: (row) => h("span", { class: "orders" }, (row.pinned ? ["unpin", "delete"] : ["pin", "delete"]).map((what) => order(ctx, state, node, row, what, away))),
         },
       ],
       node.models.map((row) => ({ ...row, key: row.name })),
@@ -150,10 +142,10 @@ function disk(ctx, state, node) {
   );
 }
 
-function order(ctx, state, node, row, what) {
+function order(ctx, state, node, row, what, away) {
   const ask = () => {
     state.asked = { what, model: row.name, node_id: node.node_id, size: row.size_gb };
     ctx.draw();
   };
-  return h("button", { key: what, type: "button", class: "quiet", "aria-label": `${WORDS[what].verb} ${row.name} on ${node.node_id}`, onclick: ask }, `${what}…`);
+  return h("button", { key: what, type: "button", class: "quiet", "aria-label": `${WORDS[what].verb} ${row.name} on ${node.node_id}`, onclick: ask, disabled: away }, `${what}…`);
 }

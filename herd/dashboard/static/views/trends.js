@@ -80,8 +80,12 @@ function charts(state, rows, hours) {
 }
 
 function failures(xs, at, redraw) {
-  const share = at.map((row) => (row?.request_count ? (100 * (row.failed_count ?? 0)) / row.request_count : 0));
-  return chart({ key: "failed", title: "Share that failed", xs, kind: "bars", show: (value) => percent(value, 1), redraw, series: [{ label: "failed", values: share }] });
+  const share = (key) => at.map((row) => (row?.request_count ? (100 * (row[key] ?? 0)) / row.request_count : 0));
+  const series = [
+    { label: "failed", values: share("failed_count") },
+    { label: "never sent to a node", values: share("rejected_count") },
+  ];
+  return chart({ key: "failed", title: "Share that failed", xs, kind: "stack", show: (value) => percent(value, 1), redraw, series });
 }
 
 // Hours without a request are hours too: the line of time has no holes. Long periods by the day would

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from herd.http.usage import KEPT_BYTES, Json, Ndjson, Reading, Sse, Usage, reading_of, usage_of
+from herd.http.reading import KEPT_BYTES, Json, Ndjson, Reading, Sse, reading_of, usage_of
+from herd.http.usage import Usage
 from tests.herd.http.fleet import NDJSON, SSE
 
 USAGE_EVENT = b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}\n\n'

@@ -1,0 +1,149 @@
+"""The page says what is so: of requests that failed, nodes that are away, what is not known."""
+
+from typing import Any
+
+from tests.browser.answers import REQUEST
+from tests.browser.conftest import OnTab, Page
+from tests.browser.mock import Mock
+
+
+def test_a_rejected_request_says_so_and_nothing_of_candidates(mock: Mock, on_tab: OnTab) -> None:
+    story: Any = mock.answers[f"/dashboard/api/requests/{REQUEST}"]
+    story |= {"outcome": "rejected", "decisions": []}
+    why = "no node online had the model for 30.2 s"
+    told: dict[str, object] = {"request_id": REQUEST, "waits": [], "decisions": [], "rejected": why}
+    mock.answers["/dashboard/api/explain"] = told
+
+    page = on_tab(f"request/{REQUEST}")
+    page.sees("Step by step")
+    assert "rejected" in page.text(".request-head .status.warn")
+    page.click(".section .bar button")
+
+    page.sees(f"Rejected: {why}.")
+    assert "candidate" not in page.text()
+
+
+def test_slots_are_those_of_nodes_that_answer(mock: Mock, on_tab: OnTab) -> None:
+    page = on_tab("overview")
+    page.sees("of 20 slots")
+
+    studio = mock.answers["/fleet/status"]["nodes"][0] | {"status": "offline"}
+    mock.publish("delta", {"nodes": {"studio": studio}})
+
+    page.sees("of 10 slots")
+
+
+def test_memory_that_nobody_told_is_not_known_and_not_0(mock: Mock, on_tab: OnTab) -> None:
+    studio: Any = mock.answers["/fleet/status"]["nodes"][0]
+    studio["hardware"] |= {"memory_total_gb": None, "vram_total_gb": None}
+    studio |= {"origin": "flag", "memory": None}
+    for model in studio["ollama"]["models_loaded"]:
+        model |= {"size_gb": None, "size_vram_gb": None}
+    page = on_tab("overview")
+
+    page.sees_in('[aria-label="studio"]', "Memory not known: no agent.", "in memory")
+    assert "0 MiB" not in page.text('[aria-label="studio"]')
+    assert page.complaints() == []
+
+
+def test_the_strip_begins_with_what_herd_remembers(mock: Mock, on_tab: OnTab) -> None:
+    mock.answers["/fleet/status"]["lately"] = [[110, 9, 3, 40], [30, 1, 0, 100]]
+    page = on_tab("overview")
+
+    page.sees_in(".pulse", "last 2 minutes", "running, at most 9", "waiting, at most 3")
+    assert page.complaints() == []
+
+
+def test_another_machine_is_not_sent_to_itself(mock: Mock, page: Page) -> None:
+    mock.answers["/fleet/status"] |= {"nodes": [], "queues": {}}
+    page.open(mock.url)
+    page.sees(f"herd node --router-url http://THIS-MACHINE:{mock.port}", "herd doctor")
+
+    page.open(mock.url.replace("127.0.0.1", "herd.localhost"))
+    page.sees(f"herd node --router-url http://herd.localhost:{mock.port}")
+    assert "THIS-MACHINE" not in page.text()
+
+
+def test_nothing_to_change_is_said_only_where_that_is_known(mock: Mock, on_tab: OnTab) -> None:
+    table: Any = mock.answers["/dashboard/api/recommendations"]
+    table["recommendations"] = []
+    page = on_tab("recommendations")
+    page.sees("Nothing to change")
+
+    for node in table["nodes"]:
+        node |= {"total_ram_gb": 0.0, "usable_ram_gb": 0.0, "recommendations": []}
+    mock.publish("changed", {"what": ["nodes"]})
+    page.sees("Nothing can be proposed yet", "run herd node beside each Ollama")
+
+    table["nodes"][1] |= {"total_ram_gb": 64.0}
+    studio = mock.answers["/fleet/status"]["nodes"][0] | {"status": "offline"}
+    mock.publish("delta", {"nodes": {"studio": studio}})
+    page.sees("studio is offline", "On the others there is nothing to change", "It is offline")
+    assert "What the nodes have" not in page.text()
+    assert page.complaints() == []
+
+
+OFFERED = "return [...document.querySelectorAll('form option')].map((each) => each.value)"
+
+
+def test_an_offline_node_is_no_place_to_pull_a_model_onto(mock: Mock, on_tab: OnTab) -> None:
+    page = on_tab("models")
+    page.sees("Pull…")
+    assert page.script(OFFERED) == ["studio", "tower", "mini"]
+
+    nodes = mock.answers["/fleet/status"]["nodes"]
+    mock.publish("delta", {"nodes": {"studio": nodes[0] | {"status": "offline"}}})
+
+    page.sees_in('[aria-label="Disk of studio"]', "offline")
+    assert "offline" not in page.text('[aria-label="Disk of tower"]')
+    assert page.script(OFFERED) == ["tower", "mini"]
+    assert not page.find('[aria-label="Delete qwen2.5:7b on studio"]').is_enabled()
+    page.find("form input").send_keys("phi4:14b")
+    page.click("form button")
+    page.sees("Pull phi4:14b onto tower?")
+
+    gone = {node["node_id"]: node | {"status": "offline"} for node in nodes}
+    mock.publish("delta", {"nodes": gone})
+    page.sees("No node is online to pull a model onto.")
+
+
+CONTEXT = '[aria-label="Context by model"] tbody tr'
+
+
+def test_of_a_context_that_is_not_known_nothing_is_advised(mock: Mock, on_tab: OnTab) -> None:
+    row: Any = mock.answers["/dashboard/api/context-usage"]["models"][0]
+    row |= {"allocated_ctx": None, "utilization_pct": None}
+
+    page = on_tab("models")
+    page.sees("In all p99")
+
+    assert page.text(CONTEXT).split()[-1] == "\N{EN DASH}"
+    assert "as it is" not in page.text()
+
+
+def test_two_benchmarks_that_are_not_alike_are_said_to_be_so(mock: Mock, on_tab: OnTab) -> None:
+    first, second, _ = mock.answers["/dashboard/api/benchmarks"]["data"]
+    first |= {"duration_s": 120.0}
+    second["per_model_results"].append(second["per_model_results"][0] | {"model": "phi4:14b"})
+    page = on_tab("benchmarks")
+    page.sees("History")
+
+    for box in (1, 2):
+        page.click(f"#panel tbody tr:nth-child({box}) [type=checkbox]")
+
+    page.sees(
+        "They are not alike: 30.0 s and 2 min long, with phi4:14b, qwen2.5:7b and with qwen2.5:7b."
+    )
+
+
+def test_the_first_benchmark_is_not_missed_while_it_runs(mock: Mock, on_tab: OnTab) -> None:
+    mock.answers["/dashboard/api/benchmarks"] = {"data": []}
+    under_way = {"status": "running", "phase": "running", "elapsed": 4, "duration": 30}
+    page = on_tab("benchmarks")
+    page.sees("No benchmark yet")
+
+    mock.answers["/dashboard/api/benchmarks/progress"] = under_way
+    mock.publish("changed", {"what": ["benchmarks"]})
+
+    page.sees("of 30.0 s")
+    assert "No benchmark yet" not in page.text()
