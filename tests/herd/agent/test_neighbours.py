@@ -39,7 +39,7 @@ FIRST = HeartbeatReceived(
     url="http://192.168.1.20:11434",
     facts=FACTS,
     resident=RESIDENT,
-    models=MODELS,
+    models=MODELS[:2],
 )
 MEANT: list[dict[str, Any]] = [
     {},
@@ -51,6 +51,7 @@ MEANT: list[dict[str, Any]] = [
     {"url": "relay://studio"},
     {"facts": DISK, "limits": WAKE, "gpus": (GPU,)},
     {"facts": MAC, "limits": WAKE, "gpus": (GPU,)},
+    {"facts": MAC, "limits": WAKE, "gpus": (GPU,), "models": MODELS},
 ]
 """Of each line: what it tells beside the first."""
 

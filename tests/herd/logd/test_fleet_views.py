@@ -145,8 +145,8 @@ def test_apps_are_counted_by_their_name(tmp_path: Path) -> None:
         return [second.replace(microsecond=ms * 1000) for ms in at_ms]
 
     assert asked(tmp_path, events, "FROM apps ORDER BY app") == [
-        ("", 1, 0, 0, 0, 0, *seen(10, 10), None, None, None),
-        ("notes", 3, 2, 1, 20, 10, *seen(2, 8), 0.0, 1.0, 2.0),  # of those that were measured
+        ("", 1, 0, 0, 0, 0, 0, 0, *seen(10, 10), None, None, None),
+        ("notes", 3, 2, 1, 0, 0, 20, 10, *seen(2, 8), 0.0, 1.0, 2.0),  # of those that were measured
     ]
 
 
