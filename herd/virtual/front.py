@@ -129,21 +129,27 @@ class VirtualFront:
                     self._take_off(request)
                     silent = f"silent for {message.idle_s:.0f} s"
                     self._failed(request, request.grant, 0, silent, phase="first_byte")
-            case Cancel(reason="stale") if request.grant is not None:
-                self._take_off(request)
-                self._tell(
-                    RequestReaped(
-                        request_id=message.request_id,
-                        model=request.model,
-                        node_id=request.grant.node_id,
-                        lease=message.lease,
-                        idle_s=message.idle_s,
-                    )
-                )
-                self._end(request, "failed")
+            case Cancel(reason="stale"):
+                self._reap(request, message)
             case Cancel():
                 self._take_off(request)
                 self._end(request, "failed")
+
+    def _reap(self, request: _Request, cancel: Cancel) -> None:
+        grant = request.grant
+        if grant is None:  # it told that this attempt failed: another may be granted
+            return
+        self._take_off(request)
+        self._tell(
+            RequestReaped(
+                request_id=cancel.request_id,
+                model=request.model,
+                node_id=grant.node_id,
+                lease=cancel.lease,
+                idle_s=cancel.idle_s,
+            )
+        )
+        self._end(request, "failed")
 
     def _send(self, request: _Request, grant: Grant) -> None:
         request.grant = grant

@@ -220,6 +220,8 @@ class Inference:
         if flight is None or grant is None or grant.lease != cancel.lease:
             return
         if cancel.reason == STALE:
+            if flight.attempt is None:  # it told that this attempt failed: another may be granted
+                return
             self.report(
                 RequestReaped(
                     request_id=cancel.request_id,

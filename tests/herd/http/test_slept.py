@@ -5,13 +5,14 @@ import time
 
 import pytest
 
-from events import RequestReceived
+from actors.core.reaping import STALE, STALLED
+from events import Lease, RequestId, RequestReceived
 from herd.http import front as front_module
 from herd.http.endpoints import inference as inference_module
-from herd.link.messages import Refuse
+from herd.link.messages import Cancel, Refuse
 from tests.herd.http.conftest import Run
-from tests.herd.http.fleet import CHAT, Control, fronting, post
-from tests.herd.http.sockets import client
+from tests.herd.http.fleet import CHAT, NDJSON, Ask, Control, Node, fronting, node, post
+from tests.herd.http.sockets import Client, client
 
 
 def test_what_control_said_while_it_slept_comes_first(
@@ -37,5 +38,71 @@ def test_what_control_said_while_it_slept_comes_first(
             head, _ = await one.answer()
         assert head.startswith(b"HTTP/1.1 503 ")
         assert control.kinds == ["RequestReceived"], "control has recorded its end"
+
+    run(main())
+
+
+async def _silence(_: Ask) -> None:
+    await asyncio.sleep(60)
+
+
+async def _answer(ask: Ask) -> None:
+    ask.begin()
+    for line in NDJSON:
+        ask.chunk(line)
+    ask.end()
+
+
+async def _stalled(control: Control, one: Client, mute: Node) -> tuple[RequestId, Lease]:
+    """Have control give up the node of a request."""
+    assert control.front is not None
+    post(one, "/api/chat", CHAT)
+    request_id = (await control.heard(RequestReceived)).request_id
+    lease = control.grant(request_id, mute.url).lease
+    await mute.ask()
+    control.front.cancelled(Cancel(request_id, lease, STALLED))
+    return request_id, lease
+
+
+def test_an_attempt_that_it_gave_up_is_not_ended_once_more(run: Run) -> None:
+    """Control asked for another node, then for the end; both are read when the front wakes."""
+
+    async def main() -> None:
+        control = Control()
+        control.holds = True
+        async with (
+            node(_silence) as mute,
+            node(_answer) as well,
+            fronting(control) as listener,
+            client(listener.port) as one,
+        ):
+            request_id, lease = await _stalled(control, one, mute)
+            assert control.front is not None
+            control.front.cancelled(Cancel(request_id, lease, STALE, 60.0))
+            assert control.kinds == ["RequestReceived", "AttemptFailed"]
+            control.grant(request_id, well.url)
+            head, _ = await one.answer()
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert control.kinds[2:] == ["RequestCompleted"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("reason", ["reaped", "herd_is_stopping"])
+def test_what_control_has_ended_ends_also_between_two_attempts(run: Run, reason: str) -> None:
+    async def main() -> None:
+        control = Control()
+        control.holds = True
+        async with (
+            node(_silence) as mute,
+            fronting(control) as listener,
+            client(listener.port) as one,
+        ):
+            request_id, lease = await _stalled(control, one, mute)
+            assert control.front is not None
+            control.front.cancelled(Cancel(request_id, lease, reason))
+            head, _ = await one.answer()
+            assert head.startswith(b"HTTP/1.1 50")
+            assert control.kinds == ["RequestReceived", "AttemptFailed"]
 
     run(main())
