@@ -30,7 +30,7 @@ from events import (
     StreamsProgressed,
 )
 from herd.dialects.names import key, normalise
-from herd.http import multipart, problems
+from herd.http import multipart
 from herd.http.asked import read
 from herd.http.exchange import Exchange
 from herd.http.flight import Flight
@@ -182,7 +182,7 @@ class Inference:
         flight = Flight(
             self,
             exchange,
-            self._ids.next(),
+            RequestId(request.id) if request.id else self._ids.next(),
             path=path,
             family=route.family,
             asked=asked,
@@ -380,8 +380,7 @@ class Inference:
             self._turn_away(route, exchange, 404, "model '' not found")
 
     def _turn_away(self, route: Route, exchange: Exchange, status: int, text: str) -> None:
-        headers = (problems.content_type(route.family),)
-        exchange.respond(status, headers, problems.body(route.family, status, text))
+        exchange.refuse(status, text, family=route.family)
 
     def _product(self, agent: bytes) -> str:
         """Return the product in `User-Agent`: what runs there, as far as it says so."""

@@ -8,8 +8,6 @@ from events import (
     ModelFacts,
     RequestReceived,
 )
-from herd.http.problems import body as body_of
-from herd.http.problems import family_of
 from herd.link.messages import PullView, Refuse
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import (
@@ -319,21 +317,3 @@ def test_an_answer_says_what_was_predicted_of_it(run: Run) -> None:
         assert header(head, b"X-Herd-Predicted-Finish-Range-S") == b"0.750-3.000"
 
     run(main())
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (400, "invalid_request_error"),
-        (404, "not_found_error"),
-        (429, "rate_limit_error"),
-        (502, "api_error"),
-        (503, "overloaded_error"),
-    ],
-)
-def test_errors_of_messages_have_their_own_shape(status: int, kind: str) -> None:
-    assert family_of(b"/v1/messages?beta=true") == "anthropic"
-    assert msgspec.json.decode(body_of("anthropic", status, "why")) == {
-        "type": "error",
-        "error": {"type": kind, "message": "why"},
-    }
