@@ -98,7 +98,8 @@ def refusal(reason: str, *, model: str, detail: str, online: bool) -> str:
     if reason == "hold_timeout" and not online:
         return NO_NODE
     text = REFUSALS.get(reason, "this request was ended: {detail}")
-    return text.format(model=model, detail=detail or reason.replace("_", " "))
+    said = text.format(model=model, detail=detail or reason.replace("_", " "))
+    return f"{said}; {NO_NODE}" if reason == "unknown_model" and not online else said
 
 
 def family_of(target: bytes) -> Family:

@@ -21,16 +21,12 @@ from actors.core.reaping import STALE
 from events import (
     CarriedRequest,
     Event,
-    Lease,
-    NodeId,
-    RequestCancelled,
     RequestId,
-    RequestReaped,
     RequestReceived,
     StreamsProgressed,
 )
 from herd.dialects.names import key, normalise
-from herd.http import multipart
+from herd.http import endings, multipart
 from herd.http.asked import read
 from herd.http.exchange import Exchange
 from herd.http.flight import Flight
@@ -198,7 +194,7 @@ class Inference:
         """Send a request to its node; a slot for nobody is given back."""
         flight = self._flights.get(grant.request_id)
         if flight is None:
-            self.report(_nobody(grant.request_id, grant.node_id, grant.lease))
+            self.report(endings.nobody(grant))
         elif flight.attempt is None:
             try:
                 flight.dispatch(grant)
@@ -211,6 +207,8 @@ class Inference:
     def refused(self, refuse: Refuse) -> None:
         """Answer a request that gets no node."""
         if (flight := self._flights.get(refuse.request_id)) is not None:
+            if (event := endings.refused(refuse, flight.model)) is not None:
+                self.report(event)
             flight.refuse(refuse)
 
     def cancelled(self, cancel: Cancel) -> None:
@@ -219,18 +217,10 @@ class Inference:
         grant = None if flight is None else flight.grant
         if flight is None or grant is None or grant.lease != cancel.lease:
             return
-        if cancel.reason == STALE:
-            if flight.attempt is None:  # it told that this attempt failed: another may be granted
-                return
-            self.report(
-                RequestReaped(
-                    request_id=cancel.request_id,
-                    model=flight.model,
-                    node_id=grant.node_id,
-                    lease=cancel.lease,
-                    idle_s=cancel.idle_s,
-                )
-            )
+        if cancel.reason == STALE and flight.attempt is None:
+            return  # it told that this attempt failed, and may get another
+        if (event := endings.ended(cancel, flight.model, grant.node_id)) is not None:
+            self.report(event)
         flight.cancel(cancel)
 
     def carrying(self) -> tuple[tuple[RequestId, ...], tuple[CarriedRequest, ...]]:
@@ -390,9 +380,3 @@ class Inference:
             if len(self._products) < _PRODUCTS_KEPT:
                 self._products[agent] = product
         return product
-
-
-def _nobody(request_id: RequestId, node_id: NodeId, lease: Lease) -> RequestCancelled:
-    return RequestCancelled(
-        request_id=request_id, model="", phase="queue", node_id=node_id, lease=lease
-    )

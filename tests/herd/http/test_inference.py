@@ -121,7 +121,7 @@ def test_headers_that_cannot_be_obeyed_are_refused(line: bytes, status: int, run
 # What control refuses
 
 REFUSALS = [
-    ("unknown_model", 404, 0, "model 'm:latest' not found", "not_found_error"),
+    ("unknown_model", 404, 0, "model 'm:latest' not found; no node online", "not_found_error"),
     ("only_v1", 404, 0, "use /v1/chat/completions", "not_found_error"),
     ("queue_full", 429, 7, "see /fleet/status", "api_error"),
     ("too_late", 429, 9, "longer than the deadline", "api_error"),
@@ -171,7 +171,16 @@ def test_a_refusal_has_the_shape_of_its_family(
     run(main())
 
 
-def test_hold_says_which_model_is_missing_when_nodes_are_online(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("hold_timeout", "model 'm:latest' is on no node that is online"),
+        ("unknown_model", "model 'm:latest' not found"),
+    ],
+)
+def test_which_model_is_missing_is_said_when_nodes_are_online(
+    reason: str, text: str, run: Run
+) -> None:
     async def main() -> None:
         control = Control()
         control.holds = True
@@ -180,8 +189,10 @@ def test_hold_says_which_model_is_missing_when_nodes_are_online(run: Run) -> Non
             post(one, "/api/chat", QUIET)
             asked = await control.heard(RequestReceived)
             assert control.front is not None
-            control.front.refused(Refuse(asked.request_id, 503, "hold_timeout", 3))
-            assert b"model 'm:latest' is on no node that is online" in (await one.answer())[1]
+            control.front.refused(Refuse(asked.request_id, 503, reason, 3))
+            error = msgspec.json.decode((await one.answer())[1])["error"]
+            assert error.startswith(text)
+            assert "no node online" not in error
 
     run(main())
 
