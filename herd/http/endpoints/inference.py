@@ -68,7 +68,7 @@ class Route(msgspec.Struct, frozen=True):
     streams: bool
     """What it does unless the body says otherwise."""
     kind: str
-    """Ollama's name for its body."""
+    """Go's name for its body, in an Ollama."""
     nameless: int
     """The status for a request without a model, as Ollama has it."""
 
@@ -79,22 +79,26 @@ class Route(msgspec.Struct, frozen=True):
 
 
 ROUTES: Final = (
-    Route("/api/chat", "ollama", streams=True, kind="ChatRequest", nameless=400),
-    Route("/api/generate", "ollama", streams=True, kind="GenerateRequest", nameless=404),
-    Route("/api/embed", "ollama", streams=False, kind="EmbedRequest", nameless=404),
-    Route("/api/embeddings", "ollama", streams=False, kind="EmbeddingRequest", nameless=404),
+    Route("/api/chat", "ollama", streams=True, kind="api.ChatRequest", nameless=400),
+    Route("/api/generate", "ollama", streams=True, kind="api.GenerateRequest", nameless=404),
+    Route("/api/embed", "ollama", streams=False, kind="api.EmbedRequest", nameless=404),
+    Route("/api/embeddings", "ollama", streams=False, kind="api.EmbeddingRequest", nameless=404),
     Route(
         "/v1/chat/completions",
         "openai",
         streams=False,
-        kind="ChatCompletionRequest",
+        kind="openai.ChatCompletionRequest",
         nameless=400,
     ),
-    Route("/v1/completions", "openai", streams=False, kind="CompletionRequest", nameless=404),
-    Route("/v1/embeddings", "openai", streams=False, kind="EmbedRequest", nameless=404),
+    Route(
+        "/v1/completions", "openai", streams=False, kind="openai.CompletionRequest", nameless=404
+    ),
+    Route("/v1/embeddings", "openai", streams=False, kind="openai.EmbedRequest", nameless=404),
     Route("/v1/audio/transcriptions", "openai", streams=False, kind=multipart.KIND, nameless=400),
-    Route("/v1/responses", "openai", streams=False, kind="ResponsesRequest", nameless=400),
-    Route("/v1/messages", "anthropic", streams=False, kind="MessagesRequest", nameless=400),
+    Route("/v1/responses", "openai", streams=False, kind="openai.ResponsesRequest", nameless=400),
+    Route(
+        "/v1/messages", "anthropic", streams=False, kind="anthropic.MessagesRequest", nameless=400
+    ),
 )
 
 

@@ -65,6 +65,12 @@ BAD_BODIES = [
         "json: cannot unmarshal array into Go value of type api.ChatRequest",
     ),
     (
+        "/v1/chat/completions",
+        b"[]",
+        400,
+        "json: cannot unmarshal array into Go value of type openai.ChatCompletionRequest",
+    ),
+    (
         "/api/generate",
         b'{"model":5}',
         400,
