@@ -14,13 +14,31 @@ from tests.e2e.wire import ask, chat
 
 CLOUD = "gpt-oss:120b-cloud"
 FAR = {"remote_model": "gpt-oss:120b", "remote_host": "https://ollama.com:443"}
-DETAILS: dict[str, Any] = {"parent_model": "", "format": "", "family": "gptoss"}
-DETAILS |= {"families": ["gptoss"], "parameter_size": "116.8B", "quantization_level": "MXFP4"}
-ROW: dict[str, Any] = {"name": CLOUD, "model": CLOUD, **FAR}
-ROW |= {"modified_at": "2026-01-02T03:04:05.678Z", "size": 384, "digest": "5" * 64}
-ROW |= {"details": DETAILS, "capabilities": ["completion", "tools", "thinking"]}
-SHOWN = {"details": DETAILS, **FAR, "model_info": {"general.architecture": "gptoss"}}
-SHOWN |= {"capabilities": ["completion", "tools"], "modified_at": ROW["modified_at"]}
+DETAILS: dict[str, Any] = {
+    "parent_model": "",
+    "format": "",
+    "family": "gptoss",
+    "families": ["gptoss"],
+    "parameter_size": "116.8B",
+    "quantization_level": "MXFP4",
+}
+ROW: dict[str, Any] = {
+    "name": CLOUD,
+    "model": CLOUD,
+    **FAR,
+    "modified_at": "2026-01-02T03:04:05.678Z",
+    "size": 384,
+    "digest": "5" * 64,
+    "details": DETAILS,
+    "capabilities": ["completion", "tools", "thinking"],
+}
+SHOWN: dict[str, Any] = {
+    "details": DETAILS,
+    **FAR,
+    "model_info": {"general.architecture": "gptoss"},
+    "capabilities": ["completion", "tools"],
+    "modified_at": ROW["modified_at"],
+}
 SAID = {"model": CLOUD, **FAR, "message": {"role": "assistant", "content": "hi"}, "done": True}
 UNAUTHORIZED = {"error": "unauthorized", "signin_url": "https://ollama.com/connect?name=x"}
 ANSWERS: dict[str, Any] = {

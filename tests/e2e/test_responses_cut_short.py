@@ -15,7 +15,7 @@ from openai.types.responses import ResponseIncompleteEvent
 
 from tests.e2e.conftest import HerdsOf, ends_and_replays
 from tests.e2e.herds import Herd
-from tests.e2e.scripted import MODEL, Scripted
+from tests.e2e.scripted import MODEL, Delta, Scripted
 
 CUT: dict[str, Any] = {"model": MODEL, "input": "hello", "max_output_tokens": 3}
 HALF = '{"city":"Par'
@@ -29,10 +29,10 @@ class City(pydantic.BaseModel):
 
 def _as_openai(text: str) -> list[dict[str, Any]]:
     """Return the events of OpenAI's API reference for a text that `max_output_tokens` cut."""
-    part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-    item = {"id": "msg_1", "type": "message", "role": "assistant"}
-    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    begun = {
+    part: dict[str, Any] = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    item: dict[str, Any] = {"id": "msg_1", "type": "message", "role": "assistant"}
+    place: dict[str, Any] = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    begun: dict[str, Any] = {
         "id": "resp_1",
         "object": "response",
         "created_at": 1,
@@ -47,7 +47,7 @@ def _as_openai(text: str) -> list[dict[str, Any]]:
     whole = item | {"status": "incomplete", "content": [part | {"text": text}]}
     ended = begun | {"status": "incomplete", "output": [whole]}
     ended |= {"incomplete_details": {"reason": "max_output_tokens"}}
-    added = item | {"status": "in_progress", "content": []}
+    added: dict[str, Any] = item | {"status": "in_progress", "content": []}
     told: list[tuple[str, dict[str, Any]]] = [
         ("created", {"response": begun}),
         ("in_progress", {"response": begun}),
@@ -144,7 +144,8 @@ def test_the_package_makes_of_it_what_it_makes_of_openais(
 
 def test_both_take_what_is_whole(node: Scripted, translated: openai.OpenAI) -> None:
     cut = node.deltas, node.finish
-    node.deltas, node.finish = [{"content": HALF}, {"content": 'is"}'}], "stop"
+    whole: list[Delta] = [{"content": HALF}, {"content": 'is"}'}]
+    node.deltas, node.finish = whole, "stop"
     try:
         asked: dict[str, Any] = {"model": MODEL, "input": "hello", "text_format": City}
         with translated.responses.stream(**asked) as stream:
