@@ -7,6 +7,7 @@ from herd.health.circuits import SLOW, still_open
 from herd.health.finding import Finding
 from herd.health.picture import Context, Picture, Work, newest
 from herd.health.restarting import restart
+from herd.link.messages import NodeView
 
 GIB = 1024**3
 THRASHING_LOADS = 6
@@ -61,10 +62,13 @@ def thrashing(picture: Picture) -> Iterator[Finding]:
 
 
 def kv_bloat(picture: Picture) -> Iterator[Finding]:
-    """Find models that take far more memory than their weights, for the sake of contexts."""
+    """Find models that take far more memory than their weights, for contexts, where it is short.
+
+    Where there is room, it is what parallel requests are to have, and nothing is wrong.
+    """
     for node in picture.nodes_online():
-        room = node.facts.vram_bytes or node.facts.memory_bytes
-        tight = 0 < TIGHT * room < sum(model.size_bytes for model in node.resident)
+        if not _is_tight(node):
+            continue
         weights = {model.name: model.size_bytes for model in node.models}
         for model in node.resident:
             on_disk = weights.get(model.name, 0)
@@ -72,12 +76,12 @@ def kv_bloat(picture: Picture) -> Iterator[Finding]:
             if on_disk and model.size_bytes > BLOATED * on_disk and extra > BLOATED_BYTES:
                 yield Finding(
                     check_id="kv_cache_bloat",
-                    severity="warning" if tight else "info",
+                    severity="warning",
                     title=f"{model.name} takes {extra / GIB:.1f} GiB more than its weights",
                     description=f"On {node.node_id} it holds {model.size_bytes / GIB:.1f} GiB for "
                     f"{on_disk / GIB:.1f} GiB of weights, with a context of "
                     f"{model.context_length} tokens: the rest is room for the context of each "
-                    "parallel request.",
+                    "parallel request. The memory there is nearly full.",
                     fix="Lower `OLLAMA_NUM_PARALLEL` or `OLLAMA_CONTEXT_LENGTH` there, then "
                     f"`ollama stop {model.name}`.",
                     node_id=node.node_id,
@@ -89,6 +93,13 @@ def kv_bloat(picture: Picture) -> Iterator[Finding]:
                     },
                     seqs=picture.memory_seqs(node.node_id),
                 )
+
+
+def _is_tight(node: NodeView) -> bool:
+    """Return whether memory is short there: nearly full, or so full that models are cut in two."""
+    room = node.facts.vram_bytes or node.facts.memory_bytes
+    cut = any(0 < model.size_vram_bytes < model.size_bytes for model in node.resident)
+    return cut or 0 < TIGHT * room < sum(model.size_bytes for model in node.resident)
 
 
 def context_protection(picture: Picture) -> Iterator[Finding]:
