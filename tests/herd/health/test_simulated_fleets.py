@@ -36,6 +36,8 @@ CASES = (
     Case("no_node", partial(troubles.silent, 31, "tower", "studio", "mini"), "node_went_offline",
          node_id=None),
     Case("node_offline", partial(troubles.silent, 31, "tower"), "node_went_offline"),
+    Case("node_did_not_wake", partial(troubles.asleep, wakes=False), "node_went_offline",
+         partial(troubles.asleep, wakes=True)),
     Case("node_degraded", partial(troubles.silent, 20, "tower"), "node_degraded"),
     Case("node_waits", troubles.knocking, "node_knocked", node_id="new"),
     Case("node_paused", troubles.paused, "node_paused", node_id="studio"),
@@ -84,7 +86,6 @@ CASES = (
 
 ELSEWHERE = {
     "model_thrashing": "test_healthy_week.py",
-    "node_did_not_wake": "test_sleepers.py",
     "incomplete_streams": "tests/e2e/test_health.py",
     "log_away": "tests/chaos/test_overload.py",
 }
@@ -119,6 +120,14 @@ def test_a_check_fires_on_what_a_fleet_records(
         assert {scene.kinds[seq] for seq in said.seqs} <= set(case.events.split())
         assert bool(said.seqs) == bool(case.events)
         assert said.fix.count("`") >= 2, "the next step is a command"
+
+
+def test_nothing_is_said_of_a_node_that_wakes(tmp_path: Path) -> None:
+    scene = troubles.asleep(wakes=True)
+    assert scene.plays(tmp_path) == {}
+    happened = list(scene.kinds.values())
+    slept = happened.index("node_slept")
+    assert slept < happened.index("wake_planned") < happened.index("node_became_healthy", slept)
 
 
 @pytest.mark.parametrize(
