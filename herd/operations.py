@@ -2,9 +2,6 @@
 
 from typing import Final
 
-PROVIDER: Final = "ollama"
-"""`gen_ai.provider.name`: what herd is to its clients, whatever a node speaks."""
-
 _OPERATIONS: Final = {
     "/api/generate": "text_completion",
     "/v1/completions": "text_completion",

@@ -11,11 +11,12 @@ from events import Recorded, decode
 from herd.analysis import open_log
 from herd.clock import wall_s
 from herd.errors import HerdError
-from herd.journal.reader import position_of
+from herd.journal.reader import lines, position_of
 from herd.journal.tail import Tail
 from herd.logd.readers import ask
 from herd.moments import parse
 from herd.paths import DataDir, default_data_dir
+from herd.providers import TELLING, Providers
 from herd.tracing.spans import Spans
 
 POLL_S = 0.25
@@ -51,7 +52,7 @@ def command(
         ) from error
     directory = default_data_dir() if data_dir is None else DataDir(Path(data_dir))
     collector = Collector(endpoint, lambda text: click.echo(text, err=True))
-    spans, requests, sent = Spans(), 0, 0
+    spans, requests, sent = Spans(providers_of(directory.journal)), 0, 0
     with contextlib.suppress(KeyboardInterrupt):
         for batch in _batches(directory, since, follow=not no_follow):
             trees = [tree for record in batch if (tree := spans.add(record))]
@@ -60,6 +61,16 @@ def command(
                 requests += len(trees)
                 sent += sum(map(len, trees))
     click.echo(f"{requests:,} requests sent, in {sent:,} spans")
+
+
+def providers_of(journal: Path) -> Providers:
+    """Return who answers at the nodes now: the newest segment tells of all."""
+    known = Providers()
+    marks = [f'"k":"{kind}"'.encode() for kind in TELLING]
+    for line in lines(journal, position_of(journal, END).first_seq):
+        if any(mark in line for mark in marks):
+            known.hear(decode(line).event)
+    return known
 
 
 def _batches(directory: DataDir, since: str | None, *, follow: bool) -> Iterator[list[Recorded]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from herd.health.finding import Finding, counted
 from herd.health.picture import Picture, Trouble, newest
+from herd.health.restarting import restart
 
 SLOW = "slow"
 
@@ -54,8 +55,8 @@ def stalled(picture: Picture) -> Iterator[Finding]:
             title=f"{node_id} left {counted(count, 'request')} without an answer",
             description=f"It took requests for {', '.join(models)} and gave no sign of life for "
             "longer than such an answer takes; they were given to another node, if there was one.",
-            fix="Start Ollama again there (`sudo systemctl restart ollama`): it answers "
-            "`/api/tags`, but its models do not work.",
+            fix="It answers `/api/tags`, but its models do not work: there, "
+            f"{restart(picture, node_id)}.",
             node_id=node_id,
             data={"models": models, "requests": count},
             seqs=newest(*(each.seqs for each in mine)),

@@ -1,10 +1,13 @@
 """Checks of models in memory: loads, contexts, speed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from events import ModelFacts, ResidentModel
 from herd.health.circuits import SLOW, still_open
 from herd.health.finding import Finding
 from herd.health.picture import Context, Picture, Work, newest
+from herd.health.restarting import restart
+from herd.link.messages import NodeView
 
 GIB = 1024**3
 THRASHING_LOADS = 6
@@ -59,10 +62,13 @@ def thrashing(picture: Picture) -> Iterator[Finding]:
 
 
 def kv_bloat(picture: Picture) -> Iterator[Finding]:
-    """Find models that take far more memory than their weights, for the sake of contexts."""
+    """Find models that take far more memory than their weights, for contexts, where it is short.
+
+    Where there is room, it is what parallel requests are to have, and nothing is wrong.
+    """
     for node in picture.nodes_online():
-        room = node.facts.vram_bytes or node.facts.memory_bytes
-        tight = 0 < TIGHT * room < sum(model.size_bytes for model in node.resident)
+        if not _is_tight(node):
+            continue
         weights = {model.name: model.size_bytes for model in node.models}
         for model in node.resident:
             on_disk = weights.get(model.name, 0)
@@ -70,12 +76,12 @@ def kv_bloat(picture: Picture) -> Iterator[Finding]:
             if on_disk and model.size_bytes > BLOATED * on_disk and extra > BLOATED_BYTES:
                 yield Finding(
                     check_id="kv_cache_bloat",
-                    severity="warning" if tight else "info",
+                    severity="warning",
                     title=f"{model.name} takes {extra / GIB:.1f} GiB more than its weights",
                     description=f"On {node.node_id} it holds {model.size_bytes / GIB:.1f} GiB for "
                     f"{on_disk / GIB:.1f} GiB of weights, with a context of "
                     f"{model.context_length} tokens: the rest is room for the context of each "
-                    "parallel request.",
+                    "parallel request. The memory there is nearly full.",
                     fix="Lower `OLLAMA_NUM_PARALLEL` or `OLLAMA_CONTEXT_LENGTH` there, then "
                     f"`ollama stop {model.name}`.",
                     node_id=node.node_id,
@@ -89,12 +95,18 @@ def kv_bloat(picture: Picture) -> Iterator[Finding]:
                 )
 
 
+def _is_tight(node: NodeView) -> bool:
+    """Return whether memory is short there: nearly full, or so full that models are cut in two."""
+    room = node.facts.vram_bytes or node.facts.memory_bytes
+    cut = any(0 < model.size_vram_bytes < model.size_bytes for model in node.resident)
+    return cut or 0 < TIGHT * room < sum(model.size_bytes for model in node.resident)
+
+
 def context_protection(picture: Picture) -> Iterator[Finding]:
     """Find applications that ask for more context than a model has in memory, and do not get it."""
     for asked in picture.contexts:
-        held = _held(picture, asked)
+        held, most = _contexts(picture, asked)
         if 0 < held < asked.num_ctx and not _reloads(picture, asked):
-            most = _trained(picture, asked)
             yield Finding(
                 check_id="context_protection",
                 severity="warning",
@@ -140,7 +152,8 @@ def _reloads(picture: Picture, asked: Context) -> set[int]:
     """
     if not asked.num_ctx or asked.cold < RELOADS:
         return set()
-    most = _trained(picture, asked) or asked.num_ctx
+    _, trained = _contexts(picture, asked)
+    most = trained or asked.num_ctx
     return {
         other.num_ctx
         for other in picture.contexts
@@ -152,7 +165,8 @@ def _reloads(picture: Picture, asked: Context) -> set[int]:
 def prompt_truncated(picture: Picture) -> Iterator[Finding]:
     """Find prompts longer than the context, of which the node left a part out without a word."""
     for asked in picture.contexts:
-        context = asked.num_ctx or _held(picture, asked)
+        held, _ = _contexts(picture, asked)
+        context = asked.num_ctx or held
         sent = asked.most_body_bytes // BYTES_A_TOKEN
         read = asked.prompt_tokens
         if context and sent > TOO_LONG * context and context / 2 <= read <= context < sent:
@@ -185,6 +199,7 @@ def grey_failure(picture: Picture) -> Iterator[Finding]:
         if pace < SLOWER * usual:
             told.add(_place(now))
             yield _slower(
+                picture,
                 *_place(now),
                 title=f"{now.node_id} answers with {now.model} at {pace / usual:.0%} of its pace",
                 description=f"{pace:.1f} tokens a second in the last hour, {usual:.1f} in the day "
@@ -199,6 +214,7 @@ def grey_failure(picture: Picture) -> Iterator[Finding]:
     for node_id, model, mine in still_open(picture, slowed):
         if (node_id, model) not in told:
             yield _slower(
+                picture,
                 node_id,
                 model,
                 title=f"{node_id} answers with {model} far slower than it did",
@@ -210,6 +226,7 @@ def grey_failure(picture: Picture) -> Iterator[Finding]:
 
 
 def _slower(  # noqa: PLR0913 (what a finding is made of)
+    picture: Picture,
     node_id: str,
     model: str,
     *,
@@ -225,7 +242,7 @@ def _slower(  # noqa: PLR0913 (what a finding is made of)
         description=f"{description} It may run on the processor, be throttled by heat, or be used "
         "by others.",
         fix=f"Look with `ollama ps` on {node_id} whether {model} is on the graphics card, and what "
-        "else runs there; `sudo systemctl restart ollama` helps where its driver was lost.",
+        f"else runs there; where its driver was lost, {restart(picture, node_id)}.",
         node_id=node_id,
         data={"model": model} | data,
         seqs=seqs,
@@ -236,24 +253,19 @@ def _place(work: Work) -> tuple[str, str]:
     return work.node_id, work.model
 
 
-def _held(picture: Picture, asked: Context) -> int:
-    """Return the context with which the model is in memory there; 0 if it is not."""
-    for node in picture.view.nodes:
-        if node.node_id == asked.node_id:
-            for model in node.resident:
-                if model.name == asked.model:
-                    return model.context_length
-    return 0
+def _contexts(picture: Picture, asked: Context) -> tuple[int, int]:
+    """Return the context that the model has in memory there, and the one it was made for.
+
+    0 if it is not in memory, or if that is not known.
+    """
+    node = picture.node(asked.node_id)
+    if node is None:
+        return 0, 0
+    return _context_of(node.resident, asked.model), _context_of(node.models, asked.model)
 
 
-def _trained(picture: Picture, asked: Context) -> int:
-    """Return the context that the model was made for; 0 if that is not known."""
-    for node in picture.view.nodes:
-        if node.node_id == asked.node_id:
-            for model in node.models:
-                if model.name == asked.model:
-                    return model.context_length
-    return 0
+def _context_of(models: Iterable[ModelFacts | ResidentModel], name: str) -> int:
+    return next((model.context_length for model in models if model.name == name), 0)
 
 
 def _room(tokens: int) -> int:

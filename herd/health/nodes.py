@@ -6,6 +6,7 @@ from actors.core.waking import DID_NOT_WAKE, TRIES
 from herd.dialects.names import key
 from herd.health.finding import Finding
 from herd.health.picture import Picture, Work, newest
+from herd.health.restarting import restart
 
 GIB = 1024**3
 FULL = 0.95
@@ -252,7 +253,8 @@ def cpu_fallback(picture: Picture) -> Iterator[Finding]:
                     "for a smaller context (num_ctx), or serve it from a node with more memory."
                     if on_card
                     else "The driver may be lost since the machine slept or was updated: look with "
-                    "`nvidia-smi` or `rocm-smi` there, then `sudo systemctl restart ollama`.",
+                    "`nvidia-smi` or `rocm-smi` there, then "
+                    f"{restart(picture, node.node_id)}.",
                     node_id=node.node_id,
                     data={
                         "model": model.name,

@@ -96,6 +96,10 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
         """Return the nodes that answer."""
         return [node for node in self.view.nodes if node.answers]
 
+    def node(self, node_id: str) -> NodeView | None:
+        """Return one of the fleet; None if it is none of it."""
+        return next((node for node in self.view.nodes if node.node_id == node_id), None)
+
     def happened(self, *kinds: str) -> list[Trouble]:
         """Return the troubles of some kinds."""
         return [trouble for trouble in self.troubles if trouble.kind in kinds]

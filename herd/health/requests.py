@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from herd.health.finding import Finding, counted
 from herd.health.picture import Picture, Trouble, newest
+from herd.health.restarting import restart
 
 ERROR_RATE = 0.05
 RETRY_RATE = 0.3
@@ -108,7 +109,7 @@ def load_timeouts(picture: Picture) -> Iterator[Finding]:
                 description=f"{counted(count, 'request')} for it ended there before the first "
                 "byte, after more than a second: it does not fit, or Ollama is stuck.",
                 fix=f"Load it by hand there (`ollama run {model}`) and see what it says; "
-                "`sudo systemctl restart ollama` helps if several models are stuck.",
+                f"if several models are stuck, {restart(picture, node_id)}.",
                 node_id=node_id,
                 data={"model": model, "failures": count},
                 seqs=_seqs(mine),
@@ -216,7 +217,7 @@ def reaped(picture: Picture) -> Iterator[Finding]:
             title=f"{counted(count, 'request')} made no progress, until herd ended them",
             description=f"They ran on {', '.join(nodes)} and came no further for as long as "
             "stale_timeout_s allows.",
-            fix="Start Ollama again there: `sudo systemctl restart ollama`.",
+            fix=f"On {', '.join(nodes)}: {restart(picture, *nodes)}.",
             node_id=nodes[0] if len(nodes) == 1 else None,
             data={"nodes": nodes, "models": sorted({each.model for each in ended})},
             seqs=_seqs(ended),

@@ -14,9 +14,12 @@ import duckdb
 import msgspec
 from prometheus_client.core import HistogramMetricFamily, Metric
 
+from events import decode
+from herd.journal.segments import Limits
 from herd.logd.histograms import Times
 from herd.logd.sql import text
-from herd.operations import PROVIDER, operation
+from herd.operations import operation
+from herd.providers import TELLING, Providers
 
 _DURATIONS: Final = tuple(0.01 * 2**power for power in range(14))
 """0.01 s to 81.92 s."""
@@ -46,6 +49,12 @@ _IDS: Final = (
     "SELECT min(request_id), max(request_id) FROM events WHERE seq BETWEEN ? AND ?"
     " AND kind IN ('request_completed', 'request_failed')"
 )
+_TELLING: Final = (
+    "SELECT payload::VARCHAR FROM events WHERE seq BETWEEN ? AND ?"
+    " AND list_contains(?, kind)"
+    " AND (contains(payload, '\"facts\":') OR kind = 'state_snapshotted')"
+    " ORDER BY seq"
+)
 
 _Labels: TypeAlias = tuple[str, ...]
 
@@ -55,6 +64,7 @@ class _Row(msgspec.Struct):
 
     route: str
     model: str
+    provider: str
     error: str
     service_s: float
     first_s: float
@@ -71,15 +81,22 @@ class _Row(msgspec.Struct):
 class GenAi:
     """What was counted so far."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, last_seq: int) -> None:
+        """Begin with nothing; of the log up to `last_seq`, only what its nodes are is heard.
+
+        A segment opens with all of it, so no more than the last is looked at.
+        """
+        self._providers = Providers()
+        self._hear(cursor, last_seq - Limits().segment_events, last_seq)
         self._found: dict[str, dict[_Labels, Times]] = {name: {} for name in _HISTOGRAMS}
 
     def count(self, cursor: duckdb.DuckDBPyConnection, first_seq: int, last_seq: int) -> None:
         """Count what ended in a stretch of the log."""
         [(first_id, last_id)] = cursor.execute(_IDS, [first_seq, last_seq]).fetchall()
+        self._hear(cursor, first_seq, last_seq)
         if first_id is None:
             return
+        others = self._providers.others()
         asked = {
             "first_seq": first_seq,
             "last_seq": last_seq,
@@ -89,12 +106,19 @@ class GenAi:
             "firsts": list(_FIRSTS),
             "paces": list(_PACES),
             "sizes": list(_SIZES),
+            "nodes": list(others),
+            "providers": list(others.values()),
         }
         for values in cursor.execute(text("named/metrics_gen_ai.sql"), asked).fetchall():
             self._take(_Row(*values))
 
+    def _hear(self, cursor: duckdb.DuckDBPyConnection, first_seq: int, last_seq: int) -> None:
+        asked = [first_seq, last_seq, list(TELLING)]
+        for (line,) in cursor.execute(_TELLING, asked).fetchall():
+            self._providers.hear(decode(line.encode()).event)
+
     def _take(self, row: _Row) -> None:
-        what = (operation(row.route), PROVIDER, row.model)
+        what = (operation(row.route), row.provider, row.model)
         self._add(_DURATION, (*what, row.error), row.service_counts, row.service_s)
         self._add(_FIRST, what, row.first_counts, row.first_s)
         self._add(_PACE, what, row.token_counts, row.token_s)

@@ -104,7 +104,7 @@ class Meters:
         self._times: dict[str, dict[Labels, Times]] = {
             name: defaultdict(lambda: Times(_SECONDS)) for name in _HISTOGRAMS
         }
-        self._gen_ai = GenAi()
+        self._gen_ai = GenAi(connection, self._seen)
 
     def text(self, cursor: duckdb.DuckDBPyConnection, models: Iterable[str]) -> str:
         """Return the exposition, up to the newest event."""

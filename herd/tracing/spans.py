@@ -30,13 +30,15 @@ from events import (
     RequestRejected,
     RequestStalled,
 )
-from herd.operations import PROVIDER, operation
+from herd.operations import operation
+from herd.providers import OLLAMA, Providers
 from herd.tracing.context import context_of
 
 MOST_OPEN: Final = 50_000
 """Requests whose end has not come; the oldest of more are forgotten."""
 NS: Final = 1_000
 """Of a microsecond, as the log counts time."""
+_PROVIDER: Final = "gen_ai.provider.name"
 
 Value: TypeAlias = str | bool | int | float | Sequence[str]
 Kind: TypeAlias = Literal["server", "client", "internal"]
@@ -72,8 +74,9 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 class Spans:
     """Gathers the events of requests that run, and makes the spans of those that end."""
 
-    def __init__(self) -> None:
-        """Begin without any."""
+    def __init__(self, providers: Providers | None = None) -> None:
+        """Begin without any; who answers at the nodes may be known from before."""
+        self._providers = providers or Providers()
         self._open: OrderedDict[RequestId, list[Recorded]] = OrderedDict()
 
     def add(self, record: Recorded) -> list[Span]:
@@ -82,6 +85,7 @@ class Spans:
         A request whose beginning was before the first event has no tree.
         """
         event = record.event
+        self._providers.hear(event)
         if isinstance(event, RequestReceived):
             self._open[event.request_id] = [record]
             if len(self._open) > MOST_OPEN:
@@ -91,10 +95,12 @@ class Spans:
         if request_id is None or request_id not in self._open:
             return []
         self._open[request_id].append(record)
-        return tree(self._open.pop(request_id)) if isinstance(event, _ENDS) else []
+        if not isinstance(event, _ENDS):
+            return []
+        return tree(self._open.pop(request_id), self._providers)
 
 
-def tree(life: Sequence[Recorded]) -> list[Span]:
+def tree(life: Sequence[Recorded], providers: Providers) -> list[Span]:
     """Return the spans of a request: its first event is its beginning, its last one its end.
 
     A client that does not want its trace to be kept gets none.
@@ -119,6 +125,7 @@ def tree(life: Sequence[Recorded]) -> list[Span]:
             if at_ns > waits_ns:
                 children.append(_wait(received, trace_id, number, waits_ns, at_ns))
             attempt = _attempt(received, trace_id, event, at_ns, life[place + 1 :])
+            attempt.attributes[_PROVIDER] = attributes[_PROVIDER] = providers.of(event.node_id)
             children.append(attempt)
             waits_ns = attempt.end_ns
             attributes["gen_ai.response.model"] = event.model
@@ -177,7 +184,6 @@ def _attempt(
         first_byte_ns=start_ns + round(ttft_s * 1e9) if ttft_s else 0,
         attributes={
             "gen_ai.operation.name": operation(received.route),
-            "gen_ai.provider.name": PROVIDER,
             "gen_ai.request.model": sent.model,
             **_first_chunk(received, ttft_s),
             **_error_type(event),
@@ -203,7 +209,7 @@ def _ends(event: Event) -> bool:
 def _asked(received: RequestReceived) -> dict[str, Value]:
     known: dict[str, Value] = {
         "gen_ai.operation.name": operation(received.route),
-        "gen_ai.provider.name": PROVIDER,
+        _PROVIDER: OLLAMA,
         "gen_ai.request.model": received.model,
         "gen_ai.request.stream": received.stream,
         "http.request.method": "POST",

@@ -1,6 +1,6 @@
 """The world: a script is played to a herd and its machines."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from itertools import count
 
@@ -61,6 +61,8 @@ class World:
         self.state = State() if state is None else state
         self._agenda = Agenda(start_us)
         self._observe = observe
+        self.unwakeable: Collection[NodeId] = ()
+        """Nodes that sleep on, whatever packets are sent: their power is cut."""
         self._n = count(self._last_n() + 1)
         self._nodes: dict[NodeId, VirtualNode] = {}
         self._beats: dict[NodeId, HeartbeatReceived] = {}
@@ -149,7 +151,7 @@ class World:
             if not node.down:
                 node.fail()
                 self._front.broke(node)
-        elif event.attempt == 1:
+        elif event.attempt == 1 and event.node_id not in self.unwakeable:
             takes_us = int(wake_s(self.state.nodes[event.node_id]) * US)
             self._agenda.at(self._agenda.now_us + takes_us, partial(self._awake, node))
 

@@ -1,9 +1,13 @@
 -- The answers that ended from $first_seq to $last_seq at a node, as `herd/logd/gen_ai.py` tells them.
--- Their requests are those from $first_id to $last_id, so that zone maps find them.
+-- Their requests are those from $first_id to $last_id, so that zone maps find them. The $nodes that are
+-- no Ollama have the $providers in the same places.
 WITH ends AS (
     SELECT
         request_id,
         model,
+        coalesce(
+            list_extract($providers::VARCHAR[], list_position($nodes::VARCHAR[], node_id)), 'ollama'
+        ) AS provider,
         ttft_s,
         service_s,
         prompt_tokens,
@@ -29,6 +33,7 @@ answers AS (
     SELECT
         route,
         model,
+        provider,
         error,
         service_s,
         CASE WHEN whole AND streamed AND route NOT LIKE '%embed%' THEN ttft_s END AS first_s,
@@ -44,6 +49,7 @@ answers AS (
 SELECT
     route,
     model,
+    provider,
     error,
     coalesce(sum(service_s), 0) AS service_s,
     coalesce(sum(first_s), 0) AS first_s,

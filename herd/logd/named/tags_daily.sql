@@ -3,6 +3,7 @@ SELECT
     tag,
     epoch(date_trunc('day', hour))::BIGINT AS day_bucket,
     sum(requests)::BIGINT AS request_count,
+    coalesce(sum(rejected), 0)::BIGINT AS rejected_count,
     round(coalesce(1000 * sum(service_s) / nullif(sum(timed), 0), 0), 1)::DOUBLE AS avg_latency_ms,
     (sum(prompt_tokens) + sum(completion_tokens))::BIGINT AS total_tokens
 FROM used_tags

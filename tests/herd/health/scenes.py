@@ -45,6 +45,8 @@ class Scene:
         self.machines = {NodeId(spec.name): Machine(spec) for spec in self.specs}
         self.silent: set[str] = set()
         """Nodes whose agents say nothing any more."""
+        self.unwakeable: set[NodeId] = set()
+        """Nodes that sleep on, whatever is sent to wake them."""
         self.said: dict[str, dict[str, Any]] = {}
         """What an agent says otherwise than its machine is."""
         self.watch: Watch
@@ -72,6 +74,7 @@ class Scene:
                 policy=self._policy,
                 observe=self._observe,
             )
+            world.unwakeable = self.unwakeable
             world.run(self._script())
             now_us = self.watch.state.recorded_at + int(self.look_after_s * US)
             found = self.watch.look(now_us)

@@ -114,7 +114,8 @@ CASES: list[tuple[Check, str, Picture, Picture]] = [
         seen(work=(worked(recent=True, again=6, again_seqs=[3]),)),
         seen(work=(worked(recent=True, cold=50, again=5), worked(again=50))),
     ),
-    (models.kv_bloat, "kv_cache_bloat", holding(16), holding(12)),
+    (models.kv_bloat, "kv_cache_bloat", holding(20), holding(20, on_disk_gib=15)),
+    (models.kv_bloat, "kv_cache_bloat", holding(20), holding(16)),
     (models.context_protection, "context_protection", asked(held=4096), asked(held=8192)),
     (models.context_reload, "context_reload", asked(cold=2), asked(cold=1)),
     (
@@ -267,9 +268,15 @@ def test_a_prompt_too_long_is_told_with_its_application_and_both_numbers() -> No
     }
 
 
-def test_a_large_context_is_a_warning_only_where_memory_is_short() -> None:
-    assert [each.severity for each in models.kv_bloat(holding(16))] == ["info"]
-    assert [each.severity for each in models.kv_bloat(holding(20))] == ["warning"]
+def test_memory_that_nobody_told_of_is_short_where_a_model_is_cut_in_two() -> None:
+    def untold(picture: Picture) -> Picture:
+        [node] = picture.view.nodes
+        return fleet(msgspec.structs.replace(node, facts=NodeFacts()))
+
+    assert list(models.kv_bloat(untold(holding(16)))) == []
+    assert list(models.kv_bloat(untold(holding(16, card_gib=0)))) == [], "all on the processor"
+    [finding] = models.kv_bloat(untold(holding(16, card_gib=12)))
+    assert finding.severity == "warning"
 
 
 def test_a_node_that_was_drained_before_it_left_is_not_missed() -> None:

@@ -38,6 +38,20 @@ def silent(silent_s: float, *names: str) -> Scene:
     return Scene(does={119: goes_silent(silent_s, *names)})
 
 
+def asleep(*, wakes: bool) -> Scene:
+    """The tower falls asleep, and is wanted: it alone has a model that is asked for."""
+    macs = Limits(macs=("3c:7c:3f:00:00:01",))
+    scene = Scene(
+        SMALL,
+        mini(),
+        hours=1,
+        does={0: says("tower", limits=macs), 30: goes_silent(31, "tower")},
+    )
+    if not wakes:
+        scene.unwakeable.add(TOWER)
+    return scene
+
+
 def says(name: str, **otherwise: object) -> Deed:
     def does(scene: Scene) -> None:
         scene.said[name] = otherwise

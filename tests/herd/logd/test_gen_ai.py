@@ -6,10 +6,22 @@ from typing import Any
 
 import pytest
 
-from events import Event, Lease, NodeId, RequestCompleted, RequestFailed, RequestId, RequestReceived
+from actors.core.state import Node, State
+from events import (
+    Event,
+    Lease,
+    NodeFacts,
+    NodeId,
+    NodeProbed,
+    RequestCompleted,
+    RequestFailed,
+    RequestId,
+    RequestReceived,
+)
+from herd.control.restore import head_of_segment
 from herd.logd import meters
 from tests.herd.logd.rig import data_dir, store, write
-from tests.herd.logd.test_meters import HEAD, Found, Log
+from tests.herd.logd.test_meters import HEAD, NOW_US, Found, Log
 
 A = NodeId("a")
 L = Lease("1.1")
@@ -93,3 +105,25 @@ def test_a_request_that_began_before_the_last_scrape_is_known(
     found = answered(log, completed("r2"), completed("r1"))
     assert found[f"{DURATION}_count", ("", *CHAT)] == 1
     assert found[f"{DURATION}_count", ("", "text_completion", "ollama", "m")] == 1
+
+
+V1_ONLY = NodeFacts(dialect="openai")
+
+
+def test_a_server_with_openais_api_alone_is_told_as_that(log: Log) -> None:
+    probed = NodeProbed(node_id=A, reachable=True, facts=V1_ONLY)
+    found = answered(log, probed, received("r1"), completed("r1"))
+    assert found[f"{DURATION}_count", ("", "chat", "openai", "m")] == 1
+    assert (f"{DURATION}_count", ("", *CHAT)) not in found
+    again = NodeProbed(node_id=A, reachable=True, facts=NodeFacts(version="0.12.3"))
+    found = answered(log, again, received("r2"), completed("r2"))
+    assert found[f"{DURATION}_count", ("", *CHAT)] == 1
+
+
+def test_what_a_node_is_is_known_from_the_head_of_the_segment(tmp_path: Path) -> None:
+    directory = data_dir(tmp_path)
+    known = State(nodes={A: Node(node_id=A, url="http://a", origin="flag", facts=V1_ONLY)})
+    write(directory, [head_of_segment(known, NOW_US)])
+    with store(directory) as connection:
+        found = answered(Log(directory, connection), received("r1"), completed("r1"))
+    assert found[f"{DURATION}_count", ("", "chat", "openai", "m")] == 1

@@ -197,6 +197,17 @@ def test_the_lag_is_told_while_the_journal_has_more(log: Log) -> None:
     assert gauges()["herd_log_lag_seconds"] == pytest.approx(100, abs=0.1)
 
 
+def test_an_hour_in_which_nothing_happened_is_no_lag(log: Log) -> None:
+    log.grow(dispatched(0.0))
+    after_s = 3600.0
+    late = Recorded(log.seq + 1, NOW_US + int(after_s * 1e6), dispatched(0.0))
+    append(log.directory, [late])
+    told = condition(log.connection, log.directory.journal, NOW_US / 1e6 + after_s + 0.2)
+    found = {family.name: family.samples[0].value for family in told}
+    assert found["herd_log_behind_bytes"] > 0
+    assert found["herd_log_lag_seconds"] == pytest.approx(0.2, abs=0.01)
+
+
 def test_a_journal_that_nothing_was_taken_of_is_all_behind(tmp_path: Path) -> None:
     directory = data_dir(tmp_path)
     write(directory, [HEAD])

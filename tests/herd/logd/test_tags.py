@@ -206,6 +206,10 @@ def test_who_was_turned_away_is_counted_with_its_application(tmp_path: Path) -> 
             assert [row["tag"] for row in given] == tags
             assert {(row["rejected_count"], row["cancelled_count"]) for row in given} == {(1, 0)}
             assert {(row["request_count"], row["failed_count"]) for row in given} == {(1, 0)}
+            by_day = db.execute(QUERIES[f"{name}_daily"], bounds)
+            columns = [column[0] for column in by_day.description]
+            given = [dict(zip(columns, row, strict=True)) for row in by_day.fetchall()]
+            assert [(row["tag"], row["rejected_count"]) for row in given] == [(t, 1) for t in tags]
 
 
 def test_of_a_day_the_most_used_are_kept(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
