@@ -90,11 +90,13 @@ def test_who_still_waits_is_told_why(start_herd: StartHerd, start_nodes: StartNo
     nodes = start_nodes(NodeOrder(profile="ideal", name="slow", step_s=1.0, parallel=1))
     herd = start_herd(*nodes.flags(slots=1), wait_for=("slow",), FLEET_DRAIN_TIMEOUT="1")
     with Call(herd.url, "/api/chat", chat(SMALL, stream=True)) as first:
-        next(first.lines())
+        lines = first.lines()
+        next(lines)
         with Call(herd.url, "/api/chat", chat(SMALL, stream=True)) as second:
             herd.until(lambda status: bool(status.waiting))
             herd.send(signal.SIGTERM)
             assert second.response.status == 503
+        assert b"herd is stopping" in list(told(lines))[-1]
     assert herd.ends() == 0
     whole_and_sealed(herd)
     assert ends(herd) == [("request_interrupted", "herd_stopped")] * 2
