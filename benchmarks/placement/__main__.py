@@ -13,8 +13,8 @@ from benchmarks.placement.clairvoyant import Clairvoyant
 from benchmarks.placement.fleets import FLEETS
 from benchmarks.placement.oracle import bounds
 from benchmarks.placement.play import BEGIN_US, START_US, Figures, figures, play
+from benchmarks.placement.proof import CLOSE_SEEDS, prove
 from benchmarks.placement.proof import SEEDS as PROOF_SEEDS
-from benchmarks.placement.proof import prove
 from benchmarks.placement.workload import Part, arrivals, trace
 from herd.platform import core_count
 
@@ -48,17 +48,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks placement", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one fleet, one load, two seeds")
     parser.add_argument("--part", choices=("tune", "held"), default="held")
-    parser.add_argument("--seeds", type=int, help=f"{SEEDS}; {PROOF_SEEDS} for a proof")
+    parser.add_argument(
+        "--seeds", type=int, help=f"{SEEDS}; {PROOF_SEEDS} or {CLOSE_SEEDS} for a proof"
+    )
     parser.add_argument("--proof", action="store_true", help="the targets, against the oracle")
     parser.add_argument("--fleet", choices=tuple(FLEETS), action="append", help="only with --proof")
     parser.add_argument("--processes", type=int, default=core_count())
     asked = parser.parse_args()
     if asked.proof:
-        seeds = 2 if asked.quick else asked.seeds or PROOF_SEEDS
+        proof_seeds = 2 if asked.quick else asked.seeds
         fleets = asked.fleet or ("home", "office")
         prove(
             asked.part,
-            seeds,
+            proof_seeds,
             asked.processes,
             fleets,
             keep=asked.part == "held" and not asked.quick,
