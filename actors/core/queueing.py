@@ -10,12 +10,11 @@
   yet) wait in the hold queue, `HOLD`, so that clients cannot create actors.
 """
 
-from typing import Literal
-
-from actors.core import keying, owning, pulling, ranking, sharing, substituting, waking
+from actors.core import keying, pulling, ranking, sharing, substituting, waking
 from actors.core.commands import Command
+from actors.core.overdue import others, overdue, stranded
 from actors.core.refusing import UNKNOWN, fail, reject
-from actors.core.state import US, Line, Node, Request, State
+from actors.core.state import US, Line, Request, State
 from events import (
     AttemptFailed,
     Event,
@@ -37,10 +36,12 @@ from events import (
     PullEnded,
     Recorded,
     RequestCancelled,
+    RequestCompleted,
     RequestDispatched,
     RequestFailed,
     RequestId,
     RequestInterrupted,
+    RequestReaped,
     RequestReceived,
     RequestRejected,
     TimerFired,
@@ -58,6 +59,8 @@ OF_ONE_MODEL: tuple[type[Event], ...] = (
     RequestFailed,
     RequestCancelled,
     RequestInterrupted,
+    RequestCompleted,
+    RequestReaped,
     AttemptFailed,
     LeaseVoided,
     LeaseAdopted,
@@ -82,9 +85,6 @@ OF_ALL: tuple[type[Event], ...] = (
     TimerFired,
 )
 """Heard by every queue: what a model can hope for may have changed, or time has passed."""
-
-
-Overdue = Literal["hold_timeout", "queue_timeout", "deadline", "still_pulling", "paused"]
 
 
 def key(state: State, model: str) -> str:
@@ -126,7 +126,11 @@ def evolve(state: State, queue: str, record: Recorded) -> None:
             request = state.requests.get(request_id)
             if request is not None and request.lease == lease:
                 _put_back(state, request)
-        case RequestFailed(request_id=request_id, lease=lease) if state.late(request_id, lease):
+        case (
+            RequestFailed(request_id=request_id, lease=lease)
+            | RequestCompleted(request_id=request_id, lease=lease)
+            | RequestReaped(request_id=request_id, lease=lease)
+        ) if state.late(request_id, lease):
             pass
         case (
             RequestDispatched(request_id=request_id)
@@ -134,6 +138,8 @@ def evolve(state: State, queue: str, record: Recorded) -> None:
             | RequestFailed(request_id=request_id)
             | RequestCancelled(request_id=request_id)
             | RequestInterrupted(request_id=request_id)
+            | RequestCompleted(request_id=request_id)
+            | RequestReaped(request_id=request_id)
             | LeaseAdopted(request_id=request_id)
         ):
             sent = isinstance(record.event, RequestDispatched)
@@ -163,49 +169,6 @@ def decide(state: State, queue: str, record: Recorded) -> list[Command]:
         case _:
             pass
     return []
-
-
-def stranded(state: State, model: str) -> list[Request]:
-    """Return the requests of one line that failed once, and have no other node left to go to."""
-    return [
-        request
-        for request_id in state.lines[model].waiting
-        if (request := state.requests[request_id]).excluded
-        and not _others(state, request)
-        and not waking.awaited(state, request)
-    ]
-
-
-def overdue(state: State, model: str, now_us: int) -> list[tuple[Request, Overdue]]:
-    """Return the requests of one line that have waited too long, and for what."""
-    line = state.lines[model]
-    settings = state.settings
-    pulled = pulling.awaited(state, model)
-    hold_s = settings.auto_pull_timeout_s if pulled else settings.hold_timeout_s
-    ended: list[tuple[Request, Overdue]] = []
-    for request_id in line.waiting:
-        request = state.requests[request_id]
-        since_us = line.held_since_us if request.v1 else line.held_native_since_us
-        waits_since_us = request.waits_since_us or request.received_us
-        held_us = now_us - max(since_us, waits_since_us)
-        if request.deadline_us and now_us >= request.deadline_us:
-            ended.append((request, "deadline"))
-        elif now_us - waits_since_us >= settings.queue_timeout_s * US:
-            ended.append((request, "queue_timeout"))
-        elif since_us and held_us >= hold_s * US and not waking.awaited(state, request):
-            ended.append((request, "still_pulling" if pulled else _held_by(state, request)))
-    return ended
-
-
-def _held_by(state: State, request: Request) -> Literal["hold_timeout", "paused"]:
-    """Return why no node had the model: owners may keep those that have it to themselves."""
-    kept = any(
-        node.health != "offline"
-        and node.serves(request.model, v1=request.v1)
-        and owning.keeps(node, request.model)
-        for node in state.nodes.values()
-    )
-    return "paused" if kept else "hold_timeout"
 
 
 def _models(state: State, queue: str) -> list[str]:
@@ -364,24 +327,15 @@ def _in_vain(state: State, queue: str, event: PullEnded) -> list[Command]:
 
 
 def _next_attempt(state: State, request: Request, event: AttemptFailed) -> list[Command]:
-    others = [node for node in _others(state, request) if node.node_id != event.node_id]
+    elsewhere = [node for node in others(state, request) if node.node_id != event.node_id]
     if request.attempt <= state.settings.max_retries:
-        if others:
+        if elsewhere:
             return []
         if waking.waits_on(state, event) or waking.awaited(state, request):
             return []
         if (back := substituting.back(state, request)) is not None:
             return [back]
     return fail(state, request, event.phase, event.node_id, (event.status, event.error))
-
-
-def _others(state: State, request: Request) -> list[Node]:
-    """Return the nodes that may still serve a request."""
-    return [
-        node
-        for node in state.nodes.values()
-        if node.takes(request.model, v1=request.v1) and node.node_id not in request.excluded
-    ]
 
 
 def _ends(state: State, model: str, now_us: int) -> list[Command]:

@@ -16,12 +16,12 @@ from actors.core import (
     pinning,
     planning,
     promising,
-    queueing,
     reaping,
     scheduling,
     stalling,
     waking,
 )
+from actors.core.overdue import overdue, stranded
 from actors.core.standing import row_of
 from actors.core.state import US, Node, State
 from events import (
@@ -87,10 +87,7 @@ def _changes(state: State, fact: KeyAdded | KeyRevoked | ModelPinned | ModelUnpi
 
 def _due(state: State, now_us: int) -> bool:
     return (
-        any(
-            queueing.overdue(state, model, now_us) or queueing.stranded(state, model)
-            for model in state.lines
-        )
+        any(overdue(state, model, now_us) or stranded(state, model) for model in state.lines)
         or _waits_by_choice(state, now_us)
         or bool(reaping.stale(state, now_us))
         or bool(stalling.stalled(state, now_us))

@@ -210,12 +210,12 @@ def _leave(state: State, request: Request, now_us: int, *, failed: bool) -> None
 
 def _complete(state: State, event: RequestCompleted, now_us: int) -> None:
     request = state.requests.get(event.request_id)
-    if request is None or request.lease != event.lease:
+    if request is None or state.late(event.request_id, event.lease):
         return
     del state.requests[event.request_id]
     keying.spent(state, request, event, now_us)
     node = state.nodes.get(request.node_id)
-    if node is None or event.status >= _CLIENT_ERROR:
+    if node is None or event.status >= _CLIENT_ERROR or request.lease != event.lease:
         _leave(state, request, now_us, failed=False)
         return
     observing.completed(state, node, request, event, now_us)

@@ -14,6 +14,7 @@ class Settings(msgspec.Struct):
     queue_timeout_s: float = 600.0
     stale_timeout_s: float = 600.0
     front_timeout_s: float = 0.0
+    ends_stand: bool = False
     max_queue: int = 512
     max_queue_total: int = 4096
     max_retries: int = 2

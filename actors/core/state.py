@@ -337,9 +337,15 @@ class State(msgspec.Struct, dict=True):
         return bool(self.nodes) and all(node.heard for node in self.nodes.values())
 
     def late(self, request_id: RequestId, lease: Lease) -> bool:
-        """Whether a lease is one that its request no longer has: what is said of it is ignored."""
+        """Whether a lease is one that its request does not have: an end of that one is ignored.
+
+        With `ends_stand` none is: only the front that has the client tells of an end, so it is one,
+        and the dispatch was lost while nothing could be recorded.
+        """
         request = self.requests.get(request_id)
-        return request is not None and bool(lease) and lease != request.lease
+        if request is None or self.settings.ends_stand:
+            return False
+        return bool(lease) and lease != request.lease
 
     def servable(self, model: str, *, v1: bool) -> bool:
         """Whether an online node has the model, and serves that kind of route."""

@@ -83,6 +83,10 @@ class Choice(msgspec.Struct, gc=False):
     message: Message | None = None
     delta: Message | None = None
     finish_reason: str | None = None
+    stop_reason: Any = None
+    """vLLM: the text that ended it, or a token's number; nothing where the model ended it."""
+    matched_stop: Any = None
+    """SGLang: the same."""
 
 
 class Details(msgspec.Struct, gc=False):
@@ -108,6 +112,12 @@ class Timings(msgspec.Struct, gc=False):
     predicted_ms: float | None = None
 
 
+class Verbose(msgspec.Struct, gc=False):
+    """What llama.cpp adds with `--verbose`."""
+
+    stopping_word: Any = None
+
+
 class Completion(msgspec.Struct, gc=False):
     """An answer, or a chunk of one."""
 
@@ -117,7 +127,16 @@ class Completion(msgspec.Struct, gc=False):
     choices: list[Choice] | None = None
     usage: Tokens | None = None
     timings: Timings | None = None
+    verbose: Verbose | None = msgspec.field(name="__verbose", default=None)
     error: msgspec.Raw = msgspec.Raw(b"")
+
+    @property
+    def stopped_by(self) -> tuple[object, ...]:
+        """What ended it, as far as its node says so: texts, or whatever else they put there."""
+        word = None if self.verbose is None else self.verbose.stopping_word
+        if not self.choices:
+            return (word,)
+        return word, self.choices[0].stop_reason, self.choices[0].matched_stop
 
 
 class _Error(msgspec.Struct, gc=False):

@@ -186,9 +186,14 @@ class _Thinking(msgspec.Struct, gc=False):
     thinking: Thinks | None = None
 
 
+class _Stops(msgspec.Struct, gc=False):
+    stop_sequences: list[str] | None = None
+
+
 _decode = msgspec.json.Decoder(Asked).decode
 _decode_conversation = msgspec.json.Decoder(Conversation).decode
 _decode_thinking = msgspec.json.Decoder(_Thinking).decode
+_decode_stops = msgspec.json.Decoder(_Stops).decode
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -215,3 +220,11 @@ def read_thinking(body: bytes) -> Thinks:
     except _MALFORMED:
         found = None
     return found or Thinks("adaptive")
+
+
+def read_stops(body: bytes) -> list[str]:
+    """Read which texts are to end the answer; none where that is odd."""
+    try:
+        return _decode_stops(body).stop_sequences or []
+    except _MALFORMED:
+        return []

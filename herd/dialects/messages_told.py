@@ -8,6 +8,8 @@ Rules
    nobody signed, so there is a signature that says so; it proves nothing, and herd asks for none.
    A client that wants no thoughts gets none; one that wants them `omitted`, the block alone.
 4. Tokens are those the node counted; without a count, its chunks with content are counted.
+5. `stop_sequence` is told where the node says which of them ended the answer. Most say `stop` only,
+   for that and for the model's own end: that is `end_turn`.
 """
 
 from typing import Any, Final, Literal, TypeAlias
@@ -53,7 +55,8 @@ def whole(body: bytes, asking: Asking) -> bytes:
         content.append(_call(call, position) | {"input": completions.arguments(call.arguments)})
     told = _message(answer, asking.model)
     told["content"] = content
-    told["stop_reason"] = _reason(finish, called=bool(calls))
+    stop = _stop(answer, messages_body.read_stops(asking.body))
+    told |= _ending(finish, stop, called=bool(calls))
     told["usage"] = _usage(answer.usage or Tokens())
     return msgspec.json.encode(told)
 
@@ -81,6 +84,8 @@ class Stream:
         "_model",
         "_reason",
         "_shows",
+        "_stop",
+        "_stops",
         "_usage",
     )
 
@@ -99,6 +104,10 @@ class Stream:
         self._called = False
         self._chunks = 0
         self._reason: str | None = None
+        self._stops = messages_body.read_stops(asking.body)
+        """The texts that may end it."""
+        self._stop: str | None = None
+        """The one that did."""
         self._usage: Tokens | None = None
 
     def feed(self, data: bytes) -> bytes:
@@ -123,6 +132,8 @@ class Stream:
             if choice.delta is not None:
                 out += self._delta(choice.delta)
             self._reason = choice.finish_reason or self._reason
+        if self._stops:
+            self._stop = _stop(chunk, self._stops) or self._stop
         return out
 
     def _start(self, chunk: Completion) -> bytes:
@@ -188,8 +199,7 @@ class Stream:
         if not self._begun or self._reason is None:
             raise GarbledError("a stream without a reason for its end")
         usage = self._usage or Tokens(completion_tokens=self._chunks)
-        reason = _reason(self._reason, called=self._called)
-        delta = {"stop_reason": reason, "stop_sequence": None}
+        delta = _ending(self._reason, self._stop, called=self._called)
         told = {"type": "message_delta", "delta": delta, "usage": _usage(usage)}
         out = self._close() + event("message_delta", told)
         return out + event("message_stop", {"type": "message_stop"})
@@ -215,10 +225,18 @@ def _usage(tokens: Tokens) -> Json:
     return told | ({"cache_read_input_tokens": cached} if cached else {})
 
 
-def _reason(reason: str | None, *, called: bool) -> str:
+def _stop(answer: Completion, stops: list[str]) -> str | None:
+    """Return which of the client's texts ended it, if its node says so."""
+    return next((stop for stop in stops if stop in answer.stopped_by), None)
+
+
+def _ending(reason: str | None, stop: str | None, *, called: bool) -> Json:
+    """Return why it ended."""
     if called and reason in {None, "stop"}:  # as some nodes end a call
-        return "tool_use"
-    return _REASONS.get(reason or "", "end_turn")
+        return {"stop_reason": "tool_use", "stop_sequence": None}
+    if stop is not None and reason == "stop":
+        return {"stop_reason": "stop_sequence", "stop_sequence": stop}
+    return {"stop_reason": _REASONS.get(reason or "", "end_turn"), "stop_sequence": None}
 
 
 def _call(call: ToolCall, position: int) -> Json:

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias, cast
 import msgspec
 
 from events import Prefix
+from herd.http import unmarshal
 from herd.http.prefixes import LEAST_BYTES, prefixes
 from herd.http.problems import BadRequestError
 
@@ -72,20 +73,14 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 _Pairs: TypeAlias = list[tuple[str, object]]
 
-_GO_TYPES: Final[dict[type[object], str]] = {
-    bool: "bool",
-    int: "number",
-    float: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
-}
+_STREAMLESS: Final = ("EmbedRequest", "EmbeddingRequest")
+"""Bodies that have no `stream`: Go does not look at it."""
 _NUM_CTX_LIMIT: Final = 1 << 40
 MOST_FALLBACKS: Final = 16
 
 
 def read(body: bytes, *, streams: bool, kind: str) -> Asked:
-    """Read a body; `streams` is what its route does unless told, `kind` Ollama's name for it."""
+    """Read a body; `streams` is what its route does unless told, `kind` Go's name for it."""
     if not body:
         raise BadRequestError("missing request body")
     try:
@@ -161,9 +156,7 @@ def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:
         where = f" (byte {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
         raise BadRequestError(f"JSON is malformed{where}") from error
     if not isinstance(document, _Object):
-        raise BadRequestError(
-            f"json: cannot unmarshal {_go_type(document)} into Go value of type api.{kind}"
-        )
+        raise unmarshal.no_object(document, kind)
     model, stream, user, num_ctx = "", streams, "", 0
     for key, value in document.pairs:
         match key.casefold(), value:
@@ -174,11 +167,7 @@ def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:
             case "stream", bool():
                 stream = value
             case ("model" | "stream") as name, _:
-                wanted = "string" if name == "model" else "bool"
-                raise BadRequestError(
-                    f"json: cannot unmarshal {_go_type(value)} into Go struct field "
-                    f"{kind}.{name} of type {wanted}"
-                )
+                _check(name, value, kind)
             case "user", str():
                 user = value
             case "options", _Object():
@@ -187,6 +176,14 @@ def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:
                 continue
     asked = Asked(_readable(model), stream, _readable(user), num_ctx)
     return _with_extras(asked, *_extras(document))
+
+
+def _check(name: str, value: object, kind: str) -> None:
+    """Refuse a value of the wrong type, if there is such a field."""
+    if name == "model":
+        raise unmarshal.wrong(value, kind, name, "string")
+    if not kind.endswith(_STREAMLESS):
+        raise unmarshal.wrong(value, kind, name, "bool")
 
 
 def _extras(document: "_Object") -> tuple[list[str] | None, list[str] | None]:
@@ -240,9 +237,3 @@ def _context(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
     return int(value) if 0 < value < _NUM_CTX_LIMIT else 0
-
-
-def _go_type(value: object) -> str:
-    if isinstance(value, _Object):
-        return "object"
-    return "null" if value is None else _GO_TYPES.get(type(value), "value")

@@ -271,7 +271,7 @@ class Crossing:
         if (receiver := self._receiver) is not None:
             receiver.connected(self)
             text = f"this node has no {self._path.decode()}, and herd cannot translate: "
-            body = problems.body(self._translation.family, _BAD_REQUEST, text + self._refusal)
+            body = self._error(_BAD_REQUEST, text + self._refusal)
             self._length = len(body)
             receiver.heard(body, ended=True)
 
@@ -315,7 +315,10 @@ class Crossing:
         said = body.lower()
         if status in _NO_ROUTE and b"not found" in said and b"model" not in said:
             text = f"this node has no {self._translation.target.decode()}"
-        return problems.body(self._translation.family, status, text)
+        return self._error(status, text)
+
+    def _error(self, status: int, text: str) -> bytes:
+        return problems.body(self._translation.family, status, text, self._request.id)
 
     def _asking(self) -> Asking:
         return Asking(self._model, self._body, self._began_s, self._wall_s, self._now_s)

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from herd.http import problems, wire
+from herd.http.problems import Family
 from herd.http.upload import Upload
 from herd.http.wire import Header
 from herd.link.messages import KeyView
@@ -32,6 +33,7 @@ class Request:
         "connection",
         "headers",
         "host",
+        "id",
         "keep_alive",
         "method",
         "noted",
@@ -52,6 +54,8 @@ class Request:
         """What `Connection` says."""
         self.host = b""
         """What `Host` says."""
+        self.id = ""
+        """herd's own name of it, where clients expect one: on `/v1` routes."""
         self.body = b""
         """De-chunked."""
         self.keep_alive = True
@@ -234,6 +238,22 @@ class Exchange:
             self._connection.write(head if self._silent else head + body)
             self._connection.answered(keep=self._keep)
 
+    def refuse(  # noqa: PLR0913 (what an error may have beside its text, by name)
+        self,
+        status: int,
+        text: str,
+        headers: Sequence[Header] = (),
+        lines: bytes = b"",
+        *,
+        family: Family | None = None,
+        reason: str = "",
+    ) -> None:
+        """Answer with an error in the shape of a family: of the one asked, unless it is said."""
+        request = self.request
+        family = family or problems.family_of(request.target)
+        body = problems.body(family, status, text, request.id, reason)
+        self.respond(status, (problems.content_type(family), *headers), body, lines)
+
     def abort(self) -> None:
         """End by RST, never cleanly."""
         if self._phase != ENDED:
@@ -266,9 +286,7 @@ class Exchange:
     def fail(self) -> None:
         """End after an error in the app: 500 if nothing was sent, else RST."""
         if self._phase == NEW:
-            family = problems.family_of(self.request.target)
-            headers = (problems.content_type(family),)
-            self.respond(500, headers, problems.body(family, 500, "internal error"))
+            self.refuse(500, "internal error")
         else:
             self.abort()
 
@@ -283,6 +301,8 @@ class Exchange:
             self._keep = False
         self._silent = bodiless or self.request.method == b"HEAD"
         framing = self.lines + lines + self._connection.date
+        if self.request.id:
+            framing += self._id_line(lines)
         if length is not None:
             self._left_bytes = length
             if not bodiless:
@@ -297,6 +317,13 @@ class Exchange:
         elif self.request.old:
             framing += b"Connection: keep-alive\r\n"
         return wire.head(status, headers, framing)
+
+    def _id_line(self, lines: bytes) -> bytes:
+        """Return the header with the id; none where the node has said one of its own."""
+        name = problems.id_header(self.request.target)
+        if b"\n%b:" % name in b"\n" + lines.lower():
+            return b""
+        return b"%b: %b\r\n" % (name, self.request.id.encode("ascii"))
 
     def _framed(self, data: bytes) -> bytes:
         if self._silent:

@@ -210,11 +210,11 @@ class Flight:
         text = problems.refusal(
             reason, model=self.asked.model, detail=detail, online=self._tower.online
         )
-        headers: list[Header] = [problems.content_type(self._family)]
+        headers: list[Header] = []
         if retry_after_s or status in _SAY_AGAIN:
             headers.append((b"Retry-After", b"%d" % max(1, retry_after_s)))
-        body = problems.body(self._family, status, text)
-        self._exchange.respond(status, headers, body, self.fleet_lines())
+        lines = self.fleet_lines()
+        self._exchange.refuse(status, text, headers, lines, family=self._family, reason=reason)
 
     # What the client does
 

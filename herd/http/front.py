@@ -44,7 +44,7 @@ from herd.http.keyring import Keyring
 from herd.http.lobby import Lobby
 from herd.http.login import Login
 from herd.http.lookback import Lookback
-from herd.http.problems import JSON, JSON_UTF8, TEXT_UTF8
+from herd.http.problems import JSON_UTF8, TEXT_UTF8
 from herd.http.routes import MODEL_PREFIX, Handler, Methods, Routes
 from herd.http.server import Limits
 from herd.http.tunnels import Tunnels
@@ -143,6 +143,9 @@ class Front:
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request."""
+        request = exchange.request
+        if request.target.startswith(b"/v1/"):
+            request.id = self._ids.next()
         if self._gate.lets(exchange):
             self.routes(exchange)
 
@@ -288,8 +291,7 @@ class Front:
             return
         found = catalogue.model(view, places.meant(view, name))
         if found is None:
-            text = f"model '{name}' not found"
-            exchange.respond(404, (JSON,), problems.body("openai", 404, text))
+            exchange.refuse(404, f"model '{name}' not found")
         else:
             _say(exchange, 200, found)
 

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from herd.config import Settings
 from herd.errors import HerdError
-from herd.http import problems, wire
+from herd.http import wire
 from herd.http.exchange import Exchange
 from herd.http.proxies import UNKNOWN, Proxies
 from herd.interfaces import Network, own_networks
@@ -262,6 +262,4 @@ def _nobody(_exchange: Exchange) -> bool:
 
 
 def _refuse(exchange: Exchange, text: str) -> None:
-    family = problems.family_of(exchange.request.target)
-    body = problems.body(family, _FORBIDDEN, text)
-    exchange.respond(_FORBIDDEN, (problems.content_type(family),), body)
+    exchange.refuse(_FORBIDDEN, text)

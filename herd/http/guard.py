@@ -11,7 +11,6 @@ import hmac
 from ipaddress import ip_address
 from typing import Final
 
-from herd.http import problems
 from herd.http.exchange import Exchange, Request
 from herd.http.routes import Handler
 
@@ -88,11 +87,8 @@ def _shown(request: Request) -> bytes:
 
 
 def _refuse(exchange: Exchange, status: int, text: str) -> None:
-    family = problems.family_of(exchange.request.target)
-    headers = [problems.content_type(family)]
-    if status == 401:  # noqa: PLR2004 (it may come again with a token)
-        headers.append((b"WWW-Authenticate", b"Bearer"))
-    exchange.respond(status, headers, problems.body(family, status, text))
+    again = status == 401  # noqa: PLR2004 (it may come again with a token)
+    exchange.refuse(status, text, ((b"WWW-Authenticate", b"Bearer"),) if again else ())
 
 
 def _loopback(peer: str) -> bool:

@@ -107,7 +107,7 @@ class Keyring:
             if self._keyless == "local":
                 return True
             text = problems.REFUSALS["key_unknown"] if carriers else _MISSING
-            _refuse(exchange, _UNAUTHORIZED, text, (b"WWW-Authenticate", b"Bearer"))
+            exchange.refuse(_UNAUTHORIZED, text, ((b"WWW-Authenticate", b"Bearer"),))
             return False
         for carrier in carriers:
             request.headers.remove(carrier)
@@ -123,12 +123,6 @@ class Keyring:
             if (key := self._by_digest.get(sha256(_said(carrier)).digest())) is not None:
                 return key
         return None
-
-
-def _refuse(exchange: Exchange, status: int, text: str, header: Header) -> None:
-    family = problems.family_of(exchange.request.target)
-    headers = (problems.content_type(family), header)
-    exchange.respond(status, headers, problems.body(family, status, text))
 
 
 def _said(carrier: Header) -> bytes:

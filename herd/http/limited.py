@@ -43,10 +43,8 @@ def refuses(exchange: Exchange, view: View, model: str) -> bool:
         return False
     if _allows(key, places.spelled(view, model)) or _allows(key, places.meant(view, model)):
         return False
-    family = problems.family_of(exchange.request.target)
     text = problems.refusal("key_model", model=model, detail="", online=True)
-    body = problems.body(family, _FORBIDDEN, text)
-    exchange.respond(_FORBIDDEN, (problems.content_type(family),), body)
+    exchange.refuse(_FORBIDDEN, text)
     return True
 
 

@@ -74,7 +74,4 @@ class Lobby:
 
 
 def _turn_away(exchange: Exchange) -> None:
-    family = problems.family_of(exchange.request.target)
-    text = problems.REFUSALS["control_away"]
-    headers = (problems.content_type(family), _RETRY_AFTER)
-    exchange.respond(_UNAVAILABLE, headers, problems.body(family, _UNAVAILABLE, text))
+    exchange.refuse(_UNAVAILABLE, problems.REFUSALS["control_away"], (_RETRY_AFTER,))

@@ -20,7 +20,6 @@ import msgspec
 
 from herd import session
 from herd.clock import wall_s
-from herd.http import problems
 from herd.http.endpoints.assets import PAGE
 from herd.http.exchange import Exchange, Request
 from herd.http.guard import Guard, from_here
@@ -101,10 +100,7 @@ class Login:
             elif self._keyring.closed is None:
                 self._lobby.hold(exchange, shown)
             else:
-                family = problems.family_of(exchange.request.target)
-                headers = (problems.content_type(family), (b"WWW-Authenticate", b"Bearer"))
-                body = problems.body(family, _UNAUTHORIZED, _CLOSED)
-                exchange.respond(_UNAUTHORIZED, headers, body)
+                exchange.refuse(_UNAUTHORIZED, _CLOSED, ((b"WWW-Authenticate", b"Bearer"),))
 
         return shown
 

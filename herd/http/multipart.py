@@ -1,8 +1,8 @@
 """Bodies of `multipart/form-data`, as recordings are sent: which model they ask for.
 
 Rules
-1. What cannot be read in one way only is refused: no boundary or no end, a field that is there
-   twice, a part without a name of its own.
+1. What cannot be read in one way only is refused: no boundary or no end, a model or a `stream`
+   that is there twice, a part without a name of its own. Other fields may be lists.
 2. A field with a file name is a file, and asks for nothing.
 3. To change a field leaves every other byte as the client wrote it.
 
@@ -23,6 +23,7 @@ _PARAMETER: Final = re.compile(rb';[ \t]*([\w*-]+)=("(?:[^"\\]|\\.)*"|[^;\s"]*)'
 _DISPOSITION: Final = re.compile(rb"(?im)^content-disposition:[ \t]*form-data([^\r\n]*)")
 _BOUNDARY: Final = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _YES: Final = ("true", "1")
+_READ: Final = ("model", "stream")
 
 
 class Field(NamedTuple):
@@ -43,8 +44,10 @@ def read(body: bytes, content_type: bytes) -> Asked:
         raise BadRequestError("no multipart boundary param in Content-Type")
     said: dict[str, str] = {}
     for field in fields(body, boundary):
+        if field.name not in _READ:
+            continue
         if field.name in said:
-            raise BadRequestError("a field of the form is there twice")
+            raise BadRequestError(f"the form says '{field.name}' twice")
         value = body[field.begins : min(field.ends, field.begins + LONGEST_FIELD_BYTES)]
         said[field.name] = value.decode("utf-8", "replace")
     stream = said.get("stream", "").lower() in _YES

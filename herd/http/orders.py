@@ -1,19 +1,28 @@
 """What somebody wants done with models: the bodies of pull, push, create, copy and delete, pure.
 
 Read as Go reads them: a key matches in any case, the last one of several counts, null is as good
-as absent. `node_id` and `all` are herd's own, and are taken out before the body goes on; a body
-without them goes on byte for byte.
+as absent, and what is of the wrong type is told in Go's words. `node_id` and `all` are herd's own,
+and are taken out before the body goes on; a body without them goes on byte for byte.
 """
 
-from typing import Final
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
+from herd.http import unmarshal
 from herd.http.exchange import Request
 from herd.http.problems import BadRequestError
 
+Pairs: TypeAlias = dict[str, Any]
+
 NODE_HEADER: Final = b"x-herd-node"
 _OWN: Final = frozenset({"node_id", "all"})
+_TYPES: Final = {
+    **dict.fromkeys(("model", "name", "source", "destination", "from", "node_id"), "string"),
+    **dict.fromkeys(("files", "adapters"), "map[string]string"),
+    "stream": "bool",
+}
+"""Go's, of the fields that are read here."""
 
 
 class Order(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +64,8 @@ def read(request: Request) -> Order:
         lowered = {name.casefold(): value for name, value in pairs.items()}
         found = msgspec.json.decode(msgspec.json.encode(lowered), type=_Fields)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequestError(f"JSON is malformed: {error}") from error
+        told = _mistaken(request) or BadRequestError(f"JSON is malformed: {error}")
+        raise told from error
     if _OWN & lowered.keys():
         kept = {name: value for name, value in pairs.items() if name.casefold() not in _OWN}
         body = msgspec.json.encode(kept)
@@ -70,6 +80,20 @@ def read(request: Request) -> Order:
         node_id=(found.node_id or "").strip() or wanted_node(request),
         body=body,
     )
+
+
+def _mistaken(request: Request) -> BadRequestError | None:
+    """Say what of a body that is JSON is of the wrong type."""
+    action = request.path.rpartition("/")[2]
+    kind = f"api.{action.capitalize()}Request"
+    try:
+        said: object = msgspec.json.decode(request.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(said, dict):
+        return unmarshal.no_object(said, kind)
+    pairs = {str(name).casefold(): value for name, value in cast("Pairs", said).items()}
+    return unmarshal.first_wrong(pairs, kind, _TYPES)
 
 
 def wanted_node(request: Request) -> str:

@@ -29,16 +29,22 @@ _OPENAI_TYPES: Final[dict[int, str]] = {
     401: "invalid_request_error",
     403: "permission_error",
     404: "not_found_error",
+    429: "api_error",
 }
+"""As Ollama has them on `/v1` routes, where it has them."""
 _OPENAI_CODES: Final[dict[int, str]] = {401: "invalid_api_key"}
+_OPENAI_LIMITS: Final[dict[str, str]] = {"key_rate": "requests", "key_tokens": "tokens"}
+"""What an API key has used up, as OpenAI's type of error has it."""
 _ANTHROPIC_TYPES: Final[dict[int, str]] = {
     **_OPENAI_TYPES,
     401: "authentication_error",
-    403: "permission_error",
     413: "request_too_large",
     429: "rate_limit_error",
     503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
 }
+_CLIENTS_FAULT: Final = range(400, 500)
 
 
 class BadRequestError(HerdError):
@@ -92,7 +98,8 @@ def refusal(reason: str, *, model: str, detail: str, online: bool) -> str:
     if reason == "hold_timeout" and not online:
         return NO_NODE
     text = REFUSALS.get(reason, "this request was ended: {detail}")
-    return text.format(model=model, detail=detail or reason.replace("_", " "))
+    said = text.format(model=model, detail=detail or reason.replace("_", " "))
+    return f"{said}; {NO_NODE}" if reason == "unknown_model" and not online else said
 
 
 def family_of(target: bytes) -> Family:
@@ -102,15 +109,23 @@ def family_of(target: bytes) -> Family:
     return "openai" if target.startswith(b"/v1/") else "ollama"
 
 
-def body(family: Family, status: int, text: str) -> bytes:
-    """Return an error's body in the shape of its family."""
+def id_header(target: bytes) -> bytes:
+    """Return the header in which clients of a `/v1` route look for the id of a request."""
+    return b"request-id" if family_of(target) == "anthropic" else b"x-request-id"
+
+
+def body(family: Family, status: int, text: str, request_id: str = "", reason: str = "") -> bytes:
+    """Return an error's body in the shape of its family, which may have room for the id."""
     if family == "ollama":
         return msgspec.json.encode({"error": text})
+    other = "invalid_request_error" if status in _CLIENTS_FAULT else "api_error"
     if family == "anthropic":
-        named = {"type": _ANTHROPIC_TYPES.get(status, "api_error"), "message": text}
-        return msgspec.json.encode({"type": "error", "error": named})
-    kind = _OPENAI_TYPES.get(status, "api_error")
-    code = _OPENAI_CODES.get(status)
+        named = {"type": _ANTHROPIC_TYPES.get(status, other), "message": text}
+        told: dict[str, object] = {"type": "error", "error": named}
+        return msgspec.json.encode(told | ({"request_id": request_id} if request_id else {}))
+    kind, code = _OPENAI_TYPES.get(status, other), _OPENAI_CODES.get(status)
+    if reason in _OPENAI_LIMITS:
+        kind, code = _OPENAI_LIMITS[reason], "rate_limit_exceeded"
     error = {"message": text, "type": kind, "param": None, "code": code}
     return msgspec.json.encode({"error": error})
 

@@ -2,12 +2,14 @@
 
 What is not here is answered as Ollama answers it: 404 for an unknown path, 405 for a method that a
 known path does not have. `HEAD` is a `GET` whose body is not sent. A prefix stands for every path
-that begins so and goes on: the ids behind it may hold slashes.
+that begins so and goes on: the ids behind it may hold slashes. Who ends a known path with a slash
+is led to the one without, as by gin, which Ollama is made with.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
+from herd.http import wire
 from herd.http.exchange import Exchange
 from herd.http.problems import TEXT
 
@@ -44,7 +46,7 @@ class Routes:
             if methods is None:
                 methods = self._named(path)
             if methods is None:
-                exchange.respond(404, (TEXT,), b"404 page not found")
+                self._unknown(exchange, path)
                 return
         handler = methods.get(request.method)
         if handler is None:
@@ -52,6 +54,16 @@ class Routes:
             exchange.respond(405, (TEXT, allowed), b"405 method not allowed")
             return
         handler(exchange)
+
+    def _unknown(self, exchange: Exchange, path: str) -> None:
+        """Answer that there is no such path, or where it is."""
+        request, shorter = exchange.request, path.removesuffix("/")
+        if shorter == path or request.method not in self._by_path.get(shorter, {}):
+            exchange.respond(404, (TEXT,), b"404 page not found")
+            return
+        place = wire.header_value(f"{shorter}?{request.query}" if request.query else shorter)
+        moved = 301 if request.method == b"GET" else 307
+        exchange.respond(moved, ((b"Location", place),), b"")
 
     def _named(self, path: str) -> Methods | None:
         """Return what serves a path whose rest is a name."""

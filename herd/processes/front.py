@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from events import Source
 from herd import admin_token, join_token, platform
 from herd.config import Settings
-from herd.http import tls
+from herd.http import endings, tls
 from herd.http.detour import detour, lend, socket_of
 from herd.http.door import Door
 from herd.http.front import LIMITS
@@ -41,13 +41,12 @@ RENEW_S = 10.0
 """Between two looks at the files of the certificate."""
 DRAIN_POLL_S = 0.02
 LEAVE_S = 600.0
-"""For the same, where another herd has taken this one's place: nobody waits for it."""
+"""For what it serves, where another herd has taken this one's place: nobody waits for its end."""
 LEAVE_POLL_S = 0.1
 IDLE_S = 20.0
 """How long idle connections then stay open for a request that may be on its way."""
 GOODBYE_S = 0.5
 """For the last bytes to leave."""
-STOPPING = "herd_is_stopping"
 RETRY_AFTER_S = 5
 
 
@@ -187,9 +186,9 @@ class Front:
         await self._drain()
         waiting, in_flight = self.app.carrying()
         for request_id in waiting:
-            self.app.refused(Refuse(request_id, 503, STOPPING, RETRY_AFTER_S))
+            self.app.refused(Refuse(request_id, 503, endings.STOPPING, RETRY_AFTER_S))
         for carried in in_flight:
-            self.app.cancelled(Cancel(carried.request_id, carried.lease, STOPPING))
+            self.app.cancelled(Cancel(carried.request_id, carried.lease, endings.STOPPING))
         await listener.closed(GOODBYE_S)
         if self._lent is not None:
             self._lent.close()

@@ -178,6 +178,7 @@ def test_the_supervisor_dies_and_another_takes_over(tmp_path: Path) -> None:
         gone, left = psutil.wait_procs(family, timeout=6)
         assert not left, left
         assert len(gone) == len(family)
+        await herd.ready(len(FLEET))  # before, a front that was about to end may have said so
         fresh = Stream()
         await asyncio.wait_for(stream(herd.port, MODEL, 1, fresh), 5)
         assert fresh.done

@@ -13,11 +13,13 @@ Delta = Mapping[str, Any]
 
 
 class Scripted:
-    """One server; whatever it is asked, it streams the deltas that a test wants."""
+    """One server; whatever it is asked, it says the deltas that a test wants."""
 
     def __init__(self, *deltas: Delta, finish: str = "stop") -> None:
         self.deltas = list(deltas)
         self.finish = finish
+        self.responses: list[dict[str, Any]] = []
+        """The events of its own `/v1/responses`; without them there is no such route."""
         self.asked: list[dict[str, Any]] = []
         outer = self
 
@@ -30,13 +32,20 @@ class Scripted:
                 self._send(200 if listed else 404, rows if listed else {"error": "no such route"})
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.path != "/v1/chat/completions":
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if self.path == "/v1/responses" and outer.responses:
+                    events = [json.dumps(event).encode() for event in outer.responses]
+                    whole = outer.responses[-1]["response"]
+                elif self.path == "/v1/chat/completions":
+                    events, whole = outer.events(), outer.whole()
+                else:
                     self._send(404, {"detail": "Not Found"})
                     return
-                asked = json.loads(body)
                 outer.asked.append(asked)
-                data = b"".join(b"data: %b\n\n" % event for event in outer.events())
+                if not asked.get("stream"):
+                    self._send(200, whole)
+                    return
+                data = b"".join(b"data: %b\n\n" % event for event in events)
                 self.send_response(200)
                 self.send_header("Content-Type", "text/event-stream")
                 self.send_header("Content-Length", str(len(data)))
@@ -75,7 +84,19 @@ class Scripted:
     @property
     def flag(self) -> str:
         """What follows `--node`."""
-        return f"http://127.0.0.1:{self._server.server_address[1]},name=scripted"
+        return f"{self.url},name=scripted"
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def whole(self) -> dict[str, Any]:
+        """Return the answer in one piece: of the deltas, what is text."""
+        text = "".join(delta.get("content") or "" for delta in self.deltas)
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": self.finish}
+        return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "choices": [choice]}
 
     def events(self) -> list[bytes]:
         """Return the data of the stream that every question gets."""

@@ -35,12 +35,10 @@ def whole_and_sealed(herd: Herd) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def kinds(herd: Herd) -> list[str]:
-    return [row["kind"] for row in herd.sql("SELECT kind FROM events ORDER BY seq")]
-
-
-def ends(herd: Herd) -> list[str]:
-    return [kind for kind in kinds(herd) if kind in ENDS]
+def ends(herd: Herd) -> list[tuple[str, str | None]]:
+    """Return how each request ended, and for what reason if the event has one."""
+    rows = herd.sql("SELECT kind, payload->>'reason' AS reason FROM events ORDER BY seq")
+    return [(row["kind"], row["reason"]) for row in rows if row["kind"] in ENDS]
 
 
 def told(lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -52,11 +50,16 @@ def told(lines: Iterator[bytes]) -> Iterator[bytes]:
     raise AssertionError("this looks like the end of an answer")
 
 
+@pytest.mark.parametrize(
+    ("step_s", "environment"),
+    [(0.1, {}), (0.6, {"FLEET_DRAIN_TIMEOUT": "60"})],
+    ids=["two seconds", "twelve, longer than without the setting"],
+)
 def test_a_stream_finishes_and_the_log_is_sealed(
-    start_herd: StartHerd, start_nodes: StartNodes
+    start_herd: StartHerd, start_nodes: StartNodes, step_s: float, environment: dict[str, str]
 ) -> None:
-    nodes = slow_node(start_nodes, 0.1)
-    herd = start_herd(*nodes.flags(), wait_for=("slow",))
+    nodes = slow_node(start_nodes, step_s)
+    herd = start_herd(*nodes.flags(), wait_for=("slow",), **environment)
     with Call(herd.url, "/api/chat", chat(SMALL, stream=True)) as call:
         lines = call.lines()
         next(lines)
@@ -64,7 +67,7 @@ def test_a_stream_finishes_and_the_log_is_sealed(
         assert b'"done":true' in list(lines)[-1]
     assert herd.ends() == 0
     whole_and_sealed(herd)
-    assert len(ends(herd)) == 1
+    assert ends(herd) == [("request_completed", None)]
 
 
 def test_a_stream_that_takes_too_long_is_told_why(
@@ -80,21 +83,23 @@ def test_a_stream_that_takes_too_long_is_told_why(
         assert b'"error":"this request was ended: herd is stopping"' in last
     assert herd.ends() == 0
     whole_and_sealed(herd)
-    assert len(ends(herd)) == 1
+    assert ends(herd) == [("request_interrupted", "herd_stopped")]
 
 
-def test_a_stream_gets_as_long_as_the_setting_says(
-    start_herd: StartHerd, start_nodes: StartNodes
-) -> None:
-    nodes = slow_node(start_nodes, 0.6)  # twelve seconds: longer than without the setting
-    herd = start_herd(*nodes.flags(), wait_for=("slow",), FLEET_DRAIN_TIMEOUT="60")
-    with Call(herd.url, "/api/chat", chat(SMALL, stream=True)) as call:
-        lines = call.lines()
+def test_who_still_waits_is_told_why(start_herd: StartHerd, start_nodes: StartNodes) -> None:
+    nodes = start_nodes(NodeOrder(profile="ideal", name="slow", step_s=1.0, parallel=1))
+    herd = start_herd(*nodes.flags(slots=1), wait_for=("slow",), FLEET_DRAIN_TIMEOUT="1")
+    with Call(herd.url, "/api/chat", chat(SMALL, stream=True)) as first:
+        lines = first.lines()
         next(lines)
-        herd.send(signal.SIGTERM)
-        assert b'"done":true' in list(lines)[-1]
+        with Call(herd.url, "/api/chat", chat(SMALL, stream=True)) as second:
+            herd.until(lambda status: bool(status.waiting))
+            herd.send(signal.SIGTERM)
+            assert second.response.status == 503
+        assert b"herd is stopping" in list(told(lines))[-1]
     assert herd.ends() == 0
     whole_and_sealed(herd)
+    assert ends(herd) == [("request_interrupted", "herd_stopped")] * 2
 
 
 def test_told_twice_it_ends_now_and_the_next_one_goes_on(

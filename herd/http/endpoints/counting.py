@@ -23,17 +23,13 @@ def answer(exchange: Exchange, view: View) -> None:
     try:
         model, tokens = estimate_tokens(plain(exchange.request.body))
     except UntranslatableError as error:
-        _refuse(exchange, 400, error.what)
+        exchange.refuse(400, error.what)
         return
     if limited.refuses(exchange, view, model):
         return
     stands = model.lower().startswith(CLAUDE) or places.known(view, places.meant(view, model))
     if not stands:
-        _refuse(exchange, 404, f"model '{model}' not found")
+        exchange.refuse(404, f"model '{model}' not found")
         return
     headers = (problems.JSON, (b"X-Herd-Token-Count", b"estimated"))
     exchange.respond(200, headers, b'{"input_tokens":%d}' % tokens)
-
-
-def _refuse(exchange: Exchange, status: int, text: str) -> None:
-    exchange.respond(status, (problems.JSON,), problems.body("anthropic", status, text))

@@ -21,16 +21,12 @@ from actors.core.reaping import STALE
 from events import (
     CarriedRequest,
     Event,
-    Lease,
-    NodeId,
-    RequestCancelled,
     RequestId,
-    RequestReaped,
     RequestReceived,
     StreamsProgressed,
 )
 from herd.dialects.names import key, normalise
-from herd.http import multipart, problems
+from herd.http import endings, multipart
 from herd.http.asked import read
 from herd.http.exchange import Exchange
 from herd.http.flight import Flight
@@ -72,7 +68,7 @@ class Route(msgspec.Struct, frozen=True):
     streams: bool
     """What it does unless the body says otherwise."""
     kind: str
-    """Ollama's name for its body."""
+    """Go's name for its body, in an Ollama."""
     nameless: int
     """The status for a request without a model, as Ollama has it."""
 
@@ -83,22 +79,26 @@ class Route(msgspec.Struct, frozen=True):
 
 
 ROUTES: Final = (
-    Route("/api/chat", "ollama", streams=True, kind="ChatRequest", nameless=400),
-    Route("/api/generate", "ollama", streams=True, kind="GenerateRequest", nameless=404),
-    Route("/api/embed", "ollama", streams=False, kind="EmbedRequest", nameless=404),
-    Route("/api/embeddings", "ollama", streams=False, kind="EmbeddingRequest", nameless=404),
+    Route("/api/chat", "ollama", streams=True, kind="api.ChatRequest", nameless=400),
+    Route("/api/generate", "ollama", streams=True, kind="api.GenerateRequest", nameless=404),
+    Route("/api/embed", "ollama", streams=False, kind="api.EmbedRequest", nameless=404),
+    Route("/api/embeddings", "ollama", streams=False, kind="api.EmbeddingRequest", nameless=404),
     Route(
         "/v1/chat/completions",
         "openai",
         streams=False,
-        kind="ChatCompletionRequest",
+        kind="openai.ChatCompletionRequest",
         nameless=400,
     ),
-    Route("/v1/completions", "openai", streams=False, kind="CompletionRequest", nameless=404),
-    Route("/v1/embeddings", "openai", streams=False, kind="EmbedRequest", nameless=404),
+    Route(
+        "/v1/completions", "openai", streams=False, kind="openai.CompletionRequest", nameless=404
+    ),
+    Route("/v1/embeddings", "openai", streams=False, kind="openai.EmbedRequest", nameless=404),
     Route("/v1/audio/transcriptions", "openai", streams=False, kind=multipart.KIND, nameless=400),
-    Route("/v1/responses", "openai", streams=False, kind="ResponsesRequest", nameless=400),
-    Route("/v1/messages", "anthropic", streams=False, kind="MessagesRequest", nameless=400),
+    Route("/v1/responses", "openai", streams=False, kind="openai.ResponsesRequest", nameless=400),
+    Route(
+        "/v1/messages", "anthropic", streams=False, kind="anthropic.MessagesRequest", nameless=400
+    ),
 )
 
 
@@ -182,7 +182,7 @@ class Inference:
         flight = Flight(
             self,
             exchange,
-            self._ids.next(),
+            RequestId(request.id) if request.id else self._ids.next(),
             path=path,
             family=route.family,
             asked=asked,
@@ -198,7 +198,7 @@ class Inference:
         """Send a request to its node; a slot for nobody is given back."""
         flight = self._flights.get(grant.request_id)
         if flight is None:
-            self.report(_nobody(grant.request_id, grant.node_id, grant.lease))
+            self.report(endings.nobody(grant))
         elif flight.attempt is None:
             try:
                 flight.dispatch(grant)
@@ -211,6 +211,8 @@ class Inference:
     def refused(self, refuse: Refuse) -> None:
         """Answer a request that gets no node."""
         if (flight := self._flights.get(refuse.request_id)) is not None:
+            if (event := endings.refused(refuse, flight.model)) is not None:
+                self.report(event)
             flight.refuse(refuse)
 
     def cancelled(self, cancel: Cancel) -> None:
@@ -219,18 +221,10 @@ class Inference:
         grant = None if flight is None else flight.grant
         if flight is None or grant is None or grant.lease != cancel.lease:
             return
-        if cancel.reason == STALE:
-            if flight.attempt is None:  # it told that this attempt failed: another may be granted
-                return
-            self.report(
-                RequestReaped(
-                    request_id=cancel.request_id,
-                    model=flight.model,
-                    node_id=grant.node_id,
-                    lease=cancel.lease,
-                    idle_s=cancel.idle_s,
-                )
-            )
+        if cancel.reason == STALE and flight.attempt is None:
+            return  # it told that this attempt failed, and may get another
+        if (event := endings.ended(cancel, flight.model, grant.node_id)) is not None:
+            self.report(event)
         flight.cancel(cancel)
 
     def carrying(self) -> tuple[tuple[RequestId, ...], tuple[CarriedRequest, ...]]:
@@ -380,8 +374,7 @@ class Inference:
             self._turn_away(route, exchange, 404, "model '' not found")
 
     def _turn_away(self, route: Route, exchange: Exchange, status: int, text: str) -> None:
-        headers = (problems.content_type(route.family),)
-        exchange.respond(status, headers, problems.body(route.family, status, text))
+        exchange.refuse(status, text, family=route.family)
 
     def _product(self, agent: bytes) -> str:
         """Return the product in `User-Agent`: what runs there, as far as it says so."""
@@ -391,9 +384,3 @@ class Inference:
             if len(self._products) < _PRODUCTS_KEPT:
                 self._products[agent] = product
         return product
-
-
-def _nobody(request_id: RequestId, node_id: NodeId, lease: Lease) -> RequestCancelled:
-    return RequestCancelled(
-        request_id=request_id, model="", phase="queue", node_id=node_id, lease=lease
-    )

@@ -13,25 +13,18 @@ from typing import Final
 import msgspec
 
 from herd.dialects.names import key
-from herd.http import limited, places, problems, wire
+from herd.http import limited, orders, places, problems, wire
 from herd.http.client import FetchError, Response, fetch
 from herd.http.endpoints import catalogue
 from herd.http.exchange import Exchange
-from herd.http.problems import JSON, JSON_UTF8
+from herd.http.problems import JSON, JSON_UTF8, BadRequestError
 from herd.link.messages import NodeView, View
 from herd.tasks import spawn
 
 TIMEOUT_S: Final = 10.0
 AGAIN_S: Final = b"5"
-
-
-class _Named(msgspec.Struct, gc=False):
-    model: str | None = None
-    name: str | None = None
-    """As clients of before wrote it."""
-
-
-_decode = msgspec.json.Decoder(_Named).decode
+_NAMES: Final = frozenset({"model", "name"})
+"""Of a model: the second is as clients of before wrote it."""
 
 
 class Show:
@@ -82,26 +75,20 @@ class Show:
 
 def _asked_for(exchange: Exchange) -> str:
     """Return the model that somebody asks for; nothing where he is told why that cannot be."""
-    body = exchange.request.body
-    if not body:
-        _refuse(exchange, 400, "missing request body")
-        return ""
     try:
-        asked = _decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        _refuse(exchange, 400, f"JSON is malformed: {error}")
+        model = orders.read(exchange.request).model
+    except BadRequestError as error:
+        _refuse(exchange, error.status, error.what)
         return ""
-    model = asked.model or asked.name or ""
-    if not model.strip():
+    if not model:
         _refuse(exchange, 400, "model is required")
-        return ""
     return model
 
 
 def _about(body: bytes, model: str) -> bytes:
     """Return the body with the model that its name stands for."""
     pairs = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    kept = {name: value for name, value in pairs.items() if name not in {"model", "name"}}
+    kept = {name: value for name, value in pairs.items() if name.casefold() not in _NAMES}
     return msgspec.json.encode({"model": model, **kept})
 
 

@@ -52,8 +52,8 @@ def test_the_scheduler_hears_everything() -> None:
     [
         (RequestReceived, ["queue " + MODEL, "scheduler"]),
         (AttemptFailed, ["node_monitor", "queue " + MODEL, "scheduler"]),
-        (RequestCompleted, ["node_monitor", "scheduler"]),
-        (RequestReaped, ["scheduler"]),
+        (RequestCompleted, ["node_monitor", "queue " + MODEL, "scheduler"]),
+        (RequestReaped, ["queue " + MODEL, "scheduler"]),
         (StreamStarted, ["scheduler", "reaper"]),
         (NodeProbed, ["node_monitor", "queue", "queue " + MODEL, "scheduler"]),
         (TimerFired, ["node_monitor", "queue", "queue " + MODEL, "scheduler", "reaper"]),

@@ -243,6 +243,55 @@ def test_an_end_without_a_reason_is_no_end() -> None:
         messages_told.Stream(ASKING).feed(b'data: {"choices":[]}\n\ndata: [DONE]\n\n')
 
 
+END = {"stop_reason": "end_turn", "stop_sequence": None}
+
+
+@pytest.mark.parametrize(
+    ("said", "finish", "told"),
+    [
+        ('"stop_reason":"###"', "stop", {"stop_reason": "stop_sequence", "stop_sequence": "###"}),
+        ('"matched_stop":"Ü"', "stop", {"stop_reason": "stop_sequence", "stop_sequence": "Ü"}),
+        ('"stop_reason":null', "stop", END),
+        ('"stop_reason":128009', "stop", END),
+        ('"stop_reason":["###"]', "stop", END),
+        ('"matched_stop":"</s>"', "stop", END),
+        ('"stop_reason":"###"', "length", END | {"stop_reason": "max_tokens"}),
+        ('"index":0', "stop", END),
+    ],
+)
+def test_the_text_that_ended_it_is_told_where_the_node_says_which(
+    said: str, finish: str, told: dict[str, object]
+) -> None:
+    asking = Asking("M", msgspec.json.encode({"stop_sequences": ["Ü", "###"]}))
+    end = f'"finish_reason":"{finish}",{said}'
+    body = f'{{"choices":[{{"message":{{"content":"Hi"}},{end}}}]}}'.encode()
+    answer = msgspec.json.decode(messages_told.whole(body, asking))
+    assert {name: answer[name] for name in told} == told
+    stream = f'data: {{"choices":[{{"delta":{{"content":"Hi"}},{end}}}]}}\n\ndata: [DONE]\n\n'
+    streamed = events(messages_told.Stream(asking).feed(stream.encode()))
+    assert streamed[-2]["delta"] == told
+
+
+def test_a_llama_cpp_that_is_verbose_says_which_text_ended_it() -> None:
+    asking = Asking("M", b'{"stop_sequences":["###"]}')
+    verbose = b'"__verbose":{"stop_type":"word","stopping_word":"###"}'
+    stream = messages_told.Stream(asking)
+    stream.feed(b'data: {"choices":[{"delta":{"content":"Hi"}}],"__verbose":{"stop":false}}\n\n')
+    last = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}],%b}\n\ndata: [DONE]\n\n'
+    assert events(stream.feed(last % verbose))[-2]["delta"]["stop_sequence"] == "###"
+    body = b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}],%b}' % verbose
+    assert msgspec.json.decode(messages_told.whole(body, asking))["stop_sequence"] == "###"
+
+
+def test_a_call_is_no_end_by_a_text() -> None:
+    asking = Asking("M", b'{"stop_sequences":["###"]}')
+    call = b'{"id":"a","function":{"name":"f","arguments":"{}"}}'
+    end = b'"finish_reason":"stop","stop_reason":"###"'
+    body = b'{"choices":[{"message":{"tool_calls":[%b]},%b}]}' % (call, end)
+    told = msgspec.json.decode(messages_told.whole(body, asking))
+    assert (told["stop_reason"], told["stop_sequence"]) == ("tool_use", None)
+
+
 def test_an_answer_in_one_piece() -> None:
     body = (
         b'{"id":"chatcmpl-1","choices":[{"message":{"content":"Hi"},"finish_reason":"length"}],'

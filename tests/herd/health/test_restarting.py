@@ -11,6 +11,7 @@ from tests.herd.health.test_checks import fleet, pace, trouble
 from tests.herd.http.fleet import node_view
 
 LINUX, MACOS, WINDOWS = "systemctl", "menu bar", "task bar"
+NONE: set[str] = set()
 APPLE = NodeFacts(arch="apple_silicon", chip="Apple M2 Ultra")
 
 
@@ -25,7 +26,7 @@ def on(facts: NodeFacts, picture: Picture) -> Picture:
         (NodeFacts(arch="arm64", chip="Apple M1"), {MACOS}),
         (NodeFacts(arch="x86_64", chip="AMD Ryzen 9"), {LINUX, MACOS, WINDOWS}),
         (NodeFacts(), {LINUX, MACOS, WINDOWS}),
-        (NodeFacts(dialect="openai"), set()),
+        (NodeFacts(dialect="openai"), NONE),
     ],
 )
 def test_it_is_worded_for_the_system_of_the_node(facts: NodeFacts, told: set[str]) -> None:

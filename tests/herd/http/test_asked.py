@@ -24,13 +24,27 @@ PAIRS = st.tuples(KEYS, VALUES) | st.sampled_from(
 
 
 def asked(body: bytes) -> Asked:
-    return read(body, streams=True, kind="ChatRequest")
+    return read(body, streams=True, kind="api.ChatRequest")
 
 
 @given(st.binary(max_size=50) | st.text(max_size=50).map(str.encode))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with suppress(BadRequestError):
         asked(body).model.encode()
+
+
+@pytest.mark.parametrize(
+    "kind", ["api.EmbedRequest", "api.EmbeddingRequest", "openai.EmbedRequest"]
+)
+def test_who_embeds_may_say_anything_of_streams(kind: str) -> None:
+    """Ollama has no such field there, and so does not look at it."""
+    assert read(b'{"model":"m","stream":"yes"}', streams=False, kind=kind) == Asked(
+        "m", stream=False
+    )
+    with pytest.raises(BadRequestError, match=r"Embed(ding)?Request\.model"):
+        read(b'{"model":5,"stream":"yes"}', streams=False, kind=kind)
+    with pytest.raises(BadRequestError, match=r"ChatRequest\.stream of type bool"):
+        read(b'{"model":"m","stream":"yes"}', streams=True, kind="api.ChatRequest")
 
 
 def test_null_says_nothing() -> None:

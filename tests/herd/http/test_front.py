@@ -14,6 +14,7 @@ from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import (
     Control,
     fronting,
+    header,
     node_view,
     post,
     view,
@@ -41,7 +42,9 @@ BARE = ModelFacts(name="org/Mixed-Case:latest")
     [
         (b"GET", "/", 200, b"Ollama is running"),
         (b"GET", "/nope", 404, b"404 page not found"),
-        (b"GET", "/v1/models/", 404, b"404 page not found"),
+        (b"GET", "/nope/", 404, b"404 page not found"),
+        (b"PUT", "/api/tags/", 404, b"404 page not found"),
+        (b"GET", "//api/tags/", 404, b"404 page not found"),
         (b"GET", "/api/chat", 405, b"405 method not allowed"),
         (b"DELETE", "/api/tags", 405, b"405 method not allowed"),
         (b"POST", "/v1/models/x", 405, b"405 method not allowed"),
@@ -55,6 +58,28 @@ def test_paths_and_methods(method: bytes, path: str, status: int, body: bytes, r
         assert head.startswith(b"HTTP/1.1 %d " % status)
         assert found == body
         assert (b"Allow: " in head) == (status == 405)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "place"),
+    [
+        (b"GET", "/v1/models/", 301, b"/v1/models"),
+        (b"GET", "/api/tags/?a=b%20c", 301, b"/api/tags?a=b%20c"),
+        (b"HEAD", "/api/tags/", 307, b"/api/tags"),
+        (b"POST", "/v1/chat/completions/", 307, b"/v1/chat/completions"),
+        (b"DELETE", "/api/delete/", 307, b"/api/delete"),
+    ],
+)
+def test_a_slash_too_much_is_led_on_as_ollama_does(
+    method: bytes, path: str, status: int, place: bytes, run: Run
+) -> None:
+    async def main() -> None:
+        async with fronting(Control()) as listener, client(listener.port) as one:
+            head, found = await one.get(path, method)
+        assert head.startswith(b"HTTP/1.1 %d " % status)
+        assert (header(head, b"Location"), found) == (place, b"")
 
     run(main())
 

@@ -8,8 +8,6 @@ from events import (
     ModelFacts,
     RequestReceived,
 )
-from herd.http.problems import body as body_of
-from herd.http.problems import family_of
 from herd.link.messages import PullView, Refuse
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import (
@@ -65,6 +63,12 @@ BAD_BODIES = [
         b"[]",
         400,
         "json: cannot unmarshal array into Go value of type api.ChatRequest",
+    ),
+    (
+        "/v1/chat/completions",
+        b"[]",
+        400,
+        "json: cannot unmarshal array into Go value of type openai.ChatCompletionRequest",
     ),
     (
         "/api/generate",
@@ -123,7 +127,7 @@ def test_headers_that_cannot_be_obeyed_are_refused(line: bytes, status: int, run
 # What control refuses
 
 REFUSALS = [
-    ("unknown_model", 404, 0, "model 'm:latest' not found", "not_found_error"),
+    ("unknown_model", 404, 0, "model 'm:latest' not found; no node online", "not_found_error"),
     ("only_v1", 404, 0, "use /v1/chat/completions", "not_found_error"),
     ("queue_full", 429, 7, "see /fleet/status", "api_error"),
     ("too_late", 429, 9, "longer than the deadline", "api_error"),
@@ -173,7 +177,16 @@ def test_a_refusal_has_the_shape_of_its_family(
     run(main())
 
 
-def test_hold_says_which_model_is_missing_when_nodes_are_online(run: Run) -> None:
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("hold_timeout", "model 'm:latest' is on no node that is online"),
+        ("unknown_model", "model 'm:latest' not found"),
+    ],
+)
+def test_which_model_is_missing_is_said_when_nodes_are_online(
+    reason: str, text: str, run: Run
+) -> None:
     async def main() -> None:
         control = Control()
         control.holds = True
@@ -182,8 +195,10 @@ def test_hold_says_which_model_is_missing_when_nodes_are_online(run: Run) -> Non
             post(one, "/api/chat", QUIET)
             asked = await control.heard(RequestReceived)
             assert control.front is not None
-            control.front.refused(Refuse(asked.request_id, 503, "hold_timeout", 3))
-            assert b"model 'm:latest' is on no node that is online" in (await one.answer())[1]
+            control.front.refused(Refuse(asked.request_id, 503, reason, 3))
+            error = msgspec.json.decode((await one.answer())[1])["error"]
+            assert error.startswith(text)
+            assert "no node online" not in error
 
     run(main())
 
@@ -319,21 +334,3 @@ def test_an_answer_says_what_was_predicted_of_it(run: Run) -> None:
         assert header(head, b"X-Herd-Predicted-Finish-Range-S") == b"0.750-3.000"
 
     run(main())
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (400, "invalid_request_error"),
-        (404, "not_found_error"),
-        (429, "rate_limit_error"),
-        (502, "api_error"),
-        (503, "overloaded_error"),
-    ],
-)
-def test_errors_of_messages_have_their_own_shape(status: int, kind: str) -> None:
-    assert family_of(b"/v1/messages?beta=true") == "anthropic"
-    assert msgspec.json.decode(body_of("anthropic", status, "why")) == {
-        "type": "error",
-        "error": {"type": kind, "message": "why"},
-    }

@@ -250,7 +250,27 @@ def test_what_control_refuses_is_said_with_the_time_to_come_again(
         assert head.startswith(b"HTTP/1.1 %d " % status)
         kind = msgspec.json.decode(body)["error"]["type"]
         assert kind == ("permission_error" if status == 403 else "rate_limit_error")
+        assert msgspec.json.decode(body)["request_id"] == received.request_id
         if wait_s:
             assert header(head, b"Retry-After") == b"17"
+
+    run(main())
+
+
+def test_openais_clients_are_told_in_their_words_what_a_key_has_used_up(run: Run) -> None:
+    async def main() -> None:
+        control = Control()
+        control.holds = True
+        async with fronting(control) as listener, client(listener.port) as one:
+            for count, (reason, kind) in enumerate(
+                (("key_rate", "requests"), ("key_tokens", "tokens"))
+            ):
+                post(one, "/v1/chat/completions", CHAT)
+                received = await control.heard(RequestReceived, count + 1)
+                assert control.front is not None
+                control.front.refused(Refuse(received.request_id, 429, reason, 17))
+                _, body = await one.answer()
+                error = msgspec.json.decode(body)["error"]
+                assert (error["type"], error["code"]) == (kind, "rate_limit_exceeded")
 
     run(main())

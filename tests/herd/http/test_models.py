@@ -140,8 +140,11 @@ def _connections(herd: Fleet) -> list[Any]:
     [
         (b"", 400, "missing request body"),
         (b"{", 400, "JSON is malformed"),
-        (b"[]", 400, "JSON is malformed"),
-        (b'{"model":7}', 400, "JSON is malformed"),
+        (b"[]", 400, "json: cannot unmarshal array into Go value of type api."),
+        (b'{"Model":7}', 400, "json: cannot unmarshal number into Go struct field "),
+        (b'{"model":"x","stream":1}', 400, "Request.stream of type bool"),
+        (b'{"model":"x","files":[]}', 400, "Request.files of type map[string]string"),
+        (b'{"model":"x","files":{"a":1}}', 400, "JSON is malformed"),
         (b'{"model":" "}', 400, "model is required"),
         (b'{"model":"x","node_id":"attic"}', 404, "the fleet has: big, small, away, vllm"),
         (b'{"model":"x","node_id":"away"}', 503, "'away' is offline"),

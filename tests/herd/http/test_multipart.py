@@ -48,6 +48,13 @@ def test_a_file_is_no_field() -> None:
     assert not multipart.read(FILE + END, KIND).model
 
 
+def test_other_fields_may_be_lists() -> None:
+    """As the openai package sends `timestamp_granularities`."""
+    name = b"timestamp_granularities[]"
+    form = part(name, b"word") + part(name, b"segment") + part(b"model", b"m") + END
+    assert multipart.read(form, KIND).model == "m"
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "why"),
     [
@@ -58,7 +65,7 @@ def test_a_file_is_no_field() -> None:
         (FORM, b"multipart/form-data; boundary=other", "not whole"),
         (b"", KIND, "not whole"),
         (FORM[: -len(END) - 2], KIND, "not whole"),
-        (part(b"model", b"a") + part(b"model", b"b") + END, KIND, "there twice"),
+        (part(b"model", b"a") + part(b"model", b"b") + END, KIND, "'model' twice"),
         (part(b"a", b"", b'; name="model"') + END, KIND, "twice"),
         (b"--xYz\r\nContent-Type: text/plain\r\n\r\nm\r\n" + END, KIND, "no name"),
     ],

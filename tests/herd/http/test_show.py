@@ -90,7 +90,10 @@ def test_an_error_of_the_node_is_passed_on(run: Run) -> None:
     [
         (b"", 400, "missing request body"),
         (b"{", 400, "JSON is malformed"),
-        (b'{"model":7}', 400, "JSON is malformed"),
+        (b'{"model":7}', 400, "cannot unmarshal number into Go struct field ShowRequest.model"),
+        (b"[]", 400, "cannot unmarshal array into Go value of type api.ShowRequest"),
+        (b'{"Name":"nope","name":null}', 400, "model is required"),
+        (b'{"NAME":"nope"}', 404, "model 'nope' not found"),
         (b'{"model":" "}', 400, "model is required"),
         (b'{"name":"nope"}', 404, "model 'nope' not found"),
         (ASKED, 502, "ada: connection refused"),

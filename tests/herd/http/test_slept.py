@@ -88,7 +88,7 @@ def test_an_attempt_that_it_gave_up_is_not_ended_once_more(run: Run) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("reason", ["reaped", "herd_is_stopping"])
+@pytest.mark.parametrize("reason", ["reaped", "internal_error"])
 def test_what_control_has_ended_ends_also_between_two_attempts(run: Run, reason: str) -> None:
     async def main() -> None:
         control = Control()
