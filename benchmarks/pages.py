@@ -9,6 +9,7 @@ time; the past of an event (`past?seq=`) is left out, since a process of its own
 
 import argparse
 import asyncio
+import contextlib
 import math
 import os
 import random
@@ -42,6 +43,7 @@ from herd.http.history import KEPT_S
 from herd.http.parameters import LARGEST
 from herd.ids import RequestIds
 from herd.journal.segments import Journal
+from herd.logd.rollup import LEAST
 from herd.logd.wire import LogdAwayError, Question, ask
 from herd.paths import DataDir
 from herd.platform import run_loop
@@ -174,16 +176,13 @@ def _at(record: Recorded, at_us: int) -> Recorded:
 async def _taken_in(directory: DataDir, last: int) -> float:
     """Return how long it took until the database had all, and had counted it."""
     began = perf_counter()
-    newest = 0
-    while newest < last:
+    while True:
         await asyncio.sleep(0.5)
-        try:
-            answer = await ask(directory.logd_socket, Question("log_health"))
-        except LogdAwayError:
-            continue
-        told = answer.rows[0][0]
-        newest = told if isinstance(told, int) else 0
-    return perf_counter() - began
+        with contextlib.suppress(LogdAwayError):
+            answer = await ask(directory.logd_socket, Question("log_span"))
+            _, newest, counted = cast("list[int]", answer.rows[0])
+            if newest >= last and newest - counted <= LEAST:
+                return perf_counter() - began
 
 
 async def _asked(url: str, path: str) -> tuple[int, int, float]:

@@ -5,20 +5,30 @@
 
 -- What each node did with each model: whole answers, and the tokens they made between their first byte
 -- and their last. `again`: loads of a model that had answered there in the four minutes before (Ollama
--- keeps one for five), as far as 20,000 events before the stretch tell. `abandoned`: loads whose client
--- left before a byte.
-CREATE OR REPLACE MACRO work_of(first_seq, last_seq) AS TABLE
+-- keeps one for five), as far as 20,000 events before the stretch tell. `abandoned`: clients that left
+-- in the stretch before a byte of what was loaded for them; the ids of all that left or were answered
+-- in it are from `first_id` to `last_id`.
+CREATE OR REPLACE MACRO work_of(first_seq, last_seq, first_id, last_id) AS TABLE
 WITH colds AS (
-    SELECT seq, recorded_at, request_id, node_id, model
+    SELECT seq, recorded_at, node_id, model
     FROM events
     WHERE seq BETWEEN first_seq AND last_seq
     AND kind = 'request_dispatched' AND contains(payload, '"cold":true')
 ),
 gone AS (
-    SELECT request_id, seq AS left_seq
+    SELECT seq, request_id, node_id
     FROM events
     WHERE seq BETWEEN first_seq AND last_seq
     AND kind = 'request_cancelled' AND contains(payload, '"phase":"first_byte"')
+),
+abandoned AS (
+    SELECT seq, true AS abandoned
+    FROM gone
+    SEMI JOIN (
+        FROM events
+        WHERE seq <= last_seq AND request_id BETWEEN first_id AND last_id
+        AND kind = 'request_dispatched' AND contains(payload, '"cold":true')
+    ) USING (request_id, node_id)
 ),
 answers AS (
     SELECT seq AS answer_seq, recorded_at AS answered_at, node_id, model
@@ -27,9 +37,8 @@ answers AS (
     AND kind = 'request_completed'
 ),
 marked AS (
-    SELECT seq, coalesce(recorded_at < answered_at + INTERVAL 4 MINUTE, false) AS again, left_seq
+    SELECT seq, coalesce(recorded_at < answered_at + INTERVAL 4 MINUTE, false) AS again
     FROM colds
-    LEFT JOIN gone USING (request_id)
     ASOF LEFT JOIN answers
         ON colds.node_id = answers.node_id
         AND colds.model = answers.model
@@ -49,13 +58,14 @@ SELECT
         AS decode_s,
     count(*) FILTER (again) AS again,
     max(seq, 5) FILTER (again) AS again_seqs,
-    count(left_seq) AS abandoned,
-    max(left_seq, 5) FILTER (left_seq IS NOT NULL) AS abandoned_seqs,
+    count(abandoned) AS abandoned,
+    max(seq, 5) FILTER (abandoned) AS abandoned_seqs,
     max(seq, 5) FILTER (kind = 'request_completed') AS seqs
 FROM events
 LEFT JOIN marked USING (seq)
+LEFT JOIN abandoned USING (seq)
 WHERE seq BETWEEN first_seq AND last_seq
-    AND kind IN ('request_dispatched', 'request_completed') AND node_id IS NOT NULL
+    AND (kind IN ('request_dispatched', 'request_completed') OR abandoned) AND node_id IS NOT NULL
 GROUP BY ALL;
 
 -- Models that came into a node's memory while herd looked: it had told of its memory before, in this
@@ -163,11 +173,28 @@ FROM told
 WHERE card
 GROUP BY ALL;
 
--- What applications asked of contexts, of the requests received in the stretch, whose ids are from
+-- What applications asked of contexts, of the requests answered in the stretch, whose ids are from
 -- `first_id` to `last_id`. `long`: what was sent may be more than was read (`herd/health/models.py`).
--- Of what is not, and named no context, the application does not matter. Spans are hours.
+-- Of what is not, and named no context, the application does not matter. Spans are hours of receipt.
 CREATE OR REPLACE MACRO contexts_of(first_seq, last_seq, first_id, last_id) AS TABLE
-WITH asked AS (
+WITH ends AS (
+    SELECT request_id, node_id, coalesce(prompt_tokens, 0) AS prompt_tokens
+    FROM events
+    WHERE kind = 'request_completed' AND node_id IS NOT NULL AND seq BETWEEN first_seq AND last_seq
+),
+asked AS (
+    SELECT seq, recorded_at, request_id, model, payload
+    FROM events
+    WHERE kind = 'request_received' AND seq <= last_seq AND request_id BETWEEN first_id AND last_id
+),
+loads AS (
+    SELECT DISTINCT request_id, true AS cold
+    FROM events
+    WHERE kind = 'request_dispatched'
+        AND (contains(payload, '"cold":true') OR contains(payload, '"context":"reloads"'))
+        AND seq <= last_seq AND request_id BETWEEN first_id AND last_id
+),
+answered AS (
     SELECT
         seq,
         date_trunc('hour', recorded_at) AS span,
@@ -175,22 +202,14 @@ WITH asked AS (
         coalesce(model, '') AS model,
         coalesce(told[1], '') AS app,
         coalesce(told[2]::BIGINT, 0) AS num_ctx,
-        coalesce(told[3]::BIGINT, 0) AS body_bytes
-    FROM (SELECT *, payload ->> ['app', 'num_ctx', 'body_bytes'] AS told FROM events)
-    WHERE kind = 'request_received' AND seq BETWEEN first_seq AND last_seq
-),
-loads AS (
-    SELECT DISTINCT request_id, true AS cold
-    FROM events
-    WHERE kind = 'request_dispatched'
-        AND (contains(payload, '"cold":true') OR contains(payload, '"context":"reloads"'))
-        AND seq > first_seq AND request_id BETWEEN first_id AND last_id
-),
-ends AS (
-    SELECT request_id, node_id, coalesce(prompt_tokens, 0) AS prompt_tokens
-    FROM events
-    WHERE kind = 'request_completed' AND node_id IS NOT NULL
-        AND seq > first_seq AND request_id BETWEEN first_id AND last_id
+        coalesce(told[3]::BIGINT, 0) AS body_bytes,
+        node_id,
+        prompt_tokens
+    FROM (
+        SELECT *, payload ->> ['app', 'num_ctx', 'body_bytes'] AS told
+        FROM asked
+        JOIN ends USING (request_id)
+    )
 )
 SELECT
     span,
@@ -206,8 +225,7 @@ SELECT
     max_by(seq, body_bytes, 5) AS seqs
 FROM (
     SELECT *, prompt_tokens >= 256 AND body_bytes > 5 * prompt_tokens AS long
-    FROM asked
-    JOIN ends USING (request_id)
+    FROM answered
 )
 LEFT JOIN loads USING (request_id)
 GROUP BY ALL;

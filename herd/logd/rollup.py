@@ -1,9 +1,15 @@
-"""Sums by time: stretch by stretch of the log, each counted once, when its requests have ended.
+"""Sums by time: stretch by stretch of the log, each counted once.
 
 `rolled...` and what came since are all there is, so a page costs the same however long the log is.
-A stretch ends before the oldest request that is still open, and where a segment does: what
-retention drops is whole stretches.
+A stretch ends where a segment does: what retention drops is whole stretches.
+
+Requests are counted by their receipt, when they have ended: such a stretch ends before the oldest
+that is still open. What health is judged by is counted by the events that say so, of which a long
+request holds up none.
 """
+
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import duckdb
 
@@ -18,6 +24,8 @@ PATIENCE = 100_000
 """A request that is open for so many events is counted as it is: the others do not wait for it."""
 LONGEST_TAIL = 160_000
 """The most events that a question counts by itself: what is older waits for `rolled`."""
+LONGEST_HEALTH_TAIL = 50_000
+"""The same of health, which waits for no request: there are more only while logd catches up."""
 
 NOBODY = "~"
 """Behind every id: where nothing was received since, no request is looked at."""
@@ -64,7 +72,8 @@ _ROLL_TAGS = f"""
     ) USING (received_seq, request_id)
     GROUP BY hour, tag, is_app"""  # noqa: S608 (names of columns)
 _ROLL_WORK = """
-    INSERT INTO rolled_work BY NAME SELECT $last AS last_seq, * FROM work_of($first, $last)"""
+    INSERT INTO rolled_work BY NAME
+    SELECT $last AS last_seq, * FROM work_of($first, $last, $first_id, $last_id)"""
 _ROLL_TROUBLES = """
     INSERT INTO rolled_troubles BY NAME
     SELECT $last AS last_seq, * FROM troubles_of($first, $last)"""
@@ -73,19 +82,30 @@ _ROLL_CONTEXTS = """
     SELECT $last AS last_seq, * FROM contexts_of($first, $last, $first_id, $last_id)"""
 _ROLL_TOLD = """
     INSERT INTO rolled_told BY NAME SELECT $last AS last_seq, * FROM told_of($first, $last)"""
+_ENDED = """
+    SELECT min(request_id), max(request_id) FROM events
+    WHERE kind IN ('request_completed', 'request_cancelled') AND seq BETWEEN $first AND $last"""
+_MARKS = """
+    SELECT
+        (SELECT seq FROM events LIMIT 1),
+        (SELECT max(last_seq) FROM {mark}),
+        (SELECT max(last_seq) FROM kept_totals)"""
 _NEXT_SEGMENT = """
     SELECT min(seq) FROM events
     WHERE kind = 'state_snapshotted' AND seq > $first AND seq <= $last"""
 
 
 def roll_next(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Count the next stretch; return whether another may follow at once."""
-    _, first, newest = _bounds(connection)
-    last = min(newest, first + STRETCH - 1)
-    [(segment,)] = connection.execute(_NEXT_SEGMENT, {"first": first, "last": last}).fetchall()
-    if segment is not None:
-        last = segment - 1
-    elif last - first < LEAST:
+    """Count the next stretches; return whether others may follow at once."""
+    newest = newest_seq(connection)
+    more = [_roll_health(connection, newest), _roll_requests(connection, newest)]
+    return any(more)
+
+
+def _roll_requests(connection: duckdb.DuckDBPyConnection, newest: int) -> bool:
+    first = _first(connection, "rolled_to")
+    last = _end(connection, first, newest)
+    if not last:
         return False
     stretch = _stretch(connection, first, last)
     [(still_open,)] = connection.execute(_OPEN, stretch).fetchall()
@@ -95,32 +115,56 @@ def roll_next(connection: duckdb.DuckDBPyConnection) -> bool:
             return False
     stretch["last"] = last
     connection.execute(_COUNT, stretch).fetchall()
-    connection.begin()
-    try:
+    with _at_once(connection):
         connection.execute(_ROLL, {"last": last}).fetchall()
         connection.execute(_ROLL_TAGS, stretch).fetchall()
-        span = {"first": first, "last": last}
-        connection.execute(_ROLL_WORK, span).fetchall()
-        connection.execute(_ROLL_TROUBLES, span).fetchall()
-        connection.execute(_ROLL_CONTEXTS, stretch).fetchall()
-        connection.execute(_ROLL_TOLD, span).fetchall()
         connection.execute("INSERT INTO rolled_to VALUES (?)", [last]).fetchall()
+    return newest - last >= LEAST
+
+
+def _roll_health(connection: duckdb.DuckDBPyConnection, newest: int) -> bool:
+    first = _first(connection, "rolled_health_to")
+    last = _end(connection, first, newest)
+    if not last:
+        return False
+    span = {"first": first, "last": last}
+    first_id, last_id = _ended(connection, first, last)
+    ended = span | {"first_id": first_id, "last_id": last_id}
+    with _at_once(connection):
+        connection.execute(_ROLL_WORK, ended).fetchall()
+        connection.execute(_ROLL_TROUBLES, span).fetchall()
+        connection.execute(_ROLL_CONTEXTS, ended).fetchall()
+        connection.execute(_ROLL_TOLD, span).fetchall()
+        connection.execute("INSERT INTO rolled_health_to VALUES (?)", [last]).fetchall()
+    return newest - last >= LEAST
+
+
+@contextmanager
+def _at_once(connection: duckdb.DuckDBPyConnection) -> Generator[None]:
+    connection.begin()
+    try:
+        yield
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
-    return newest - last >= LEAST
 
 
 def aim(connection: duckdb.DuckDBPyConnection) -> None:
     """Set the variables that queries of `named/` need, on a connection that asks."""
-    oldest, first, newest = _bounds(connection)
-    first = max(first, newest + 1 - LONGEST_TAIL)
+    [(oldest,)] = connection.execute("SELECT (SELECT seq FROM events LIMIT 1)").fetchall()
+    newest = newest_seq(connection)
+    first = max(_first(connection, "rolled_to"), newest + 1 - LONGEST_TAIL)
+    health = max(_first(connection, "rolled_health_to"), newest + 1 - LONGEST_HEALTH_TAIL)
+    first_id, last_id = _ended(connection, health, newest)
     values = {
-        "first_seq": oldest,
+        "first_seq": oldest or 0,
         "last_seq": newest,
         "tail_seq": first - 1,
         "tail_id": _stretch(connection, first, newest)["first_id"] or NOBODY,
+        "health_seq": health - 1,
+        "health_first_id": first_id,
+        "health_last_id": last_id,
     }
     for name, value in values.items():
         connection.execute(f"SET VARIABLE {name} = $value", {"value": value}).fetchall()
@@ -138,17 +182,28 @@ def newest_seq(connection: duckdb.DuckDBPyConnection) -> int:
     return newest or 0
 
 
-def _bounds(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, int]:
-    """Return the oldest event, the first whose request may not be counted yet, and the newest.
+def _first(connection: duckdb.DuckDBPyConnection, mark: str) -> int:
+    """Return the first event that may not be counted yet, as far as a table of marks says.
 
     Rows are in the order of the log: so the first that is found is the oldest.
     """
-    [(oldest, rolled, kept)] = connection.execute(
-        "SELECT (SELECT seq FROM events LIMIT 1), (SELECT max(last_seq) FROM rolled_to),"
-        " (SELECT max(last_seq) FROM kept_totals)"
-    ).fetchall()
-    first = max(rolled or 0, kept or 0, (oldest or 1) - 1) + 1
-    return oldest or 0, first, newest_seq(connection)
+    [(oldest, rolled, kept)] = connection.execute(_MARKS.format(mark=mark)).fetchall()
+    return max(rolled or 0, kept or 0, (oldest or 1) - 1) + 1
+
+
+def _end(connection: duckdb.DuckDBPyConnection, first: int, newest: int) -> int:
+    """Return the last event of the next stretch; 0 if there are too few."""
+    last = min(newest, first + STRETCH - 1)
+    [(segment,)] = connection.execute(_NEXT_SEGMENT, {"first": first, "last": last}).fetchall()
+    if segment is not None:
+        return int(segment) - 1
+    return 0 if last - first < LEAST else last
+
+
+def _ended(connection: duckdb.DuckDBPyConnection, first: int, last: int) -> tuple[str, str]:
+    """Return the first and the last id of the requests that were answered or left in a stretch."""
+    [(first_id, last_id)] = connection.execute(_ENDED, {"first": first, "last": last}).fetchall()
+    return first_id or NOBODY, last_id or NOBODY
 
 
 def _stretch(connection: duckdb.DuckDBPyConnection, first: int, last: int) -> dict[str, object]:

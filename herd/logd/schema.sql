@@ -182,5 +182,6 @@ CREATE TABLE IF NOT EXISTS rolled_told (
     seq BIGINT NOT NULL
 );
 
--- How far that came: the largest is where to go on.
+-- How far that came: the largest is where to go on. What health is judged by waits for no request.
 CREATE TABLE IF NOT EXISTS rolled_to (last_seq BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS rolled_health_to (last_seq BIGINT NOT NULL);

@@ -19,7 +19,7 @@ MOST_TAGS = 1000
 """Of a day that are kept, the most used ones: some clients make a new one for each request."""
 ROLLED = (
     *("rolled", "rolled_tags", "rolled_work", "rolled_troubles", "rolled_contexts"),
-    *("rolled_told", "rolled_to"),
+    *("rolled_told", "rolled_to", "rolled_health_to"),
 )
 """What is counted by time of events that are there: it goes with them."""
 

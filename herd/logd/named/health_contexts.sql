@@ -14,7 +14,10 @@ FROM (
     SELECT * EXCLUDE (last_seq) FROM rolled_contexts
     UNION ALL BY NAME
     FROM contexts_of(
-        getvariable('tail_seq') + 1, getvariable('last_seq'), getvariable('tail_id'), '~'
+        getvariable('health_seq') + 1,
+        getvariable('last_seq'),
+        getvariable('health_first_id'),
+        getvariable('health_last_id')
     )
 )
 WHERE span >= date_trunc('hour', make_timestamp($from_us::BIGINT))

@@ -15,7 +15,7 @@
     FROM (
         SELECT * EXCLUDE (last_seq) FROM rolled_troubles
         UNION ALL BY NAME
-        FROM troubles_of(getvariable('tail_seq') + 1, getvariable('last_seq'))
+        FROM troubles_of(getvariable('health_seq') + 1, getvariable('last_seq'))
     )
     WHERE span >= make_timestamp($from_us::BIGINT)
     GROUP BY ALL
@@ -29,7 +29,7 @@ UNION ALL
     FROM (
         SELECT * EXCLUDE (last_seq) FROM rolled_told
         UNION ALL BY NAME
-        FROM told_of(getvariable('tail_seq') + 1, getvariable('last_seq'))
+        FROM told_of(getvariable('health_seq') + 1, getvariable('last_seq'))
     )
     GROUP BY kind, node_id, model
     ORDER BY max(seq) DESC

@@ -25,7 +25,12 @@ FROM (
     FROM (
         SELECT * EXCLUDE (last_seq) FROM rolled_work
         UNION ALL BY NAME
-        FROM work_of(getvariable('tail_seq') + 1, getvariable('last_seq'))
+        FROM work_of(
+            getvariable('health_seq') + 1,
+            getvariable('last_seq'),
+            getvariable('health_first_id'),
+            getvariable('health_last_id')
+        )
     )
     WHERE span >= make_timestamp($from_us::BIGINT)
 )

@@ -14,6 +14,7 @@ from events import (
     Lease,
     NodeId,
     Recorded,
+    RequestCancelled,
     RequestCompleted,
     RequestDispatched,
     RequestId,
@@ -25,7 +26,7 @@ from herd.logd.retention import drop_next
 from herd.logd.rollup import aim, roll_next
 from herd.paths import DataDir
 from tests.herd.journal.sample import START_US, snapshot
-from tests.herd.logd.rig import Rows, data_dir, seal_all, store, take_in, write
+from tests.herd.logd.rig import Rows, append, data_dir, seal_all, store, take_in, write
 from tests.herd.logd.test_retention import ALL_OLD, LATER_S
 
 MINUTE_US = 60_000_000
@@ -129,6 +130,50 @@ def test_health_is_told_the_same_whatever_was_counted(
         assert told(db) == expected
     assert told(db) == expected
     assert db.execute("SELECT count(*) > 3 FROM rolled_work").fetchall() == [(True,)]
+
+
+def test_a_request_that_stays_open_holds_up_no_counting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is loaded for in one stretch and left in a later one: that counts as ever."""
+    monkeypatch.setattr(rollup, "LEAST", 1)
+    monkeypatch.setattr(rollup, "STRETCH", 7)
+    waits, reads = RequestId("id-0000"), RequestId("id-0001")
+    place: dict[str, Any] = {"model": "m0", "node_id": TOWER, "lease": LEASE}
+    begun = [
+        RequestReceived(request_id=waits, model="m0"),
+        RequestReceived(request_id=reads, model="m0", app="reader", num_ctx=8192),
+        RequestDispatched(request_id=waits, **place, cold=True),
+        RequestDispatched(request_id=reads, **place),
+    ]
+    between = [event for number in range(2, 12) for event in life(number)]
+    ends = [
+        RequestCompleted(request_id=reads, **place, ttft_s=0.5, service_s=900.0, prompt_tokens=9),
+        RequestCancelled(request_id=waits, **place, phase="first_byte"),
+    ]
+    log = [
+        Recorded(seq, at_us(seq), event)
+        for seq, event in enumerate([*begun, *between, *ends], start=2)
+    ]
+    directory = data_dir(tmp_path)
+    write(directory, [snapshot(1), *log[: -len(ends)]])
+    with store(directory) as db:
+        take_in(db, directory)
+        while roll_next(db):
+            pass
+        [(counted,)] = db.execute("SELECT max(last_seq) FROM rolled_health_to").fetchall()
+        assert log[-len(ends)].seq - counted <= 3, "both are still open"
+        assert db.execute("SELECT coalesce(max(last_seq), 1) FROM rolled_to").fetchall() == [(1,)]
+        append(directory, log[-len(ends) :])
+        take_in(db, directory)
+        for _ in range(3):
+            _, work, contexts = told(db)
+            assert sum(column(work, 11)) == 1, "one left what was loaded for it"
+            assert [seqs for seqs in column(work, 12) if seqs] == [[log[-1].seq]]
+            assert [row[:5] for row in contexts if row[1] == "reader"] == [
+                ("m0", "reader", 8192, "tower", 1)
+            ]
+            roll_next(db)
 
 
 def test_what_is_dropped_is_not_told_any_more(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
