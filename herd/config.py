@@ -77,8 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a front that is to end a request without progress may take to say how it ended,
     before it counts as ended."""
     ends_stand: bool = True
-    """Whether the word of a front that a request has ended counts also where the record of how it was
-    sent is lost, as on a full disk. Without, such a request ends twice in the log."""
+    """Whether the word of a front that a request has ended counts also where the record of how it
+    was sent is lost, as on a full disk. Without, such a request ends twice in the log."""
     drain_timeout_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 4.0
     """How long requests that wait or run may take to end once herd is told to stop. All of herd
     ends at most five seconds later: what stops it has to wait for so long (Docker waits 10 s)."""
