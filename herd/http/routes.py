@@ -2,8 +2,8 @@
 
 What is not here is answered as Ollama answers it: 404 for an unknown path, 405 for a method that a
 known path does not have. `HEAD` is a `GET` whose body is not sent. A prefix stands for every path
-that begins so and goes on: the ids behind it may hold slashes. Who ends a known path with a slash
-is led to the one without, as by gin, which Ollama is made with.
+that begins so and goes on: the ids behind it may hold slashes. Who ends a path of Ollama's with a
+slash is led to the one without, as by gin, which Ollama is made with.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +18,7 @@ Methods: TypeAlias = Mapping[bytes, Handler]
 
 MODEL_PREFIX: Final = "/v1/models/"
 """Before a model's id, which may hold slashes."""
+_OLLAMAS: Final = ("/api/", "/v1/")
 
 
 class Routes:
@@ -58,7 +59,8 @@ class Routes:
     def _unknown(self, exchange: Exchange, path: str) -> None:
         """Answer that there is no such path, or where it is."""
         request, shorter = exchange.request, path.removesuffix("/")
-        if shorter == path or request.method not in self._by_path.get(shorter, {}):
+        leads = shorter != path and path.startswith(_OLLAMAS)
+        if not leads or request.method not in self._by_path.get(shorter, {}):
             exchange.respond(404, (TEXT,), b"404 page not found")
             return
         place = wire.header_value(f"{shorter}?{request.query}" if request.query else shorter)
