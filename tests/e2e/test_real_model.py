@@ -139,7 +139,9 @@ def test_the_anthropic_package(real_herd: Herd) -> None:
         assert failed.value.body == {
             "type": "error",
             "error": {"type": "not_found_error", "message": "model 'nope' not found"},
+            "request_id": failed.value.request_id,
         }
+        assert failed.value.request_id
     assert counted(real_herd, "/v1/messages") == [("reported", True)] * 2
 
 
