@@ -113,6 +113,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     then on it is learned."""
     lengths_by_app: bool = True
     """Whether the length of an answer is predicted by who asks, as far as that is known."""
+    lengths_by_size: bool = True
+    """Whether the length of an answer is predicted by the size of its request, too."""
     prefix_affinity: bool = True
     """Whether tokens that a node has cached count as taken in, for `soonest` and predictions."""
     planner: bool = False
@@ -241,6 +243,7 @@ CHANGEABLE = frozenset(
         "anthropic_fallback",
         "model_aliases",
         "lengths_by_app",
+        "lengths_by_size",
         "prefix_affinity",
         "planner",
         "translate_ollama",

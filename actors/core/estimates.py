@@ -129,10 +129,15 @@ def answer_tokens(asked: Demand, app: str = "") -> float:
     return (own.count * own.value + OWN_COUNT * tokens) / (own.count + OWN_COUNT)
 
 
+def expected_tokens(asked: Demand, request: Request) -> float:
+    """Return the length of the answer to a request."""
+    return answer_tokens(asked, request.app) * request.length_ratio
+
+
 def service_s(asked: Demand, node: Node, request: Request) -> float:
     """Return the time that a request takes on a node that has its model in memory, and no other."""
     token_s, step_s = rates_s(node, request.model)
-    return prompt_tokens(asked, request) * token_s + answer_tokens(asked, request.app) * step_s
+    return prompt_tokens(asked, request) * token_s + expected_tokens(asked, request) * step_s
 
 
 def alone_s(state: State, model: str) -> float:

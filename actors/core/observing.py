@@ -7,6 +7,7 @@ piece, whose first byte is as good as its last, is split as was to be expected. 
 reports is taken out; where it reports none, what a cold start took beyond the expected is the load.
 """
 
+from actors.core import lengths
 from actors.core.estimates import demand, rates_s, reckoned_alone_s, weights_bytes
 from actors.core.learning import Demand, Mean, shared
 from actors.core.reusing import Prompt, came_true, prompt_of
@@ -66,6 +67,8 @@ def completed(
     prompt = prompt_of(demand(state, request.model), speed, request, event)
     if request.model in state.catalogue:
         known = _demand(state, request.model)
+        if state.settings.lengths_by_size:
+            lengths.answered(state, request, event.completion_tokens)
         _asked(known, request, event, prompt)
         if state.settings.lengths_by_app:
             known.answered(request.app, float(event.completion_tokens))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from actors.core.caching import cached_share
 from actors.core.estimates import (
-    answer_tokens,
+    expected_tokens,
     demand,
     is_coming,
     left_of_load_s,
@@ -61,7 +61,7 @@ def predict(state: State, request: Request, choice: Choice) -> Prediction:
         first_s += load_s(node, model)
     elif beside and is_coming(node, model):
         first_s += left_of_load_s(state, node, model)
-    whole_s = first_s + answer_tokens(asked, request.app) * step_s * shared(beside + 1, models)
+    whole_s = first_s + expected_tokens(asked, request) * step_s * shared(beside + 1, models)
     whole_s = max(LEAST_S, whole_s)
     return Prediction(
         round(first_s, DIGITS),

@@ -10,7 +10,7 @@
   yet) wait in the hold queue, `HOLD`, so that clients cannot create actors.
 """
 
-from actors.core import keying, pulling, ranking, sharing, substituting, waking
+from actors.core import keying, lengths, pulling, ranking, sharing, substituting, waking
 from actors.core.commands import Command
 from actors.core.overdue import others, overdue, stranded
 from actors.core.refusing import UNKNOWN, fail, reject
@@ -197,6 +197,8 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
         deadline_us=received_us + int(event.deadline_s * US) if event.deadline_s else 0,
     )
     request = state.requests[event.request_id]
+    if state.settings.lengths_by_size:
+        request.length_ratio = lengths.ratio(state, event.body_bytes)
     request.choices = _choices(state, event, request)
     if event.key_name:
         request.bar = keying.admitted(state, request)

@@ -42,6 +42,7 @@ class Settings(msgspec.Struct):
     planner: bool = False
     translate_ollama: bool = False
     lengths_by_app: bool = False
+    lengths_by_size: bool = False
     foresight: bool = False
     patience: bool = False
     wake_on_lan: bool = False

@@ -13,7 +13,7 @@ A request steps back `MOST_S` in all, at most: so nobody starves, and what was l
 more. Only the order within lines changes: a slot that can be used never stays free.
 """
 
-from actors.core.estimates import TOKENS_A_STEP, answer_tokens, demand, prompt_tokens
+from actors.core.estimates import TOKENS_A_STEP, answer_tokens, demand, expected_tokens, prompt_tokens
 from actors.core.predicting import freed_per_s
 from actors.core.state import US, Line, Request, State, Used
 
@@ -81,7 +81,7 @@ def portion(state: State, request: Request) -> float:
     """Return the work of a request, in that of a mean one of its model."""
     asked = demand(state, request.model)
     mean = asked.prompt_tokens.value / TOKENS_A_STEP + answer_tokens(asked)
-    answer = answer_tokens(asked, request.app)
+    answer = expected_tokens(asked, request)
     work = prompt_tokens(asked, request) / TOKENS_A_STEP + answer
     return work / mean if mean else 1.0
 

@@ -2,8 +2,10 @@
 
 All is weighed in *stretch*: time over the time that a request of the model takes alone on the best
 node (Bender et al., "Flow and stretch metrics for scheduling continuous job streams", 1998), so
-that a minute weighs more for one who asks a small model than for one who asks a large one. Of a
-candidate with a slot free now:
+that a minute weighs more for one who asks a small model than for one who asks a large one. With the
+setting `lengths_by_size` what a request gets itself is over the time that it takes alone itself:
+one who wants a word loses more by a minute than one who wants a page. Of a candidate with a slot
+free now:
 
     (wait for a load + service) / alone    what this request gets
     + `OTHERS` x what it takes from those that run there, each over its own alone
@@ -24,7 +26,7 @@ from math import inf
 from typing import TypeAlias
 
 from actors.core.caching import cached_share
-from actors.core.estimates import answer_tokens, left_of_load_s, prompt_tokens, staying_s
+from actors.core.estimates import expected_tokens, left_of_load_s, prompt_tokens, staying_s
 from actors.core.foresight import AHEAD, saved
 from actors.core.foresight import OTHERS as FORESEEN_OTHERS
 from actors.core.kept import FREE, Seat
@@ -33,6 +35,7 @@ from actors.core.missing import missed
 from actors.core.owning import limit_of
 from actors.core.placement import SHOWN, Choice, draw
 from actors.core.promising import barred
+from actors.core.sharing import portion
 from actors.core.standing import again_s, facts_of, fastest_of, fitting_seats, under_way
 from actors.core.state import US, Node, Request, State
 from events import Candidate, NodeId
@@ -47,6 +50,8 @@ EVICTION = 10.0
 """The weight of an eviction. The load that it leads to is not all: that one evicts in its turn."""
 SPARING = 1.0
 """The weight of an owner who uses his machine himself: what another node may take longer."""
+LEAST_PORTION = 0.1
+"""Of a mean request: no request counts as shorter."""
 LEAST_S = 1e-6
 """Of a service: some servers say that prompts and answers have no tokens."""
 
@@ -96,8 +101,11 @@ class _Weighing:
         facts = self._facts = facts_of(state, request.model)
         self._asked = facts.asked
         self._prompt = prompt_tokens(facts.asked, request)
-        self._answer = answer_tokens(facts.asked, request.app)
+        self._answer = expected_tokens(facts.asked, request)
         self._alone_s = facts.alone_s
+        self._own_s = facts.alone_s
+        if state.settings.lengths_by_size:
+            self._own_s *= max(LEAST_PORTION, portion(state, request))
         self._line = max(1, len(state.lines[request.model].waiting))
         """A load serves them all."""
         self._now = state.kept.facts_at
@@ -119,7 +127,7 @@ class _Weighing:
             lost = in_flight * lost_s / self._alone_s
         else:
             lost, _ = under_way(self._state, seat.known)
-        cost = (wait_s + work_s) / self._alone_s + self._others * lost + _spared(node)
+        cost = (wait_s + work_s) / self._own_s + self._others * lost + _spared(node)
         return cost, in_flight, node.node_id, seat, wait_s
 
     def cold(self, seat: Seat) -> Option:
@@ -131,7 +139,7 @@ class _Weighing:
         work_s = self._prompt * seat.token_s + self._answer * seat.step_s
         work_s *= known.working + 1
         lost, _ = under_way(self._state, known)
-        cost = (wait_s + work_s) / self._alone_s + self._others * lost
+        cost = (wait_s + work_s) / self._own_s + self._others * lost
         cost += LOADING * seat.load_s / self._alone_s + EVICTION * missed / self._line
         cost += _spared(node)
         if self._foresees:
@@ -171,7 +179,7 @@ class _Weighing:
             if not best_s or lasts_s < best_s:
                 best_s = lasts_s
         ahead = _ahead(state, request)
-        return ((ahead + 1) / pace_per_s + best_s + _stood_s(state, request)) / self._alone_s
+        return ((ahead + 1) / pace_per_s + best_s + _stood_s(state, request)) / self._own_s
 
     def until_one_ends(self, seats: list[Seat]) -> float:
         """Return what it is to wait until a model beside its own, idle one ends, in stretch."""
@@ -183,7 +191,7 @@ class _Weighing:
                 continue
             lost, ends_s = under_way(self._state, seat.known)
             work_s = self._uncached(seat.node) * seat.token_s + self._answer * seat.step_s
-            cost = (ends_s + work_s * models + stood_s) / self._alone_s
+            cost = (ends_s + work_s * models + stood_s) / self._own_s
             least = min(least, cost + self._others * lost * (models - 1) / models)
         return least
 

@@ -18,7 +18,7 @@ from actors.core.circuits import Circuit, Refusal
 from actors.core.joining import Door
 from actors.core.kept import Kept
 from actors.core.keys import Bar, Key
-from actors.core.learning import Demand, Speed
+from actors.core.learning import Demand, Mean, Speed
 from actors.core.settings import Settings
 from actors.core.sleeping import Sleep
 from actors.core.slots import Slots, Turn
@@ -197,6 +197,8 @@ class Request(msgspec.Struct):
     body_bytes: int = 0
     prefixes: tuple[Prefix, ...] = ()
     """Kept only while the setting says that they count."""
+    length_ratio: float = 1.0
+    """Of its answer to what is usual, by the size of its body, as was known when it came."""
     hoped_share: float = 0.0
     """The part of its prompt that its node had, at best, when it was dispatched."""
     dispatched_us: int = 0
@@ -309,6 +311,8 @@ class State(msgspec.Struct, dict=True):
     """Room that is kept for models which would starve."""
     demands: dict[str, Demand] = {}
     """What is asked of each model of the catalogue."""
+    sizes: dict[int, Mean] = {}
+    """How long answers are by the size of the body, beside what is usual (`lengths`)."""
     keys: dict[str, Key] = {}
     """By their names."""
     pulls: dict[str, Pull] = {}
