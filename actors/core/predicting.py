@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from actors.core.caching import cached_share
 from actors.core.estimates import (
-    expected_tokens,
     demand,
+    expected_tokens,
     is_coming,
     left_of_load_s,
     load_s,

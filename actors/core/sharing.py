@@ -13,7 +13,13 @@ A request steps back `MOST_S` in all, at most: so nobody starves, and what was l
 more. Only the order within lines changes: a slot that can be used never stays free.
 """
 
-from actors.core.estimates import TOKENS_A_STEP, answer_tokens, demand, expected_tokens, prompt_tokens
+from actors.core.estimates import (
+    TOKENS_A_STEP,
+    answer_tokens,
+    demand,
+    expected_tokens,
+    prompt_tokens,
+)
 from actors.core.predicting import freed_per_s
 from actors.core.state import US, Line, Request, State, Used
 

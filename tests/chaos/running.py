@@ -1,6 +1,7 @@
 """A whole herd as processes, clients that count what they get, and what the log says of it."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -29,6 +30,8 @@ ENDED = {
     "RequestReaped",
     "RequestInterrupted",
 }
+ENDS_WITHIN_S = 12
+"""Of a herd that is told to end."""
 
 
 class Herd:
@@ -128,8 +131,13 @@ class Herd:
         family = self._family()
         if self._process is not None:
             self._process.terminate()
-            self._process.send_signal(signal.SIGCONT)  # as systemd does: it may be stopped
-            self._process.wait(timeout=12)
+            for _ in range(ENDS_WITHIN_S):
+                self._process.send_signal(signal.SIGCONT)  # it may be stopped, also just now
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(timeout=1)
+                    break
+            else:
+                raise AssertionError(f"told to end, it runs on: {self.output()}")
         _, left = psutil.wait_procs(family, timeout=8)
         for process in left:
             process.kill()

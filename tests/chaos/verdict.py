@@ -192,7 +192,7 @@ def _judge_client(verdict: Verdict, told: Told, log: Log, windows: Windows) -> N
         return
     ends = log.ends.get(RequestId(told.request_id), [])[-1:]
     died = windows.untold(told) or windows.touch(
-        told, "stop control", "kill control", after_s=UNTOLD_S
+        told, "stop control", "kill control", before_s=UNTOLD_S, after_s=UNTOLD_S
     )
     interrupted = not ends or ends[0][0].startswith("RequestInterrupted")
     if interrupted and died:
