@@ -65,6 +65,22 @@ def test_with_patience_it_waits_until_another_model_has_no_more_work() -> None:
     assert goes(fleet(patience=True, step_s=1.0)) == "fast", "the other goes on for long"
 
 
+def test_who_wants_little_himself_loses_more_by_the_same_wait() -> None:
+    def fleet(body_bytes: int, *, own: bool) -> State:
+        hot = working_on(a_node("hot", SMALL, step_s=0.012), SMALL, 1)
+        state = a_state(hot, a_node("idle", SMALL, step_s=0.0135))
+        state.settings.lengths_by_size = own
+        first(state).body_bytes = body_bytes
+        first(state).length_ratio = body_bytes / 800
+        return state
+
+    short, long = 100, 4_000
+    assert goes(fleet(short, own=False)) == "idle", "what the other loses weighs more"
+    assert goes(fleet(short, own=True)) == "hot"
+    assert goes(fleet(long, own=False)) == "hot"
+    assert goes(fleet(long, own=True)) == "idle", "a page may wait for a word"
+
+
 def test_who_gets_long_answers_goes_where_they_are_quick() -> None:
     reads = a_node("reads", SMALL, step_s=0.03)
     writes = a_node("writes", SMALL, step_s=0.01)

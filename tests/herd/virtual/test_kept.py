@@ -51,7 +51,14 @@ def test_the_same_is_chosen(slots: int) -> None:
     names = ("foresight", "patience", "length_behind", "prefix_affinity", "predictions")
     shipped = {
         name: Settings().flat()[name]
-        for name in (*names, "fair_shares", "slow_times", "refused_for_s")
+        for name in (
+            *names,
+            "fair_shares",
+            "lengths_by_app",
+            "lengths_by_size",
+            "slow_times",
+            "refused_for_s",
+        )
     }
     shipped["planner"] = slots > 0
     lines = [*fleet("soonest")]
