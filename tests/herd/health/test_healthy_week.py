@@ -11,6 +11,7 @@ from random import Random
 from typing import cast
 
 import msgspec
+import pytest
 
 from actors.core.state import US
 from events import ConfigurationLoaded, NodeId, NodeProbed
@@ -87,6 +88,7 @@ def watched(
     return watch, world
 
 
+@pytest.mark.long
 def test_no_check_fires_in_a_week_of_work(tmp_path: Path) -> None:
     watch, world = watched(tmp_path, SPECS, week(), LOOKS_EVERY)
     ends = Counter(each.how for each in world.outcomes)

@@ -75,6 +75,7 @@ def look(directory: DataDir, writer: Writer, seen: list[int]) -> None:
             seen.append(found)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)  # up to forty kills, where the machine gives logd little time between
 def test_no_request_is_missed_or_counted_twice(tmp_path: Path) -> None:
     directory = data_dir(tmp_path)

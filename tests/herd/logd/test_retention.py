@@ -255,6 +255,7 @@ class Killed(BaseException):
     """Stands for an end at any moment."""
 
 
+@pytest.mark.long
 def test_killed_at_every_step_the_next_logd_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
