@@ -35,9 +35,14 @@ def ratio(state: State, body_bytes: int) -> float:
 
 
 def answered(state: State, request: Request, tokens: int) -> None:
-    """Learn from an answer, before it counts in what is usual."""
-    usual = answer_tokens(demand(state, request.model), request.app)
-    if not request.body_bytes or not usual:
+    """Learn from an answer, before it counts in what is usual.
+
+    Nothing is learned from the first one of a model, of which nobody knows what is usual, nor from
+    embeddings, which have no tokens.
+    """
+    asked = demand(state, request.model)
+    usual = answer_tokens(asked, request.app)
+    if not request.body_bytes or not tokens or not usual or not asked.answer_tokens.count:
         return
     seen = state.sizes.setdefault(size_class(request.body_bytes), Mean())
     seen.add(sqrt(sqrt(min(MOST, tokens / usual))))
