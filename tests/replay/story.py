@@ -48,6 +48,14 @@ TOLD = {"ada": 0, "bob": 0, "cyd": 3, "dee": 0, "eve": 1}
 """What it says of that; 0: herd has to learn it."""
 AWKWARD = (0.1 + 0.2, 1 / 3, 1e-7, 2.0**-40, 1.1 * 1.1, 4.35 * 100, 5e-324, 123456.789e-3)
 """Seconds whose digits, sums or products depend on every bit."""
+MORE = {
+    "length_behind": 5.0,
+    "lengths_by_app": True,
+    "lengths_by_size": True,
+    "foresight": True,
+    "patience": True,
+}
+"""Settings of every third epoch, in which `soonest` has its turn."""
 STEPS = 2_400
 US = 1_000_000
 
@@ -162,6 +170,7 @@ class Story(Fleet):
                 load_s=self.chance.choice((0.0, 0.0, 0.0, 0.0, *AWKWARD)),
                 completion_tokens=self.chance.randrange(1, 400),
                 prompt_tokens=self.chance.randrange(1, 4000),
+                usage_source=self.chance.choice(("reported", "reported", "counted", "none")),
             )
             self.play(fact, src)
 
@@ -233,6 +242,7 @@ class Story(Fleet):
                     "max_queue_total": 40,
                     "queue_timeout_s": 0.1 + 0.2 * self.epoch,
                     "policy": policies[(self.epoch - 1) % len(policies)],
+                    **(MORE if self.epoch % 3 == 0 else {}),
                     "nodes": " ".join(url(name) for name in CAPACITY),
                 }
             )
