@@ -17,6 +17,8 @@ from tests.chaos.clients import Told
 from tests.chaos.running import ENDED, in_duckdb
 from tests.chaos.world import LONGEST_S, Trouble
 
+DAY_S = 86_400.0
+"""Longer than any run: of a trouble that has no end."""
 UNTOLD_S = 2.0
 """A front that dies takes with it what it had not told control; it tells within this."""
 MEMORY_BYTES = {
@@ -55,7 +57,17 @@ class Windows:
 
     def __init__(self, troubles: Iterable[Trouble]) -> None:
         """Know all troubles."""
-        self._all = list(troubles)
+        self._by_minute: dict[int, list[Trouble]] = {}
+        for it in troubles:
+            last_s = min(it.ended_s, it.began_s + DAY_S)
+            for minute in range(_minute(it.began_s), _minute(last_s) + 1):
+                self._by_minute.setdefault(minute, []).append(it)
+
+    def _around(self, from_s: float, to_s: float) -> Iterable[Trouble]:
+        """Return what was the matter in these minutes, and in those beside them."""
+        minutes = range(_minute(from_s) - 1, _minute(to_s) + 2)
+        found = [it for minute in minutes for it in self._by_minute.get(minute, ())]
+        return {id(it): it for it in found}.values()
 
     def touch(self, told: Told, *names: str, before_s: float = 0.0, after_s: float = 0.0) -> bool:
         """Whether a request met a trouble whose name begins so."""
@@ -63,7 +75,7 @@ class Windows:
             it.name.startswith(names)
             and it.began_s - before_s <= told.ended_s
             and it.ended_s + after_s >= told.began_s
-            for it in self._all
+            for it in self._around(told.began_s, told.ended_s)
         )
 
     def untold(self, told: Told) -> bool:
@@ -73,21 +85,21 @@ class Windows:
         waits for as long.
         """
         until_s = told.ended_s
-        for it in self._all:
+        for it in self._around(until_s, until_s + 180.0):
             if it.name.startswith("stop supervisor") and it.began_s <= until_s <= it.ended_s:
                 until_s = it.ended_s
         return any(
             it.name.startswith(("kill front", "kill supervisor", "stop herd"))
             and it.began_s - UNTOLD_S <= until_s
             and it.ended_s + UNTOLD_S >= told.began_s
-            for it in self._all
+            for it in self._around(told.began_s, until_s)
         )
 
     def near(self, told: Told) -> list[str]:
         """Return what was the matter from a minute before a request until one after it."""
         return [
             f"{it.name} {it.began_s - told.began_s:+.1f} to {it.ended_s - told.began_s:+.1f} s"
-            for it in self._all
+            for it in self._around(told.began_s, told.ended_s)
             if it.began_s - 60 <= told.ended_s and it.ended_s + 60 >= told.began_s
         ]
 
@@ -95,9 +107,13 @@ class Windows:
         """Return how long of a request something was stopped, added up."""
         return sum(
             max(0.0, min(it.ended_s, told.ended_s) - max(it.began_s, told.began_s))
-            for it in self._all
+            for it in self._around(told.began_s, told.ended_s)
             if it.name.startswith("stop ")
         )
+
+
+def _minute(instant_s: float) -> int:
+    return int(instant_s // 60)
 
 
 def judge(
