@@ -14,7 +14,7 @@ from tests.architecture.tree import ROOT
 FOLDER = ROOT / "notebooks"
 SAMPLE = FOLDER / "sample.herd"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
-CELL_TIMEOUT_S = 100
+CELL_TIMEOUT_S = 240
 
 
 class Cell(msgspec.Struct):
