@@ -22,8 +22,8 @@ NAMES = {
 }  # fmt: skip
 """What it may not take from them."""
 
-MATH = {"ceil", "copysign", "floor", "fsum", "inf", "isfinite", "isinf", "isnan", "trunc"}
-"""What of `math` is exact everywhere."""
+MATH = {"ceil", "copysign", "floor", "fsum", "inf", "isfinite", "isinf", "isnan", "sqrt", "trunc"}
+"""What of `math` is exact everywhere, or rounded correctly: of roots the square one (IEEE 754, 5.4.1)."""
 
 CALLS = {
     "eval", "exec", "format", "globals", "hash", "id", "input", "locals", "open", "pow", "print",

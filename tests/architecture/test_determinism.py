@@ -26,7 +26,7 @@ def test_the_core_decides_alike_everywhere(path: Path) -> None:
         "from functools import lru_cache",
         "from math import exp",
         "x = math.log(2)",
-        "x = math.sqrt(2) * math.pow(2, 0.5)",
+        "x = math.cbrt(2) * math.pow(2, 0.5)",
         "x = sum([0.1, 0.2])",
         "x = hash('node')",
         "x = id(node)",
@@ -69,6 +69,7 @@ def test_what_would_differ_is_found(planted: str) -> None:
     "sound",
     [
         "from math import fsum, inf",
+        "import math\nx = math.sqrt(2)",
         "import math\nx = math.floor(2.5) + math.fsum([0.1])",
         "from events import Recorded\nfrom actors.core.state import State",
         "from hashlib import blake2b",
