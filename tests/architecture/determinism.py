@@ -23,7 +23,7 @@ NAMES = {
 """What it may not take from them."""
 
 MATH = {"ceil", "copysign", "floor", "fsum", "inf", "isfinite", "isinf", "isnan", "sqrt", "trunc"}
-"""What of `math` is exact everywhere, or rounded correctly: of roots the square one (IEEE 754, 5.4.1)."""
+"""What of `math` is exact everywhere, or correctly rounded (IEEE 754, 5.4.1: square roots)."""
 
 CALLS = {
     "eval", "exec", "format", "globals", "hash", "id", "input", "locals", "open", "pow", "print",
