@@ -207,10 +207,12 @@ def _judge_client(verdict: Verdict, told: Told, log: Log, windows: Windows) -> N
         verdict.unrecorded += 1
         return
     ends = log.ends.get(RequestId(told.request_id), [])[-1:]
-    died = windows.untold(told) or windows.touch(
-        told, "stop control", "kill control", before_s=UNTOLD_S, after_s=UNTOLD_S
-    )
     interrupted = not ends or ends[0][0].startswith("RequestInterrupted")
+    # Its front could not tell it to a control that was about to die, and did not outlive that.
+    before_s = UNTOLD_S if ends and ends[0][0] == "RequestInterrupted front_lost" else 0.0
+    died = windows.untold(told) or windows.touch(
+        told, "stop control", "kill control", before_s=before_s, after_s=UNTOLD_S
+    )
     if interrupted and died:
         verdict.untold += told.end == "success"
         return
