@@ -115,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the length of an answer is predicted by who asks, as far as that is known."""
     lengths_by_size: bool = True
     """Whether the length of an answer is predicted by the size of its request, too."""
+    running_by_length: bool = True
+    """Whether `soonest` counts what is left of those that run by their own predicted lengths."""
     prefix_affinity: bool = True
     """Whether tokens that a node has cached count as taken in, for `soonest` and predictions."""
     planner: bool = False
@@ -244,6 +246,7 @@ CHANGEABLE = frozenset(
         "model_aliases",
         "lengths_by_app",
         "lengths_by_size",
+        "running_by_length",
         "prefix_affinity",
         "planner",
         "translate_ollama",

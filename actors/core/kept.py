@@ -28,9 +28,9 @@ class Known:
     """One node."""
 
     __slots__ = (
-        "busy", "coming", "ends_s", "exhausted", "fits", "idle", "loads_s", "memory_bytes", "most",
-        "node", "own_s", "paces", "sizes_bytes", "taken", "taken_at", "there", "used_bytes",
-        "working",
+        "busy", "coming", "ends_s", "exhausted", "fits", "idle", "loads_s", "longest_s",
+        "memory_bytes", "most", "node", "own_s", "paces", "runs", "sizes_bytes", "taken",
+        "taken_at", "there", "used_bytes", "working",
     )  # fmt: skip
 
     def __init__(self, node: "Node") -> None:
@@ -53,8 +53,11 @@ class Known:
         self.used_bytes = 0
         self.idle: list[tuple[str, int]] = []
         """Models that can make room, with their sizes, those unused the longest first."""
-        self.taken = self.ends_s = 0.0
-        """What one more takes from those that run, and when the first model will be done."""
+        self.taken = self.ends_s = self.longest_s = 0.0
+        """What one more takes from those that run, if it is long; when the first model will be
+        done; and how long the longest of them takes alone (`burden`)."""
+        self.runs: dict[str, list[tuple[float, float]]] = {}
+        """Of each that runs, by model: the time that it takes alone here, and on the best node."""
         self.taken_at = -1
         """When, by `Kept.learned` of all that are busy, it was reckoned what one more takes."""
         self.loads_s: dict[str, float] = {}
@@ -120,12 +123,18 @@ class Row:
 class Facts:
     """One model, at one instant."""
 
-    __slots__ = ("alone_s", "asked", "fastest", "means", "rate")
+    __slots__ = ("alone_s", "asked", "fastest", "means", "model", "rate")
 
     def __init__(
-        self, asked: "Demand", means: tuple[float, float], rate: float, alone_s: float
+        self,
+        model: str,
+        asked: "Demand",
+        means: tuple[float, float],
+        rate: float,
+        alone_s: float,
     ) -> None:
         """Take what is asked of it, with the tokens of a mean prompt and a mean answer."""
+        self.model = model
         self.asked = asked
         self.means = means
         self.rate = rate

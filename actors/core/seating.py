@@ -12,6 +12,7 @@ from actors.core import (
     predicting,
     pulling,
     recovery,
+    sharing,
     waking,
 )
 from actors.core.placement import slots_of
@@ -159,6 +160,8 @@ def _take(state: State, request: Request, node_id: NodeId, now_us: int) -> None:
     request.dispatched_us = now_us
     request.progress_us = now_us
     request.tokens = 0
+    if state.settings.running_by_length:
+        request.portion = sharing.own_portion(state, request)
     state.in_flight += 1
     if (node := state.nodes.get(node_id)) is not None:
         _seat(node, request, now_us)
@@ -190,8 +193,19 @@ def _renew(state: State, event: RoomPromised | _OfANode, now_us: int) -> None:
 
 def _seat(node: Node, request: Request, now_us: int) -> None:
     """Give a request its slot: the only place where one is taken."""
-    request.turn = dispatched(_slots(node, request.model), now_us)
+    slots = _slots(node, request.model)
+    request.turn = dispatched(slots, now_us)
+    if request.portion:
+        slots.portions.append(request.portion)
     node.in_flight += 1
+
+
+def _unseat(node: Node, request: Request) -> None:
+    """Count a request out that has left its slot."""
+    portions = _slots(node, request.model).portions
+    if request.portion in portions:
+        portions.remove(request.portion)
+    node.in_flight -= 1
 
 
 def _leave(state: State, request: Request, now_us: int, *, failed: bool) -> None:
@@ -199,7 +213,7 @@ def _leave(state: State, request: Request, now_us: int, *, failed: bool) -> None
     node = state.nodes.get(request.node_id)
     if node is not None and request.lease:
         released(_slots(node, request.model), now_us, request.turn)
-        node.in_flight -= 1
+        _unseat(node, request)
         if failed:
             _tally(node, request.model).failed += 1
     if request.lease:
@@ -231,7 +245,7 @@ def _complete(state: State, event: RequestCompleted, now_us: int) -> None:
         event.completion_tokens,
         cold=request.cold,
     )
-    node.in_flight -= 1
+    _unseat(node, request)
     state.in_flight -= 1
     tally = _tally(node, request.model)
     tally.completed += 1

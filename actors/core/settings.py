@@ -43,6 +43,7 @@ class Settings(msgspec.Struct):
     translate_ollama: bool = False
     lengths_by_app: bool = False
     lengths_by_size: bool = False
+    running_by_length: bool = False
     foresight: bool = False
     patience: bool = False
     wake_on_lan: bool = False

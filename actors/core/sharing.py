@@ -25,6 +25,8 @@ from actors.core.state import US, Line, Request, State, Used
 
 MOST_S = 300.0
 """As far as a batch lets others pass, by default."""
+LEAST_PORTION = 0.1
+"""Of a mean request: no request counts as shorter where others are weighed against it."""
 MOST_KEPT = 64
 """Applications whose counters are kept, though they wait for nothing: the last ones."""
 
@@ -90,6 +92,11 @@ def portion(state: State, request: Request) -> float:
     answer = expected_tokens(asked, request)
     work = prompt_tokens(asked, request) / TOKENS_A_STEP + answer
     return work / mean if mean else 1.0
+
+
+def own_portion(state: State, request: Request) -> float:
+    """Return the same, but not less than `LEAST_PORTION`."""
+    return max(LEAST_PORTION, portion(state, request))
 
 
 def _in_line_us(state: State, request: Request, work_us: int) -> int:

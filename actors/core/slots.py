@@ -151,6 +151,8 @@ class Slots(msgspec.Struct):
     """The last measured good level and its pace."""
     here: Pace = msgspec.field(default_factory=Pace)
     """The pace at this level."""
+    portions: list[float] = []
+    """The work of each in flight, in that of a mean one, where the setting says that it counts."""
 
 
 def dispatched(s: Slots, now_us: int) -> Turn:

@@ -8,7 +8,7 @@ one who wants a word loses more by a minute than one who wants a page. Of a cand
 free now:
 
     (wait for a load + service) / alone    what this request gets
-    + `OTHERS` x what it takes from those that run there, each over its own alone
+    + `OTHERS` x what it takes from those that run there, each over its own alone (`burden`)
     + `EVICTION` x what it costs to bring back the models that have to make room
     + `LOADING` x the load itself
     - with the setting `foresight`, what the load saves those who will ask (`foresight`)
@@ -25,8 +25,9 @@ the fewest in flight, then by the draw.
 from math import inf
 from typing import TypeAlias
 
+from actors.core.burden import beside, within
 from actors.core.caching import cached_share
-from actors.core.estimates import expected_tokens, left_of_load_s, prompt_tokens, staying_s
+from actors.core.estimates import expected_tokens, left_of_load_s, prompt_tokens
 from actors.core.foresight import AHEAD, saved
 from actors.core.foresight import OTHERS as FORESEEN_OTHERS
 from actors.core.kept import FREE, Seat
@@ -35,14 +36,16 @@ from actors.core.missing import missed
 from actors.core.owning import limit_of
 from actors.core.placement import SHOWN, Choice, draw
 from actors.core.promising import barred
-from actors.core.sharing import portion
-from actors.core.standing import again_s, facts_of, fastest_of, fitting_seats, under_way
+from actors.core.sharing import own_portion
+from actors.core.standing import again_s, facts_of, fastest_of, fitting_seats
 from actors.core.state import US, Node, Request, State
 from events import Candidate, NodeId
 
 POLICY = "soonest/1"
 OTHERS = 0.3
 """The weight of what others lose: they have begun, and may end before it counts."""
+OTHERS_BY_LENGTH = 1.0
+"""The same where their lengths are looked at."""
 LOADING = 0.25
 """The weight of a load: it takes memory and bandwidth, and two nodes do not load for two requests
 that come together."""
@@ -50,8 +53,6 @@ EVICTION = 10.0
 """The weight of an eviction. The load that it leads to is not all: that one evicts in its turn."""
 SPARING = 1.0
 """The weight of an owner who uses his machine himself: what another node may take longer."""
-LEAST_PORTION = 0.1
-"""Of a mean request: no request counts as shorter."""
 LEAST_S = 1e-6
 """Of a service: some servers say that prompts and answers have no tokens."""
 
@@ -105,12 +106,14 @@ class _Weighing:
         self._alone_s = facts.alone_s
         self._own_s = facts.alone_s
         if state.settings.lengths_by_size:
-            self._own_s *= max(LEAST_PORTION, portion(state, request))
+            self._own_s *= own_portion(state, request)
         self._line = max(1, len(state.lines[request.model].waiting))
         """A load serves them all."""
         self._now = state.kept.facts_at
         self._foresees = state.settings.foresight
         self._others = FORESEEN_OTHERS if self._foresees else OTHERS
+        if state.settings.running_by_length:
+            self._others = OTHERS_BY_LENGTH
 
     def free(self, seat: Seat) -> Option:
         """Weigh a free slot."""
@@ -121,12 +124,10 @@ class _Weighing:
         work_s += self._answer * seat.step_s * models * (1.0 + BATCH_COST * in_flight)
         wait_s = self._load_left_s(seat)
         if in_flight:
-            rates = seat.token_s, seat.step_s
-            left_s = staying_s(self._facts.means, rates, in_flight, models) / 2
-            lost_s = prompt * seat.token_s + left_s * BATCH_COST
-            lost = in_flight * lost_s / self._alone_s
+            lost = within(self._state, seat, self._facts, (prompt, self._answer), models)
         else:
-            lost, _ = under_way(self._state, seat.known)
+            lone_s = prompt * seat.token_s + self._answer * seat.step_s
+            lost, _ = beside(self._state, seat.known, lone_s)
         cost = (wait_s + work_s) / self._own_s + self._others * lost + _spared(node)
         return cost, in_flight, node.node_id, seat, wait_s
 
@@ -137,8 +138,8 @@ class _Weighing:
         wait_s, missed, foreseen = seat.weighed
         known, node = seat.known, seat.node
         work_s = self._prompt * seat.token_s + self._answer * seat.step_s
+        lost, _ = beside(self._state, known, work_s)
         work_s *= known.working + 1
-        lost, _ = under_way(self._state, known)
         cost = (wait_s + work_s) / self._own_s + self._others * lost
         cost += LOADING * seat.load_s / self._alone_s + EVICTION * missed / self._line
         cost += _spared(node)
@@ -189,8 +190,8 @@ class _Weighing:
             models = seat.known.working
             if seat.kind != FREE or seat.slots.in_flight or not models:
                 continue
-            lost, ends_s = under_way(self._state, seat.known)
             work_s = self._uncached(seat.node) * seat.token_s + self._answer * seat.step_s
+            lost, ends_s = beside(self._state, seat.known, work_s)
             cost = (ends_s + work_s * models + stood_s) / self._own_s
             least = min(least, cost + self._others * lost * (models - 1) / models)
         return least

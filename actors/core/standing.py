@@ -15,7 +15,6 @@ from actors.core.estimates import (
     is_planned,
     load_s,
     loading,
-    mean_s,
     means,
     most_loaded,
     rates_s,
@@ -277,7 +276,9 @@ def facts_of(state: State, model: str) -> Facts:
     facts = kept.facts.get(model)
     if facts is None:
         asked = demand(state, model)
-        facts = Facts(asked, means(asked), asked.rate(state.recorded_at), alone_s(state, model))
+        facts = Facts(
+            model, asked, means(asked), asked.rate(state.recorded_at), alone_s(state, model)
+        )
         kept.facts[model] = facts
     return facts
 
@@ -298,33 +299,6 @@ def own_s(state: State, known: Known, model: str, facts: Facts) -> float:
         known_s = staying_s(facts.means, rates, 1, models)
         known.own_s[model] = learned, known_s
     return known_s
-
-
-def under_way(state: State, known: Known) -> tuple[float, float]:
-    """Return what one more model takes from those at work on a node, and when the first ends.
-
-    The one in stretch, the other in seconds: of `n` requests that are anywhere in their time the
-    last one ends after `n / (n + 1)` of it.
-    """
-    learned = 0
-    for model in known.busy:
-        learned += state.kept.learned.get(model, 0)
-    if known.taken_at == learned:
-        return known.taken, known.ends_s
-    node, models = known.node, known.working
-    total = ends_s = 0.0
-    sure = True
-    for model, n in known.busy.items():
-        facts = facts_of(state, model)
-        whole_s = mean_s(facts.asked, node, model, n, models)
-        left_s = whole_s / 2
-        total += n * (left_s / models) / facts.alone_s
-        last_s = whole_s * n / (n + 1)
-        ends_s = min(ends_s, last_s) if ends_s else last_s
-        sure = sure and facts.asked.alone_s > 0
-    if sure:  # else it follows from all nodes
-        known.taken, known.ends_s, known.taken_at = total, ends_s, learned
-    return total, ends_s
 
 
 def again_s(known: Known, model: str) -> float:

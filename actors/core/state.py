@@ -199,6 +199,8 @@ class Request(msgspec.Struct):
     """Kept only while the setting says that they count."""
     length_ratio: float = 1.0
     """Of its answer to what is usual, by the size of its body, as was known when it came."""
+    portion: float = 0.0
+    """Its work, in that of a mean one of its model, when it was dispatched; 0 if nobody looked."""
     hoped_share: float = 0.0
     """The part of its prompt that its node had, at best, when it was dispatched."""
     dispatched_us: int = 0

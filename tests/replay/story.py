@@ -52,6 +52,7 @@ MORE = {
     "length_behind": 5.0,
     "lengths_by_app": True,
     "lengths_by_size": True,
+    "running_by_length": True,
     "foresight": True,
     "patience": True,
 }

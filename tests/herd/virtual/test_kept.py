@@ -56,6 +56,7 @@ def test_the_same_is_chosen(slots: int) -> None:
             "fair_shares",
             "lengths_by_app",
             "lengths_by_size",
+            "running_by_length",
             "slow_times",
             "refused_for_s",
         )
