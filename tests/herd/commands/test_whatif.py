@@ -60,6 +60,7 @@ def test_without_a_question_it_is_the_re_run_alone(directory: Path) -> None:
     assert "WHAT IF" not in told
 
 
+@pytest.mark.long
 def test_an_incident_file_has_the_same_answer_as_its_data_directory(
     directory: Path, tmp_path: Path
 ) -> None:

@@ -118,6 +118,7 @@ def test_health_is_told_of_every_event(log: Log) -> None:
     assert sorted(row[1] for row in named) == ["app0", "app1", "app2"], "long or not"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stretch", [7, 40, 1000])
 def test_health_is_told_the_same_whatever_was_counted(
     log: Log, monkeypatch: pytest.MonkeyPatch, stretch: int

@@ -79,6 +79,7 @@ def test_a_torn_last_line_is_not_there_yet(tmp_path: Path) -> None:
     assert ask(directory, "SELECT count(*), max(seq) FROM events", tmp_path) == [[5, 5]]
 
 
+@pytest.mark.long
 def test_it_says_the_same_as_the_database(tmp_path: Path) -> None:
     directory = data_dir(tmp_path)
     write_open_sql(directory)

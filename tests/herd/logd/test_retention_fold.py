@@ -181,6 +181,7 @@ FIRST = 739_533
 """The ordinal of the first day, 2025-10-09."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("restarts", [True, False])
 def test_what_is_left_of_ten_days_knows_all_that_is_folded(
     tmp_path: Path, *, restarts: bool

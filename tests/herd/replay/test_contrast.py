@@ -65,6 +65,7 @@ def test_every_decision_is_made_again_to_the_last_term(policy: str) -> None:
     )
 
 
+@pytest.mark.long
 def test_what_is_stated_comes_true_in_a_replay() -> None:
     told = true = silent = 0
     for policy in POLICIES:

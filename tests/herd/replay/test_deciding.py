@@ -117,6 +117,7 @@ def replayed(moment: Moment, found: Decision, wanted: Change) -> NodeId:
     return went[0] if went else WAITS
 
 
+@pytest.mark.long
 def test_every_stated_contrast_flips_its_decision() -> None:
     said = true = silent = 0
     for moment, _, found in all_made_again():

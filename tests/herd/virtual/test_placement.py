@@ -58,6 +58,7 @@ def test_foresight_is_on_where_herd_is_installed_and_gains_here(soonest: Figures
     assert play(SPECS, ASKED, "soonest", more={"foresight": True}).slowdown != soonest.slowdown
 
 
+@pytest.mark.long
 def test_a_run_of_the_proof_has_figures_for_every_target_of_its_load() -> None:
     found = run((Case("home", "conv", 0.8), "tune", 1))
     assert found.crash is not None

@@ -4,6 +4,7 @@ from collections import defaultdict
 from itertools import pairwise
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,6 +87,7 @@ def test_without_the_setting_nothing_is_planned() -> None:
     assert planned(log) == []
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(
     per_s=st.floats(0.5, 6.0),

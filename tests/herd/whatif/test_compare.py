@@ -118,6 +118,7 @@ def test_answers_that_say_nothing_of_speed_are_refused() -> None:
         answer(found, NOTHING)
 
 
+@pytest.mark.long
 def test_chance_is_told_apart_from_change() -> None:
     told, outcomes = answer(evidence(200, 1.5), Change(settings={"policy": "random"}))
     assert (told.plays, len(outcomes.rerun), len(outcomes.whatif)) == (3, 3, 3)
