@@ -48,7 +48,8 @@ def large(models: int) -> State:
     random = Random(1)  # noqa: S311 (a fleet, no secret)
     state = State(recorded_at=NOW_US, recovering=False)
     state.settings.policy, state.settings.planner = "soonest", True
-    state.settings.foresight = True
+    state.settings.foresight = state.settings.patience = True
+    state.settings.lengths_by_size = state.settings.running_by_length = True
     names = [f"model-{number}" for number in range(models)]
     sizes = {name: random.randrange(2, 20) * GIB for name in names}
     for number in range(NODES):
@@ -61,6 +62,8 @@ def large(models: int) -> State:
         for name in random.sample(names, RESIDENT):
             node.resident[name] = ResidentModel(name=name, size_bytes=sizes[name])
             node.slots[name] = Slots(limit=4, told=True, in_flight=random.randrange(4))
+            for _ in range(node.slots[name].in_flight):
+                node.slots[name].portions.append(random.uniform(0.1, 3.0))
             speed = node.speed(name)
             speed.token, speed.step, speed.load = Mean(9, 2e-4), Mean(9, 1e-2), Mean(9, 4.0)
             speed.served_us = NOW_US - US

@@ -11,10 +11,8 @@ What it loses is weighed over the time that it takes alone, and without the sett
 mean request of its model.
 """
 
-from itertools import chain, repeat
-
 from actors.core.estimates import mean_s, rates_s, staying_s
-from actors.core.kept import Facts, Known, Seat
+from actors.core.kept import Facts, Known, Running, Seat
 from actors.core.learning import BATCH_COST
 from actors.core.standing import facts_of
 from actors.core.state import State
@@ -31,12 +29,9 @@ def beside(state: State, known: Known, lone_s: float) -> tuple[float, float]:
     if not state.settings.running_by_length:
         return _halves(state, known)
     _look(state, known)
-    if lone_s >= known.longest_s:
-        return known.taken, known.ends_s
     lost = 0.0
-    for runs in known.runs.values():
-        for whole_s, own_s in runs:
-            lost += min(whole_s, lone_s) / own_s
+    for run in known.runs.values():
+        lost += _lost(run, lone_s)
     return lost, known.ends_s
 
 
@@ -54,41 +49,54 @@ def within(
         rates = seat.token_s, seat.step_s
         left_s = staying_s(facts.means, rates, in_flight, models) / 2
         return in_flight * (prefill_s + left_s * BATCH_COST) / facts.alone_s
-    lone_s = prefill_s + tokens[1] * seat.step_s
     _look(state, seat.known)
+    run = seat.known.runs[facts.model]
+    stands = prefill_s * run.inverse / run.alone_s
+    return models * (stands + BATCH_COST * _lost(run, prefill_s + tokens[1] * seat.step_s))
+
+
+def _lost(run: Running, lone_s: float) -> float:
+    """Return what those of one model lose by a request that takes so long alone, in stretch."""
+    if lone_s >= run.longest_s:
+        return len(run.portions) * run.whole_s / run.alone_s
+    if lone_s <= run.shortest_s:
+        return lone_s * run.inverse / run.alone_s
     lost = 0.0
-    for whole_s, own_s in seat.known.runs[facts.model]:
-        lost += (prefill_s + BATCH_COST * min(whole_s, lone_s)) / own_s
-    return lost * models
+    for portion in run.portions:
+        lost += min(run.whole_s, lone_s / portion)
+    return lost / run.alone_s
 
 
 def _look(state: State, known: Known) -> None:
     """Reckon what is left of those that run, unless that is known."""
+    counts = state.kept.learned
     learned = 0
     for model in known.busy:
-        learned += state.kept.learned.get(model, 0)
+        learned += counts.get(model, 0)
     if known.taken_at == learned:
         return
-    known.runs = {}
-    known.taken = known.ends_s = known.longest_s = 0.0
+    ends_s = 0.0
     sure = True
     for model, n in known.busy.items():
-        facts = facts_of(state, model)
-        prompt, answer = facts.means
-        token_s, step_s = rates_s(known.node, model)
-        mean_whole_s = prompt * token_s + answer * step_s * (1.0 + BATCH_COST * (n - 1))
-        portions = known.node.slots[model].portions
-        runs = known.runs[model] = [
-            (portion * mean_whole_s, portion * facts.alone_s)
-            for portion in chain(portions, repeat(1.0, n - len(portions)))
-        ]
-        longest_s = max(whole_s for whole_s, _ in runs)
-        ends_s = longest_s * known.working
-        known.taken += n * mean_whole_s / facts.alone_s
-        known.ends_s = min(known.ends_s, ends_s) if known.ends_s else ends_s
-        known.longest_s = max(known.longest_s, longest_s)
-        sure = sure and facts.asked.alone_s > 0
-    if sure:  # else it follows from all nodes
+        run = known.runs.get(model)
+        if run is None:
+            portions = known.node.slots[model].portions
+            run = known.runs[model] = Running([*portions, *[1.0] * (n - len(portions))])
+        count = counts.get(model, 0)
+        if run.learned != count:
+            facts = facts_of(state, model)
+            token_s, step_s = rates_s(known.node, model)
+            prompt, answer = facts.means
+            step_s *= 1.0 + BATCH_COST * (n - 1)
+            run.weigh(prompt * token_s + answer * step_s, facts.alone_s)
+            if facts.asked.alone_s:
+                run.learned = count
+            else:  # it follows from all nodes
+                sure = False
+        last_s = run.longest_s * known.working
+        ends_s = min(ends_s, last_s) if ends_s else last_s
+    known.ends_s = ends_s
+    if sure:
         known.taken_at = learned
 
 

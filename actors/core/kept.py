@@ -28,9 +28,9 @@ class Known:
     """One node."""
 
     __slots__ = (
-        "busy", "coming", "ends_s", "exhausted", "fits", "idle", "loads_s", "longest_s",
-        "memory_bytes", "most", "node", "own_s", "paces", "runs", "sizes_bytes", "taken",
-        "taken_at", "there", "used_bytes", "working",
+        "busy", "coming", "ends_s", "exhausted", "fits", "idle", "loads_s", "memory_bytes", "most",
+        "node", "own_s", "paces", "runs", "sizes_bytes", "taken", "taken_at", "there", "used_bytes",
+        "working",
     )  # fmt: skip
 
     def __init__(self, node: "Node") -> None:
@@ -53,11 +53,10 @@ class Known:
         self.used_bytes = 0
         self.idle: list[tuple[str, int]] = []
         """Models that can make room, with their sizes, those unused the longest first."""
-        self.taken = self.ends_s = self.longest_s = 0.0
-        """What one more takes from those that run, if it is long; when the first model will be
-        done; and how long the longest of them takes alone (`burden`)."""
-        self.runs: dict[str, list[tuple[float, float]]] = {}
-        """Of each that runs, by model: the time that it takes alone here, and on the best node."""
+        self.taken = self.ends_s = 0.0
+        """What one more takes from those that run, and when the first model will be done."""
+        self.runs: dict[str, Running] = {}
+        """Those that run, by model, as far as their lengths count (`burden`)."""
         self.taken_at = -1
         """When, by `Kept.learned` of all that are busy, it was reckoned what one more takes."""
         self.loads_s: dict[str, float] = {}
@@ -65,6 +64,27 @@ class Known:
         """The time of a mean request of a model, and when, by its `Kept.learned`, that was."""
         self.paces: dict[str, tuple[tuple[float, float], int]] = {}
         """Of a model: the times of a token of a prompt and of an answer; how many would work."""
+
+
+class Running:
+    """The requests of one model that run on a node, by their lengths."""
+
+    __slots__ = ("alone_s", "inverse", "learned", "longest_s", "portions", "shortest_s", "whole_s")
+
+    def __init__(self, portions: list[float]) -> None:
+        """Take the work of each, in that of a mean one."""
+        self.learned = -1
+        """When, by `Kept.learned` of the model, it was weighed."""
+        self.portions = portions
+        self.inverse = sum([1.0 / portion for portion in portions])
+        self.weigh(0.0, 1.0)
+
+    def weigh(self, whole_s: float, alone_s: float) -> None:
+        """Take the time of a mean one, alone on this node and on the best one."""
+        self.whole_s = whole_s
+        self.alone_s = alone_s
+        self.longest_s = max(self.portions) * whole_s
+        self.shortest_s = min(self.portions) * whole_s
 
 
 class Seat:
