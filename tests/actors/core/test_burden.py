@@ -3,6 +3,7 @@
 import pytest
 
 from actors.core.burden import beside, within
+from actors.core.learning import Mean
 from actors.core.soonest import soonest
 from actors.core.standing import facts_of, known_of, row_of
 from actors.core.state import Node, State
@@ -21,6 +22,7 @@ def fleet(*portions: float, model: str = LARGE, by_length: bool = True) -> State
     ada = working_on(a_node("ada", SMALL, LARGE, slots=8), model, len(portions))
     ada.slots[model].portions = list(portions)
     state = a_state(ada)
+    state.kept.on = True
     state.settings.running_by_length = by_length
     for asked in state.demands.values():
         asked.alone_s = MEAN_S
@@ -73,6 +75,30 @@ def test_nothing_is_kept_while_it_follows_from_all_nodes() -> None:
     state.kept.facts_at = (-1, -1)
     known = known_of(state, ADA)
     assert beside(state, known, 100.0)[0] == pytest.approx(10 * before)
+
+
+def test_what_is_learned_of_one_model_weighs_that_one_anew() -> None:
+    state = fleet(4.0)
+    working_on(state.nodes[ADA], SMALL, 1).slots[SMALL].portions = [0.5]
+    before = taken(state, 1.0)
+    assert taken(state, 1.0) == before
+    state.demands[LARGE].answer_tokens = Mean(9, 200.0)
+    state.demands[SMALL].answer_tokens = Mean(9, 200.0)
+    state.kept.learned[SMALL] = 1
+    state.kept.facts_at = (-1, -1)
+    lost, ends_s = taken(state, 100.0)
+    assert lost == pytest.approx((2.1 + 1.1) / MEAN_S)
+    assert ends_s == pytest.approx(0.5 * 2.1 * 2)
+
+
+def test_the_halves_are_kept_as_well() -> None:
+    state = fleet(4.0, by_length=False)
+    before = taken(state, 1.0)
+    assert taken(state, 2.0) == before
+    state.kept.learned[LARGE] = 1
+    state.demands[LARGE].alone_s *= 2
+    state.kept.facts_at = (-1, -1)
+    assert taken(state, 1.0)[0] == pytest.approx(before[0] / 2)
 
 
 def test_a_batch_waits_for_a_prompt_and_then_goes_on_somewhat_more_slowly() -> None:
