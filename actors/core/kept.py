@@ -6,6 +6,7 @@ made anew where it is missing, so it decides nothing: it is neither stored nor c
 the state begins without any, and none is kept where nobody folds (`on`).
 """
 
+from math import fsum
 from typing import TYPE_CHECKING
 
 from events import NodeId
@@ -76,7 +77,7 @@ class Running:
         self.learned = -1
         """When, by `Kept.learned` of the model, it was weighed."""
         self.portions = portions
-        self.inverse = sum([1.0 / portion for portion in portions])
+        self.inverse = fsum(1.0 / portion for portion in portions)
         self.weigh(0.0, 1.0)
 
     def weigh(self, whole_s: float, alone_s: float) -> None:
