@@ -161,6 +161,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How a node is chosen; the others are there to compare with."""
     auto_pull: bool = False
     """Whether a model that no node of the fleet has is pulled when somebody asks for it."""
+    cloud_names: bool = True
+    """Whether a name of Ollama's cloud (`x:cloud`, `x-cloud`) that no node lists is pulled when
+    somebody asks for it, by a node that lists others: only the name, its weights are elsewhere."""
     auto_pull_timeout_s: Wait = 300.0
     """How long such a request is held; the pull goes on after that."""
     auto_pull_max_bytes: Annotated[int, msgspec.Meta(gt=0)] = 20_000_000_000
@@ -255,6 +258,7 @@ CHANGEABLE = frozenset(
         "wake_on_lan",
         "policy",
         "auto_pull",
+        "cloud_names",
         "auto_pull_timeout_s",
         "auto_pull_max_bytes",
     }

@@ -7,6 +7,10 @@ what the node itself learns from the registry: as soon as it is known, a pull th
 `auto_pull_max_bytes`, or than the node's memory or free disk, is ended. A node does one such pull
 at a time; what failed is not tried again for a while. Names of other registries are never pulled
 by themselves: who names a model must not choose whom nodes connect to.
+
+With the setting `cloud_names` a name of Ollama's cloud (`x:cloud`, `x-cloud`), of which a pull only
+brings the name, is pulled so without `auto_pull` too, by a node that lists others of them: it is
+signed in there.
 """
 
 from collections.abc import Iterable
@@ -151,7 +155,35 @@ def under_way(state: State, model: str) -> bool:
 
 def awaited(state: State, model: str) -> bool:
     """Whether requests for a model that no node has are held for a pull."""
-    return state.settings.auto_pull and bool(state.pulls) and under_way(state, model)
+    return bool(state.pulls) and for_requests(state, model) and under_way(state, model)
+
+
+def for_requests(state: State, model: str) -> bool:
+    """Whether a model that no node has is pulled when somebody asks for it, if it can be."""
+    return state.settings.auto_pull or _is_cloud_name(state, model)
+
+
+def allowed(state: State, model: str) -> bool:
+    """Whether a pull of a model that no node has may begin for one who asks for it."""
+    return state.settings.auto_pull or bool(_signed_in(state, model))
+
+
+def _is_cloud_name(state: State, model: str) -> bool:
+    if not state.settings.cloud_names:
+        return False
+    name, _, tag = model.lower().rpartition(":")
+    return bool(name) and (tag == "cloud" or tag.endswith("-cloud"))
+
+
+def _signed_in(state: State, model: str) -> list[Node]:
+    """Return the nodes that would pass on a name of the cloud, as far as one can know."""
+    if not _is_cloud_name(state, model):
+        return []
+    return [
+        node
+        for node in state.nodes.values()
+        if any(facts.remote_model for facts in node.models.values())
+    ]
 
 
 def key(name: str) -> str:
@@ -174,7 +206,7 @@ def begin(state: State, model: str) -> list[Command] | None:
     busy = {pull.node_id for pull in state.pulls.values() if pull.automatic}
     hosts = [
         host_of(node)
-        for node in state.nodes.values()
+        for node in _signed_in(state, model) or state.nodes.values()
         if node.online and node.facts.dialect == "ollama" and node.node_id not in busy
     ]
     node_id = best(hosts, 0)

@@ -285,7 +285,7 @@ def _admission(state: State, request: Request) -> list[Command]:
     known = any(node.serves(each, v1=request.v1) for each in models for node in nodes)
     if not known and state.settled():
         known = any(node.has(model) for node in nodes)
-        if known or not state.settings.auto_pull:
+        if known or not pulling.allowed(state, model):
             return reject(state, request, UNKNOWN, "only_v1" if known else "unknown_model")
         if (full := _full(state, request)) is not None:
             return full
@@ -314,7 +314,7 @@ def _last(state: State, newest: Request) -> Request:
 def _in_vain(state: State, queue: str, event: PullEnded) -> list[Command]:
     """Reject those who waited for a pull that has brought nothing."""
     wanted = pulling.key(event.model)
-    if event.outcome == "done" or not state.settings.auto_pull:
+    if event.outcome == "done" or not pulling.for_requests(state, event.model):
         return []
     others = [pull for pull in state.pulls.values() if pull.pull_id != event.pull_id]
     if any(pulling.key(pull.model) == wanted for pull in others):

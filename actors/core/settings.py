@@ -49,5 +49,6 @@ class Settings(msgspec.Struct):
     wake_on_lan: bool = False
     policy: str = "resident-first"
     auto_pull: bool = False
+    cloud_names: bool = False
     auto_pull_timeout_s: float = 300.0
     auto_pull_max_bytes: int = 20_000_000_000

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import HerdsOf, ends_and_replays
-from tests.e2e.herds import Herd
+from tests.e2e.herds import Herd, until
 from tests.e2e.wire import ask, chat
 
 CLOUD = "gpt-oss:120b-cloud"
+UNLISTED, NOWHERE = "kimi-k2:cloud", "no-such:cloud"
 FAR = {"remote_model": "gpt-oss:120b", "remote_host": "https://ollama.com:443"}
 DETAILS: dict[str, Any] = {
     "parent_model": "",
@@ -56,9 +57,17 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    pulled = False
+
     def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        asked = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         said = ANSWERS.get(self.path)
+        if self.path == "/api/tags" and Handler.pulled:
+            said = {"models": [ROW, {**ROW, "name": UNLISTED, "model": UNLISTED}]}
+        if self.path == "/api/pull":
+            there = json.loads(asked)["model"] == UNLISTED
+            Handler.pulled = Handler.pulled or there
+            said = {"status": "success"} if there else {"error": "pull model manifest: not found"}
         data = json.dumps(said, separators=(",", ":")).encode()
         self.send_response(404 if said is None else 401 if said is UNAUTHORIZED else 200)
         self.send_header("Content-Type", "application/json; charset=utf-8")
@@ -89,6 +98,7 @@ def url() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def cloud_herd(url: str, herds_of: HerdsOf) -> Iterator[Herd]:
     """A balancer before it."""
+    Handler.pulled = False
     with herds_of("cloud") as start:
         herd = start(f"{url},name=signed-in", wait_for=("signed-in",))
         yield herd
@@ -120,3 +130,19 @@ def test_nobody_waits_for_a_load_of_it(cloud_herd: Herd) -> None:
     answer = ask(cloud_herd.url, "/api/chat", chat(CLOUD))
     assert float(answer.headers["x-herd-predicted-wait-s"]) < 1.0
     assert cloud_herd.sql("SELECT count(*) AS n FROM model_loads") == [{"n": 0}]
+
+
+def test_a_name_that_no_node_lists_is_fetched_by_one_that_is_signed_in(cloud_herd: Herd) -> None:
+    answer = ask(cloud_herd.url, "/api/chat", chat(UNLISTED))
+    assert (answer.status, answer.json["message"]) == (200, SAID["message"])
+
+    def listed() -> bool:
+        rows = ask(cloud_herd.url, "/api/tags").json["models"]
+        return {row["name"] for row in rows} == {CLOUD, UNLISTED}
+
+    assert until(listed, 10.0)
+    missing = ask(cloud_herd.url, "/api/chat", chat(NOWHERE))
+    assert missing.status == 404
+    assert missing.json["error"].startswith(
+        f"model '{NOWHERE}' not found: no node has it, and none"
+    )
