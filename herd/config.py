@@ -116,7 +116,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lengths_by_size: bool = True
     """Whether the length of an answer is predicted by the size of its request, too."""
     running_by_length: bool = True
-    """Whether `soonest` counts what is left of those that run by their own predicted lengths."""
+    """Whether `soonest` counts what those that run lose by their own predicted lengths, and in
+    full."""
     prefix_affinity: bool = True
     """Whether tokens that a node has cached count as taken in, for `soonest` and predictions."""
     planner: bool = False

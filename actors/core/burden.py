@@ -1,7 +1,8 @@
 """What one more request takes from those that run on a node.
 
 Models take turns, so each of those that run goes on more slowly, for as long as both are there: it
-loses at most what the new one takes alone, and at most what is left of itself. With the setting
+loses at most what the new one takes alone, and at most what is left of itself. Those of the same
+model wait while a prompt is taken in, and then go on in a larger batch (`within`). With the setting
 `running_by_length` as much is thought to be left of one that runs as it was predicted to take in
 all. What it has behind it tells little: lengths differ widely, and of those that are found running
 most are long ones (the inspection paradox). Without the setting half of a mean request is thought
@@ -10,6 +11,8 @@ to be left of each, and the new one to stay as long as that.
 What it loses is weighed over the time that it takes alone, and without the setting over that of a
 mean request of its model.
 """
+
+from math import inf
 
 from actors.core.estimates import mean_s, rates_s, staying_s
 from actors.core.kept import Facts, Known, Running, Seat
@@ -75,7 +78,7 @@ def _look(state: State, known: Known) -> None:
         learned += counts.get(model, 0)
     if known.taken_at == learned:
         return
-    ends_s = 0.0
+    ends_s = inf
     sure = True
     for model, n in known.busy.items():
         run = known.runs.get(model)
@@ -93,8 +96,7 @@ def _look(state: State, known: Known) -> None:
                 run.learned = count
             else:  # it follows from all nodes
                 sure = False
-        last_s = run.longest_s * known.working
-        ends_s = min(ends_s, last_s) if ends_s else last_s
+        ends_s = min(ends_s, run.longest_s * known.working)
     known.ends_s = ends_s
     if sure:
         known.taken_at = learned

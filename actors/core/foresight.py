@@ -12,7 +12,7 @@ from actors.core.standing import fastest_of, own_s
 from actors.core.state import State
 
 OTHERS = 0.6
-"""The weight of what others lose, in place of that in `soonest`."""
+"""The weight of what others lose, in place of `soonest.OTHERS`."""
 AHEAD = 0.3
 """The weight of what those save who will ask: they may come elsewhere, or not at all."""
 

@@ -55,7 +55,8 @@ class Known:
         self.idle: list[tuple[str, int]] = []
         """Models that can make room, with their sizes, those unused the longest first."""
         self.taken = self.ends_s = 0.0
-        """What one more takes from those that run, and when the first model will be done."""
+        """What one more takes from those that run, where lengths do not count; and when the first
+        model will be done."""
         self.runs: dict[str, Running] = {}
         """Those that run, by model, as far as their lengths count (`burden`)."""
         self.taken_at = -1

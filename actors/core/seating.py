@@ -160,8 +160,8 @@ def _take(state: State, request: Request, node_id: NodeId, now_us: int) -> None:
     request.dispatched_us = now_us
     request.progress_us = now_us
     request.tokens = 0
-    if state.settings.running_by_length:
-        request.portion = sharing.own_portion(state, request)
+    by_length = state.settings.running_by_length
+    request.portion = sharing.own_portion(state, request) if by_length else 0.0
     state.in_flight += 1
     if (node := state.nodes.get(node_id)) is not None:
         _seat(node, request, now_us)

@@ -18,6 +18,7 @@ from actors.core.estimates import (
     answer_tokens,
     demand,
     expected_tokens,
+    means,
     prompt_tokens,
 )
 from actors.core.predicting import freed_per_s
@@ -26,7 +27,9 @@ from actors.core.state import US, Line, Request, State, Used
 MOST_S = 300.0
 """As far as a batch lets others pass, by default."""
 LEAST_PORTION = 0.1
-"""Of a mean request: no request counts as shorter where others are weighed against it."""
+"""Of a mean request: no request counts as shorter where others are weighed against it..."""
+MOST_PORTION = 32.0
+"""...and none as longer."""
 MOST_KEPT = 64
 """Applications whose counters are kept, though they wait for nothing: the last ones."""
 
@@ -95,8 +98,18 @@ def portion(state: State, request: Request) -> float:
 
 
 def own_portion(state: State, request: Request) -> float:
-    """Return the same, but not less than `LEAST_PORTION`."""
-    return max(LEAST_PORTION, portion(state, request))
+    """Return the same to weigh others against, between `LEAST_PORTION` and `MOST_PORTION`.
+
+    With the setting `running_by_length` also where answers are told, and prompts never are.
+    """
+    asked = demand(state, request.model)
+    if not state.settings.running_by_length:
+        return max(LEAST_PORTION, portion(state, request))
+    if asked.prompt_tokens.count or not asked.answer_tokens.count:
+        return min(MOST_PORTION, max(LEAST_PORTION, portion(state, request)))
+    prompt, answer = means(asked)
+    work = prompt_tokens(asked, request) / TOKENS_A_STEP + expected_tokens(asked, request)
+    return min(MOST_PORTION, max(LEAST_PORTION, work / (prompt / TOKENS_A_STEP + answer)))
 
 
 def _in_line_us(state: State, request: Request, work_us: int) -> int:

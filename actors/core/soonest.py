@@ -8,7 +8,8 @@ one who wants a word loses more by a minute than one who wants a page. Of a cand
 free now:
 
     (wait for a load + service) / alone    what this request gets
-    + `OTHERS` x what it takes from those that run there, each over its own alone (`burden`)
+    + `OTHERS` x what it takes from those that run there, each over its own alone (`burden`), or,
+      with `running_by_length`, `OTHERS_BY_LENGTH` x that, or with `foresight` that of its own
     + `EVICTION` x what it costs to bring back the models that have to make room
     + `LOADING` x the load itself
     - with the setting `foresight`, what the load saves those who will ask (`foresight`)

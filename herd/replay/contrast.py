@@ -198,6 +198,7 @@ def _set(node: Node, model: str, wanted: Change) -> None:
             slots = node.slots[model] = slots_of(node, model)
             slots.in_flight = max(0, slots.in_flight + more)
             slots.begun = min(slots.begun, slots.in_flight)
+            del slots.portions[slots.in_flight :]
             node.in_flight = max(0, node.in_flight + more)
         case "resident" if wanted.after:
             known = node.models.get(model)

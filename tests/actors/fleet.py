@@ -42,6 +42,7 @@ SMALL = ConfigurationLoaded(
         "model_aliases": "tiny*=llama3.2",
         "wake_on_lan": True,
         "front_timeout_s": 60.0,
+        "running_by_length": True,
     }
 )
 
@@ -99,7 +100,11 @@ def check_state(state: State) -> None:
         assert node.in_flight == on_node[node.node_id]
         models = {model for at, model in on_slots if at == node.node_id}
         for model in {*node.slots, *models}:
-            assert node.slots[model].in_flight == on_slots[node.node_id, model]
+            slots = node.slots[model]
+            assert slots.in_flight == on_slots[node.node_id, model]
+            at = node.node_id, model
+            counted = [it.portion for it in leased if it.portion and (it.node_id, it.model) == at]
+            assert sorted(slots.portions) == sorted(counted)
     for line in state.lines.values():
         assert list(line.waiting.values()) == sorted(line.waiting.values()), "by admission"
     assert state.pending == 0

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
+from actors.core.burden import beside
 from actors.core.estimates import demand, mean_s
 from actors.core.fitting import must_load, victims
 from actors.core.kept import (
@@ -99,6 +100,10 @@ def check_kept(state: State) -> None:
         for seat in row.seats.values():
             leaving = seat.leaving if seat.kind == COLD else []
             assert (seat.kind, leaving) == stands(seat, model, state.recorded_at)
+    for node_id in state.nodes:
+        for lone_s in (0.1, 10.0):
+            here, there = known_of(state, node_id), known_of(anew, node_id)
+            assert beside(state, here, lone_s) == beside(anew, there, lone_s)
     for request in anew.requests.values():
         nodes = [node.node_id for node in usable(anew, request)]
         assert [seat.node.node_id for seat in usable_seats(state, request)] == nodes
@@ -114,6 +119,8 @@ class AnythingIsKept(AnythingGoes):
             ("patience", True),
             ("slow_times", 5.0),
             ("refused_for_s", 3600.0),
+            ("lengths_by_size", True),
+            ("running_by_length", True),
         ):
             self.fleet.play(SettingsChanged(key=key, new=new, old="", by="ada"))
 

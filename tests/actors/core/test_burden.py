@@ -4,11 +4,12 @@ import pytest
 
 from actors.core.burden import beside, within
 from actors.core.learning import Mean
+from actors.core.sharing import own_portion
 from actors.core.soonest import soonest
 from actors.core.standing import facts_of, known_of, row_of
 from actors.core.state import Node, State
 from events import Event, NodeId, RequestCancelled, RequestFailed, SettingsChanged
-from tests.actors.cast import MODEL, book, completed, node, received, rid
+from tests.actors.cast import MODEL, attempt_failed, book, completed, node, received, rid
 from tests.actors.core.fleets import LARGE, SMALL, a_node, a_state, first, working_on
 from tests.playbook import Playbook
 
@@ -131,6 +132,30 @@ def test_a_word_goes_where_a_page_is_written() -> None:
     assert goes(by_length=False, body_bytes=80) == "slow", "as if it stayed as long as the page"
 
 
+@pytest.mark.parametrize(
+    ("body_bytes", "prompts", "answers", "portion"),
+    [
+        (800, Mean(9, 200.0), Mean(9, 100.0), 1.0),
+        (80, Mean(9, 200.0), Mean(9, 1000.0), 0.1),
+        (10_000_000, Mean(9, 200.0), Mean(9, 1.0), 32.0),
+        (2_250, Mean(), Mean(9, 100.0), 1.0),
+        (9_000, Mean(), Mean(9, 1.0), 101 / 26),
+    ],
+    ids=["a mean one", "short", "long", "prompts are never told", "nor are answers long"],
+)
+def test_the_portion_of_a_request(
+    body_bytes: int, prompts: Mean, answers: Mean, portion: float
+) -> None:
+    state = fleet()
+    asked = state.demands[SMALL]
+    asked.prompt_tokens, asked.answer_tokens = prompts, answers
+    asked.body_bytes = Mean(9, 800.0) if prompts.count else Mean()
+    request = first(state)
+    request.body_bytes = body_bytes
+    request.length_ratio = 0.05 if portion == 0.1 else 1.0
+    assert own_portion(state, request) == pytest.approx(portion)
+
+
 def portions(made: Playbook) -> list[float]:
     there: Node = made.state.nodes[NodeId("studio")]
     return there.slots[MODEL].portions
@@ -163,4 +188,21 @@ def test_a_slot_is_left_as_it_was_taken(*, counts: bool) -> None:
     for left, end in zip((2, 1, 0), ends, strict=True):
         made.given(end)
         assert len(portions(made)) == (left if counts else 0)
+    made.check()
+
+
+def test_who_is_sent_after_the_setting_went_off_has_no_portion() -> None:
+    made: Playbook = book(
+        SettingsChanged(key="running_by_length", old=False, new=True),
+        *node("studio", slots=4),
+        *node("tower", slots=4),
+    )
+    made.given(received("r1"))
+    request = made.state.requests[rid("r1")]
+    assert request.portion
+    made.given(SettingsChanged(key="running_by_length", old=True, new=False))
+    made.given(attempt_failed("r1", request.node_id, request.lease))
+    assert request.attempt == 2
+    assert request.portion == 0.0
+    assert [there.slots[MODEL].portions for there in made.state.nodes.values()] == [[], []]
     made.check()

@@ -10,11 +10,11 @@ from actors.core.policies import POLICIES
 from actors.core.state import State, dump, load
 from actors.core.step import step
 from actors.run_queue import run
-from events import NodeId, Recorded, RequestDispatched
+from events import NodeId, Recorded, RequestDispatched, SettingsChanged
 from herd.control.restore import head_of_segment
 from herd.replay.contrast import WAITS, Change, Contrast, change, contrasts, stated
 from herd.replay.deciding import Decision, Moment, all_candidates, decision, moments
-from tests.actors.cast import book, node, received
+from tests.actors.cast import MODEL, book, node, received
 from tests.herd.virtual.small import START_US, busy
 
 EACH = 300
@@ -91,6 +91,17 @@ def test_the_smallest_change_about_the_runner_up_comes_first() -> None:
     assert second == Contrast(Change(NodeId("bob"), "resident", 0, 1), NodeId("bob"))
     assert [each.change.what for each in others] == ["in_flight", "online"]
     assert found.dispatch.node_id == "ada"
+
+
+def test_one_who_runs_less_takes_his_length_with_him() -> None:
+    playing = book(
+        SettingsChanged(key="running_by_length", old=False, new=True), *node("ada", slots=4)
+    )
+    playing.given(*(received(f"r{number}") for number in range(3)))
+    ada = playing.state.nodes[NodeId("ada")]
+    assert len(ada.slots[MODEL].portions) == 3
+    change(playing.state, MODEL, Change(NodeId("ada"), "in_flight", 3, 1))
+    assert len(ada.slots[MODEL].portions) == 1
 
 
 def test_one_node_alone_would_have_let_it_wait() -> None:
