@@ -4,7 +4,16 @@ import subprocess
 import sys
 
 NAMES = ("core", "policy", "disconnect", "log", "memory", "kills", "http", "placement", "whatif")
-LONG = ("soak", "pages", "browser", "whatif_real", "placement.real", "placement.alone")
+LONG = (
+    "soak",
+    "pages",
+    "browser",
+    "whatif_real",
+    "placement.real",
+    "placement.real_proof",
+    "placement.alone",
+    "placement.predicted",
+)
 """Only where they are named: they take a quarter of an hour and more."""
 
 

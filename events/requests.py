@@ -58,6 +58,8 @@ class RequestReceived(Event, frozen=True, tag="request_received"):
     app: str = ""
     num_ctx: int = 0
     """The context asked for, in tokens; 0 if the client left it to the node."""
+    most_tokens: int = 0
+    """The most that its client lets the answer have; 0 if it says nothing of that."""
     deadline_s: float = 0.0
     """How long the client will wait for a slot; 0 means as long as the queue allows."""
     waited_s: float = 0.0

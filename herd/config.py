@@ -115,6 +115,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the length of an answer is predicted by who asks, as far as that is known."""
     lengths_by_size: bool = True
     """Whether the length of an answer is predicted by the size of its request, too."""
+    lengths_by_last: bool = True
+    """Whether the last answers to requests of its size are looked at themselves, where they were
+    nearer of late."""
+    streams_as_asked: bool = True
+    """Whether an answer that nobody asked for as a stream tells of a node's speed as a whole,
+    however its bytes came."""
     running_by_length: bool = True
     """Whether `soonest` counts what those that run lose by their own predicted lengths, and in
     full."""
@@ -249,7 +255,9 @@ CHANGEABLE = frozenset(
         "anthropic_fallback",
         "model_aliases",
         "lengths_by_app",
+        "lengths_by_last",
         "lengths_by_size",
+        "streams_as_asked",
         "running_by_length",
         "prefix_affinity",
         "planner",

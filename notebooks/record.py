@@ -89,7 +89,7 @@ class Recorder:
         self._data_dir = data_dir
         self._fleet = fleet
         self._nodes = {node.name: node for node in fleet.nodes}
-        free = claim(HOST, 0)
+        free = claim(HOST, 0, 1)
         free.release()
         self._port = free.port
         self._url = f"http://{HOST}:{free.port}"

@@ -15,9 +15,9 @@ mean request of its model.
 from math import inf
 
 from actors.core.estimates import mean_s, rates_s, staying_s
+from actors.core.facts import facts_of
 from actors.core.kept import Facts, Known, Running, Seat
 from actors.core.learning import BATCH_COST
-from actors.core.standing import facts_of
 from actors.core.state import State
 
 
@@ -30,32 +30,33 @@ def beside(state: State, known: Known, lone_s: float) -> tuple[float, float]:
     if not known.busy:
         return 0.0, 0.0
     if not state.settings.running_by_length:
-        return _halves(state, known)
-    _look(state, known)
+        if known.stale:
+            _look_at_halves(state, known)
+        return known.taken, known.ends_s
+    if known.stale:
+        _look(state, known)
     lost = 0.0
     for run in known.runs.values():
         lost += _lost(run, lone_s)
     return lost, known.ends_s
 
 
-def within(
-    state: State, seat: Seat, facts: Facts, tokens: tuple[float, float], models: int
-) -> float:
+def within(state: State, seat: Seat, facts: Facts, prefill_s: float, decode_s: float) -> float:
     """Return what one more request takes from those of its model that run on its node, in stretch.
 
-    `tokens` are those of its prompt, as far as they are not cached, and of its answer: while the
-    prompt is taken in all wait, and each further answer makes a batch somewhat slower.
+    While its prompt, as far as it is not cached, is taken in all wait, and its answer makes each
+    batch somewhat slower: it would take so long for the one and the other alone.
     """
-    prefill_s = tokens[0] * seat.token_s
     if not state.settings.running_by_length:
-        in_flight = seat.slots.in_flight
+        in_flight, models = seat.slots.in_flight, seat.known.working
         rates = seat.token_s, seat.step_s
         left_s = staying_s(facts.means, rates, in_flight, models) / 2
         return in_flight * (prefill_s + left_s * BATCH_COST) / facts.alone_s
-    _look(state, seat.known)
+    if seat.known.stale:
+        _look(state, seat.known)
     run = seat.known.runs[facts.model]
     stands = prefill_s * run.inverse / run.alone_s
-    return models * (stands + BATCH_COST * _lost(run, prefill_s + tokens[1] * seat.step_s))
+    return seat.known.working * (stands + BATCH_COST * _lost(run, prefill_s + decode_s))
 
 
 def _lost(run: Running, lone_s: float) -> float:
@@ -71,58 +72,36 @@ def _lost(run: Running, lone_s: float) -> float:
 
 
 def _look(state: State, known: Known) -> None:
-    """Reckon what is left of those that run, unless that is known."""
-    counts = state.kept.learned
-    learned = 0
-    for model in known.busy:
-        learned += counts.get(model, 0)
-    if known.taken_at == learned:
-        return
-    ends_s = inf
-    sure = True
-    for model, n in known.busy.items():
-        run = known.runs.get(model)
-        if run is None:
+    """Reckon how long each of those that run goes on, as far as anything was learned of it."""
+    runs = known.runs
+    if not runs:
+        for model, n in known.busy.items():
             portions = known.node.slots[model].portions
-            run = known.runs[model] = Running([*portions, *[1.0] * (n - len(portions))])
-        count = counts.get(model, 0)
-        if run.learned != count:
-            facts = facts_of(state, model)
             token_s, step_s = rates_s(known.node, model)
-            prompt, answer = facts.means
             step_s *= 1.0 + BATCH_COST * (n - 1)
-            run.weigh(prompt * token_s + answer * step_s, facts.alone_s)
-            if facts.asked.alone_s:
-                run.learned = count
-            else:  # it follows from all nodes
-                sure = False
-        ends_s = min(ends_s, run.longest_s * known.working)
-    known.ends_s = ends_s
-    if sure:
-        known.taken_at = learned
+            runs[model] = Running([*portions, *[1.0] * (n - len(portions))], token_s, step_s)
+    known.ends_s, known.stale = inf, False
+    for model, run in runs.items():
+        facts = facts_of(state, model)
+        if run.learned != facts.learned or not facts.sure:
+            run.weigh(facts)
+        if not facts.sure:  # it follows from all nodes
+            known.stale = True
+        known.ends_s = min(known.ends_s, run.longest_s * known.working)
 
 
-def _halves(state: State, known: Known) -> tuple[float, float]:
-    """Return the same where nobody looks at lengths.
+def _look_at_halves(state: State, known: Known) -> None:
+    """Reckon the same where nobody looks at lengths.
 
     Of `n` requests that are anywhere in their time the last one ends after `n / (n + 1)` of it.
     """
-    learned = 0
-    for model in known.busy:
-        learned += state.kept.learned.get(model, 0)
-    if known.taken_at == learned:
-        return known.taken, known.ends_s
     node, models = known.node, known.working
-    total = ends_s = 0.0
-    sure = True
+    known.taken, known.ends_s, known.stale = 0.0, inf, False
     for model, n in known.busy.items():
         facts = facts_of(state, model)
         whole_s = mean_s(facts.asked, node, model, n, models)
         left_s = whole_s / 2
-        total += n * (left_s / models) / facts.alone_s
-        last_s = whole_s * n / (n + 1)
-        ends_s = min(ends_s, last_s) if ends_s else last_s
-        sure = sure and facts.asked.alone_s > 0
-    if sure:  # else it follows from all nodes
-        known.taken, known.ends_s, known.taken_at = total, ends_s, learned
-    return total, ends_s
+        known.taken += n * (left_s / models) / facts.alone_s
+        known.ends_s = min(known.ends_s, whole_s * n / (n + 1))
+        if not facts.sure:  # it follows from all nodes
+            known.stale = True

@@ -131,7 +131,16 @@ def answer_tokens(asked: Demand, app: str = "") -> float:
 
 def expected_tokens(asked: Demand, request: Request) -> float:
     """Return the length of the answer to a request."""
-    return answer_tokens(asked, request.app) * request.length_ratio
+    tokens = request.length.mean or answer_tokens(asked, request.app) * request.length_ratio
+    most = request.most_tokens
+    return min(tokens, most) if most else tokens
+
+
+def middle_tokens(asked: Demand, request: Request) -> float:
+    """Return the length that it comes near to most often."""
+    most = request.most_tokens
+    tokens = request.length.middle or expected_tokens(asked, request)
+    return min(tokens, most) if most else tokens
 
 
 def service_s(asked: Demand, node: Node, request: Request) -> float:

@@ -1,9 +1,10 @@
 """What is kept from one question of a policy to the next: no state, only what follows from it.
 
 Of each node, what follows from the node's own state (`standing`), until a fold touches the node; of
-each model, what follows from all nodes and from what was learned, until anything is folded. It is
-made anew where it is missing, so it decides nothing: it is neither stored nor compared, a copy of
-the state begins without any, and none is kept where nobody folds (`on`).
+each model (`facts`), what is asked of it, until an answer to it ends, how often, until anything is
+folded or time has passed, and its nodes, as far as they were touched. It is made anew where it is
+missing, so it decides nothing: it is neither stored nor compared, a copy of the state begins
+without any, and none is kept where nobody folds (`on`).
 """
 
 from math import fsum
@@ -30,7 +31,7 @@ class Known:
 
     __slots__ = (
         "busy", "coming", "ends_s", "exhausted", "fits", "idle", "loads_s", "memory_bytes", "most",
-        "node", "own_s", "paces", "runs", "sizes_bytes", "taken", "taken_at", "there", "used_bytes",
+        "node", "paces", "runs", "sizes_bytes", "spared", "stale", "taken", "there", "used_bytes",
         "working",
     )  # fmt: skip
 
@@ -42,6 +43,8 @@ class Known:
         self.working = 0
         """How many models work."""
         self.exhausted = False
+        self.spared = 0.0
+        """The part of the machine that its owner uses himself."""
         self.coming: list[str] = []
         """Models on their way into memory."""
         self.fits = True
@@ -59,34 +62,42 @@ class Known:
         model will be done."""
         self.runs: dict[str, Running] = {}
         """Those that run, by model, as far as their lengths count (`burden`)."""
-        self.taken_at = -1
-        """When, by `Kept.learned` of all that are busy, it was reckoned what one more takes."""
+        self.stale = True
+        """Whether anything was learned of what runs, since it was reckoned what one more takes."""
         self.loads_s: dict[str, float] = {}
-        self.own_s: dict[str, tuple[int, float]] = {}
-        """The time of a mean request of a model, and when, by its `Kept.learned`, that was."""
-        self.paces: dict[str, tuple[tuple[float, float], int]] = {}
+        self.paces: dict[str, tuple[float, float, int]] = {}
         """Of a model: the times of a token of a prompt and of an answer; how many would work."""
 
 
 class Running:
     """The requests of one model that run on a node, by their lengths."""
 
-    __slots__ = ("alone_s", "inverse", "learned", "longest_s", "portions", "shortest_s", "whole_s")
+    __slots__ = (
+        "alone_s", "inverse", "learned", "least", "longest_s", "most", "portions", "shortest_s",
+        "step_s", "token_s", "whole_s",
+    )  # fmt: skip
 
-    def __init__(self, portions: list[float]) -> None:
-        """Take the work of each, in that of a mean one."""
+    def __init__(self, portions: list[float], token_s: float, step_s: float) -> None:
+        """Take the work of each, in that of a mean one, and the times of a token of each kind."""
         self.learned = -1
-        """When, by `Kept.learned` of the model, it was weighed."""
+        """When, by `Facts.learned` of the model, it was weighed."""
         self.portions = portions
-        self.inverse = fsum(1.0 / portion for portion in portions)
-        self.weigh(0.0, 1.0)
+        self.inverse = fsum([1.0 / portion for portion in portions])
+        self.least = min(portions)
+        self.most = max(portions)
+        self.token_s = token_s
+        self.step_s = step_s
+        self.whole_s = self.longest_s = self.shortest_s = 0.0
+        self.alone_s = 1.0
 
-    def weigh(self, whole_s: float, alone_s: float) -> None:
+    def weigh(self, facts: "Facts") -> None:
         """Take the time of a mean one, alone on this node and on the best one."""
-        self.whole_s = whole_s
-        self.alone_s = alone_s
-        self.longest_s = max(self.portions) * whole_s
-        self.shortest_s = min(self.portions) * whole_s
+        prompt, answer = facts.means
+        whole_s = self.whole_s = prompt * self.token_s + answer * self.step_s
+        self.longest_s = self.most * whole_s
+        self.shortest_s = self.least * whole_s
+        self.alone_s = facts.alone_s
+        self.learned = facts.learned
 
 
 class Seat:
@@ -113,8 +124,8 @@ class Seat:
         """The models that would have to go."""
         self.weighed = (0.0, 0.0, 0.0)
         """Of a load: the wait in seconds; in stretch, what is missed and what is foreseen."""
-        self.weighed_at: tuple[int, int] = (-1, -1)
-        """When it was weighed, by `Kept.facts_at`."""
+        self.weighed_at = -1
+        """When it was weighed, by `Kept.instant`."""
 
     def place(self) -> tuple[int, bool, bool, bool, bool, bool, int]:
         """Return what decides in which lists of its row it is."""
@@ -143,48 +154,44 @@ class Row:
 
 
 class Facts:
-    """One model, at one instant."""
+    """One model: what is asked of it, and the nodes that have it in memory."""
 
-    __slots__ = ("alone_s", "asked", "fastest", "means", "model", "rate")
+    __slots__ = (
+        "alone_s", "asked", "first", "first_s", "instant", "learned", "means", "model", "rate",
+        "read", "second_s", "sure", "timed", "times_s", "wanted",
+    )  # fmt: skip
 
-    def __init__(
-        self,
-        model: str,
-        asked: "Demand",
-        means: tuple[float, float],
-        rate: float,
-        alone_s: float,
-    ) -> None:
-        """Take what is asked of it, with the tokens of a mean prompt and a mean answer."""
+    def __init__(self, model: str, asked: "Demand", read: int) -> None:
+        """Know nothing yet, as of the touch of that number."""
         self.model = model
+        self.read = read
+        self.instant = -1
+        """When it was looked at, by `Kept.instant`."""
+        self.learned = -1
+        """When, by `Kept.learned` of the model, what is not of the instant was looked at."""
         self.asked = asked
-        self.means = means
-        self.rate = rate
-        self.alone_s = alone_s
-        self.fastest: Fastest | None = None
-        """None until anybody asked."""
-
-
-class Fastest:
-    """The nodes that have a model in memory: how many, and which serve it soonest."""
-
-    __slots__ = ("best", "learned", "read", "times_s")
-
-    def __init__(self) -> None:
-        """Look at none yet."""
-        self.learned = 0
-        self.read = 0
-        """As of the touch of that number."""
+        self.means = (0.0, 0.0)
+        """The tokens of a mean prompt, and of a mean answer."""
+        self.alone_s = 1.0
+        self.sure = False
+        """Whether that was learned; else it follows from all nodes."""
+        self.rate = self.wanted = 0.0
+        """How often it is asked for a second, and how likely soon (`missing`): at the instant."""
+        self.timed = -1
+        """When, by its `learned`, the times of the nodes were looked at."""
         self.times_s: dict[NodeId, float] = {}
-        self.best: list[tuple[float, NodeId]] = []
-        """The two fastest."""
+        """Of a mean request, by the nodes that have it in memory."""
+        self.first: NodeId | None = None
+        """The fastest of them..."""
+        self.first_s = self.second_s = 0.0
+        """...its time, and that of the next; 0 if there is none."""
 
 
 class Kept:
     """All of it."""
 
     __slots__ = (
-        "facts", "facts_at", "fastest", "folds", "learned", "nodes", "on", "rows", "sizes_bytes",
+        "at", "facts", "folds", "instant", "learned", "nodes", "on", "rows", "sizes_bytes",
         "touched",
     )  # fmt: skip
 
@@ -192,6 +199,10 @@ class Kept:
         """Keep nothing until somebody folds."""
         self.on = False
         self.folds = 0
+        self.instant = 0
+        """Another number for each fold and each instant."""
+        self.at: tuple[int, int] = (-1, -1)
+        """The folds, and the instant, of which that is."""
         self.learned: dict[str, int] = {}
         """How often anything was learned of what is asked of each model."""
         self.clear()
@@ -205,10 +216,15 @@ class Kept:
         self.sizes_bytes: dict[NodeId, dict[str, int]] = {}
         """What models take, or would take, in the memory of each node."""
         self.rows: dict[str, Row] = {}
-        self.fastest: dict[str, Fastest] = {}
         self.facts: dict[str, Facts] = {}
-        self.facts_at: tuple[int, int] = (-1, -1)
-        """The folds, and the instant, of which these facts are."""
+        self.at = (-1, -1)
+
+    def learn(self, model: str) -> None:
+        """Note that anything was learned of what is asked of a model."""
+        self.learned[model] = self.learned.get(model, 0) + 1
+        for known in self.nodes.values():
+            if known is not None and model in known.busy:
+                known.stale = True
 
     def touch(self, node_id: NodeId, *, memory: bool) -> None:
         """Forget what followed from a node; with `memory`, also what its models take there."""

@@ -6,6 +6,8 @@ first brought to what it would have told alone on its node: divided by the model
 there, and by what a larger batch costs.
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 GAIN = 0.1
@@ -69,6 +71,35 @@ class Speed(msgspec.Struct):
     """Of a model; None while nobody compares."""
 
 
+class Length(NamedTuple):
+    """Of an answer, in tokens, by the last ones to such requests."""
+
+    mean: float
+    middle: float
+    """Of the middle half: where most are."""
+    least: float
+    most: float
+
+
+UNKNOWN = Length(0.0, 0.0, 0.0, 0.0)
+
+
+class Answers(msgspec.Struct):
+    """The last answers to requests of a size."""
+
+    tokens: list[int] = []
+    length: Length = UNKNOWN
+    """As these have it."""
+
+
+class OfModel(msgspec.Struct):
+    """The same of one model."""
+
+    all: Answers = msgspec.field(default_factory=Answers)
+    apps: dict[str, Answers] = {}
+    """Of each application; the one that was answered last comes last."""
+
+
 class Demand(msgspec.Struct):
     """What is asked of one model, on the whole fleet."""
 
@@ -84,9 +115,15 @@ class Demand(msgspec.Struct):
     alone_s: float = 0.0
     """The time that a mean request takes alone on the best node; 0 until one was completed."""
 
+    far: list[float] = msgspec.field(default_factory=lambda: [0.5, 0.5, 0.5])
+    """How far off, of late, were a multiple of what is usual, the last answers of all models, and
+    those of its own (`recalling`)."""
     low: float = 0.3
     high: float = 3.0
     """Nine of ten answers take between so many times what was predicted."""
+    near_low: float = 0.4
+    near_high: float = 2.2
+    """The same over the ends of what was recalled, where that was predicted."""
 
     def answered(self, app: str, tokens: float) -> None:
         """Count the length of an answer of an application."""

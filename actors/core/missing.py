@@ -13,11 +13,15 @@ def miss(state: State, node: Node, model: str, others: int) -> float:
     `others` are the further nodes that have it in memory.
     """
     rate = demand(state, model).rate(state.recorded_at)
-    return missed(rate, load_s(node, model), alone_s(state, model), others)
+    late = lateness(rate, load_s(node, model), alone_s(state, model))
+    return wanted(rate) * late / (1 + 2 * others)
 
 
-def missed(rate: float, again_s: float, lasts_s: float, others: int) -> float:
-    """Return the same of a model asked for so often a second, by its times of a load and alone."""
-    wanted = rate * HORIZON_S / (1.0 + rate * HORIZON_S)
-    late = again_s / lasts_s * (1.0 + rate * again_s)
-    return wanted * late / (1 + 2 * others)
+def wanted(rate: float) -> float:
+    """Return how likely a model is to be missed that is asked for so often a second."""
+    return rate * HORIZON_S / (1.0 + rate * HORIZON_S)
+
+
+def lateness(rate: float, again_s: float, lasts_s: float) -> float:
+    """Return what those who ask for it lose then, by its times of a load and alone."""
+    return again_s / lasts_s * (1.0 + rate * again_s)

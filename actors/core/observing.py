@@ -3,11 +3,15 @@
 Of a prompt that was cached in part, only what was taken in tells of the speed (`reusing`).
 
 An answer that was streamed has two parts, before and after its first byte; one that came in one
-piece, whose first byte is as good as its last, is split as was to be expected. A load that the node
-reports is taken out; where it reports none, what a cold start took beyond the expected is the load.
+piece, whose first byte is as good as its last, is split as was to be expected: whatever its client
+asked for, if it looks like that, and with the setting `streams_as_asked` also if it does not, where
+no stream was asked for. A load that the node reports is taken out; where it reports none, what a
+cold start took beyond the expected is the load.
 """
 
-from actors.core import lengths
+from typing import NamedTuple
+
+from actors.core import lengths, recalling
 from actors.core.estimates import demand, rates_s, reckoned_alone_s, weights_bytes
 from actors.core.learning import Demand, Mean, shared
 from actors.core.reusing import Prompt, came_true, prompt_of
@@ -67,6 +71,8 @@ def completed(
     prompt = prompt_of(demand(state, request.model), speed, request, event)
     if request.model in state.catalogue:
         known = _demand(state, request.model)
+        if state.settings.lengths_by_last:
+            recalling.answered(state, known, request, event.completion_tokens)
         if state.settings.lengths_by_size:
             lengths.answered(state, request, event.completion_tokens)
         _asked(known, request, event, prompt)
@@ -75,10 +81,20 @@ def completed(
     slots = node.slots.get(request.model)
     n = (request.turn.n + (1 if slots is None else slots.in_flight)) / 2
     models = (request.models + max(1, working(node))) / 2
-    seen = _learn(node, request, event, prompt, (n, models))
+    streamed = _streamed(event) and (request.stream or not state.settings.streams_as_asked)
+    seen = _learn(node, request, event, prompt, _Terms(n, models, streamed))
     noted(speed, event.completion_tokens, seen, state.settings.slow_times)
     if (asked := state.demands.get(request.model)) is not None:
         asked.alone_s = reckoned_alone_s(state, request.model)
+
+
+class _Terms(NamedTuple):
+    """What an answer shared its node with, and how it came."""
+
+    n: float
+    """Requests of its model, its own counted."""
+    models: float
+    streamed: bool
 
 
 def _asked(asked: Demand, request: Request, event: RequestCompleted, prompt: Prompt) -> None:
@@ -93,18 +109,17 @@ def _learn(
     request: Request,
     event: RequestCompleted,
     prompt: Prompt,
-    beside: tuple[float, float],
+    terms: _Terms,
 ) -> Seen | None:
     """Learn from an answer; return what it tells of the pace of answers, if it tells of that."""
     speed = node.speed(request.model)
-    n, models = beside
+    n, models, streamed = terms
     model = request.model
     size = weights_bytes(node, model)
     answer = max(0, event.completion_tokens - 1)
     token_s, step_s = rates_s(node, model)
     prefill_s = prompt.taken_in * token_s * models
     decode_s = answer * step_s * shared(n, models)
-    streamed = _streamed(event)
     first_s = event.ttft_s if streamed else event.service_s
     expected_s = prefill_s if streamed else prefill_s + decode_s
     if request.cold:

@@ -12,11 +12,11 @@ from typing import NamedTuple
 from actors.core.caching import cached_share
 from actors.core.estimates import (
     demand,
-    expected_tokens,
     is_coming,
     left_of_load_s,
     load_s,
     mean_s,
+    middle_tokens,
     prompt_tokens,
     rates_s,
 )
@@ -61,14 +61,14 @@ def predict(state: State, request: Request, choice: Choice) -> Prediction:
         first_s += load_s(node, model)
     elif beside and is_coming(node, model):
         first_s += left_of_load_s(state, node, model)
-    whole_s = first_s + expected_tokens(asked, request) * step_s * shared(beside + 1, models)
-    whole_s = max(LEAST_S, whole_s)
-    return Prediction(
-        round(first_s, DIGITS),
-        round(whole_s, DIGITS),
-        round(whole_s * asked.low, DIGITS),
-        round(whole_s * asked.high, DIGITS),
-    )
+    pace_s = step_s * shared(beside + 1, models)
+    whole_s = max(LEAST_S, first_s + middle_tokens(asked, request) * pace_s)
+    least_s, most_s = whole_s * asked.low, whole_s * asked.high
+    if (length := request.length).mean:
+        most = request.most_tokens or length.most
+        least_s = (first_s + min(most, length.least) * pace_s) * asked.near_low
+        most_s = (first_s + min(most, length.most) * pace_s) * asked.near_high
+    return Prediction(*[round(each, DIGITS) for each in (first_s, whole_s, least_s, most_s)])
 
 
 def wait_s(state: State, request: Request) -> float:
@@ -107,11 +107,17 @@ def freed_per_s(state: State, request: Request) -> float:
     return per_s
 
 
-def came_true(asked: Demand, predicted_s: float, took_s: float) -> None:
+def came_true(asked: Demand, request: Request, took_s: float) -> None:
     """Learn from a prediction and what came of it."""
-    if predicted_s <= 0:
+    if request.predicted_s <= 0:
         return
-    ratio = max(LEAST_S, took_s) / predicted_s
+    if request.length.mean:
+        asked.near_high *= MISSED if took_s > request.predicted_most_s else HELD
+        asked.near_high = max(1.0, asked.near_high)
+        asked.near_low *= 1 / MISSED if took_s < request.predicted_least_s else 1 / HELD
+        asked.near_low = min(1.0, asked.near_low)
+        return
+    ratio = max(LEAST_S, took_s) / request.predicted_s
     asked.high *= MISSED if ratio > asked.high else HELD
     asked.low *= 1 / MISSED if ratio < asked.low else 1 / HELD
     asked.low = min(asked.low, asked.high)

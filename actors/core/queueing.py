@@ -10,7 +10,16 @@
   yet) wait in the hold queue, `HOLD`, so that clients cannot create actors.
 """
 
-from actors.core import keying, lengths, pulling, ranking, sharing, substituting, waking
+from actors.core import (
+    keying,
+    lengths,
+    pulling,
+    ranking,
+    recalling,
+    sharing,
+    substituting,
+    waking,
+)
 from actors.core.commands import Command
 from actors.core.overdue import others, overdue, stranded
 from actors.core.refusing import UNKNOWN, fail, reject
@@ -193,12 +202,15 @@ def _admit(state: State, event: RequestReceived, record: Recorded) -> None:
         needs=None if event.needs is None else list(event.needs),
         fixed=event.no_fallback,
         body_bytes=event.body_bytes,
+        stream=event.stream,
+        most_tokens=event.most_tokens,
         prefixes=event.prefixes if state.settings.prefix_affinity else (),
         deadline_us=received_us + int(event.deadline_s * US) if event.deadline_s else 0,
     )
     request = state.requests[event.request_id]
     if state.settings.lengths_by_size:
         request.length_ratio = lengths.ratio(state, event.body_bytes)
+    recalling.recall(state, request)
     request.choices = _choices(state, event, request)
     if event.key_name:
         request.bar = keying.admitted(state, request)
@@ -222,6 +234,7 @@ def _move(state: State, event: ModelSubstituted) -> None:
     if event.reason == "alias" and request.choices:
         request.choices[0] = event.to
     request.reason = _reason(request, event)
+    recalling.recall(state, request)
     ranking.move(state, _line(state, request, state.recorded_at), request)
     state.waiting += 1
 

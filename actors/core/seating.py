@@ -15,6 +15,7 @@ from actors.core import (
     sharing,
     waking,
 )
+from actors.core.learning import UNKNOWN
 from actors.core.placement import slots_of
 from actors.core.slots import (
     Slots,
@@ -108,6 +109,7 @@ def _dispatch(state: State, event: RequestDispatched, now_us: int) -> None:
     request.lease = event.lease
     request.cold = event.cold
     request.predicted_s = event.predicted_s
+    request.predicted_least_s = event.predicted_least_s
     request.predicted_most_s = event.predicted_most_s
     state.leases += 1
     node = state.nodes[event.node_id]
@@ -149,7 +151,8 @@ def _adopt(state: State, event: LeaseAdopted, record: Recorded) -> None:
         )
     elif request.lease:
         _leave(state, request, record.recorded_at, failed=False)
-    request.model = event.model
+    if request.model != event.model:
+        request.model, request.length = event.model, UNKNOWN
     request.lease = event.lease
     _take(state, request, event.node_id, record.recorded_at)
 
@@ -236,7 +239,7 @@ def _complete(state: State, event: RequestCompleted, now_us: int) -> None:
     lacking.took(node, request.model)
     caching.left(node, request)
     if (asked := state.demands.get(request.model)) is not None:
-        predicting.came_true(asked, request.predicted_s, event.service_s)
+        predicting.came_true(asked, request, event.service_s)
     completed(
         _slots(node, request.model),
         now_us,

@@ -43,6 +43,8 @@ class Settings(msgspec.Struct):
     translate_ollama: bool = False
     lengths_by_app: bool = False
     lengths_by_size: bool = False
+    lengths_by_last: bool = False
+    streams_as_asked: bool = False
     running_by_length: bool = False
     foresight: bool = False
     patience: bool = False

@@ -5,21 +5,15 @@ kept (`kept`) until a fold touches the node: 40 models on 32 nodes are looked at
 of which one node changes.
 """
 
-from collections.abc import Iterable
-
-from actors.core.contexts import wanted
+from actors.core import contexts
 from actors.core.estimates import (
-    alone_s,
-    demand,
     is_coming,
     is_planned,
     load_s,
     loading,
-    means,
     most_loaded,
     rates_s,
     resident_bytes,
-    staying_s,
 )
 from actors.core.fitting import (
     SHOWN_FOR_US,
@@ -35,8 +29,6 @@ from actors.core.kept import (
     COLD,
     FREE,
     FULL,
-    Facts,
-    Fastest,
     Known,
     Row,
     Seat,
@@ -46,8 +38,6 @@ from actors.core.owning import crowded, exhausted
 from actors.core.placement import asked_last, circuit_lets, slots_of, usable
 from actors.core.state import Request, State
 from events import NodeId
-
-_NEVER = (-1, 0.0)
 
 
 def usable_seats(state: State, request: Request) -> list[Seat]:
@@ -75,7 +65,7 @@ def _plain(state: State, request: Request, row: Row) -> bool:
         not request.excluded
         and (row.able or request.v1)
         and not state.pinned
-        and not wanted(state, request)
+        and not contexts.wanted(state, request)
     )
 
 
@@ -215,6 +205,7 @@ def known_of(state: State, node_id: NodeId) -> Known:
         known.busy = {model: n for model, slots in node.slots.items() if (n := slots.in_flight)}
         known.working = len(known.busy)
         known.exhausted = exhausted(node)
+        known.spared = max(0.0, 1.0 - node.limits.available_share)
         known.coming = loading(node)
         known.fits = fits(node, known.coming)
         known.memory_bytes = memory_bytes(node)
@@ -262,84 +253,3 @@ def _look_at_memory(known: Known) -> None:
     known.there = len(there)
     known.most = most_loaded(node)
     known.idle = [(other, size_bytes) for _, other, size_bytes in idle]
-
-
-# What follows from what was learned of all.
-
-
-def facts_of(state: State, model: str) -> Facts:
-    """Return what is asked of a model, at this instant."""
-    kept = state.kept
-    if kept.facts_at != (kept.folds, state.recorded_at):
-        kept.facts = {}
-        kept.facts_at = kept.folds, state.recorded_at
-    facts = kept.facts.get(model)
-    if facts is None:
-        asked = demand(state, model)
-        facts = Facts(
-            model, asked, means(asked), asked.rate(state.recorded_at), alone_s(state, model)
-        )
-        kept.facts[model] = facts
-    return facts
-
-
-def own_s(state: State, known: Known, model: str, facts: Facts) -> float:
-    """Return the time of a mean request of a model on a node, were it in memory there.
-
-    As `estimates.mean_s` has it of one request at a time; `facts` are those of the model.
-    """
-    learned = state.kept.learned.get(model, 0)
-    at, known_s = known.own_s.get(model, _NEVER)
-    if at != learned:
-        pace = known.paces.get(model)
-        if pace is None:
-            models = max(1, known.working + (model not in known.node.resident))
-            pace = known.paces[model] = rates_s(known.node, model), models
-        rates, models = pace
-        known_s = staying_s(facts.means, rates, 1, models)
-        known.own_s[model] = learned, known_s
-    return known_s
-
-
-def again_s(known: Known, model: str) -> float:
-    """Return the time of a load."""
-    known_s = known.loads_s.get(model)
-    if known_s is None:
-        known_s = known.loads_s[model] = load_s(known.node, model)
-    return known_s
-
-
-def fastest_of(state: State, model: str, facts: Facts) -> Fastest:
-    """Return the nodes that have a model in memory; `facts` are those of the model."""
-    found = facts.fastest
-    if found is None:
-        found = facts.fastest = _fastest(state, model, facts)
-    return found
-
-
-def _fastest(state: State, model: str, facts: Facts) -> Fastest:
-    kept = state.kept
-    learned, touches = kept.learned.get(model, 0), len(kept.touched)
-    found = kept.fastest.get(model)
-    if found is None:
-        found = kept.fastest[model] = Fastest()
-        _time(state, model, facts, found, kept.nodes)
-    elif found.learned != learned:
-        _time(state, model, facts, found, [*found.times_s, *kept.touched[found.read :]])
-    elif found.read < touches:
-        _time(state, model, facts, found, kept.touched[found.read :])
-    found.learned, found.read = learned, touches
-    return found
-
-
-def _time(state: State, model: str, facts: Facts, found: Fastest, nodes: Iterable[NodeId]) -> None:
-    times_s, changed = found.times_s, False
-    for node_id in dict.fromkeys(nodes):
-        known = known_of(state, node_id)
-        if model in known.node.resident and known.node.online:
-            times_s[node_id] = own_s(state, known, model, facts)
-            changed = True
-        elif times_s.pop(node_id, None) is not None:
-            changed = True
-    if changed:
-        found.best = sorted((time_s, node_id) for node_id, time_s in times_s.items())[:2]

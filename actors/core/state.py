@@ -18,7 +18,7 @@ from actors.core.circuits import Circuit, Refusal
 from actors.core.joining import Door
 from actors.core.kept import Kept
 from actors.core.keys import Bar, Key
-from actors.core.learning import Demand, Mean, Speed
+from actors.core.learning import UNKNOWN, Answers, Demand, Length, Mean, OfModel, Speed
 from actors.core.settings import Settings
 from actors.core.sleeping import Sleep
 from actors.core.slots import Slots, Turn
@@ -197,8 +197,14 @@ class Request(msgspec.Struct):
     body_bytes: int = 0
     prefixes: tuple[Prefix, ...] = ()
     """Kept only while the setting says that they count."""
+    stream: bool = True
+    """Whether its client asked for a stream."""
+    most_tokens: int = 0
+    """Of its answer, as its client says; 0 if it says nothing."""
     length_ratio: float = 1.0
     """Of its answer to what is usual, by the size of its body, as was known when it came."""
+    length: Length = UNKNOWN
+    """Of its answer, if the last ones tell it better (`recalling`), as was known when it came."""
     portion: float = 0.0
     """Its work, in that of a mean one of its model, when it was dispatched; 0 if nobody looked."""
     hoped_share: float = 0.0
@@ -212,6 +218,7 @@ class Request(msgspec.Struct):
     predicted_wait_s: float = 0.0
     predicted_s: float = 0.0
     """How long it was said to take, when it was dispatched."""
+    predicted_least_s: float = 0.0
     predicted_most_s: float = 0.0
     progress_us: int = 0
     tokens: int = 0
@@ -315,6 +322,10 @@ class State(msgspec.Struct, dict=True):
     """What is asked of each model of the catalogue."""
     sizes: dict[int, Mean] = {}
     """How long answers are by the size of the body, beside what is usual (`lengths`)."""
+    answers: dict[int, Answers] = {}
+    """The last ones, by the size of the body (`recalling`)."""
+    own_answers: dict[str, OfModel] = {}
+    """The same of each model, by size and model; those that were answered last come last."""
     keys: dict[str, Key] = {}
     """By their names."""
     pulls: dict[str, Pull] = {}

@@ -126,7 +126,7 @@ def touch(state: State, event: Event, what: Touched | None) -> None:
         return
     one, other, model = what
     if model:
-        kept.learned[model] = kept.learned.get(model, 0) + 1
+        kept.learn(model)
     memory = type(event) in OF_MEMORY
     if one:
         kept.touch(one, memory=memory)

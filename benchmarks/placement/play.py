@@ -1,6 +1,6 @@
 """One run in virtual time: a fleet, a workload and a policy, and the figures that came of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -54,13 +54,16 @@ class Figures(msgspec.Struct):
 class _Counted:
     """What the log says of loads that no request waited for, and of models that went."""
 
-    def __init__(self) -> None:
+    def __init__(self, also: Callable[[Recorded], None] | None) -> None:
+        self._also = also
         self.planned = self.evictions = 0
         self._resident: dict[NodeId, frozenset[str]] = {}
 
     def observe(self, record: Recorded) -> None:
         """Take one record."""
         event = record.event
+        if self._also is not None:
+            self._also(record)
         if isinstance(event, LoadFinished):
             self.planned += not event.error
         elif isinstance(event, NodeProbed) and event.resident is not None:
@@ -119,10 +122,14 @@ def play(
     told: bool = True,
     more: Mapping[str, bool | int | float | str] | None = None,
     faults: Sequence[Happening] = (),
+    also: Callable[[Recorded], None] | None = None,
 ) -> Figures:
-    """Play a workload to a fleet, cold at the start; `slots`: told to herd in place of the own."""
+    """Play a workload to a fleet, cold at the start; `slots`: told to herd in place of the own.
+
+    `also` is given every record.
+    """
     machines = {NodeId(spec.name): Machine(spec) for spec in specs}
-    counted = _Counted()
+    counted = _Counted(also)
     world = World(machines, start_us=START_US, policy=by, observe=counted.observe)
     lines: list[Line] = [*fleet(specs, policy, slots, told=told, more=more), *asked, *faults]
     lines.sort(key=lambda line: line.at_us)

@@ -10,8 +10,9 @@ the run, for two minutes. What was played is kept after each case.
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from random import Random
+from statistics import fmean
 from time import monotonic
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -34,6 +35,7 @@ RESAMPLED = 2000
 CRASH_S = 120.0
 AGEING_S = 600.0
 """No request may wait longer for a node: then herd refuses it (`queue_timeout_s`)."""
+JUDGED = ("fleet", "trace", "load", "target", "bound", "value", "95 % from", "to", "")
 BY_OTHERS = {"vram_fallback", "fallback_models", "anthropic_fallback", "auto_pull", "policy"}
 
 Sample = TypeVar("Sample")
@@ -86,14 +88,40 @@ class Run(msgspec.Struct):
         return max(each.goodput for each in self.known)
 
 
-class Target(NamedTuple):
-    """A figure that is to be at most, or at least, so much."""
+class Judged(NamedTuple):
+    """A figure of a case, within its 95 % interval."""
+
+    fleet: str
+    trace: str
+    load: float
+    target: str
+    bound: str
+    value: float
+    low: float
+    high: float
+    met: bool
+
+    def row(self) -> tuple[str | float, ...]:
+        """Return it as a row of a table."""
+        last = "met" if self.met else "MISSED"
+        return *map(str, self[:3]), self.target, self.bound, self.value, self.low, self.high, last
+
+
+class Target(NamedTuple, Generic[Sample]):
+    """A figure of runs that is to be at most, or at least, so much."""
 
     what: str
     loads: tuple[float, ...]
-    figure: Callable[[Sequence[Run]], float]
+    figure: Callable[[Sequence[Sample]], float]
     bound: float
     at_least: bool = False
+
+    def judged(self, case: Case, runs: Sequence[Sample]) -> Judged:
+        """Return the figure between the ends of its interval, and whether all of it is met."""
+        low, value, high = interval_of(runs, self.figure)
+        met = low >= self.bound if self.at_least else high <= self.bound
+        bound = f"{'>=' if self.at_least else '<='} {self.bound:g}"
+        return Judged(*case, self.what, bound, value, low, high, met)
 
 
 def shipped() -> dict[str, bool | int | float | str]:
@@ -165,20 +193,15 @@ def prove(
             )
             for target in TARGETS:
                 if case.load in target.loads:
-                    low, value, high = interval_of(runs, target.figure)
-                    met = low >= target.bound if target.at_least else high <= target.bound
-                    sign = ">=" if target.at_least else "<="
-                    row = (target.what, f"{sign} {target.bound:g}", value, low, high, met)
-                    told.append((*map(str, case), *row[:-1], "met" if met else "MISSED"))
-                    names = ("target", "bound", "value", "low", "high", "met")
-                    judged.append({**case._asdict(), **dict(zip(names, row, strict=True))})
+                    found = target.judged(case, runs)
+                    told.append(found.row())
+                    judged.append(found._asdict())
             print(f"{case}: {monotonic() - began_s:.0f} s, oracle beaten in {beaten}", flush=True)
             publish("placement_proof", result | {"targets": judged, "cases": kept}, keep=keep)
     where = ("fleet", "trace", "load")
     head = ("policy", "slowdown", "p95", "in time", "TTFT p95 s", "cold", "failed", "cut", "worst")
     print(table("Policies and the oracle", (*where, *head), rows))
-    columns = ("target", "bound", "value", "95 % from", "to", "")
-    print(table("Targets", (*where, *columns), told))
+    print(table("Targets", JUDGED, told))
 
 
 def _rows(runs: Sequence[Run]) -> list[tuple[str | float, ...]]:
@@ -190,9 +213,9 @@ def _rows(runs: Sequence[Run]) -> list[tuple[str | float, ...]]:
         means = [_mean(runs, name, policy) for name in ("slowdown", *names)]
         found.append((policy, *means))
     best = [min(each.known, key=lambda one: one.slowdown) for each in runs]
-    of_best = [_average([getattr(each, name) for each in best]) for name in names]
-    of_best[1] = _average([each.most for each in runs])
-    found.append(("oracle", _average([each.least for each in runs]), *of_best))
+    of_best = [fmean([getattr(each, name) for each in best]) for name in names]
+    of_best[1] = fmean([each.most for each in runs])
+    found.append(("oracle", fmean([each.least for each in runs]), *of_best))
     return found
 
 
@@ -206,11 +229,11 @@ def interval_of(
 
 
 def _slower(runs: Sequence[Run]) -> float:
-    return _mean(runs, "slowdown") / _average([each.least for each in runs])
+    return _mean(runs, "slowdown") / fmean([each.least for each in runs])
 
 
 def _in_time(runs: Sequence[Run]) -> float:
-    return _mean(runs, "goodput") / _average([each.most for each in runs])
+    return _mean(runs, "goodput") / fmean([each.most for each in runs])
 
 
 def _than_points(runs: Sequence[Run]) -> float:
@@ -236,11 +259,7 @@ def _worst(runs: Sequence[Run]) -> float:
 
 
 def _mean(runs: Sequence[Run], name: str, policy: str = "soonest") -> float:
-    return _average([getattr(getattr(each, policy), name) for each in runs])
-
-
-def _average(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return fmean([getattr(getattr(each, policy), name) for each in runs])
 
 
 TARGETS = (

@@ -14,17 +14,21 @@ import json
 import math
 import re
 import tempfile
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 import msgspec
 
+from actors.core.state import US
 from benchmarks import targets
 from benchmarks.machine import Json, begin, publish, quantile, table
 from benchmarks.placement.fleets import FLEETS
 from benchmarks.placement.play import DEADLINE_S, DEADLINE_SLOWDOWN
+from benchmarks.placement.proof import BUSY, CRASH_S, Case
 from benchmarks.placement.workload import arrivals, best_s, trace
 from benchmarks.targets import MissingError, Target
 from events import NodeId
@@ -34,26 +38,41 @@ from herd.http.client import FetchError, fetch
 from herd.platform import run_loop
 from herd.probe import probe
 from herd.simulator.asks import CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS
-from herd.simulator.fleet import NodeOrder, NodeProcess, SimulatedFleet
+from herd.simulator.fleet import NodeOrder, NodeProcess, SimulatedFleet, start_node
 from herd.simulator.hardware import NodeSpec
+from herd.tasks import spawn
 from herd.virtual.script import Arrival
 
 SYSTEMS = ("soonest", "resident-first", "least-connections", "nginx", "HAProxy", "ollama-herd")
+DIRECT = "direct"
+"""The first node itself, with its own queue."""
 TIME_SCALE = 2.0
 COUNT = 150
 SEEDS = 2
 TIMEOUT_S = 900.0
+SETTLE_S = 0.5
+CUT_WITHIN_S = 10.0
+"""In the nodes' time: how long after its node was killed an answer ends."""
+_NODE = re.compile(rb"(?i)\r\nX-Fleet-Node: ([^\r]*)")
 
 
-class Case(NamedTuple):
-    """A fleet under a load."""
-
-    fleet: str
-    trace: str
-    load: float
+CASES = (Case("home", "conv", BUSY), Case("office", "conv", BUSY))
 
 
-CASES = (Case("home", "conv", 0.8), Case("office", "conv", 0.8))
+SHOWN = (
+    "slowdown",
+    "p95",
+    "in time",
+    "TTFT p50 s",
+    "TTFT p95 s",
+    "TTFT most s",
+    "worst model",
+    "failed",
+    "cut",
+    "swapped",
+    "loads",
+)
+"""The heads of `Figures`."""
 
 
 class Answer(NamedTuple):
@@ -65,6 +84,10 @@ class Answer(NamedTuple):
     ttft_s: float
     total_s: float
     """Of a slowdown without a bound, if it failed."""
+    node: str
+    """Who had begun to answer, where it is said."""
+    ended_s: float
+    """In the nodes' time, from the begin of the run."""
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -77,38 +100,64 @@ class Figures(msgspec.Struct, frozen=True):
     """The share of all requests that were answered in time."""
     ttft_p50_s: float
     ttft_p95_s: float
+    ttft_most_s: float
+    worst_model: float
+    """The mean slowdown of the model that fares worst, over that of all."""
     failed: int
+    cut: int
+    """Of those that failed: whose answer had begun on the node that was killed, just before."""
     swapped: int
     """Answered by another model than the one that was asked: counted as answered, in good time or
     not; what a smaller model answers is not what the client asked for."""
     loads: int
 
 
-async def measure(case: Case, system: str, seed: int, told: argparse.Namespace) -> Figures:
-    """Play one workload to one system before a fresh fleet."""
-    specs = FLEETS[case.fleet]()
-    asked = arrivals(
-        specs,
-        trace(case.trace, "held"),
-        load=case.load,
-        count=told.requests,
-        seed=seed,
-        start_us=0,
-    )
+async def measure(
+    specs: Sequence[NodeSpec],
+    asked: Sequence[Arrival],
+    system: str,
+    time_scale: float,
+    *,
+    crash: bool = False,
+) -> Figures:
+    """Play one workload to one system before a fresh fleet.
+
+    `crash`: the first node is killed in the middle, and started again `CRASH_S` later, if that
+    is before the end.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        orders = tuple(_order(folder, spec, told.time_scale) for spec in specs)
+        orders = tuple(_order(folder, spec, time_scale) for spec in specs)
         async with SimulatedFleet(orders) as fleet:
             async with _system(system, folder, specs, fleet.nodes) as target:
-                answers = await _play(target.url, asked, told.time_scale)
+                middle_s = (asked[0].at_us + asked[-1].at_us) / 2 / US
+                if crash:
+                    crashing = _crash(fleet, orders[0], middle_s / time_scale, CRASH_S / time_scale)
+                    spawn(crashing, name="crash")
+                answers = await _play(target.url, asked, time_scale)
             loads = sum([await _loads(node) for node in fleet.nodes])
-    return _figures(specs, asked, answers, loads)
+    cut = sum(_is_cut(each, specs[0].name, middle_s) for each in answers) if crash else 0
+    return _figures(specs, asked, answers, loads, cut)
+
+
+def _is_cut(answer: Answer, node: str, killed_s: float) -> bool:
+    ended_then = killed_s <= answer.ended_s <= killed_s + CUT_WITHIN_S
+    return not answer.ok and answer.node == node and ended_then
+
+
+async def _crash(fleet: SimulatedFleet, order: NodeOrder, after_s: float, for_s: float) -> None:
+    await asyncio.sleep(SETTLE_S + after_s)
+    gone = fleet.nodes[0]
+    gone.kill()
+    await gone.ended()
+    await asyncio.sleep(for_s)
+    port = int(gone.url.rpartition(":")[2])
+    fleet.nodes[0] = await start_node(msgspec.structs.replace(order, port=port))
 
 
 def _order(folder: Path, spec: NodeSpec, time_scale: float) -> NodeOrder:
     path = folder / f"{spec.name}.json"
-    lasting = msgspec.structs.replace(spec, answer_tokens=(100_000, 100_000))
-    path.write_bytes(msgspec.json.encode(lasting))
+    path.write_bytes(msgspec.json.encode(spec))
     return NodeOrder(spec=str(path), name=spec.name, time_scale=time_scale)
 
 
@@ -117,6 +166,9 @@ async def _system(
     name: str, folder: Path, specs: Sequence[NodeSpec], nodes: Sequence[NodeProcess]
 ) -> AsyncIterator[Target]:
     urls = [node.url for node in nodes]
+    if name == DIRECT:
+        yield Target(name, urls[0])
+        return
     if name == "nginx":
         running = targets.nginx(folder, *urls)
     elif name == "HAProxy":
@@ -156,27 +208,28 @@ async def _beat(spec: NodeSpec, url: str) -> bytes:
 
 async def _play(url: str, asked: Sequence[Arrival], time_scale: float) -> list[Answer]:
     loop = asyncio.get_running_loop()
-    begin_s = loop.time() + 0.5
+    begin_s = loop.time() + SETTLE_S
 
     async def one(arrival: Arrival) -> Answer:
         await asyncio.sleep(max(0.0, begin_s + arrival.at_us / 1e6 / time_scale - loop.time()))
-        return await _ask(url, arrival, time_scale)
+        return await _ask(url, arrival, time_scale, begin_s)
 
     return await asyncio.gather(*(one(arrival) for arrival in asked))
 
 
-async def _ask(url: str, arrival: Arrival, time_scale: float) -> Answer:
-    """Send one streamed chat, and read it to its end."""
-    words = CHARACTERS_PER_TOKEN * max(1, arrival.prompt_tokens - TEMPLATE_TOKENS)
+async def _ask(url: str, arrival: Arrival, time_scale: float, begin_s: float) -> Answer:
+    """Send one streamed chat, unlike all others from its first word on; read it to its end."""
+    characters = CHARACTERS_PER_TOKEN * max(1, arrival.prompt_tokens - TEMPLATE_TOKENS)
+    prompt = f"{arrival.request.request_id} " + "abc " * (characters // 4 + 1)
     body = json.dumps(
         {
             "model": arrival.request.model,
-            "messages": [{"role": "user", "content": ("abc " * (words // 4 + 1))[:words]}],
-            "options": {"num_predict": arrival.output_tokens},
+            "messages": [{"role": "user", "content": prompt[:characters]}],
+            "options": {"simulated_tokens": arrival.output_tokens},  # nobody else is told
         }
     ).encode()
     loop = asyncio.get_running_loop()
-    began_s, first_s, data = loop.time(), math.nan, b""
+    began_s, first_s, data, node = loop.time(), math.nan, b"", ""
     host, port = url.partition("://")[2].split(":")
     with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
         async with asyncio.timeout(TIMEOUT_S):
@@ -187,18 +240,23 @@ async def _ask(url: str, arrival: Arrival, time_scale: float) -> Answer:
                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
             )
             head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise OSError("refused")
+            if (named := _NODE.search(head)) is not None:
+                node = named[1].decode()
             data = await reader.read(65536)
             first_s = loop.time() - began_s
             while more := await reader.read(65536):
                 data = data[-4096:] + more
             writer.close()
-            if not head.startswith(b"HTTP/1.1 200"):
-                data = b""
     total_s = loop.time() - began_s
-    named = re.search(rb'"model":"([^"]*)"', data)
-    swapped = named is not None and named[1].decode() != arrival.request.model
+    model = re.search(rb'"model":"([^"]*)"', data)
+    swapped = model is not None and model[1].decode() != arrival.request.model
     done = b'"done":true' in data
-    return Answer(done, swapped, first_s * time_scale, total_s * time_scale)
+    ended_s = loop.time() - begin_s
+    return Answer(
+        done, swapped, first_s * time_scale, total_s * time_scale, node, ended_s * time_scale
+    )
 
 
 async def _loads(node: NodeProcess) -> int:
@@ -211,25 +269,43 @@ async def _loads(node: NodeProcess) -> int:
 
 
 def _figures(
-    specs: Sequence[NodeSpec], asked: Sequence[Arrival], answers: Sequence[Answer], loads: int
+    specs: Sequence[NodeSpec],
+    asked: Sequence[Arrival],
+    answers: Sequence[Answer],
+    loads: int,
+    cut: int,
 ) -> Figures:
-    least_s = [best_s(specs, each) for each in asked]
-    done = [(a, least) for a, least in zip(answers, least_s, strict=True) if a.ok]
-    slow = [answer.total_s / least for answer, least in done]
-    met = sum(
-        answer.total_s <= max(DEADLINE_S, DEADLINE_SLOWDOWN * least) for answer, least in done
-    )
-    first = [answer.ttft_s for answer, _ in done]
+    slow: list[float] = []
+    by_model: defaultdict[str, list[float]] = defaultdict(list)
+    met = 0
+    for arrival, answer in zip(asked, answers, strict=True):
+        least_s = best_s(specs, arrival)
+        if answer.ok:
+            slow.append(answer.total_s / least_s)
+            by_model[arrival.request.model].append(slow[-1])
+            met += answer.total_s <= max(DEADLINE_S, DEADLINE_SLOWDOWN * least_s)
+    done = [answer for answer in answers if answer.ok]
+    first_s = [answer.ttft_s for answer in done]
+    mean = fmean(slow) if slow else math.nan
     return Figures(
-        slowdown=sum(slow) / max(1, len(slow)),
+        slowdown=mean,
         slowdown_p95=quantile(slow, 0.95),
         goodput=met / len(asked),
-        ttft_p50_s=quantile(first, 0.5),
-        ttft_p95_s=quantile(first, 0.95),
+        ttft_p50_s=quantile(first_s, 0.5),
+        ttft_p95_s=quantile(first_s, 0.95),
+        ttft_most_s=max(first_s, default=math.nan),
+        worst_model=max((fmean(each) for each in by_model.values()), default=math.nan) / mean,
         failed=len(asked) - len(done),
-        swapped=sum(answer.swapped for answer, _ in done),
+        cut=cut,
+        swapped=sum(answer.swapped for answer in done),
         loads=loads,
     )
+
+
+def workload(case: Case, seed: int, count: int) -> tuple[tuple[NodeSpec, ...], list[Arrival]]:
+    """Return a fleet, and so many requests that are asked of it, from 0 on."""
+    specs, rows = FLEETS[case.fleet](), trace(case.trace, "held")
+    return specs, arrivals(specs, rows, load=case.load, count=count, seed=seed, start_us=0)
 
 
 async def compare(told: argparse.Namespace) -> None:
@@ -240,11 +316,12 @@ async def compare(told: argparse.Namespace) -> None:
     missing: set[str] = set()
     for case in CASES[:1] if told.quick else CASES:
         for seed in range(1, told.seeds + 1):
+            specs, asked = workload(case, seed, told.requests)
             for system in SYSTEMS:
                 if system in missing:
                     continue
                 try:
-                    figures = await measure(case, system, seed, told)
+                    figures = await measure(specs, asked, system, told.time_scale)
                 except MissingError as error:
                     print(f"left out: {error}")
                     missing.add(system)
@@ -261,8 +338,7 @@ async def compare(told: argparse.Namespace) -> None:
         rows.append((case.fleet, case.trace, case.load, system, *means.values()))
         runs_told: list[Json] = [msgspec.to_builtins(each) for each in runs]
         kept.append({**case._asdict(), "system": system, **means, "runs": runs_told})
-    head = ("slowdown", "p95", "in time", "TTFT p50 s", "TTFT p95 s", "failed", "swapped", "loads")
-    print(table("Placement by processes", ("fleet", "trace", "load", "system", *head), rows))
+    print(table("Placement by processes", ("fleet", "trace", "load", "system", *SHOWN), rows))
     result["cases"] = kept
     publish("placement_real", result, keep=not told.quick)
 

@@ -98,7 +98,7 @@ async def _run(plan: Plan, console: Console, *, time_scale: float, real: bool) -
 
 
 def _free_port(host: str) -> int:
-    free = claim(host, 0)
+    free = claim(host, 0, 1)
     free.release()
     return free.port
 

@@ -39,6 +39,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     stream: bool
     user: str = ""
     num_ctx: int = 0
+    most_tokens: int = 0
+    """Of its answer; 0 if it says nothing."""
     fallbacks: tuple[str, ...] = ()
     """Models to take instead, in order; as the client spells them."""
     tags: tuple[str, ...] = ()
@@ -51,6 +53,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
 
 class _Options(msgspec.Struct, gc=False):
     num_ctx: int | None = None
+    num_predict: msgspec.Raw = msgspec.Raw()
 
 
 class _Metadata(msgspec.Struct, gc=False):
@@ -67,6 +70,8 @@ class _Body(msgspec.Struct, gc=False):
     messages: list[msgspec.Raw] | None = None
     system: msgspec.Raw = msgspec.Raw()
     tools: msgspec.Raw = msgspec.Raw()
+    max_tokens: msgspec.Raw = msgspec.Raw()
+    max_output_tokens: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(_Body).decode
@@ -75,7 +80,8 @@ _Pairs: TypeAlias = list[tuple[str, object]]
 
 _STREAMLESS: Final = ("EmbedRequest", "EmbeddingRequest")
 """Bodies that have no `stream`: Go does not look at it."""
-_NUM_CTX_LIMIT: Final = 1 << 40
+_MOST: Final = 1 << 40
+_TOKENS: Final = re.compile(rb"(\d{1,12})(?:\.0*)?")
 MOST_FALLBACKS: Final = 16
 
 
@@ -111,7 +117,8 @@ def read(body: bytes, *, streams: bool, kind: str) -> Asked:
         found.model,
         streams if found.stream is None else found.stream,
         found.user or "",
-        0 if options is None else _context(options.num_ctx),
+        0 if options is None else _count(options.num_ctx),
+        _most(found, kind),
         prefixes=_prefixes(found) if found.messages and len(body) >= LEAST_BYTES else (),
     )
     if found.fallback_models is None and found.metadata is None:
@@ -149,15 +156,9 @@ def _prefixes(found: _Body) -> tuple[Prefix, ...]:
 
 def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:
     """Read as Go's encoding/json does, pair by pair."""
-    try:
-        document: object = json.loads(body, object_pairs_hook=_Object)
-        document = _Object([]) if document is None else document  # to Go that says nothing
-    except (ValueError, RecursionError) as error:
-        where = f" (byte {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
-        raise BadRequestError(f"JSON is malformed{where}") from error
-    if not isinstance(document, _Object):
-        raise unmarshal.no_object(document, kind)
+    document = _document(body, kind)
     model, stream, user, num_ctx = "", streams, "", 0
+    limit, most_tokens = _limit(kind), 0
     for key, value in document.pairs:
         match key.casefold(), value:
             case _, None:
@@ -171,11 +172,27 @@ def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:
             case "user", str():
                 user = value
             case "options", _Object():
-                num_ctx = _context(dict(value.pairs).get("num_ctx"))
+                told = dict(value.pairs)
+                num_ctx = _count(told.get("num_ctx"))
+                most_tokens = _count(told.get(limit)) or most_tokens
+            case name, _ if name == limit:
+                most_tokens = _count(value)
             case _:
                 continue
-    asked = Asked(_readable(model), stream, _readable(user), num_ctx)
+    asked = Asked(_readable(model), stream, _readable(user), num_ctx, most_tokens)
     return _with_extras(asked, *_extras(document))
+
+
+def _document(body: bytes, kind: str) -> "_Object":
+    try:
+        document: object = json.loads(body, object_pairs_hook=_Object)
+        document = _Object([]) if document is None else document  # to Go that says nothing
+    except (ValueError, RecursionError) as error:
+        where = f" (byte {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
+        raise BadRequestError(f"JSON is malformed{where}") from error
+    if not isinstance(document, _Object):
+        raise unmarshal.no_object(document, kind)
+    return document
 
 
 def _check(name: str, value: object, kind: str) -> None:
@@ -233,7 +250,25 @@ class _Object:
         self.pairs = pairs
 
 
-def _context(value: object) -> int:
+def _count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
-    return int(value) if 0 < value < _NUM_CTX_LIMIT else 0
+    return int(value) if 0 < value < _MOST else 0
+
+
+def _limit(kind: str) -> str:
+    """Return what a body calls the most tokens of its answer: of several only one is looked at."""
+    if kind.startswith("api."):
+        return "num_predict"  # one of the options
+    return "max_output_tokens" if kind == "openai.ResponsesRequest" else "max_tokens"
+
+
+def _most(found: _Body, kind: str) -> int:
+    """Return the most tokens of an answer; whatever is odd says nothing."""
+    options, limit = found.options, _limit(kind)
+    if limit == "num_predict":
+        said = b"" if options is None else bytes(options.num_predict)
+    else:
+        said = bytes(found.max_tokens if limit == "max_tokens" else found.max_output_tokens)
+    told = _TOKENS.fullmatch(said) if said else None
+    return int(told[1]) if told else 0

@@ -66,7 +66,7 @@ def run_balancer(
             _end_leftovers(directory, settings.drain_timeout_s + LEFTOVER_WAIT_S, say)
             admin_token.ensure(directory)
             join_token.ensure(directory)
-            claim = ports.claim(settings.host, settings.port)
+            claim = ports.claim(settings.host, settings.port, settings.workers)
         else:
             claim = before.claim(settings)
         settings = msgspec.structs.replace(settings, port=claim.port)
@@ -126,7 +126,10 @@ def _supervisor(
         tell_pids(children)
 
     watch = watch._replace(
-        pids_changed=pids_changed, ended=place.ended, read_again=place.read_again
+        pids_changed=pids_changed,
+        ended=place.ended,
+        read_again=place.read_again,
+        stopping=place.accept_no_more,
     )
     finish_s = settings.drain_timeout_s + FINISH_S
     if before is None:
@@ -151,11 +154,15 @@ def _succeed(
         before.all_ready()
         told()
 
+    def stopping() -> None:
+        before.stopping()
+        place.accept_no_more()
+
     watch = watch._replace(
         all_stand_by=before.all_stand_by,
         ready=before.ready,
         all_ready=all_ready,
-        stopping=before.stopping,
+        stopping=stopping,
         errands=(*watch.errands, *before.errands),
     )
     supervisor = Supervisor(specs, watch, finish_s=finish_s, stand_by=True)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import secrets
+import socket
 import ssl
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -36,7 +37,7 @@ from herd.processes.child import (
 from herd.processes.port import Listeners, hosts
 
 WELCOME_S = 1.0
-"""How long the port stays closed for control's first word; then requests wait inside instead."""
+"""How long nobody is accepted before control's first word; then requests wait inside instead."""
 RENEW_S = 10.0
 """Between two looks at the files of the certificate."""
 DRAIN_POLL_S = 0.02
@@ -57,7 +58,7 @@ def run_front(
     alive: Connection,
     ready: Connection,
 ) -> None:
-    """Run one front until `alive` ends; with `listeners` where the port is not shared."""
+    """Run one front until `alive` ends; it listens on `listeners` where it inherits some."""
     configure_logging(settings)
     platform.run_loop(_main(settings, number, listeners, alive, ready))
 
@@ -74,7 +75,7 @@ async def _main(
     front.link.follow(settings.directory.control_socket, front.app)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(front.link.welcomed(), WELCOME_S)
-    await front.listen(listeners or inherited.sockets)
+    await front.listen((*listeners, *inherited.sockets))
     gc.collect()
     gc.freeze()
     say_ready(ready, settings).on_loop()
@@ -151,6 +152,8 @@ class Front:
         if self._settings.workers:
             path = socket_of(self._settings.directory.sockets, self._number)
             self._lent = await lend(path, self.app.tunnels)
+        for each in sockets:  # as those that a front binds: what lingers then keeps no port
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener = await listen(
             self.app,
             host=hosts(self._settings.host),

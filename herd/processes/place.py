@@ -124,6 +124,13 @@ class Place:
         self._door = Other(door, self._knocked)
         self._runs.others.append(self._door)
 
+    def accept_no_more(self) -> None:
+        """Let nobody wait for fronts that are about to end, nor an heir keep the port open."""
+        if self._heir is not None and self.held:
+            self._hang_up(self._heir)
+            self._heir = None
+        self._claim.accept_no_more()
+
     def release(self) -> None:
         """Give everything back that is ours."""
         self._close_door()
@@ -302,6 +309,8 @@ class Place:
         self._heir = None
         if self.held:
             self._say("the herd that was to replace this one has gone before it took the place")
+            return
+        if self._runs.ends:
             return
         if not self._runs.wait_for(self.hold, BACK_S):
             self._runs.fail(

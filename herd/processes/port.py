@@ -2,13 +2,15 @@
 
 Two listeners with SO_REUSEPORT bind one port silently, so the first bind is **without** it and
 finds any other listener; then a bound socket that does not listen keeps the port while fronts
-come and go. Where fronts cannot share a port, the kept socket listens and they inherit it.
+come and go. Where fronts cannot share a port, or there is but one, they inherit the kept socket: it
+listens on when they die, and whoever comes meanwhile waits for the next.
 
 All interfaces are two sockets, one for each version of IP: one for both would tell of IPv4 peers by
 addresses in IPv6's clothes.
 """
 
 import errno
+import os
 import socket
 from typing import NamedTuple, TypeAlias
 
@@ -20,7 +22,7 @@ EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 (a balancer for the network; guarde
 
 
 Listeners: TypeAlias = tuple[socket.socket, ...]
-"""What fronts inherit; nothing where each binds the port itself."""
+"""What fronts inherit, to listen on; nothing where each binds the port itself."""
 
 
 class Claim(NamedTuple):
@@ -35,6 +37,11 @@ class Claim(NamedTuple):
         for kept in self.held:
             kept.close()
 
+    def accept_no_more(self) -> None:
+        """Let nobody wait for fronts that are about to end."""
+        if self.listeners:
+            self.release()
+
 
 def hosts(host: str) -> tuple[str, ...]:
     """Return the addresses to listen on: of all interfaces, if none is named."""
@@ -43,22 +50,30 @@ def hosts(host: str) -> tuple[str, ...]:
     return EVERYWHERE if _has_ipv6() else EVERYWHERE[:1]
 
 
-def claim(host: str, port: int) -> Claim:
-    """Take the port, or raise naming who has it; port 0 takes a free one."""
+def inherits(workers: int) -> bool:
+    """Return whether so many fronts inherit what they listen on."""
+    sharing = platform.PORT_SHARING
+    return sharing == "inherited" or (sharing == "reuseport" and workers <= 1)
+
+
+def claim(host: str, port: int, workers: int, *, shared: bool = False) -> Claim:
+    """Take the port for so many fronts, or raise naming who has it; port 0 takes a free one.
+
+    `shared`: another herd of this user has it still.
+    """
     held: list[socket.socket] = []
     try:
         for each in hosts(host):
-            port, kept = _claim(each, port)
+            port, kept = _claim(each, port, alone=not shared)
             held += [kept] if kept is not None else []
     except BaseException:
         for kept in held:
             kept.close()
         raise
-    listeners = tuple(held) if platform.PORT_SHARING == "inherited" else ()
-    return Claim(port, tuple(held), listeners)
+    return Claim(port, tuple(held), tuple(held) if inherits(workers) else ())
 
 
-def _claim(host: str, port: int) -> tuple[int, socket.socket | None]:
+def _claim(host: str, port: int, *, alone: bool) -> tuple[int, socket.socket | None]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
@@ -66,7 +81,11 @@ def _claim(host: str, port: int) -> tuple[int, socket.socket | None]:
     family, address = found[0][0], found[0][4]
     probe = _socket(family)
     try:
-        platform.bind_alone(probe, address)
+        if alone:
+            platform.bind_alone(probe, address)
+        else:
+            platform.bind_shared(probe, address)
+            return _port(probe), probe
         if platform.PORT_SHARING == "inherited":
             probe.listen(BACKLOG)
             return _port(probe), probe
@@ -80,6 +99,16 @@ def _claim(host: str, port: int) -> tuple[int, socket.socket | None]:
         probe.close()
         raise _refused(host, port, error) from error
     return bound, held
+
+
+def listens(bound: socket.socket) -> bool:
+    """Return whether connections can come to a socket."""
+    return bool(bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def same(one: socket.socket, other: socket.socket) -> bool:
+    """Return whether two are the same socket, opened more than once."""
+    return os.path.sameopenfile(one.fileno(), other.fileno())
 
 
 def _socket(family: int) -> socket.socket:

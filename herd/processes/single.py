@@ -44,7 +44,7 @@ async def _main(
     settings: Settings, listeners: Listeners, alive: Connection, ready: Connection
 ) -> None:
     single = _Single(settings, alive)
-    await single.start(listeners or inherited.sockets)
+    await single.start((*listeners, *inherited.sockets))
     gc.collect()
     gc.freeze()
     say_ready(ready, settings).on_loop()

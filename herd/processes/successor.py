@@ -49,6 +49,8 @@ class Predecessor:
         self._here = here
         self._held = tuple(held)
         self._sockets: list[socket.socket] = []
+        self._claimed: ports.Listeners = ()
+        """What a single front inherits, and is not given twice."""
         self._other: Other | None = None
         self._supervisor: Supervisor | None = None
         self._place: Place | None = None
@@ -84,11 +86,19 @@ class Predecessor:
     def claim(self, settings: Settings) -> ports.Claim:
         """Return the port: the same sockets, if the settings want the same place."""
         here = self._here
+        workers = settings.workers
+        inherits = ports.inherits(workers)
         self._same_place = settings.host == here.host and settings.port in {0, here.port}
+        if self._same_place and all(map(ports.listens, self._held)) == inherits:
+            self._claimed = self._held if inherits else ()
+            return ports.Claim(here.port, self._held, self._claimed)
+        for each in self._held:
+            each.close()
         if not self._same_place:
-            return ports.claim(settings.host, settings.port)
-        inherits = platform.PORT_SHARING == "inherited"
-        return ports.Claim(here.port, self._held, self._held if inherits else ())
+            return ports.claim(settings.host, settings.port, workers)
+        claim = ports.claim(settings.host, here.port, workers, shared=True)
+        self._claimed = claim.listeners
+        return claim
 
     def follow(self, supervisor: Supervisor, place: Place, say: Callable[[str], None]) -> None:
         """Hear what it says from now on."""
@@ -163,7 +173,7 @@ class Predecessor:
         place.open()
         for child in self._children():
             if child.spec.decides:
-                supervisor.begin(child, self._share(child) if child.spec.listens else ())
+                self._begin(child, self._share(child) if child.spec.listens else ())
         supervisor.later(LOGD_S, self._begin_logd)
 
     def _begin_logd(self) -> None:
@@ -190,7 +200,8 @@ class Predecessor:
         at = fronts.index(child.spec.name)
         by_address: dict[int, list[socket.socket]] = {}
         for each in self._sockets:
-            by_address.setdefault(each.family, []).append(each)
+            if not any(ports.same(each, own) for own in self._claimed):
+                by_address.setdefault(each.family, []).append(each)
         return [each for some in by_address.values() for each in some[at :: len(fronts)]]
 
     def _ended(self) -> None:

@@ -117,7 +117,7 @@ class Supervisor:
     def _over(self) -> bool:
         if self._until_left is not None and self._until_left():
             return True
-        return self._told_at is not None or self._failure is not None
+        return self.ends
 
     # What another herd has to do with it: `herd.processes.place`
 
@@ -125,6 +125,11 @@ class Supervisor:
     def settled(self) -> bool:
         """Whether every child works, and nothing is about to end."""
         return self._all_ready and not self._over and self._until_left is None
+
+    @property
+    def ends(self) -> bool:
+        """Whether everything is about to end here."""
+        return self._told_at is not None or self._failure is not None
 
     @property
     def leaves(self) -> bool:

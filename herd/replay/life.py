@@ -125,6 +125,7 @@ def _received(event: RequestReceived) -> str:
     kind = "" if event.priority == "normal" else f", {event.priority}"
     held = f", held {event.waited_s:.1f} s before" if event.waited_s else ""
     context = f", with a context of {event.num_ctx}" if event.num_ctx else ""
+    context += f", up to {event.most_tokens} tokens" if event.most_tokens else ""
     others = f", else {', '.join(event.fallbacks)}" if event.fallbacks else ""
     only = ", and no other model" if event.no_fallback else ""
     model = f"{event.model}{named}{others}{only}"

@@ -54,6 +54,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     template_tokens: int = 0
     most_tokens: int = 0
     """The longest answer wanted; 0: not said."""
+    tokens: int = 0
+    """What the answer shall have by itself, unknown to whoever passes it on: `simulated_tokens`."""
     stream: bool = False
     usage: bool = False
     """A stream shall end with a chunk of usage."""
@@ -89,6 +91,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class _Options(msgspec.Struct, gc=False):
     num_ctx: int | None = None
     num_predict: int | None = None
+    simulated_tokens: int = 0
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -188,7 +191,7 @@ class EmbeddingRequest(msgspec.Struct, gc=False):
     dimensions: int | None = None
 
 
-class NameRequest(msgspec.Struct, gc=False):
+class ShowRequest(msgspec.Struct, gc=False):
     """`POST /api/show`."""
 
     model: str = ""
@@ -290,6 +293,7 @@ def _native(asked: _Native, text: str, parts: tuple[str, ...] = ()) -> Ask:
         messages=parts,
         template_tokens=TEMPLATE_TOKENS,
         most_tokens=max(0, options.num_predict or 0),
+        tokens=max(0, options.simulated_tokens),
         stream=asked.stream is not False,
         num_ctx=options.num_ctx,
         keep_alive_s=duration_s(asked.keep_alive),

@@ -100,7 +100,8 @@ class Planner:
     def _words(self, path: str, ask: Ask, model: SimulatedModel, job: int) -> Plan:
         drawn = answers.digest(self.spec, model.facts.name, ask.text)
         fixed = _fixed(ask) if ask.text else ()
-        said = len(fixed) or (answers.natural_tokens(self.spec, drawn) if ask.text else 0)
+        natural = ask.tokens or answers.natural_tokens(self.spec, drawn)
+        said = len(fixed) or (natural if ask.text else 0)
         able = path in THINKING and ask.text and "thinking" in model.facts.capabilities
         thoughts = thinking.thoughts(ask.think) if able else ()
         tokens = len(thoughts) + said

@@ -287,7 +287,7 @@ class SimulatedNode:
 
     def _show(self, exchange: Exchange) -> None:
         try:
-            asked = asks.decode(exchange.request.body, asks.NameRequest)
+            asked = asks.decode(exchange.request.body, asks.ShowRequest)
             model = find(self._planner.models, asked.model or asked.name)
         except AskError as error:
             self._refuse(exchange, "ollama", error)

@@ -44,7 +44,9 @@ class _Named(msgspec.Struct, gc=False):
         return self.model or self.name
 
 
-class _Copy(msgspec.Struct, gc=False):
+class CopyRequest(msgspec.Struct, gc=False):
+    """`POST /api/copy`, by Go's name for it."""
+
     source: str = ""
     destination: str = ""
 
@@ -147,7 +149,10 @@ class Shelf:
 
     def copy(self, exchange: Exchange) -> None:
         """Answer `POST /api/copy`."""
-        asked = msgspec.json.decode(exchange.request.body, type=_Copy)
+        asked = asks.decode(exchange.request.body, CopyRequest)
+        for what, name in (("source", asked.source), ("destination", asked.destination)):
+            if not name:
+                raise AskError(400, f'{what} "" is invalid')
         source = self._planner.models.get(names.key(asked.source))
         if source is None:
             raise AskError(404, f'model "{asked.source}" not found')

@@ -8,8 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from actors.core.burden import beside
+from actors.core.burden import beside, within
 from actors.core.estimates import demand, mean_s
+from actors.core.facts import again_s, facts_of, own_s, timed
 from actors.core.fitting import must_load, victims
 from actors.core.kept import (
     ALWAYS_US,
@@ -19,6 +20,7 @@ from actors.core.kept import (
     FREE,
     FULL,
     MOST_TOUCHES,
+    Facts,
     Kept,
     Known,
     Row,
@@ -28,16 +30,7 @@ from actors.core.learning import Mean
 from actors.core.owning import crowded, exhausted
 from actors.core.placement import slots_of, usable
 from actors.core.slots import Slots
-from actors.core.standing import (
-    again_s,
-    begin,
-    facts_of,
-    fastest_of,
-    known_of,
-    own_s,
-    row_of,
-    usable_seats,
-)
+from actors.core.standing import begin, known_of, row_of, usable_seats
 from actors.core.state import State, dump, load
 from events import Limits, NodeFacts, NodeId, SettingsChanged
 from tests.actors.cast import (
@@ -90,13 +83,27 @@ def stands(seat: Seat, model: str, now_us: int) -> tuple[int, list[str]]:
     return (BARRED, []) if leaving is None else (COLD, leaving)
 
 
+def check_facts(mine: Facts, anew: Facts) -> None:
+    for name in ("means", "alone_s", "sure", "rate", "wanted", "times_s", "first", "first_s"):
+        assert getattr(mine, name) == getattr(anew, name), name
+    assert mine.second_s == anew.second_s
+
+
+def taken(state: State, seat: Seat, model: str) -> float:
+    return within(state, seat, facts_of(state, model), prefill_s=0.3, decode_s=1.2)
+
+
 def check_kept(state: State) -> None:
     """Raise where something that is kept is not what follows from the state."""
     anew = load(dump(state))
     assert not anew.kept.on, "a copy begins without any"
     for model in {MODEL, OTHER_MODEL, *state.kept.rows}:
-        row = row_of(state, model)
-        assert told(row) == told(row_of(anew, model))
+        row, other = row_of(state, model), row_of(anew, model)
+        assert told(row) == told(other)
+        check_facts(timed(state, model), timed(anew, model))
+        for node_id, seat in row.seats.items():
+            if seat.slots.in_flight and seat.kind != CLOSED:
+                assert taken(state, seat, model) == taken(anew, other.seats[node_id], model)
         for seat in row.seats.values():
             leaving = seat.leaving if seat.kind == COLD else []
             assert (seat.kind, leaving) == stands(seat, model, state.recorded_at)
@@ -117,9 +124,11 @@ class AnythingIsKept(AnythingGoes):
         for key, new in (
             ("policy", "soonest"),
             ("patience", True),
+            ("foresight", True),
             ("slow_times", 5.0),
             ("refused_for_s", 3600.0),
             ("lengths_by_size", True),
+            ("lengths_by_last", True),
             ("running_by_length", True),
         ):
             self.fleet.play(SettingsChanged(key=key, new=new, old="", by="ada"))
@@ -231,10 +240,11 @@ def test_the_fastest_are_looked_at_again_where_a_fold_touched_them() -> None:
     begin(state)
     state.kept.on = True
 
-    def fastest() -> list[str]:
-        found = fastest_of(state, SMALL, facts_of(state, SMALL))
-        assert len(found.times_s) == len(found.best)
-        return [node_id for _, node_id in found.best]
+    def fastest() -> list[NodeId | None]:
+        facts_of(state, SMALL)
+        found = timed(state, SMALL)
+        assert bool(found.second_s) == (len(found.times_s) > 1)
+        return [found.first, *sorted(name for name in found.times_s if name != found.first)]
 
     assert fastest() == ["bob", "ada"]
     bob.resident.clear()
@@ -244,11 +254,16 @@ def test_the_fastest_are_looked_at_again_where_a_fold_touched_them() -> None:
     state.kept.folds += 1
     assert fastest() == ["ada"]
     ada.speeds[SMALL].step.value = 0.05
-    state.kept.learned[SMALL] = 1
+    state.kept.learn(SMALL)
     state.kept.touch(NodeId("ada"), memory=False)
     state.kept.folds += 1
-    [(time_s, _)] = fastest_of(state, SMALL, facts_of(state, SMALL)).best
-    assert time_s == mean_s(state.demands[SMALL], ada, SMALL, 1, 1)
+    assert fastest() == ["ada"]
+    found = timed(state, SMALL)
+    assert (found.first_s, found.second_s) == (mean_s(state.demands[SMALL], ada, SMALL, 1, 1), 0.0)
+    ada.resident.clear()
+    state.kept.touch(NodeId("ada"), memory=True)
+    state.kept.folds += 1
+    assert fastest() == [None]
 
 
 @pytest.mark.parametrize("working", [0, 1, 2])
@@ -260,12 +275,12 @@ def test_the_time_of_a_mean_request_is_that_of_the_estimates_to_the_bit(working:
     asked = demand(state, SMALL)
     asked.prompt_tokens, asked.answer_tokens = Mean(7, 913.7), Mean(7, 211.3)
     begin(state)
-    found = own_s(state, known_of(state, NodeId("ada")), SMALL, facts_of(state, SMALL))
+    found = own_s(known_of(state, NodeId("ada")), facts_of(state, SMALL))
     assert found == mean_s(asked, ada, SMALL, 1, max(1, working))
     asked.answer_tokens.value = 300.7
-    state.kept.learned[SMALL] = 1
+    state.kept.learn(SMALL)
     state.kept.folds += 1
-    found = own_s(state, known_of(state, NodeId("ada")), SMALL, facts_of(state, SMALL))
+    found = own_s(known_of(state, NodeId("ada")), facts_of(state, SMALL))
     assert found == mean_s(asked, ada, SMALL, 1, max(1, working))
 
 

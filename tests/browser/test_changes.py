@@ -173,6 +173,18 @@ def test_a_benchmark_shows_how_far_it_is(on_tab: OnTab, mock: Mock) -> None:
     page.sees("Start")
 
 
+def test_what_starts_a_benchmark_stays_where_it_is_for_another_mode(on_tab: OnTab) -> None:
+    page = on_tab("benchmarks")
+    page.sees("Start", "Only models that are in memory")
+    top = "return document.querySelector('.bar .main').getBoundingClientRect().top"
+    before = page.script(top)
+
+    page.click('.choice[aria-label="Mode"] button:last-child')
+
+    page.sees("Smart also loads")
+    assert page.script(top) == before
+
+
 def test_a_benchmark_that_failed_says_why(on_tab: OnTab, mock: Mock) -> None:
     [first, *_] = mock.answers["/dashboard/api/benchmarks"]["data"]
     why = "no model is in memory <b>at all</b>"

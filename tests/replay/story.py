@@ -52,6 +52,8 @@ MORE = {
     "length_behind": 5.0,
     "lengths_by_app": True,
     "lengths_by_size": True,
+    "lengths_by_last": True,
+    "streams_as_asked": True,
     "running_by_length": True,
     "foresight": True,
     "patience": True,

@@ -320,6 +320,7 @@ class Inference:
             if tags
             else name or asked.user or self._product(noted.agent) or exchange.peer,
             num_ctx=asked.num_ctx,
+            most_tokens=asked.most_tokens,
             deadline_s=flight.deadline_s,
             priority=granted_priority(noted.priority, None if key is None else key.priority),
             tags=tags,

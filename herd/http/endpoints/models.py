@@ -106,8 +106,9 @@ class Models:
 
     async def _copy(self, exchange: Exchange) -> None:
         order = orders.read(exchange.request)
-        if not order.source or not order.destination:
-            raise BadRequestError("source and destination are required")
+        for what, name in (("source", order.source), ("destination", order.destination)):
+            if not name:
+                raise BadRequestError(f'{what} "" is invalid')
         view = self.view
         if not (nodes := _everywhere(view, order, order.source)):
             raise BadRequestError(f'model "{order.source}" not found', status=NOT_FOUND)

@@ -3,10 +3,11 @@
 import pytest
 
 from actors.core.burden import beside, within
+from actors.core.facts import facts_of
 from actors.core.learning import Mean
 from actors.core.sharing import own_portion
 from actors.core.soonest import soonest
-from actors.core.standing import facts_of, known_of, row_of
+from actors.core.standing import known_of, row_of
 from actors.core.state import Node, State
 from events import Event, NodeId, RequestCancelled, RequestFailed, SettingsChanged
 from tests.actors.cast import MODEL, attempt_failed, book, completed, node, received, rid
@@ -73,7 +74,7 @@ def test_nothing_is_kept_while_it_follows_from_all_nodes() -> None:
     state.demands[LARGE].alone_s = 0.0
     before, _ = taken(state, 100.0)
     state.nodes[NodeId("fast")] = a_node("fast", step_s=0.001)
-    state.kept.facts_at = (-1, -1)
+    state.kept.folds += 1
     known = known_of(state, ADA)
     assert beside(state, known, 100.0)[0] == pytest.approx(10 * before)
 
@@ -85,8 +86,8 @@ def test_what_is_learned_of_one_model_weighs_that_one_anew() -> None:
     assert taken(state, 1.0) == before
     state.demands[LARGE].answer_tokens = Mean(9, 200.0)
     state.demands[SMALL].answer_tokens = Mean(9, 200.0)
-    state.kept.learned[SMALL] = 1
-    state.kept.facts_at = (-1, -1)
+    state.kept.learn(SMALL)
+    state.kept.folds += 1
     lost, ends_s = taken(state, 100.0)
     assert lost == pytest.approx((2.1 + 1.1) / MEAN_S)
     assert ends_s == pytest.approx(0.5 * 2.1 * 2)
@@ -96,9 +97,9 @@ def test_the_halves_are_kept_as_well() -> None:
     state = fleet(4.0, by_length=False)
     before = taken(state, 1.0)
     assert taken(state, 2.0) == before
-    state.kept.learned[LARGE] = 1
+    state.kept.learn(LARGE)
     state.demands[LARGE].alone_s *= 2
-    state.kept.facts_at = (-1, -1)
+    state.kept.folds += 1
     assert taken(state, 1.0)[0] == pytest.approx(before[0] / 2)
 
 
@@ -106,12 +107,14 @@ def test_a_batch_waits_for_a_prompt_and_then_goes_on_somewhat_more_slowly() -> N
     state = fleet(2.0, 0.5, model=SMALL)
     seat = row_of(state, SMALL).seats[ADA]
     facts = facts_of(state, SMALL)
-    lost = within(state, seat, facts, (400.0, 10.0), 3)
+    seat.known.working = 3
+    lost = within(state, seat, facts, prefill_s=0.2, decode_s=0.1)
+    assert within(state, seat, facts, prefill_s=0.2, decode_s=0.1) == lost
     each = 0.2 + 0.08 * 0.3
     assert lost == pytest.approx(3 * each * (1 / (2.0 * MEAN_S) + 1 / (0.5 * MEAN_S)))
     state.settings.running_by_length = False
     left_s = (0.1 * 3 * 2 + 3 * 1.08) / 2
-    lost = within(state, seat, facts, (400.0, 10.0), 3)
+    lost = within(state, seat, facts, prefill_s=0.2, decode_s=0.1)
     assert lost == pytest.approx(2 * (0.2 + 0.08 * left_s) / MEAN_S)
 
 

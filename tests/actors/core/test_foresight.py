@@ -1,8 +1,9 @@
 """What a load saves those who will ask: it moves a model to where it is faster, and only then."""
 
+from actors.core.facts import timed
 from actors.core.foresight import AHEAD, saved
 from actors.core.soonest import soonest
-from actors.core.standing import begin, facts_of, known_of
+from actors.core.standing import begin, known_of
 from actors.core.state import Node, State
 from tests.actors.core.fleets import LARGE, SMALL, a_node, a_state, first, working_on
 
@@ -28,9 +29,9 @@ def worth(state: State, node: Node, leaving: list[str], model: str = SMALL) -> f
     """Return what a load is worth, if these have to go."""
     begin(state)
     known = known_of(state, node.node_id)
-    gain = saved(state, known, model, facts_of(state, model))
+    gain = saved(known, timed(state, model))
     for victim in leaving:
-        gain -= saved(state, known, victim, facts_of(state, victim))
+        gain -= saved(known, timed(state, victim))
     return AHEAD * gain
 
 

@@ -87,6 +87,26 @@ def test_an_answer_in_one_piece_is_split_as_was_to_be_expected() -> None:
     assert cold.speeds[SMALL].step.count == 0, "how long the load took is a guess"
 
 
+def test_what_nobody_asked_for_as_a_stream_came_in_one_piece() -> None:
+    def learned(*, as_asked: bool, stream: bool) -> float:
+        """Return the time of a step, of an answer of which the last bytes came 2 ms later."""
+        node = working_on(a_node("ada", SMALL, step_s=0.005), SMALL, 1)
+        state = a_state(node)
+        state.settings.streams_as_asked = as_asked
+        request = first(state)
+        request.stream, request.turn = stream, Turn(1, 0)
+        event = msgspec.structs.replace(
+            DONE, ttft_s=0.153, service_s=0.155, prompt_tokens=13, completion_tokens=29
+        )
+        observing.completed(state, node, request, event, NOW_US)
+        return node.speeds[SMALL].step.value
+
+    whole = pytest.approx((0.005 + 0.155 / 29) / 2, rel=0.02)
+    assert learned(as_asked=True, stream=False) == whole
+    assert learned(as_asked=True, stream=True) < 0.003
+    assert learned(as_asked=False, stream=False) < 0.003, "as logs of before have it"
+
+
 def test_a_stream_that_tells_nothing_of_its_prompt() -> None:
     state, node = taught(msgspec.structs.replace(DONE, prompt_tokens=0, usage_source="counted"))
     asked = state.demands[SMALL]

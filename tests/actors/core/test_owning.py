@@ -255,6 +255,12 @@ def test_a_node_whose_owner_works_there_is_spared_while_another_is_not_much_slow
     assert goes(state) == "fast"
 
 
+def test_nobody_is_drawn_to_a_node_that_says_it_has_more_than_all_of_itself() -> None:
+    fast, odd = a_node("fast", SMALL, step_s=0.01), a_node("odd", SMALL, step_s=0.012)
+    odd.limits = Limits(available_share=1.5)
+    assert goes(a_state(fast, odd)) == "fast"
+
+
 def test_also_where_the_model_must_be_loaded() -> None:
     ada, bob = a_node("ada", load_s=5.0), a_node("bob", load_s=5.2)
     state = a_state(ada, bob)

@@ -7,10 +7,18 @@ import pytest
 
 from actors.core.commands import Grant
 from actors.core.estimates import mean_s
-from actors.core.learning import Demand
+from actors.core.learning import Demand, Length
 from actors.core.placement import Choice
-from actors.core.predicting import ENOUGH, LEAST_S, came_true, line_s, predict, wait_s
-from actors.core.state import Node, State
+from actors.core.predicting import (
+    ENOUGH,
+    LEAST_S,
+    Prediction,
+    came_true,
+    line_s,
+    predict,
+    wait_s,
+)
+from actors.core.state import Node, Request, State
 from events import (
     Candidate,
     Lease,
@@ -29,11 +37,25 @@ DECODE_S = 100 * 0.01
 TOLD = SettingsChanged(key="predictions", old=False, new=True)
 
 
+def predicted(state: State, there: Node, *, cold: bool = False) -> Prediction:
+    candidate = Candidate(there.node_id, not cold, 0, 2, 0.0, 50.0)
+    return predict(state, first(state), Choice(there, (candidate,), 0, 0))
+
+
 def told(state: State, there: Node, *, cold: bool = False) -> tuple[float, float]:
     """Return when the answer of the first request is predicted to begin, and to end."""
-    candidate = Candidate(there.node_id, not cold, 0, 2, 0.0, 50.0)
-    found = predict(state, first(state), Choice(there, (candidate,), 0, 0))
+    found = predicted(state, there, cold=cold)
     return found.first_s, found.whole_s
+
+
+def said(whole_s: float, least_s: float = 0.0, most_s: float = 0.0) -> Request:
+    """Return a request of which this was said; with a range, one whose length was recalled."""
+    request = first(a_state())
+    request.predicted_s = whole_s
+    request.predicted_least_s, request.predicted_most_s = least_s, most_s
+    if most_s:
+        request.length = Length(100.0, 90.0, 50.0, 200.0)
+    return request
 
 
 def test_alone_it_is_the_prompt_and_the_answer() -> None:
@@ -76,8 +98,42 @@ def test_nine_of_ten_lie_in_the_range_however_wrong_the_estimates_are(
     for number in range(3000):
         took_s = 2.0 * bias * random.lognormvariate(0, spread)
         inside += number >= 1000 and asked.low * 2.0 <= took_s <= asked.high * 2.0
-        came_true(asked, 2.0, took_s)
+        came_true(asked, said(2.0), took_s)
     assert 0.87 <= inside / 2000 <= 0.93
+
+
+@pytest.mark.parametrize(("low", "high", "spread"), [(1.0, 1.0, 0.5), (0.2, 9.0, 0.5)])
+def test_so_they_do_where_lengths_were_recalled(low: float, high: float, spread: float) -> None:
+    random, inside = Random(1), 0  # noqa: S311 (a sample)
+    asked = Demand(near_low=low, near_high=high)
+    for number in range(3000):
+        least_s, most_s = 1.7 * asked.near_low, 2.3 * asked.near_high
+        took_s = 2.0 * random.lognormvariate(0, spread)
+        inside += number >= 1000 and least_s <= took_s <= most_s
+        came_true(asked, said(2.0, least_s, most_s), took_s)
+    assert 0.87 <= inside / 2000 <= 0.93
+    assert (asked.low, asked.high) == (Demand().low, Demand().high)
+
+
+def test_the_range_holds_what_is_said() -> None:
+    asked = Demand(near_low=1.0, near_high=1.0)
+    for _ in range(500):
+        came_true(asked, said(2.0, 1.0, 3.0), 2.0)
+    assert (asked.near_low, asked.near_high) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("most", [0, 60, 10])
+def test_a_recalled_length_is_told_with_its_ends(most: int) -> None:
+    there = a_node("ada", SMALL)
+    state = a_state(there)
+    request = first(state)
+    request.length, request.most_tokens = Length(100.0, 90.0, 50.0, 200.0), most
+    asked = state.demands[SMALL]
+    found = predicted(state, there)
+    middle, least, highest = (min(each, most or each) for each in (90, 50, 200))
+    assert found.whole_s == pytest.approx(PREFILL_S + 0.01 * middle)
+    assert found.least_s == pytest.approx((PREFILL_S + 0.01 * least) * asked.near_low, abs=1e-3)
+    assert found.most_s == pytest.approx((PREFILL_S + 0.01 * highest) * asked.near_high, abs=1e-3)
 
 
 def test_a_change_of_speed_is_followed() -> None:
@@ -86,19 +142,19 @@ def test_a_change_of_speed_is_followed() -> None:
         slower = 3.0 if number >= 500 else 1.0
         took_s = slower * random.lognormvariate(0, 0.2)
         inside += number >= 550 and asked.low <= took_s <= asked.high
-        came_true(asked, 1.0, took_s)
+        came_true(asked, said(1.0), took_s)
     assert inside / 450 >= 0.85
 
 
 def test_where_nothing_was_said_nothing_is_learned() -> None:
     asked = Demand()
-    came_true(asked, 0.0, 5.0)
+    came_true(asked, said(0.0), 5.0)
     assert (asked.low, asked.high) == (Demand().low, Demand().high)
 
 
 def test_the_bounds_never_cross() -> None:
     asked = Demand(low=1.0, high=1.001)
-    came_true(asked, 1.0, 1.0005)
+    came_true(asked, said(1.0), 1.0005)
     assert asked.low <= asked.high
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from actors.core.learning import UNKNOWN, Length
 from events import (
     ConfigurationLoaded,
     Event,
@@ -210,7 +211,9 @@ def test_a_stream_is_adopted_with_the_model_that_serves_it() -> None:
         lease=Lease("1.7"),
         front_src=FRONT,
     )
+    (waiting := play.state.requests[rid("r1")]).length = Length(100.0, 90.0, 50.0, 200.0)
     play.given(carried)
+    assert waiting.length == UNKNOWN, "that was of the other model"
     assert play.state.nodes[nid("mini")].slots[MODEL].in_flight == 1
     assert play.state.waiting == 0
     play.given(completed("r1", "mini", "1.7"))

@@ -167,3 +167,46 @@ def test_what_is_said_to_herd_alone_is_read(
 def test_a_list_that_is_none_is_refused(value: str, text: str) -> None:
     with pytest.raises(BadRequestError, match=text):
         asked(f'{{"model":"m","fallback_models":{value}}}'.encode())
+
+
+CHAT, NATIVE, RESPONSES = (
+    "openai.ChatCompletionRequest",
+    "api.ChatRequest",
+    "openai.ResponsesRequest",
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "most"),
+    [
+        (CHAT, "", 0),
+        (CHAT, ',"max_tokens":7', 7),
+        (CHAT, ',"max_tokens":7.0', 7),
+        (CHAT, ',"max_tokens":null', 0),
+        (CHAT, ',"max_tokens":-1', 0),
+        (CHAT, ',"max_tokens":"7"', 0),
+        (CHAT, ',"max_tokens":true', 0),
+        (CHAT, ',"max_tokens":99999999999999999999', 0),
+        (CHAT, ',"options":{"num_predict":7}', 0),
+        ("anthropic.MessagesRequest", ',"max_tokens":7', 7),
+        (RESPONSES, ',"max_output_tokens":7,"max_tokens":5', 7),
+        (NATIVE, ',"options":{"num_predict":7,"num_ctx":2048}', 7),
+        (NATIVE, ',"options":{"num_predict":7.0}', 7),
+        (NATIVE, ',"options":{"num_predict":-1}', 0),
+        (NATIVE, ',"options":{"num_predict":{}}', 0),
+        (NATIVE, ',"max_tokens":7', 0),
+    ],
+)
+@pytest.mark.parametrize("odd", ["", ',"Model":null', ',"model":"m"'])
+def test_how_long_an_answer_may_be(kind: str, said: str, most: int, odd: str) -> None:
+    found = read(f'{{"model":"m"{said}{odd}}}'.encode(), streams=True, kind=kind)
+    assert (found.model, found.most_tokens) == ("m", most)
+
+
+@pytest.mark.parametrize("odd", ["7.5", '"7"', "1e400", "9" * 5000, "[]", "true"])
+def test_a_limit_that_is_odd_changes_nothing_else(odd: str) -> None:
+    long = f'{{"role":"user","content":"{"word " * 400}"}}'
+    body = f'{{"model":"m","messages":[{long},{long}],"max_tokens":%s}}'
+    said, plain = (read((body % each).encode(), streams=True, kind=CHAT) for each in (odd, "null"))
+    assert said == plain
+    assert said.prefixes

@@ -278,11 +278,13 @@ def test_who_asks_is_told_by_user_then_product_then_address(run: Run) -> None:
             agent = b"User-Agent: ollama-python/0.6.3 (x86_64 linux)"
             post(one, "/api/chat", b'{"model":"m","user":"ann","options":{"num_ctx":8192}}', agent)
             post(one, "/api/chat", b'{"model":"m","options":{"num_ctx":"many"}}', agent)
-            post(one, "/api/chat", b'{"model":"m"}')
+            post(one, "/api/chat", b'{"model":"m","stream":false,"options":{"num_predict":7}}')
             for number, app in enumerate(("ann", "ollama-python", "127.0.0.1"), 1):
                 received = await control.heard(RequestReceived, number)
                 assert (received.app, received.client) == (app, "127.0.0.1")
                 assert received.num_ctx == (8192 if number == 1 else 0)
+                said = received.stream, received.most_tokens
+                assert said == ((False, 7) if number == 3 else (True, 0))
                 await one.answer()
 
     run(main())

@@ -246,7 +246,7 @@ def test_what_is_nowhere_cannot_be_deleted_or_copied(run: Run) -> None:
             lost = await herd.ask("/api/copy", {"source": "nope", "destination": "x"})
             assert (lost.status, lost.body) == (404, b'{"error":"model \\"nope\\" not found"}')
             half = await herd.ask("/api/copy", {"source": "nope"})
-            assert half.status == 400
+            assert (half.status, half.body) == (400, b'{"error":"destination \\"\\" is invalid"}')
             away = node_view("away", ModelFacts(name="old:latest"), status="offline")
             herd.control.view = view(*herd.control.view.nodes, away)
             offline = await herd.ask("/api/delete", {"model": "old"})

@@ -17,7 +17,7 @@ HOST = "127.0.0.1"
 
 @pytest.fixture
 def claimed() -> Iterator[Claim]:
-    ours = claim(HOST, 0)
+    ours = claim(HOST, 0, 2)
     yield ours
     ours.release()
 
@@ -35,7 +35,7 @@ def listening(port: int) -> socket.socket:
 
 def refused(host: str, port: int) -> str:
     with pytest.raises(HerdError) as caught:
-        claim(host, port)
+        claim(host, port, 2)
     return caught.value.what
 
 
@@ -60,9 +60,32 @@ def test_fronts_share_the_port_and_the_kept_socket_takes_no_connection(claimed: 
     assert len(accepted) == 8
 
 
+@pytest.mark.skipif(platform.PORT_SHARING != "reuseport", reason="elsewhere it always listens")
+def test_the_only_front_listens_on_the_kept_socket_and_leaves_it_listening() -> None:
+    ours = claim(HOST, 0, 1)
+    try:
+        assert ours.listeners == ours.held
+        [kept] = ours.held
+        assert not ports.listens(kept)
+        assert f"port {ours.port} is taken by" in refused(HOST, ours.port)
+        with socket.socket(fileno=os.dup(kept.fileno())) as front:
+            assert ports.same(front, kept)
+            front.listen()
+        with socket.create_connection((HOST, ours.port), timeout=2) as client:
+            client.sendall(b"?")
+            accepted, _ = kept.accept()
+            assert accepted.recv(1) == b"?"
+            accepted.close()
+        ours.accept_no_more()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((HOST, ours.port), timeout=2)
+    finally:
+        ours.release()
+
+
 def test_an_inherited_listener_takes_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "PORT_SHARING", "inherited")
-    ours = claim(HOST, 0)
+    ours = claim(HOST, 0, 2)
     assert len(ours.listeners) == 1
     with socket.create_connection((HOST, ours.port), timeout=2):
         accepted, _ = ours.listeners[0].accept()
@@ -71,12 +94,12 @@ def test_an_inherited_listener_takes_connections(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_released_port_is_free_at_once_although_connections_linger() -> None:
-    ours = claim(HOST, 0)
+    ours = claim(HOST, 0, 2)
     with listening(ours.port) as front, socket.create_connection((HOST, ours.port), timeout=2):
         accepted, _ = front.accept()
         accepted.close()  # we close first: TIME_WAIT is on our side
     ours.release()
-    again = claim(HOST, ours.port)
+    again = claim(HOST, ours.port, 2)
     assert again.port == ours.port
     again.release()
 
@@ -112,7 +135,7 @@ def test_all_interfaces_are_those_of_both_versions_each_with_its_own_addresses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(platform, "PORT_SHARING", "inherited")
-    ours = claim("", 0)
+    ours = claim("", 0, 2)
     try:
         peers: list[str] = []
         for listener, host in zip(ours.listeners, ("127.0.0.1", "::1"), strict=True):

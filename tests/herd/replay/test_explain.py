@@ -290,10 +290,11 @@ def test_another_model_and_another_context_are_told(told: Explain) -> None:
         node_id=NodeId("ada"), reachable=True, models=on_disk(MODEL), resident=(loaded,)
     )
     playing = book(on, configured("ada", 1), has)
-    playing.given(received("r1", "x:1", fallbacks=(MODEL,), num_ctx=2048))
+    asked = received("r1", "x:1", fallbacks=(MODEL,), num_ctx=2048, most_tokens=9)
+    playing.given(asked)
     found = told(playing, "r1")
     assert [each.text for each in found.steps] == [
-        f"received: x:1, else {MODEL}, /api/chat, with a context of 2048",
+        f"received: x:1, else {MODEL}, /api/chat, with a context of 2048, up to 9 tokens",
         f"goes to {MODEL}: no node online has x:1, and its body names this one",
         "sent to ada, its context pinned to the 4096 that is loaded there",
     ]

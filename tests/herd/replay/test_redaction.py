@@ -2,7 +2,11 @@
 
 import msgspec
 
+from actors.core.settings import Settings
+from actors.core.state import dump
+from events import SettingsChanged
 from herd.replay.redaction import Redaction
+from tests.actors.cast import book, completed, node, received, rid
 
 RECEIVED = {"k": "request_received", "app": "", "prefixes": [["3f2a", 120], ["99be", 480]]}
 SNAPSHOT = {
@@ -57,6 +61,28 @@ def test_what_was_learned_of_applications_keeps_its_order_and_loses_their_names(
     apps = b'{"apps":{"bob":{"count":2},"ada":{"count":1}}}'
     line = b'{"k":"state_snapshotted","state":{"demands":{"m":' + apps + b"}}}"
     assert redaction.line(line) == line.replace(b"bob", b"app-2").replace(b"ada", b"app-1")
+
+
+def test_no_application_is_left_in_a_state_that_has_learned_all_it_can_of_it() -> None:
+    flags = [name for name, value in msgspec.structs.asdict(Settings()).items() if value is False]
+    made = book(
+        *(SettingsChanged(key=name, old=False, new=True) for name in flags),
+        *node("studio", slots=1),
+    )
+    for number in range(6):
+        name = f"r{number}"
+        made.given(received(name, app="mallory", client="192.0.2.9", body_bytes=4_000))
+        made.given(received(f"w{number}", app="eve", body_bytes=4_000))
+        lease = made.state.requests[rid(name)].lease
+        made.given(completed(name, "studio", lease, usage_source="reported", prompt_tokens=900))
+        waits = made.state.requests.get(rid(f"w{number}"))
+        if waits is not None and waits.lease:
+            made.given(completed(f"w{number}", "studio", waits.lease, usage_source="reported"))
+    state = dump(made.state)
+    assert b"mallory" in state
+    assert made.state.answers
+    line = Redaction().line(b'{"k":"state_snapshotted","state":' + state + b"}")
+    assert not [word for word in (b"mallory", b'eve"', b"192.0.2.9") if word in line]
 
 
 def test_hardware_addresses_get_names() -> None:

@@ -67,6 +67,19 @@ def test_what_is_no_route(run: Run) -> None:
     run(main())
 
 
+def test_how_long_an_answer_is_can_be_told_to_the_node_alone(run: Run) -> None:
+    async def main() -> None:
+        async with simulated() as node:
+            for tokens, told in ((300, {}), (9, {"num_predict": 9}), (300, {"num_predict": -1})):
+                options = {"simulated_tokens": 300, **told}
+                answer = await ask(node, "/api/chat", chat(options=options, stream=False))
+                found = json.loads(answer.body)
+                assert found["eval_count"] == tokens
+                assert found["done_reason"] == ("stop" if tokens == 300 else "length")
+
+    run(main())
+
+
 def test_a_chat_is_a_stream_of_lines_by_default(run: Run) -> None:
     async def main() -> None:
         async with simulated() as node:

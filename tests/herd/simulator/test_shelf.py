@@ -101,6 +101,13 @@ def test_copy_create_push_and_delete(run: Run) -> None:
             assert "mine:latest" not in await names(node)
             gone = await delete(node, "mine")
             assert (gone.status, gone.body) == (404, b'{"error":"model \'mine\' not found"}')
+            for what, rest in (
+                ("source", {"destination": "x"}),
+                ("destination", {"source": SMALL}),
+            ):
+                half = await ask(node, "/api/copy", rest)
+                told = b'{"error":"%s \\"\\" is invalid"}' % what.encode()
+                assert (half.status, half.body) == (400, told)
             lost = await ask(node, "/api/copy", {"source": "mine", "destination": "x"})
             assert (lost.status, lost.body) == (404, b'{"error":"model \\"mine\\" not found"}')
 

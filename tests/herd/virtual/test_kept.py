@@ -55,6 +55,7 @@ def test_the_same_is_chosen(slots: int) -> None:
             *names,
             "fair_shares",
             "lengths_by_app",
+            "lengths_by_last",
             "lengths_by_size",
             "running_by_length",
             "slow_times",

@@ -71,17 +71,17 @@ function run(ctx, state) {
   };
   return [
     h(
-      "p",
-      { class: "note" },
-      "Sends real requests to the live fleet for that long; they wait in the same lines as everybody's. ",
-      mode === "smart" ? "Smart also loads the models on the nodes' disks that fit beside those in memory. What it would pull it asks first." : "Only models that are in memory are asked.",
-    ),
-    h(
       "div",
       { class: "bar" },
       choice("Mode", MODES, mode, set("mode")),
       choice("Length", LENGTHS, lengthOf(state), set("duration")),
       h("button", { type: "button", class: "main", onclick: start }, "Start"),
+    ),
+    h( // below what is clicked: its length follows the mode
+      "p",
+      { class: "note" },
+      "Sends real requests to the live fleet for that long; they wait in the same lines as everybody's. ",
+      mode === "smart" ? "Smart also loads the models on the nodes' disks that fit beside those in memory. What it would pull it asks first." : "Only models that are in memory are asked.",
     ),
     state.proposal ? proposed(ctx, state, begin) : null,
     progress.error ? h("p", { class: "failed" }, name(progress.error)) : null,
