@@ -59,7 +59,11 @@ class Scene:
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    """Someone who has started, and waits for what is typed."""
+    waits = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
         yield Scene(process)
         process.kill()
 
@@ -98,7 +102,7 @@ def test_who_is_stopped_is_set_going_elsewhere(scene: Scene) -> None:
     scene.looks(3 * PAUSES)
     assert scene.said == []
     process.resume()
-    assert until(lambda: process.status() != psutil.STATUS_STOPPED, 10.0)
+    assert until(lambda: process.status() == psutil.STATUS_SLEEPING, 10.0)
     scene.looks(PAUSES)
     assert len(scene.said) == 1
 
