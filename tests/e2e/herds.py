@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 import psutil
 
+from herd.journal.files import RESERVE
+from herd.paths import DataDir
 from tests.e2e.wire import ask
 
 START_S = 20.0
@@ -199,6 +201,11 @@ class Herd(Program):
             arguments += ["--node", node]
         super().__init__(arguments, composition.environment | environment)
         self.url = ""
+
+    def clear(self) -> None:
+        """Leave nothing of it, and no room for a full disk: a thousand such rooms fill one."""
+        super().clear()
+        (DataDir(self.data_dir).journal / RESERVE).unlink(missing_ok=True)
 
     def comes_up(self) -> None:
         """Wait for the address that it says."""
