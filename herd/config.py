@@ -67,6 +67,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an Ollama on this machine becomes a node by itself."""
     nodes: tuple[NodeAddress, ...] = ()
     """Nodes without an agent: `URL` or `URL,slots=N`, in the environment separated by spaces."""
+    rules: Annotated[int, msgspec.Meta(ge=0, le=1)] = 1
+    """The edition of the rules by which herd decides: each mends what the one before got wrong. A
+    log is decided again by the edition that was in force."""
     hold_timeout_s: Wait = 30.0
     """How long a request waits while no node that is online has its model."""
     queue_timeout_s: Wait = 600.0
@@ -226,6 +229,7 @@ FIELDS = tuple(field for field in Settings.__struct_fields__ if field != "fixed"
 
 CHANGEABLE = frozenset(
     {
+        "rules",
         "hold_timeout_s",
         "queue_timeout_s",
         "stale_timeout_s",

@@ -29,7 +29,7 @@ def bind(state: State, model: str, now_us: int, policy: Policy) -> list[Command]
     for request_id in state.lines[model].waiting:
         request = state.requests[request_id]
         kind = _kind(state, request)
-        if kind in hopeless or not _connected(state, request):
+        if kind in hopeless or not state.present(request):
             continue
         choice = policy(state, request)
         if choice is None:
@@ -57,7 +57,7 @@ def _behind(state: State, request: Request, policy: Policy) -> tuple[Request, Ch
     line = [
         other
         for each in state.lines[request.model].waiting
-        if _kind(state, other := state.requests[each]) == kind and _connected(state, other)
+        if _kind(state, other := state.requests[each]) == kind and state.present(other)
     ]
     waits, goes = line.index(request), len(line) - 1
     found = policy(state, line[goes])
@@ -116,11 +116,6 @@ def _room(state: State, model: str, now_us: int) -> bool:
         if _free(seat) or proposal(seat.slots, now_us, waiting=True) is not None:
             return True
     return False
-
-
-def _connected(state: State, request: Request) -> bool:
-    front = state.fronts.get(request.src)
-    return front is not None and front.connected
 
 
 def _mixed(state: State, model: str) -> bool:

@@ -60,13 +60,13 @@ def decide(state: State, record: Recorded) -> list[Command]:
     match record.event:
         case NodeConfigured(node_id=node_id, url=url):
             node = state.nodes[node_id]
-            for twin in _twins(state, node):
+            for twin in _twins(state, node, url):
                 if twin.origin == "agent" and twin.health in {"healthy", "degraded"}:
                     return [_forgotten(node, f"its agent {twin.node_id} speaks for it")]
             return _placed(node, url)
         case HeartbeatReceived(node_id=node_id, url=url):
             node = state.nodes[node_id]
-            named = [twin for twin in _twins(state, node) if twin.origin != "agent"]
+            named = [twin for twin in _twins(state, node, url) if twin.origin != "agent"]
             reason = f"its agent {node_id} speaks for it"
             return _placed(node, url) + [_forgotten(twin, reason) for twin in named]
         case NodeRevoked(node_id=node_id):
@@ -92,9 +92,12 @@ def place(url: str) -> str:
     return url
 
 
-def _twins(state: State, node: Node) -> list[Node]:
-    """Return the other nodes at the same address: one Ollama must not count twice."""
-    here = place(node.url)
+def _twins(state: State, node: Node, url: str) -> list[Node]:
+    """Return the other nodes at the address that a node has now: one Ollama must not count twice.
+
+    Before the first edition of the rules: at the one that it had before it moved.
+    """
+    here = place(url if state.settings.rules else node.url)
     return [
         other for other in state.nodes.values() if other is not node and place(other.url) == here
     ]

@@ -9,11 +9,14 @@
 * One that falls silent may be `asleep` instead of offline (`waking`).
 """
 
+from typing import TypeAlias
+
 from msgspec.structs import replace
 
 from actors.core import owning, slowing, waking
 from actors.core.circuits import Circuit
 from actors.core.commands import Command
+from actors.core.placement import trying
 from actors.core.state import US, Node, State
 from actors.core.substituting import EMBEDDINGS
 from events import (
@@ -76,6 +79,7 @@ HEARS: tuple[type[Event], ...] = (
 
 AGENT = waking.AGENT
 
+_End: TypeAlias = RequestCompleted | AttemptFailed | RequestFailed
 _CLIENT_ERROR = 400
 _LOADS = ("load", "unload")
 """What an Ollama says of a request that only brings a model into memory, or out of it."""
@@ -120,6 +124,8 @@ def _left(state: State, node_id: NodeId, leaving: tuple[str, ...]) -> None:
     if (node := state.nodes.get(node_id)) is not None:
         for model in leaving:
             node.resident.pop(model, None)
+        if state.settings.rules:
+            owning.measure(node)
 
 
 def decide(state: State, record: Recorded) -> list[Command]:
@@ -312,7 +318,7 @@ def _changed(
             node.drained_by = ""
 
 
-def _witness(state: State, event: RequestCompleted | AttemptFailed | RequestFailed) -> Node | None:
+def _witness(state: State, event: _End) -> Node | None:
     """Return the node about which an end says something: one that held the request's lease."""
     request = state.requests.get(event.request_id)
     if request is None or not event.lease or request.lease != event.lease:
@@ -332,7 +338,7 @@ def _is_empty(state: State, event: RequestCompleted) -> bool:
     return generates and told and event.status < _CLIENT_ERROR
 
 
-def _count(state: State, event: RequestCompleted | AttemptFailed | RequestFailed) -> None:
+def _count(state: State, event: _End) -> None:
     node = _witness(state, event)
     if node is None:
         return
@@ -354,7 +360,13 @@ def _suspect(state: State, event: RequestStalled) -> None:
         circuit.failures = max(circuit.failures, FAILURES_TO_OPEN - 1)
 
 
-def _judge(state: State, event: RequestCompleted | AttemptFailed | RequestFailed) -> list[Command]:
+def _tried(state: State, circuit: Circuit, event: _End) -> bool:
+    """Whether a half-open circuit was tried by the one that has ended."""
+    tries = not state.settings.rules or trying(circuit, state.requests[event.request_id])
+    return circuit.status == "half_open" and tries
+
+
+def _judge(state: State, event: _End) -> list[Command]:
     node = _witness(state, event)
     circuit = None if node is None else node.circuits.get(event.model)
     if node is None or circuit is None:
@@ -368,7 +380,7 @@ def _judge(state: State, event: RequestCompleted | AttemptFailed | RequestFailed
         ill = NodeDegraded(node_id=node.node_id, reason="refused a connection")
         healthy = node.health == "healthy"
         commands += waking.unreached(state, node, event.error, [ill] if healthy else [])
-    again = circuit.status == "half_open"
+    again = _tried(state, circuit, event)
     closed = circuit.status == "closed" or circuit.slow
     if again or (closed and circuit.failures >= FAILURES_TO_OPEN):
         longest_s = state.settings.longest_open_s

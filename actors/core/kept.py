@@ -105,7 +105,7 @@ class Seat:
 
     __slots__ = (
         "healthy", "holds", "kind", "known", "last", "leaving", "load_s", "native", "node",
-        "slots", "step_s", "token_s", "until_us", "waits", "weighed", "weighed_at",
+        "slots", "step_s", "token_s", "told", "until_us", "waits", "weighed", "weighed_at",
     )  # fmt: skip
 
     def __init__(self, known: Known, slots: "Slots") -> None:
@@ -115,6 +115,8 @@ class Seat:
         self.slots = slots
         self.kind = CLOSED
         self.native = self.healthy = self.holds = self.last = False
+        self.told = slots.told
+        """When it was looked at: slots change in place."""
         self.waits = False
         """A load of it is under way, as far as one can know."""
         self.until_us = ALWAYS_US
@@ -129,8 +131,7 @@ class Seat:
 
     def place(self) -> tuple[int, bool, bool, bool, bool, bool, int]:
         """Return what decides in which lists of its row it is."""
-        told = self.slots.told
-        return self.kind, self.native, self.healthy, self.last, self.holds, told, self.until_us
+        return self.kind, self.native, self.healthy, self.last, self.holds, self.told, self.until_us
 
 
 class Row:

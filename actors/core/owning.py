@@ -27,7 +27,12 @@ def evolve(state: State, event: NodePaused | NodeResumed) -> None:
 def told(node: Node, event: HeartbeatReceived) -> None:
     """Fold what a node's owner allows, after what it has in memory and on its disk."""
     node.limits = event.limits
-    most_bytes = event.limits.max_bytes
+    measure(node)
+
+
+def measure(node: Node) -> None:
+    """Note which of its models are larger than its owner allows, by what it has in memory."""
+    most_bytes = node.limits.max_bytes
     node.too_large = [
         model
         for model in node.models

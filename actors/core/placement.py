@@ -15,6 +15,7 @@ from typing import TypeAlias
 import msgspec
 
 from actors.core import lacking, slowing
+from actors.core.circuits import Circuit
 from actors.core.contexts import without_reload
 from actors.core.owning import crowded, free
 from actors.core.pinning import sparing
@@ -107,7 +108,7 @@ def usable(state: State, request: Request) -> list[Node]:
             (model in node.models or model in node.resident)
             and node.takes(model, v1=v1)
             and node.node_id not in excluded
-            and (not node.circuits or circuit_lets(node, model))
+            and (not node.circuits or circuit_lets(state, node, model))
         ):
             if (node.circuits or node.refusals) and asked_last(state, node, model):
                 last.append(node)
@@ -155,7 +156,7 @@ def _rank(candidate: Candidate) -> tuple[float, ...]:
     return (not candidate.resident, candidate.wait_s, candidate.in_flight)
 
 
-def circuit_lets(node: Node, model: str) -> bool:
+def circuit_lets(state: State, node: Node, model: str) -> bool:
     """Whether a node's circuit for a model lets one more request pass."""
     circuit = node.circuits.get(model)
     if circuit is None or circuit.status == "closed":
@@ -163,7 +164,18 @@ def circuit_lets(node: Node, model: str) -> bool:
     if circuit.slow:
         return True
     slots = node.slots.get(model)
-    return circuit.status == "half_open" and (slots is None or slots.in_flight == 0)
+    if circuit.status != "half_open" or slots is None or not slots.in_flight:
+        return circuit.status == "half_open"
+    return bool(state.settings.rules) and not any(
+        trying(circuit, each)
+        for each in state.requests.values()
+        if each.node_id == node.node_id and each.model == model
+    )
+
+
+def trying(circuit: Circuit, request: Request) -> bool:
+    """Whether a request that is sent tries a circuit: one sent before it opened says nothing."""
+    return request.dispatched_us > circuit.opened_us
 
 
 def asked_last(state: State, node: Node, model: str) -> bool:

@@ -152,7 +152,9 @@ def evolve(state: State, queue: str, record: Recorded) -> None:
             | LeaseAdopted(request_id=request_id)
         ):
             sent = isinstance(record.event, RequestDispatched)
-            _take_out(state, line_of(state, record.event), request_id, sent=sent)
+            left = _take_out(state, line_of(state, record.event), request_id, sent=sent)
+            if left is not None and isinstance(record.event, RequestDispatched):
+                _charge(state, left, record.event)
         case _:
             for model in _models(state, queue):
                 _watch_hold(state, model, record.recorded_at)
@@ -263,18 +265,25 @@ def _put_back(state: State, request: Request) -> None:
     state.waiting += 1
 
 
-def _take_out(state: State, model: str, request_id: RequestId, *, sent: bool) -> None:
+def _charge(state: State, request: Request, event: RequestDispatched) -> None:
+    """Count what an application gets; by the rules, not again what it got of no use."""
+    if event.attempt <= 1 or not state.settings.rules:
+        sharing.sent(state, request)
+
+
+def _take_out(state: State, model: str, request_id: RequestId, *, sent: bool) -> Request | None:
     line = state.lines.get(model)
     if line is None or line.waiting.pop(request_id, None) is None:
-        return
+        return None
     state.waiting -= 1
     request = state.requests.get(request_id)
+    if state.settings.rules and request is not None and not sent:
+        ranking.give_back(state, line, request)
     ranking.leave(line, request, sent=sent)
-    if sent and request is not None:
-        sharing.sent(state, request)
     line.choosing = line.choosing and bool(line.waiting)
     if not line.waiting and model not in state.catalogue:
         del state.lines[model]
+    return request
 
 
 def _watch_hold(state: State, model: str, now_us: int) -> None:

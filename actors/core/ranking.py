@@ -58,6 +58,13 @@ def insert(state: State, line: Line, request: Request) -> None:
     line.waiting = {name: rank for rank, _, name in ranked}
 
 
+def give_back(state: State, line: Line, request: Request) -> None:
+    """Let an application begin earlier again, by what it asked for and did not get."""
+    for share in line.shares:
+        if share.app == request.app:
+            share.next_us = max(request.start_us, share.next_us - _lasts_us(state, request))
+
+
 def leave(line: Line, request: Request | None, *, sent: bool) -> None:
     """Note that a request has left its line: the line goes on from there if it was sent."""
     if request is None:
@@ -75,9 +82,11 @@ def leave(line: Line, request: Request | None, *, sent: bool) -> None:
 def _share(state: State, line: Line, request: Request) -> None:
     if line.waiting and line.sent_us:
         request.start_us = min(line.sent_us, request.received_us)
-    request.back_us = sharing.came(state, line, request)
+    back_us = request.back_us = sharing.came(state, line, request)
+    if state.settings.rules:  # as far as those before it, whose start it takes over
+        request.back_us = max(back_us, sharing.stepped_back_us(state, line, request.app))
     share = _share_of(line, request)
-    request.start_us = max(request.start_us, share.next_us) + request.back_us
+    request.start_us = max(request.start_us, share.next_us) + back_us
     share.waiting += 1
     share.next_us = request.start_us
     if line.waiting:

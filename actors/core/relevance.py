@@ -59,12 +59,12 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
             return _sleeps_or_wakes(state, fact)
         case NodeConfigured(node_id=node_id, url=url, slots=slots):
             node = state.nodes.get(node_id)
-            return node is None or (node.url, node.told_slots) != (url, slots)
+            return node is None or not _is_at(node, url) or node.told_slots != slots
         case HeartbeatReceived() if not state.door.hears(fact):
             return False
         case HeartbeatReceived(node_id=node_id, url=url):
             node = state.nodes.get(node_id)
-            return node is None or node.url != url or _news(state, node, fact)
+            return node is None or not _is_at(node, url) or _news(state, node, fact)
         case NodeProbed(node_id=node_id):
             node = state.nodes.get(node_id)
             return node is not None and _news(state, node, fact)
@@ -76,6 +76,11 @@ def matters(state: State, fact: Event, now_us: int) -> bool:
         case _:  # a client leaves once, though its front says so twice if a grant crossed that
             once = fact if isinstance(fact, RequestCancelled | RequestReaped) else None
             return once is None or once.request_id in state.requests
+
+
+def _is_at(node: Node, url: str) -> bool:
+    """Whether a node is known to be there: a log that was cut may lack that it was discovered."""
+    return node.announced and node.url == url
 
 
 def _changes(state: State, fact: KeyAdded | KeyRevoked | ModelPinned | ModelUnpinned) -> bool:

@@ -203,8 +203,13 @@ def _seat(node: Node, request: Request, now_us: int) -> None:
     node.in_flight += 1
 
 
-def _unseat(node: Node, request: Request) -> None:
-    """Count a request out that has left its slot."""
+def _unseat(state: State, node: Node, request: Request) -> None:
+    """Count a request out that has left its slot.
+
+    A node that was found again has none until it is announced.
+    """
+    if state.settings.rules and not node.announced:
+        return
     portions = _slots(node, request.model).portions
     if request.portion in portions:
         portions.remove(request.portion)
@@ -216,7 +221,7 @@ def _leave(state: State, request: Request, now_us: int, *, failed: bool) -> None
     node = state.nodes.get(request.node_id)
     if node is not None and request.lease:
         released(_slots(node, request.model), now_us, request.turn)
-        _unseat(node, request)
+        _unseat(state, node, request)
         if failed:
             _tally(node, request.model).failed += 1
     if request.lease:
@@ -248,7 +253,7 @@ def _complete(state: State, event: RequestCompleted, now_us: int) -> None:
         event.completion_tokens,
         cold=request.cold,
     )
-    _unseat(node, request)
+    _unseat(state, node, request)
     state.in_flight -= 1
     tally = _tally(node, request.model)
     tally.completed += 1

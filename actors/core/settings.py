@@ -10,6 +10,7 @@ class Settings(msgspec.Struct):
     log of before it is not recorded, so that its decisions are made again as they were.
     """
 
+    rules: int = 0
     hold_timeout_s: float = 30.0
     queue_timeout_s: float = 600.0
     stale_timeout_s: float = 600.0

@@ -66,18 +66,28 @@ def sent(state: State, request: Request) -> None:
             _step_back(state, line, app, work_us)
 
 
+def stepped_back_us(state: State, line: Line, app: str) -> int:
+    """Return how far the requests of an application have stepped back in a line."""
+    return max((each.back_us for each in _own(state, line, app)), default=0)
+
+
+def _own(state: State, line: Line, app: str) -> list[Request]:
+    return [it for name in line.waiting if (it := state.requests[name]).app == app]
+
+
 def _step_back(state: State, line: Line, app: str, work_us: int) -> None:
-    own = [it for name in line.waiting if (it := state.requests[name]).app == app]
+    own = _own(state, line, app)
     back_us = _in_line_us(state, own[0], work_us)
-    for share in line.shares:
-        if share.app == app:
-            share.next_us += back_us
+    moved_us = 0
     for request in own:
         moved_us = min(back_us, int(MOST_S * US) - request.back_us)
         request.back_us += moved_us
         request.start_us += moved_us
         request.rank_us += moved_us
         line.waiting[request.request_id] = request.rank_us
+    for share in line.shares:
+        if share.app == app:
+            share.next_us += moved_us if state.settings.rules else back_us
     ranked = [(rank, state.requests[name].seq, name) for name, rank in line.waiting.items()]
     ranked.sort()
     line.waiting = {name: rank for rank, _, name in ranked}

@@ -117,8 +117,7 @@ def _sort(row: Row) -> None:
         row.until_us = min(row.until_us, seat.until_us)
         if seat.kind != CLOSED:
             row.able = row.able and seat.native
-            told = seat.slots.told
-            row.nowhere = row.nowhere and told and seat.kind in {BARRED, FULL}
+            row.nowhere = row.nowhere and seat.told and seat.kind in {BARRED, FULL}
             (last if seat.last else healthy if seat.healthy else degraded).append(seat)
     row.usable = healthy or degraded or last
     row.takers, row.full = _split(row.usable)
@@ -149,8 +148,8 @@ def _look_again(state: State, seat: Seat, model: str) -> bool:
 def _look(state: State, seat: Seat, model: str) -> None:
     known, node = seat.known, seat.node
     seat.until_us = ALWAYS_US
-    seat.waits = False
-    if not node.takes(model, v1=True) or (node.circuits and not circuit_lets(node, model)):
+    seat.told, seat.waits = seat.slots.told, False
+    if not node.takes(model, v1=True) or (node.circuits and not circuit_lets(state, node, model)):
         seat.kind = CLOSED
         return
     now_us, slots = state.recorded_at, seat.slots

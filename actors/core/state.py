@@ -353,6 +353,11 @@ class State(msgspec.Struct, dict=True):
         """Whether an unknown model can be called unknown: every named node was heard of."""
         return bool(self.nodes) and all(node.heard for node in self.nodes.values())
 
+    def present(self, request: Request) -> bool:
+        """Whether the front that holds the client of a request is there."""
+        front = self.fronts.get(request.src)
+        return front is not None and front.connected
+
     def late(self, request_id: RequestId, lease: Lease) -> bool:
         """Whether a lease is one that its request does not have: an end of that one is ignored.
 

@@ -46,7 +46,7 @@ STARTED: tuple[Cue, ...] = (
 """A fresh log, and grants may begin."""
 
 
-def settings(**values: float) -> ConfigurationLoaded:
+def settings(**values: float | str) -> ConfigurationLoaded:
     """Comes before the nodes: those of the command line that it does not name are forgotten."""
     return ConfigurationLoaded(settings=dict(values))
 

@@ -49,6 +49,7 @@ TOLD = {"ada": 0, "bob": 0, "cyd": 3, "dee": 0, "eve": 1}
 AWKWARD = (0.1 + 0.2, 1 / 3, 1e-7, 2.0**-40, 1.1 * 1.1, 4.35 * 100, 5e-324, 123456.789e-3)
 """Seconds whose digits, sums or products depend on every bit."""
 MORE = {
+    "rules": 1,
     "length_behind": 5.0,
     "lengths_by_app": True,
     "lengths_by_size": True,
