@@ -10,6 +10,7 @@ under distribution shift", 2021).
 from typing import NamedTuple
 
 from actors.core.caching import cached_share
+from actors.core.contexts import protected
 from actors.core.estimates import (
     demand,
     is_coming,
@@ -25,7 +26,7 @@ from actors.core.observing import working
 from actors.core.owning import limit_of
 from actors.core.placement import Choice, slots_of
 from actors.core.standing import usable_seats
-from actors.core.state import Request, State
+from actors.core.state import Node, Request, State
 
 MISSED, HELD = 1.21, 0.99
 """ln(1.21) is nineteen times -ln(0.99): so a bound rests where one in twenty misses it."""
@@ -54,10 +55,11 @@ def predict(state: State, request: Request, choice: Choice) -> Prediction:
     asked = demand(state, model)
     beside = slots_of(node, model).in_flight
     models = working(node) + (not beside)
-    share = 0.0 if choice.cold else cached_share(node, request)
+    loads = choice.cold or _reloads(state, request, node)
+    share = 0.0 if loads else cached_share(node, request)
     token_s, step_s = rates_s(node, model)
     first_s = prompt_tokens(asked, request) * (1.0 - share) * token_s * models
-    if choice.cold:
+    if loads:
         first_s += load_s(node, model)
     elif beside and is_coming(node, model):
         first_s += left_of_load_s(state, node, model)
@@ -69,6 +71,11 @@ def predict(state: State, request: Request, choice: Choice) -> Prediction:
         least_s = (first_s + min(most, length.least) * pace_s) * asked.near_low
         most_s = (first_s + min(most, length.most) * pace_s) * asked.near_high
     return Prediction(*[round(each, DIGITS) for each in (first_s, whole_s, least_s, most_s)])
+
+
+def _reloads(state: State, request: Request, node: Node) -> bool:
+    """Whether a model in memory is loaded anew, for another context."""
+    return bool(state.settings.rules) and protected(state, request, node).action == "reloads"
 
 
 def wait_s(state: State, request: Request) -> float:

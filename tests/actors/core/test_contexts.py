@@ -98,3 +98,16 @@ def test_a_node_with_the_model_on_disk_may_load_it_as_asked() -> None:
     play = book(mode("strip"), *host("ada", 4096), *host("bob", 16_384), *host("cyd", -1))
     play.given(received("r1", num_ctx=8192), received("r2", num_ctx=8192))
     assert [where(play, name) for name in ("r1", "r2")] == ["bob", "cyd"]
+
+
+@pytest.mark.parametrize("rules", [0, 1])
+def test_that_it_is_loaded_anew_is_predicted(rules: int) -> None:
+    first_s: list[float] = []
+    for asked in (4096, 8192):
+        given = mode("strip", predictions=True, rules=rules), received("r1", num_ctx=asked)
+        play = book(given[0], *host("studio", 4096), given[1])
+        [event] = [it.event for it in play.log if isinstance(it.event, RequestDispatched)]
+        first_s.append(event.predicted_first_s)
+
+    same, larger = first_s
+    assert (larger > same + 1.0) is bool(rules)
