@@ -8,7 +8,8 @@
 * A model in memory, while the asked one is in none: of the same category, with all that the
   request uses, where its answer is predicted to begin at least `SAVED_S` sooner; that a smaller
   model writes faster is no reason. Those that the body names come first; of the others the one
-  nearest in size, so that the least of what was asked for is lost.
+  nearest in size, so that the least of what was asked for is lost, and none that is `MOST_APART`.
+  Not where the asked one is wanted again within `HORIZON_S`: then a load serves more than one.
   Never for embeddings: vectors of two models do not compare.
 
 All but aliases leave alone who said `X-Fleet-No-Fallback`. A move is an event; the place in line
@@ -31,11 +32,14 @@ from actors.core.estimates import (
     rates_s,
     size_bytes,
 )
+from actors.core.missing import HORIZON_S
 from actors.core.placement import slots_of, usable
 from actors.core.state import Node, Request, State
 from events import ModelSubstituted, Substitution
 
 SAVED_S = 10.0
+MOST_APART = 4.0
+"""In size: what is ten times smaller is no like model."""
 EMBEDDINGS = ("/api/embed", "/api/embeddings", "/v1/embeddings")
 MESSAGES = "/v1/messages"
 CLAUDE = "claude-"
@@ -119,6 +123,8 @@ def _in_memory(state: State, request: Request) -> ModelSubstituted | None:
     if not allowed or request.route in EMBEDDINGS:
         return None
     model, hosts = request.model, usable(state, request)
+    if state.settings.rules and _is_wanted(state, model):
+        return None
     if not hosts or any(_has_there(node, model) for node in state.nodes.values()):
         return None
     begins_s = min(load_s(node, model) + _prefill_s(state, node, request) for node in hosts)
@@ -134,6 +140,11 @@ def _in_memory(state: State, request: Request) -> ModelSubstituted | None:
     if best is None:
         return None
     return _moved(request, best[0][2], "vram", round(best[1], 3))
+
+
+def _is_wanted(state: State, model: str) -> bool:
+    """Whether a model is asked for so often that a load of it serves more than this one."""
+    return demand(state, model).rate(state.recorded_at) * HORIZON_S >= 1.0
 
 
 def _residents(state: State, request: Request) -> Iterator[tuple[Request, Node]]:
@@ -172,6 +183,8 @@ def _place(state: State, request: Request, model: str) -> tuple[int, float, str]
 
 
 def _alike(state: State, request: Request, model: str) -> bool:
+    if state.settings.rules and _apart(state, request, model) > MOST_APART:
+        return False
     mine, other = facts_of(state, request.model), facts_of(state, model)
     return category(mine) == category(other) != "embedding" and can(other, request.needs or ())
 
