@@ -109,7 +109,7 @@ class Ndjson:
     def usage(self) -> Usage:
         """Read the last line."""
         answer = decoded(self._line)
-        if answer.error:
+        if answer.failed:
             return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
         if not answer.done:  # only a last line has a duration, however long its `context` is
             whole = len(self._line) >= _LINE_KEPT_BYTES and b'"total_duration":' in self._line
@@ -196,7 +196,7 @@ class Sse:
             if _TRANSCRIBED in text and _named(line).type == _TRANSCRIBED.decode():
                 whole = True
             event = decoded(text)
-            if event.error and not whole:
+            if event.failed and not whole:
                 return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
             tokens = tokens or event.usage
             timings = timings or event.timings
