@@ -84,46 +84,54 @@ _HEAD_BYTES: Final = 2048
 
 
 class Ndjson:
-    """One JSON object a line: Ollama's streams."""
+    """One JSON object a line: Ollama's streams. Blank lines are none."""
 
-    __slots__ = ("_line", "tokens")
+    __slots__ = ("_last", "_rest", "tokens")
 
     def __init__(self) -> None:
         """Begin at the start of a line."""
         self.tokens = 0
-        self._line = b""
+        self._last = b""
+        """The last line that came to its end."""
+        self._rest = b""
+        """What came after that."""
 
     def feed(self, data: bytes) -> None:
-        """Keep the last line."""
-        lines = data.count(b"\n")
-        self.tokens += lines
-        alone = lines == 1 and data[-1:] == b"\n"
-        start = 0 if alone else data.rfind(b"\n", 0, -1) + 1
-        if start:
-            self._line = data[start:]
-        elif self._line.endswith(b"\n"):
-            self._line = data
-        else:
-            self._line = (self._line + data)[-_LINE_KEPT_BYTES:]
+        """Count the lines, keep the last one."""
+        whole, end, rest = data.rpartition(b"\n")
+        if not end:
+            self._rest = (self._rest + rest)[-_LINE_KEPT_BYTES:]
+            return
+        lines = [line for line in (self._rest + whole).split(b"\n") if line and not line.isspace()]
+        if lines:
+            self.tokens += len(lines)
+            self._last = lines[-1][-_LINE_KEPT_BYTES:]
+        self._rest = rest
+
+    @property
+    def _open(self) -> bool:
+        """Whether a line has begun that has not come to its end."""
+        return bool(self._rest) and not self._rest.isspace()
 
     def usage(self) -> Usage:
         """Read the last line."""
-        answer = decoded(self._line)
+        line = self._rest if self._open else self._last
+        answer = decoded(line)
         if answer.failed:
             return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
         if not answer.done:  # only a last line has a duration, however long its `context` is
-            whole = len(self._line) >= _LINE_KEPT_BYTES and b'"total_duration":' in self._line
-            return usage_in(from_tail(self._line[-KEPT_BYTES:]), whole=whole)
+            whole = len(line) >= _LINE_KEPT_BYTES and b'"total_duration":' in line
+            return usage_in(from_tail(line[-KEPT_BYTES:]), whole=whole)
         return usage_in(answer, whole=True)
 
     def last_event(self) -> Usage | None:
         """Look for the line that says it is done, or an error."""
-        found = self.usage() if self._line.endswith(b"\n") else None
+        found = None if self._open else self.usage()
         return found if found is not None and (found.whole or found.failed) else None
 
     def last_words(self, error: str) -> bytes:
         """End the line, if one is open, and say so in the next."""
-        start = b"\n" if self._line and not self._line.endswith(b"\n") else b""
+        start = b"\n" if self._open else b""
         return start + msgspec.json.encode({"error": error}) + b"\n"
 
 

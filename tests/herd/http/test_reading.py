@@ -75,6 +75,16 @@ def test_ndjson_reads_the_same_in_any_pieces(cuts: list[int]) -> None:
     assert reading.tokens == 3
 
 
+@given(cuts, st.sampled_from([b"\n", b"\r\n", b" \n\n"]))
+def test_blank_lines_are_no_lines(cuts: list[int], blank: bytes) -> None:
+    told = blank + b"".join(line + blank for line in NDJSON)
+    reading, plain = Ndjson(), Ndjson()
+    assert in_pieces(reading, told, cuts) == in_pieces(plain, b"".join(NDJSON), [])
+    assert reading.tokens == plain.tokens
+    assert reading.last_event() == plain.last_event() == plain.usage()
+    assert reading.last_words("x") == b'{"error":"x"}\n'
+
+
 @given(cuts, st.sampled_from([b"\n", b"\r\n"]))
 def test_events_read_the_same_in_any_pieces(cuts: list[int], end: bytes) -> None:
     told = b"".join([*SSE[:3], USAGE_EVENT, SSE[3]]).replace(b"\n", end)
