@@ -134,6 +134,16 @@ def test_a_large_body_is_read_at_its_end(cuts: list[int]) -> None:
     assert in_pieces(Json(), openai, cuts) == Usage(whole=True, prompt_tokens=8, source="reported")
 
 
+@given(st.lists(st.integers(min_value=1, max_value=200_000)))
+def test_a_large_body_is_whole_if_it_ends_as_it_began(cuts: list[int]) -> None:
+    vector = b"[" + b",".join([b"0.123456"] * 20_000) + b"]"
+    answer = b'{"embeddings":[' + vector + b"," + vector + b"]}"
+    for body in (answer, b" [" + answer + b"]", answer + b" \r\n"):
+        assert in_pieces(Json(), body, cuts).whole
+    for body in (answer[:-3], answer[:-2], answer[:-1], answer[: len(vector) + 15], b"[" + answer):
+        assert not in_pieces(Json(), body, cuts).whole
+
+
 @pytest.mark.parametrize("size", [KEPT_BYTES // 7, 300_000])
 def test_a_last_line_with_a_long_context_is_whole(size: int) -> None:
     last = (
