@@ -77,6 +77,7 @@ _TRANSCRIBED: Final = b"transcript.text.done"
 """The last event of a recording that is written down: it has no name, and nothing need follow."""
 _BAD_EVENTS: Final = {"error", "response.failed"}
 _NAMED: Final = re.compile(rb"(?:^|\n)event: ?([a-z_.]{1,40})\r?\n")
+_DATA: Final = re.compile(rb"(?m)^data:")
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n")
 _COMMENT: Final = re.compile(rb"(?m)^:[^\n]*\n\r?\n")
 """What keeps a connection alive and says nothing: mlx-lm's, llama.cpp's while a prompt is read."""
@@ -229,6 +230,10 @@ class Sse:
         names = _NAMED.findall(self._tail) if b"event:" in self._tail else ()
         return names[-1].decode("ascii") if names else self._name
 
+    def _may_have_names(self) -> bool:
+        """Whether its events have names, or none has come yet: clients without take one, too."""
+        return bool(self._last_name()) or not (self.tokens or _DATA.search(self._tail))
+
     def _named_usage(self, name: str) -> Usage:
         """Read a stream whose events have names."""
         if name in _BAD_EVENTS:
@@ -273,7 +278,7 @@ class Sse:
         """End the event, if one is open, and send an error as the next."""
         tail = self._tail
         start = b"" if not tail or tail.endswith(_EVENT_ENDS) else b"\n\n"
-        if self._last_name():  # the keys of both kinds: neither minds those of the other
+        if self._may_have_names():  # the keys of all kinds: none minds those of the others
             told = {"type": "api_error", "message": error}
             event = {"type": "error", "error": told, "code": "server_error", "message": error}
             return start + b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"

@@ -283,6 +283,25 @@ def test_events_with_names_that_stop_early_are_not_whole(events: tuple[bytes, ..
         assert error["error"] == {"type": "api_error", "message": "it broke"}
 
 
+@pytest.mark.parametrize("begun", [b"", b": ping\n\n", b": pi", b"event: message_sta"])
+def test_a_stream_without_an_event_ends_in_one_that_all_kinds_take(begun: bytes) -> None:
+    """`/v1/messages` and `/v1/responses` need the name, chunks the `error` without a type."""
+    reading = Sse()
+    reading.feed(begun)
+    before, _, words = reading.last_words("it broke").partition(b"event: error\ndata: ")
+    assert (begun + before)[-2:] in {b"", b"\n\n"}
+    told = msgspec.json.decode(words)
+    assert (told["type"], told["message"]) == ("error", "it broke")
+    assert told["error"] == {"type": "api_error", "message": "it broke"}
+
+
+@pytest.mark.parametrize("begun", [b": ping\n\n" + SSE[0], b": ping\n\n" + SSE[0][:9]])
+def test_a_stream_without_names_ends_in_an_error_without_one(begun: bytes) -> None:
+    reading = Sse()
+    reading.feed(begun)
+    assert reading.last_words("it broke").lstrip().startswith(b'data: {"error":{')
+
+
 def test_a_stream_of_names_that_ends_in_an_error_has_failed() -> None:
     for last in (named("error", error={"message": "x"}), named("response.failed", response={})):
         reading = Sse()
