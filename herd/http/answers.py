@@ -3,7 +3,11 @@
 Everything may be missing, and whatever else there is, is left alone.
 """
 
+from typing import Final
+
 import msgspec
+
+_NO_ERRORS: Final = (b"", b"null")
 
 
 class Details(msgspec.Struct, gc=False):
@@ -99,3 +103,8 @@ class Answer(msgspec.Struct, gc=False):
     choices: list[Choice] | None = None
     stop_reason: str | None = None
     error: msgspec.Raw = msgspec.Raw(b"")
+
+    @property
+    def failed(self) -> bool:
+        """Whether its node says that it went wrong: `"error":null` says that it did not."""
+        return bytes(self.error) not in _NO_ERRORS

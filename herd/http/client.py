@@ -163,7 +163,7 @@ class _Exchange:
     # The parser's callbacks.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
+        self.headers.append((name, value.rstrip(b" \t")))
         lowered = name.lower()
         self._delimited |= lowered == b"content-length"
         self._delimited |= lowered == b"transfer-encoding" and b"chunked" in value.lower()

@@ -194,6 +194,7 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header; trailers are counted and dropped."""
+        value = value.rstrip(b" \t")  # RFC 9110, 5.5: no part of it, but llhttp leaves it there
         headers = self._headers
         if headers is not None:
             headers.append((name, value))

@@ -77,53 +77,63 @@ _TRANSCRIBED: Final = b"transcript.text.done"
 """The last event of a recording that is written down: it has no name, and nothing need follow."""
 _BAD_EVENTS: Final = {"error", "response.failed"}
 _NAMED: Final = re.compile(rb"(?:^|\n)event: ?([a-z_.]{1,40})\r?\n")
+_DATA: Final = re.compile(rb"(?m)^data:")
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n")
 _COMMENT: Final = re.compile(rb"(?m)^:[^\n]*\n\r?\n")
 """What keeps a connection alive and says nothing: mlx-lm's, llama.cpp's while a prompt is read."""
 _HEAD_BYTES: Final = 2048
+_BRACKETS: Final = {b"{": b"}", b"[": b"]"}
 
 
 class Ndjson:
-    """One JSON object a line: Ollama's streams."""
+    """One JSON object a line: Ollama's streams. Blank lines are none."""
 
-    __slots__ = ("_line", "tokens")
+    __slots__ = ("_last", "_rest", "tokens")
 
     def __init__(self) -> None:
         """Begin at the start of a line."""
         self.tokens = 0
-        self._line = b""
+        self._last = b""
+        """The last line that came to its end."""
+        self._rest = b""
+        """What came after that."""
 
     def feed(self, data: bytes) -> None:
-        """Keep the last line."""
-        lines = data.count(b"\n")
-        self.tokens += lines
-        alone = lines == 1 and data[-1:] == b"\n"
-        start = 0 if alone else data.rfind(b"\n", 0, -1) + 1
-        if start:
-            self._line = data[start:]
-        elif self._line.endswith(b"\n"):
-            self._line = data
-        else:
-            self._line = (self._line + data)[-_LINE_KEPT_BYTES:]
+        """Count the lines, keep the last one."""
+        whole, end, rest = data.rpartition(b"\n")
+        if not end:
+            self._rest = (self._rest + rest)[-_LINE_KEPT_BYTES:]
+            return
+        lines = [line for line in (self._rest + whole).split(b"\n") if line and not line.isspace()]
+        if lines:
+            self.tokens += len(lines)
+            self._last = lines[-1][-_LINE_KEPT_BYTES:]
+        self._rest = rest
+
+    @property
+    def _open(self) -> bool:
+        """Whether a line has begun that has not come to its end."""
+        return bool(self._rest) and not self._rest.isspace()
 
     def usage(self) -> Usage:
         """Read the last line."""
-        answer = decoded(self._line)
-        if answer.error:
+        line = self._rest if self._open else self._last
+        answer = decoded(line)
+        if answer.failed:
             return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
         if not answer.done:  # only a last line has a duration, however long its `context` is
-            whole = len(self._line) >= _LINE_KEPT_BYTES and b'"total_duration":' in self._line
-            return usage_in(from_tail(self._line[-KEPT_BYTES:]), whole=whole)
+            whole = len(line) >= _LINE_KEPT_BYTES and b'"total_duration":' in line
+            return usage_in(from_tail(line[-KEPT_BYTES:]), whole=whole)
         return usage_in(answer, whole=True)
 
     def last_event(self) -> Usage | None:
         """Look for the line that says it is done, or an error."""
-        found = self.usage() if self._line.endswith(b"\n") else None
+        found = None if self._open else self.usage()
         return found if found is not None and (found.whole or found.failed) else None
 
     def last_words(self, error: str) -> bytes:
         """End the line, if one is open, and say so in the next."""
-        start = b"\n" if self._line and not self._line.endswith(b"\n") else b""
+        start = b"\n" if self._open else b""
         return start + msgspec.json.encode({"error": error}) + b"\n"
 
 
@@ -196,7 +206,7 @@ class Sse:
             if _TRANSCRIBED in text and _named(line).type == _TRANSCRIBED.decode():
                 whole = True
             event = decoded(text)
-            if event.error and not whole:
+            if event.failed and not whole:
                 return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
             tokens = tokens or event.usage
             timings = timings or event.timings
@@ -219,6 +229,10 @@ class Sse:
         """Return the name of the last event; nothing where events have none."""
         names = _NAMED.findall(self._tail) if b"event:" in self._tail else ()
         return names[-1].decode("ascii") if names else self._name
+
+    def _may_have_names(self) -> bool:
+        """Whether its events have names, or none has come yet: clients without take one, too."""
+        return bool(self._last_name()) or not (self.tokens or _DATA.search(self._tail))
 
     def _named_usage(self, name: str) -> Usage:
         """Read a stream whose events have names."""
@@ -264,7 +278,7 @@ class Sse:
         """End the event, if one is open, and send an error as the next."""
         tail = self._tail
         start = b"" if not tail or tail.endswith(_EVENT_ENDS) else b"\n\n"
-        if self._last_name():  # the keys of both kinds: neither minds those of the other
+        if self._may_have_names():  # the keys of all kinds: none minds those of the others
             told = {"type": "api_error", "message": error}
             event = {"type": "error", "error": told, "code": "server_error", "message": error}
             return start + b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
@@ -273,18 +287,24 @@ class Sse:
 
 
 class Json:
-    """One JSON value, whole at its end: its framing tells whether it broke off."""
+    """One JSON value, whole at its end: a large one, too large to look at, if it ends as it began.
 
-    __slots__ = ("_parts", "_size_bytes", "tokens")
+    Where only the end of the connection ends it, nothing else tells whether it broke off.
+    """
+
+    __slots__ = ("_began", "_parts", "_size_bytes", "tokens")
 
     def __init__(self) -> None:
         """Begin."""
         self.tokens = 0
+        self._began = b""
+        """Its first bracket."""
         self._parts: list[bytes] = []
         self._size_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Keep all of a small body, the end of a large one."""
+        self._began = self._began or data.lstrip()[:1]
         self._parts.append(data)
         self._size_bytes += len(data)
         if self._size_bytes > 2 * KEPT_BYTES and len(self._parts) > 1:
@@ -296,7 +316,9 @@ class Json:
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         if self._size_bytes <= KEPT_BYTES:
             return usage_of_json(body)
-        return usage_in(from_tail(body[-KEPT_BYTES:]), whole=True)
+        tail = body[-KEPT_BYTES:]
+        whole = tail.rstrip()[-1:] == _BRACKETS.get(self._began)
+        return usage_in(from_tail(tail), whole=whole)
 
     def last_event(self) -> Usage | None:
         """Know of none: only its framing ends it."""

@@ -233,6 +233,8 @@ class Connection(asyncio.Protocol):
         if not self._in_head or self._ended:
             return
         kind = wire.KINDS[name]
+        # RFC 9110, 5.5: blanks behind it are no part of it. llhttp knows no `chunked` before a tab.
+        value = value.rstrip(b" " if kind == wire.TRANSFER_ENCODING else b" \t")
         if kind <= wire.NOTED:
             self._headers.append((name, value))
             if kind == wire.CONTENT_TYPE:

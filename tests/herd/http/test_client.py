@@ -101,7 +101,7 @@ def test_reads_every_framing(answer: tuple[bytes, ...]) -> None:
 
 
 def test_an_error_status_is_an_answer() -> None:
-    answer = b"HTTP/1.1 503 Busy\r\nX-Why: load\r\nContent-Length: 0\r\n\r\n"
+    answer = b"HTTP/1.1 503 Busy\r\nX-Why: load \t\r\nContent-Length: 0\r\n\r\n"
     response = asyncio.run(_ask(_answers(answer)))
     assert (response.status, response.header(b"x-why"), response.body) == (503, b"load", b"")
 

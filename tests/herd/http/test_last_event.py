@@ -98,6 +98,29 @@ def test_who_leaves_at_the_error_of_a_node_has_been_failed(run: Run) -> None:
     run(main())
 
 
+def test_who_leaves_at_no_error_cancels(run: Run) -> None:
+    """Some servers say `"error":null` in every event."""
+
+    async def main() -> None:
+        event = b'data: {"choices":[{"delta":{"content":"hi"}}],"error":null}\n\n'
+
+        async def script(ask: Ask) -> None:
+            ask.begin(NAMED)
+            ask.chunk(event)
+            await ask.gone()
+
+        async with node(script) as here:
+            control = Control(here.url)
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/v1/chat/completions", CHAT)
+                await one.until(event)
+                one.close()
+                await control.heard(RequestCancelled)
+        assert control.kinds == ["RequestReceived", "RequestCancelled"]
+
+    run(main())
+
+
 def test_a_value_that_is_not_a_stream_ends_by_its_framing_alone(run: Run) -> None:
     """All of a large one may have come but its last bytes: nobody looks at what that says."""
 

@@ -23,6 +23,12 @@ AMBIGUOUS = {
     "two TE": _OK + _CHUNKED + _CHUNKED + b"\r\n" + _IN_CHUNKS,
     "TE gzip": _OK + b"Transfer-Encoding: gzip\r\n\r\n" + ANSWER,
     "TE gzip, chunked": _OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + _IN_CHUNKS,
+    "TE chunked and a tab": _OK + b"Transfer-Encoding: chunked\t\r\n\r\n" + _IN_CHUNKS,
+    "CL and TE, with blanks": _OK
+    + _LENGTH
+    + _CHUNKED.replace(b"\r", b" \r")
+    + b"\r\n"
+    + _IN_CHUNKS,
     "folded header": _OK + b"X: a\r\n b\r\n" + _LENGTH + b"\r\n" + ANSWER,
     "bare LF": (_OK + _LENGTH + b"\r\n").replace(b"\r", b"") + ANSWER,
     "bare CR": _OK + b"X: a\rY: b\r\n" + _LENGTH + b"\r\n" + ANSWER,

@@ -21,6 +21,10 @@ AMBIGUOUS = {
     "TE gzip, chunked": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "TE chunked, identity": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
     "two TE": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "TE chunked and a tab": POST + b"Transfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n",
+    "CL and TE, with blanks": POST
+    + b"Content-Length: 6 \r\nTransfer-Encoding: chunked \r\n\r\n0\r\n\r\nG",
+    "absolute URL of another host, with blanks": b"GET http://b/x HTTP/1.1\r\nHost: a \r\n\r\n",
     "TE with a space": POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
     "TE in HTTP/1.0": b"POST /x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "folded header": POST + b"X: a\r\n b\r\nContent-Length: 2\r\n\r\n{}",

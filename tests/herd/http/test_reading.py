@@ -75,6 +75,16 @@ def test_ndjson_reads_the_same_in_any_pieces(cuts: list[int]) -> None:
     assert reading.tokens == 3
 
 
+@given(cuts, st.sampled_from([b"\n", b"\r\n", b" \n\n"]))
+def test_blank_lines_are_no_lines(cuts: list[int], blank: bytes) -> None:
+    told = blank + b"".join(line + blank for line in NDJSON)
+    reading, plain = Ndjson(), Ndjson()
+    assert in_pieces(reading, told, cuts) == in_pieces(plain, b"".join(NDJSON), [])
+    assert reading.tokens == plain.tokens
+    assert reading.last_event() == plain.last_event() == plain.usage()
+    assert reading.last_words("x") == b'{"error":"x"}\n'
+
+
 @given(cuts, st.sampled_from([b"\n", b"\r\n"]))
 def test_events_read_the_same_in_any_pieces(cuts: list[int], end: bytes) -> None:
     told = b"".join([*SSE[:3], USAGE_EVENT, SSE[3]]).replace(b"\n", end)
@@ -124,6 +134,16 @@ def test_a_large_body_is_read_at_its_end(cuts: list[int]) -> None:
     assert in_pieces(Json(), openai, cuts) == Usage(whole=True, prompt_tokens=8, source="reported")
 
 
+@given(st.lists(st.integers(min_value=1, max_value=200_000)))
+def test_a_large_body_is_whole_if_it_ends_as_it_began(cuts: list[int]) -> None:
+    vector = b"[" + b",".join([b"0.123456"] * 20_000) + b"]"
+    answer = b'{"embeddings":[' + vector + b"," + vector + b"]}"
+    for body in (answer, b" [" + answer + b"]", answer + b" \r\n"):
+        assert in_pieces(Json(), body, cuts).whole
+    for body in (answer[:-3], answer[:-2], answer[:-1], answer[: len(vector) + 15], b"[" + answer):
+        assert not in_pieces(Json(), body, cuts).whole
+
+
 @pytest.mark.parametrize("size", [KEPT_BYTES // 7, 300_000])
 def test_a_last_line_with_a_long_context_is_whole(size: int) -> None:
     last = (
@@ -167,8 +187,11 @@ def test_a_small_body_is_read_whole(body: bytes, usage: Usage) -> None:
         (Ndjson, b"".join(NDJSON[:2]), False, False),
         (Ndjson, NDJSON[2].rstrip(), True, False),
         (Ndjson, NDJSON[0] + b'{"error":"x"}\n', False, True),
+        (Ndjson, NDJSON[0] + b'{"done":true,"error":null}\n', True, False),
         (Sse, b"", False, False),
         (Sse, b"".join(SSE[:3]), False, False),
+        (Sse, b'data: {"choices":[{"delta":{"content":"hi"}}],"error":null}\n\n', False, False),
+        (Sse, b'data: {"choices":[],"error": null}\n\n' + SSE[3], True, False),
         (Sse, SSE[0] + b": ping\n\n" + SSE[3], True, False),
         (Sse, SSE[0] + b'data: {"error":{"message":"x"}}\n\n', False, True),
         (Sse, SSE[0] + b'data: {"choices":[{"delta":{"content":"[DONE]"}}]}\n\n', False, False),
@@ -258,6 +281,25 @@ def test_events_with_names_that_stop_early_are_not_whole(events: tuple[bytes, ..
         error = msgspec.json.decode(words.partition(b"data: ")[2])
         assert (error["type"], error["message"]) == ("error", "it broke")
         assert error["error"] == {"type": "api_error", "message": "it broke"}
+
+
+@pytest.mark.parametrize("begun", [b"", b": ping\n\n", b": pi", b"event: message_sta"])
+def test_a_stream_without_an_event_ends_in_one_that_all_kinds_take(begun: bytes) -> None:
+    """`/v1/messages` and `/v1/responses` need the name, chunks the `error` without a type."""
+    reading = Sse()
+    reading.feed(begun)
+    before, _, words = reading.last_words("it broke").partition(b"event: error\ndata: ")
+    assert (begun + before)[-2:] in {b"", b"\n\n"}
+    told = msgspec.json.decode(words)
+    assert (told["type"], told["message"]) == ("error", "it broke")
+    assert told["error"] == {"type": "api_error", "message": "it broke"}
+
+
+@pytest.mark.parametrize("begun", [b": ping\n\n" + SSE[0], b": ping\n\n" + SSE[0][:9]])
+def test_a_stream_without_names_ends_in_an_error_without_one(begun: bytes) -> None:
+    reading = Sse()
+    reading.feed(begun)
+    assert reading.last_words("it broke").lstrip().startswith(b'data: {"error":{')
 
 
 def test_a_stream_of_names_that_ends_in_an_error_has_failed() -> None:

@@ -134,6 +134,29 @@ def test_a_json_answer_that_breaks_off_is_aborted(framing: bytes, run: Run) -> N
     run(main())
 
 
+def test_a_large_json_answer_without_a_length_that_breaks_off_is_aborted(run: Run) -> None:
+    async def script(ask: Ask) -> None:
+        ask.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        ask.send(b'{"embeddings":[[' + b"0.123456," * 20_000)
+        await asyncio.sleep(0.01)
+        ask.close()
+
+    async def main() -> None:
+        async with node(script) as bad:
+            control = Control(bad.url)
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/api/embed", b'{"model":"m:latest","input":"canary"}')
+                try:
+                    heard = await one.rest()
+                except ConnectionResetError:
+                    heard = b""
+                assert not heard.endswith(b"0\r\n\r\n")
+            failed = await control.heard(RequestFailed)
+        assert failed.error == "answer without an end"
+
+    run(main())
+
+
 def test_a_nodes_own_error_line_is_passed_and_told_as_a_failure(run: Run) -> None:
     async def main() -> None:
         async with node(_cut(ND, NDJSON[0], b'{"error":"canary"}\n', clean=True)) as bad:
