@@ -108,9 +108,19 @@ class _Refused(msgspec.Struct):
 
 
 def balancer_url(data_dir: str | None = None) -> str:
-    """Return where the balancer of this machine is, running or not."""
+    """Return where the balancer of this machine is, running or not.
+
+    A directory that somebody named is that of the herd he means: if none runs there, another one
+    must not be asked, least of all to change. `FLEET_DATA_DIR` names it too, unless `FLEET_PORT`
+    is set beside it and says where to ask.
+    """
     settings = load({} if data_dir is None else {"data_dir": data_dir})
-    found = run_file.read(settings.directory)
+    if data_dir is not None or ("data_dir" in settings.fixed and "port" not in settings.fixed):
+        found: run_file.RunFile | None = run_file.running(
+            settings.directory, otherwise="give --url"
+        )
+    else:
+        found = run_file.read(settings.directory)
     certificate = settings.tls_cert if found is None else found.tls_cert
     plain = run_file.local_url(settings.host, settings.port, secure=bool(certificate))
     address = plain if found is None else found.url
