@@ -57,6 +57,8 @@ def read(directory: DataDir) -> RunFile | None:
 def running(directory: DataDir, *, otherwise: str) -> RunFile:
     """Return what the file says of the herd that runs; raise `HerdError` if none does."""
     found = read(directory)
+    if found is None:
+        directory.check_readable()
     if found is None or "supervisor" not in living(found):
         raise HerdError(
             f"no herd runs on {directory.root}", f"start it with `herd`, or {otherwise}"
