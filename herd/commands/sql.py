@@ -16,6 +16,7 @@ from herd.logd.readers import ask
 
 MOST_SHOWN = 1000
 """Rows of a table on the terminal; `--json` and `--csv` write them all."""
+EXAMPLE = 'as in `herd sql "SELECT model, count(*) FROM requests GROUP BY ALL"`'
 _BATCH = 10_000
 _ENDLESS = 10_000
 """Columns where nobody looks on: in a file or a pipe no line is folded."""
@@ -42,6 +43,8 @@ def command(query: str, data_dir: str | None, *, as_json: bool, as_csv: bool) ->
         if "request_traces" in query.lower():
             log.execute("SET integer_division = true").fetchall()
         try:
+            if not log.extract_statements(query):
+                raise HerdError("no query", EXAMPLE)
             result = ask(log, query)
             columns = [str(column[0]) for column in result.description or ()]
             if as_json:

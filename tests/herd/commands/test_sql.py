@@ -67,6 +67,14 @@ def test_a_wrong_query_shows_where_and_what_there_is(log: Path) -> None:
     assert "request_traces" in error.value.next_step
 
 
+@pytest.mark.parametrize("query", ["", " ", ";", "-- nothing"])
+def test_no_query_is_answered_with_an_example(log: Path, query: str) -> None:
+    with pytest.raises(HerdError, match="no query") as error:
+        run(log, query)
+    example = error.value.next_step.split('"')[1]
+    assert run(log, example).output.endswith(" rows\n")
+
+
 def test_where_no_log_is_yet_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(HerdError, match="there is no log yet") as error:
         run(tmp_path, "SELECT 1")
