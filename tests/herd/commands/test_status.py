@@ -120,6 +120,36 @@ def test_what_was_is_not_shown_as_what_is(balancer: str, monkeypatch: pytest.Mon
     assert "control does not answer" in herd_status("--url", balancer).output
 
 
+@pytest.mark.parametrize("words", [("status",), ("top", "--once"), ("nodes", "list")])
+def test_a_plain_ollama_is_told_to_be_no_herd(
+    balancer: str, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(Answer, "body", b"404 page not found")
+    monkeypatch.setattr(Answer, "status", 404)
+    error = CliRunner().invoke(group, [*words, "--url", balancer]).exception
+    assert isinstance(error, HerdError)
+    assert error.what.startswith(f"{balancer} is no herd")
+    assert "--url" in error.next_step
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "told"), [(503, b"", "answered 503"), (401, b'{"error":"a key"}', "a key")]
+)
+def test_top_shows_no_empty_fleet_where_it_is_refused(
+    balancer: str, monkeypatch: pytest.MonkeyPatch, code: int, body: bytes, told: str
+) -> None:
+    monkeypatch.setattr(Answer, "body", body)
+    monkeypatch.setattr(Answer, "status", code)
+    error = CliRunner().invoke(group, ["top", "--once", "--url", balancer]).exception
+    assert isinstance(error, HerdError)
+    assert error.what.endswith(told)
+
+
+def test_top_does_without_the_last_requests_while_the_log_is_away(balancer: str) -> None:
+    done = CliRunner().invoke(group, ["top", "--once", "--url", balancer])
+    assert "1 of 1 nodes online" in done.output
+
+
 @pytest.mark.parametrize(("code", "body"), [(200, b"Ollama is running"), (503, b"away")])
 def test_an_answer_that_is_not_herds_is_an_error(
     balancer: str, monkeypatch: pytest.MonkeyPatch, code: int, body: bytes
