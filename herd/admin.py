@@ -23,6 +23,6 @@ def send(address: str, method: str, path: str, asked: object) -> dict[str, objec
             f"no balancer answers at {address}: {error.text}", "start it with `herd`, or give --url"
         ) from error
     if answer.status != OK:
-        raise HerdError(refusal(answer.body) or f"{address}{path} answered {answer.status}")
+        raise refusal(address, path, answer)
     found: dict[str, object] = msgspec.json.decode(answer.body)
     return found

@@ -107,8 +107,7 @@ def restore(file: Path, directory: DataDir) -> Manifest:
             "restore into another directory with --data-dir, or move that one away",
         )
     made = [folder for folder in (root, *root.parents) if not folder.exists()]
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=".restore-", dir=root))
+    place = _room(root)
     try:
         with tarfile.open(file, "r:gz") as archive:
             manifest = _manifest(archive, file)
@@ -134,6 +133,19 @@ def restore(file: Path, directory: DataDir) -> Manifest:
             for folder in made:
                 folder.rmdir()
     return manifest
+
+
+def _room(root: Path) -> Path:
+    """Make an empty folder there, of the same file system as what it becomes."""
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".restore-", dir=root))
+    except OSError as error:
+        why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
+        raise HerdError(
+            f"{root} cannot be used: {why}",
+            "nothing was changed; name another directory with --data-dir",
+        ) from error
 
 
 def _stage(directory: DataDir, place: Path) -> list[Path]:

@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that `herd --help` and `herd --version` are q
 the guard against foreign `actors` and `events` comes before anything that imports them.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,7 +13,7 @@ from typing import NoReturn
 import click
 
 from herd._siblings import DISTRIBUTION, check_siblings
-from herd.errors import HerdError
+from herd.errors import NOT_OURS, HerdError
 
 COMMANDS = {
     "run": "Run the balancer (what `herd` alone does).",
@@ -108,11 +109,27 @@ def _run(arguments: list[str]) -> int:
         click.echo("stopped", err=True)
         return 130
     except HerdError as error:
-        click.echo(f"{click.style('herd:', fg='red', bold=True)} {error.what}", err=True)
-        if error.next_step:
-            click.echo(f"      {error.next_step}", err=True)
-        return 1
+        return _failed(error)
+    except PermissionError as error:  # most often the data directory of another user
+        return _failed(_forbidden(error))
     except BrokenPipeError:  # `herd log | head`
         sys.stderr.close()
         return 141
     return outcome if isinstance(outcome, int) else 0
+
+
+def _failed(error: HerdError) -> int:
+    click.echo(f"{click.style('herd:', fg='red', bold=True)} {error.what}", err=True)
+    if error.next_step:
+        click.echo(f"      {error.next_step}", err=True)
+    return 1
+
+
+def _forbidden(error: PermissionError) -> HerdError:
+    """Return what may not be done, with the path where the system names one."""
+    if not isinstance(error.filename, str):
+        return HerdError(str(error))
+    path = error.filename
+    seen = path if os.path.lexists(path) else os.path.dirname(path) or "."  # noqa: PTH120 (as named)
+    done = "written" if os.access(seen, os.R_OK) else "read"
+    return HerdError(f"{path} cannot be {done}: {error.strerror}", NOT_OURS)

@@ -9,7 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from herd.errors import HerdError
+from herd.errors import NOT_OURS, HerdError
 from herd.platform import is_private
 
 DEFAULT_ROOT = "~/.fleet-manager"
@@ -139,6 +139,15 @@ class DataDir:
     def node_key(self) -> Path:
         """The private key of this machine's agent."""
         return self.root / "node.key"
+
+    def check_readable(self) -> None:
+        """Raise `HerdError` if it is there, and we may not look into it."""
+        try:
+            next(self.run.iterdir(), None)
+        except PermissionError as error:
+            raise HerdError(f"{self.root} cannot be read: {error.strerror}", NOT_OURS) from error
+        except OSError:  # nothing is there
+            return
 
     def create(self) -> None:
         """Make the directories that are missing, readable by their owner only."""

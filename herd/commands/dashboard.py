@@ -36,9 +36,7 @@ def command(data_dir: str | None, url: str | None, *, wanted: bool | None, as_js
     matters once there are API keys: before, everybody on your networks may look.
     """
     settings = load({} if data_dir is None else {"data_dir": data_dir})
-    found = run_file.read(settings.directory)
-    if found is None or "supervisor" not in run_file.living(found):
-        raise HerdError(f"no herd runs on {settings.directory.root}", "start it with `herd`")
+    found = run_file.running(settings.directory, otherwise="name another --data-dir")
     token = admin_token.read(settings.directory)
     if not token:
         raise HerdError(

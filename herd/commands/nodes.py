@@ -93,6 +93,7 @@ def token(*, data_dir: str | None) -> None:
     settings = load({} if data_dir is None else {"data_dir": data_dir})
     found = join_token.read(settings.directory)
     if not found:
+        settings.directory.check_readable()
         raise HerdError(
             f"there is no join token in {settings.directory.root}", "start the balancer: `herd`"
         )

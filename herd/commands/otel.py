@@ -31,7 +31,11 @@ BATCH = 10_000
     help="The collector, as http://localhost:4318; else what OTEL_EXPORTER_OTLP_ENDPOINT says.",
 )
 @click.option("--since", metavar="TIME", help="From there on: 14:30, 2025-10-09T14:30, or 10m ago.")
-@click.option("--no-follow", is_flag=True, help="End with the log as it is now.")
+@click.option(
+    "--no-follow",
+    is_flag=True,
+    help="End with the log as it is now, or if nobody takes it.",
+)
 @click.option("--data-dir", help="The data directory; else FLEET_DATA_DIR or ~/.fleet-manager.")
 def command(
     endpoint: str | None, since: str | None, data_dir: str | None, *, no_follow: bool
@@ -51,7 +55,7 @@ def command(
             'install herd with it: uv tool install "herd-balancer[otel]"',
         ) from error
     directory = default_data_dir() if data_dir is None else DataDir(Path(data_dir))
-    collector = Collector(endpoint, lambda text: click.echo(text, err=True))
+    collector = Collector(endpoint, lambda text: click.echo(text, err=True), gives_up=no_follow)
     spans, requests, sent = Spans(providers_of(directory.journal)), 0, 0
     with contextlib.suppress(KeyboardInterrupt):
         for batch in _batches(directory, since, follow=not no_follow):

@@ -61,6 +61,7 @@ def _asked(directory: DataDir, word: Word, patience_s: float = PATIENCE_S) -> Wo
     try:
         talk = Talk(connect_unix(directory.door, timeout_s=PATIENCE_S), patience_s)
     except OSError as error:
+        directory.check_readable()
         raise HerdError(
             f"no herd runs on {directory.root}", "name its directory with --data-dir"
         ) from error

@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from itertools import chain, count
 from typing import Any
 
 import click
@@ -16,9 +17,11 @@ from herd.logd.readers import ask
 
 MOST_SHOWN = 1000
 """Rows of a table on the terminal; `--json` and `--csv` write them all."""
+EXAMPLE = 'as in `herd sql "SELECT model, count(*) FROM requests GROUP BY ALL"`'
 _BATCH = 10_000
 _ENDLESS = 10_000
 """Columns where nobody looks on: in a file or a pipe no line is folded."""
+_ENCODER = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 
 
 @click.command(
@@ -42,6 +45,8 @@ def command(query: str, data_dir: str | None, *, as_json: bool, as_csv: bool) ->
         if "request_traces" in query.lower():
             log.execute("SET integer_division = true").fetchall()
         try:
+            if not log.extract_statements(query):
+                raise HerdError("no query", EXAMPLE)
             result = ask(log, query)
             columns = [str(column[0]) for column in result.description or ()]
             if as_json:
@@ -62,13 +67,22 @@ def _refused(error: duckdb.Error) -> HerdError:
 
 
 def _write_json(columns: list[str], result: duckdb.DuckDBPyConnection) -> None:
-    before = "[\n"
+    before, names = "[\n", _unlike(columns)
     while rows := result.fetchmany(_BATCH):
         for row in rows:
-            line = msgspec.json.encode(dict(zip(columns, row, strict=True)), enc_hook=str)
+            line = _ENCODER.encode(dict(zip(names, row, strict=True)))
             click.echo(before + line.decode(), nl=False)
             before = ",\n"
     click.echo("[]" if before == "[\n" else "\n]")
+
+
+def _unlike(columns: list[str]) -> list[str]:
+    """Return the names, each once: a, a_1, a_2, as DuckDB has them of a subquery."""
+    names: dict[str, None] = {}
+    for column in columns:
+        more = (f"{column}_{number}" for number in count(1))
+        names[next(name for name in chain([column], more) if name not in names)] = None
+    return list(names)
 
 
 def _write_csv(columns: list[str], result: duckdb.DuckDBPyConnection) -> None:
@@ -106,5 +120,5 @@ def _shown(value: object) -> str:
 def _flat(value: object) -> object:
     """Return a nested value as JSON, any other as it is."""
     if isinstance(value, list | dict):
-        return msgspec.json.encode(value, enc_hook=str).decode()
+        return _ENCODER.encode(value).decode()
     return value

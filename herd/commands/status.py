@@ -13,14 +13,14 @@ from herd import admin_token
 from herd.config import load
 from herd.errors import HerdError
 from herd.http import tls
-from herd.http.client import FetchError, fetch
+from herd.http.client import FetchError, Response, fetch
 from herd.processes import run_file
 
 PATIENCE_S = 5.0
 WATCH_EVERY_S = 2.0
 LEAST_WIDTH = 10
 """Characters that are left of a column on a narrow terminal."""
-OK, UNAUTHORIZED = 200, 401
+OK, NOT_FOUND = 200, 404
 AWAY = {"offline", "sleeping"}
 
 
@@ -88,7 +88,10 @@ def _print(address: str) -> None:
     try:
         status = msgspec.json.decode(body, type=_Status)
     except msgspec.MsgspecError as error:
-        raise HerdError(f"{address} does not answer like herd: {error}") from error
+        raise HerdError(
+            f"{address} does not answer like herd: {error}",
+            "give the address of a balancer with --url",
+        ) from error
     click.echo(f"herd at {address}: {_count(len(status.nodes), 'node')}")
     if not status.fleet.current:
         click.echo("control does not answer: this is how the fleet was when it last did")
@@ -108,9 +111,19 @@ class _Refused(msgspec.Struct):
 
 
 def balancer_url(data_dir: str | None = None) -> str:
-    """Return where the balancer of this machine is, running or not."""
+    """Return where the balancer of this machine is, running or not.
+
+    A directory that somebody named is that of the herd he means: if none runs there, another one
+    must not be asked, least of all to change. `FLEET_DATA_DIR` names it too, unless `FLEET_PORT`
+    is set beside it and says where to ask.
+    """
     settings = load({} if data_dir is None else {"data_dir": data_dir})
-    found = run_file.read(settings.directory)
+    if data_dir is not None or ("data_dir" in settings.fixed and "port" not in settings.fixed):
+        found: run_file.RunFile | None = run_file.running(
+            settings.directory, otherwise="give --url"
+        )
+    else:
+        found = run_file.read(settings.directory)
     certificate = settings.tls_cert if found is None else found.tls_cert
     plain = run_file.local_url(settings.host, settings.port, secure=bool(certificate))
     address = plain if found is None else found.url
@@ -129,16 +142,22 @@ def ask(address: str, path: str) -> bytes:
             f"no balancer answers at {address}: {error.text}", "start it with `herd`, or give --url"
         ) from error
     if answer.status != OK:
-        raise HerdError(refusal(answer.body) or f"{address}{path} answered {answer.status}")
+        raise refusal(address, path, answer)
     return answer.body
 
 
-def refusal(body: bytes) -> str:
-    """Return why the balancer refused, in its own words; empty if it does not say."""
+def refusal(address: str, path: str, answer: Response) -> HerdError:
+    """Return why the balancer refused, in its own words if it says; or that it is none."""
     try:
-        return msgspec.json.decode(body, type=_Refused).error
+        said = msgspec.json.decode(answer.body, type=_Refused).error
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return ""
+        said = ""
+    if not said and answer.status == NOT_FOUND:
+        return HerdError(
+            f"{address} is no herd, or an older one: {path} answered {answer.status}",
+            "give the address of a balancer with --url",
+        )
+    return HerdError(said or f"{address}{path} answered {answer.status}")
 
 
 def _node_row(node: _Node) -> list[str]:

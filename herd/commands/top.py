@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from herd import admin_token
-from herd.commands.status import AWAY, OK, PATIENCE_S, UNAUTHORIZED, balancer_url, refusal
+from herd.commands.status import AWAY, OK, PATIENCE_S, balancer_url, refusal
 from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
 from herd.tables import printable
@@ -200,9 +200,9 @@ async def _asked(address: str) -> list[bytes]:
         raise HerdError(
             f"no balancer answers at {address}: {error.text}", "start it with `herd`, or give --url"
         ) from error
-    if answers[0].status == UNAUTHORIZED:
-        raise HerdError(refusal(answers[0].body))
-    return [answer.body if answer.status == OK else b'{"nodes":[]}' for answer in answers]
+    if answers[0].status != OK:
+        raise refusal(address, _PAGES[0], answers[0])
+    return [answer.body if answer.status == OK else b"{}" for answer in answers]
 
 
 def drawn(frame: Frame, lines: int, width: int) -> Group:

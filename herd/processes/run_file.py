@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from herd.errors import HerdError
 from herd.paths import DataDir
 
 SAME_BIRTH_S = 2.0
@@ -51,6 +52,18 @@ def read(directory: DataDir) -> RunFile | None:
         return msgspec.json.decode(directory.run_file.read_bytes(), type=RunFile)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def running(directory: DataDir, *, otherwise: str) -> RunFile:
+    """Return what the file says of the herd that runs; raise `HerdError` if none does."""
+    found = read(directory)
+    if found is None:
+        directory.check_readable()
+    if found is None or "supervisor" not in living(found):
+        raise HerdError(
+            f"no herd runs on {directory.root}", f"start it with `herd`, or {otherwise}"
+        )
+    return found
 
 
 def write(directory: DataDir, content: RunFile) -> None:

@@ -131,6 +131,21 @@ def test_nothing_is_written_over(saved: tuple[DataDir, Path]) -> None:
         restore(file, directory)
 
 
+@pytest.mark.parametrize(
+    ("below", "why"), [(".", "it is no directory"), ("deep", "Not a directory")]
+)
+def test_a_file_is_no_place_for_one(
+    saved: tuple[DataDir, Path], tmp_path: Path, below: str, why: str
+) -> None:
+    directory, file = saved
+    save(directory, file)
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    with pytest.raises(HerdError, match=f"cannot be used: {why}"):
+        restore(file, DataDir(taken / below))
+    assert taken.read_text() == "mine"
+
+
 def test_a_settings_file_that_is_there_is_not_written_over(
     saved: tuple[DataDir, Path], tmp_path: Path
 ) -> None:

@@ -104,6 +104,47 @@ def test_what_is_expected_to_fail_says_so_in_two_lines(
     assert capsys.readouterr().err == "herd: port 1 is taken\n      choose another one\n"
 
 
+@pytest.mark.parametrize("path", ["", "log/journal"])
+def test_what_the_system_forbids_to_read_is_named_without_a_traceback(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forbid(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / path))
+
+    monkeypatch.setattr(cli.group, "main", forbid)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read everywhere
+    assert herd("log") == 1
+    told, step = capsys.readouterr().err.splitlines()
+    assert told == f"herd: {tmp_path / path} cannot be read: Permission denied"
+    assert "as the user who runs herd" in step
+
+
+def test_what_the_system_forbids_to_write_is_named_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forbid(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / "new"))
+
+    monkeypatch.setattr(cli.group, "main", forbid)
+    assert herd("export") == 1
+    assert f"{tmp_path / 'new'} cannot be written: Permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("dashboard",), ("reload",), ("nodes", "token"), ("status",)])
+def test_a_directory_of_another_user_is_not_one_where_no_herd_runs(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(self: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert herd(*words, "--data-dir", str(tmp_path)) == 1
+    assert f"herd: {tmp_path} cannot be read: Permission denied" in capsys.readouterr().err
+
+
 def test_a_wrong_value_names_its_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert herd("--workers", "-1") == 1
     assert capsys.readouterr().err == "herd: --workers cannot be -1: Expected `int` >= 0\n"

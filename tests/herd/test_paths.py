@@ -87,3 +87,16 @@ def test_a_directory_without_write_permission_is_refused(
     monkeypatch.setattr(Path, "touch", refuse)  # root may write everywhere
     with pytest.raises(HerdError, match="cannot be used: Permission denied"):
         DataDir(tmp_path).create()
+
+
+def test_a_directory_of_another_user_is_told_from_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    DataDir(tmp_path / "not there").check_readable()
+    DataDir(tmp_path).check_readable()
+    monkeypatch.setattr(Path, "iterdir", refuse)  # root may read everywhere
+    with pytest.raises(HerdError, match=f"{tmp_path} cannot be read: Permission denied"):
+        DataDir(tmp_path).check_readable()

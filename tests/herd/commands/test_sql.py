@@ -54,6 +54,17 @@ def test_json_for_programs(log: Path) -> None:
     assert json.loads(run(log, "SELECT 1 AS x WHERE false", "--json").output) == []
 
 
+def test_json_keeps_columns_of_the_same_name(log: Path) -> None:
+    done = run(log, "SELECT 1 AS a, 2 AS a, 3 AS b, 4 AS a_1, 5 AS a", "--json")
+    assert json.loads(done.output) == [{"a": 1, "a_1": 2, "b": 3, "a_1_1": 4, "a_2": 5}]
+
+
+def test_json_has_decimals_as_numbers(log: Path) -> None:
+    done = run(log, "SELECT 1.5 AS a, [0.25] AS b, 1e300 AS c", "--json")
+    assert json.loads(done.output) == [{"a": 1.5, "b": [0.25], "c": 1e300}]
+    assert run(log, "SELECT [0.25] AS b", "--csv").output == "b\n[0.25]\n"
+
+
 def test_csv_for_spreadsheets(log: Path) -> None:
     done = run(log, "SELECT seq, terms FROM decisions ORDER BY seq LIMIT 1", "--csv")
     [row] = csv.DictReader(io.StringIO(done.output))
@@ -65,6 +76,14 @@ def test_a_wrong_query_shows_where_and_what_there_is(log: Path) -> None:
     with pytest.raises(HerdError, match=r"(?s)request_idd.*LINE 1.*\^") as error:
         run(log, "SELECT request_idd FROM requests")
     assert "request_traces" in error.value.next_step
+
+
+@pytest.mark.parametrize("query", ["", " ", ";", "/* nothing */"])
+def test_no_query_is_answered_with_an_example(log: Path, query: str) -> None:
+    with pytest.raises(HerdError, match="no query") as error:
+        run(log, query)
+    example = error.value.next_step.split('"')[1]
+    assert run(log, example).output.endswith(" rows\n")
 
 
 def test_where_no_log_is_yet_it_says_so(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from herd.cli import group
 from herd.commands import status, where
 from herd.errors import HerdError
 from herd.processes import run_file
@@ -119,6 +120,36 @@ def test_what_was_is_not_shown_as_what_is(balancer: str, monkeypatch: pytest.Mon
     assert "control does not answer" in herd_status("--url", balancer).output
 
 
+@pytest.mark.parametrize("words", [("status",), ("top", "--once"), ("nodes", "list")])
+def test_a_plain_ollama_is_told_to_be_no_herd(
+    balancer: str, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(Answer, "body", b"404 page not found")
+    monkeypatch.setattr(Answer, "status", 404)
+    error = CliRunner().invoke(group, [*words, "--url", balancer]).exception
+    assert isinstance(error, HerdError)
+    assert error.what.startswith(f"{balancer} is no herd")
+    assert "--url" in error.next_step
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "told"), [(503, b"", "answered 503"), (401, b'{"error":"a key"}', "a key")]
+)
+def test_top_shows_no_empty_fleet_where_it_is_refused(
+    balancer: str, monkeypatch: pytest.MonkeyPatch, code: int, body: bytes, told: str
+) -> None:
+    monkeypatch.setattr(Answer, "body", body)
+    monkeypatch.setattr(Answer, "status", code)
+    error = CliRunner().invoke(group, ["top", "--once", "--url", balancer]).exception
+    assert isinstance(error, HerdError)
+    assert error.what.endswith(told)
+
+
+def test_top_does_without_the_last_requests_while_the_log_is_away(balancer: str) -> None:
+    done = CliRunner().invoke(group, ["top", "--once", "--url", balancer])
+    assert "1 of 1 nodes online" in done.output
+
+
 @pytest.mark.parametrize(("code", "body"), [(200, b"Ollama is running"), (503, b"away")])
 def test_an_answer_that_is_not_herds_is_an_error(
     balancer: str, monkeypatch: pytest.MonkeyPatch, code: int, body: bytes
@@ -151,9 +182,51 @@ def running_at(port: int, data_dir: Path, pid: int) -> RunFile:
 
 
 def test_the_balancer_of_this_data_directory_is_asked(tmp_path: Path) -> None:
-    assert status.balancer_url(str(tmp_path)) == "http://localhost:11435"
     running_at(4321, tmp_path, 1)
     assert status.balancer_url(str(tmp_path)) == "http://localhost:4321"
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Another herd is where nobody is asked for one that was named."""
+    monkeypatch.setenv("FLEET_PORT", "4320")
+    monkeypatch.delenv("FLEET_DATA_DIR", raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("is_left", [False, True], ids=["empty", "killed"])
+def test_of_a_directory_where_no_herd_runs_no_other_is_asked(
+    elsewhere: pytest.MonkeyPatch, tmp_path: Path, *, is_left: bool
+) -> None:
+    del elsewhere
+    if is_left:
+        left = msgspec.structs.replace(running_at(4320, tmp_path, 1), born={"supervisor": 1.0})
+        (tmp_path / "run" / "herd.json").write_bytes(msgspec.json.encode(left))
+    with pytest.raises(HerdError, match=f"no herd runs on {tmp_path}") as error:
+        status.balancer_url(str(tmp_path))
+    assert "--url" in error.value.next_step
+
+
+@pytest.mark.parametrize("arguments", [("drain", "n"), ("rm", "m", "--yes"), ("key", "add", "k")])
+def test_a_command_changes_no_other_herd(
+    balancer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("FLEET_PORT", balancer.rpartition(":")[2])
+    error = CliRunner().invoke(group, [*arguments, "--data-dir", str(tmp_path)]).exception
+    assert str(error) == f"no herd runs on {tmp_path}"
+
+
+def test_a_directory_of_the_environment_is_named_unless_a_port_is_beside_it(
+    elsewhere: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    elsewhere.setenv("FLEET_DATA_DIR", str(tmp_path))
+    assert status.balancer_url() == "http://localhost:4320"
+    elsewhere.delenv("FLEET_PORT")
+    with pytest.raises(HerdError, match="no herd runs on"):
+        status.balancer_url()
+    elsewhere.delenv("FLEET_DATA_DIR")
+    elsewhere.setenv("HOME", str(tmp_path))
+    assert status.balancer_url() == "http://localhost:11435"
 
 
 def test_where_names_every_path(tmp_path: Path) -> None:
