@@ -10,7 +10,7 @@ import pytest
 from herd.http import server as server_module
 from herd.http.server import Limits
 from tests.herd.http.conftest import Run
-from tests.herd.http.sockets import POST, Client, Echo, client, serving
+from tests.herd.http.sockets import POST, Client, Echo, client, serving, until
 
 SENT_BYTES = 8_000_000
 HALF_A_BODY = POST + b"Content-Length: 9000000\r\n\r\n" + b"x" * SENT_BYTES
@@ -30,16 +30,19 @@ def kept_bytes() -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
-async def until(kept: bool) -> None:
+def is_kept() -> bool:
+    return kept_bytes() > SENT_BYTES // 2
+
+
+async def let_go() -> None:
     async with asyncio.timeout(10):
-        while (kept_bytes() > SENT_BYTES // 2) is not kept:
-            await asyncio.sleep(0.01)
+        await until(lambda: not is_kept())
 
 
 async def sent(one: Client) -> None:
     one.send(HALF_A_BODY)
     await one.writer.drain()
-    await until(kept=True)
+    await until(is_kept)
 
 
 @pytest.mark.parametrize("leave", ["close", "reset", "write_eof"])
@@ -54,7 +57,7 @@ def test_the_body_of_a_client_that_left_is_let_go(leave: str, run: Run) -> None:
                 one.reset()
             else:
                 one.close()
-            await until(kept=False)
+            await let_go()
 
     run(main())
 
@@ -70,6 +73,6 @@ def test_the_body_of_a_client_that_was_too_slow_is_let_go(
         async with serving(Echo(), limits) as listener, client(listener.port) as one:
             await sent(one)
             assert b" 408 " in await one.head()
-            await until(kept=False)
+            await let_go()
 
     run(main())
