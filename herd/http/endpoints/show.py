@@ -36,11 +36,11 @@ class Show:
 
     def ask(self, exchange: Exchange) -> None:
         """Answer, in time; nothing is asked any more of a node whose client has left."""
-        body, view = exchange.request.body, self._view()
+        view = self._view()
         asked = model = _asked_for(exchange)
         if not model or limited.refuses(exchange, view, model):
             return
-        meant = places.meant(view, model)
+        body, meant = exchange.request.body, places.meant(view, model)
         if key(meant) != key(model):
             model, body = meant, _about(body, meant)
         hosts = _hosts(view, model)
