@@ -162,9 +162,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     fallback_models: bool = True
     """Whether the models that a body names in `fallback_models` may serve it."""
     vram_fallback: bool = True
-    """Whether an alike model in memory serves, if loading the one asked for takes 10 s longer: of the
-    same kind, at most four times smaller or larger, and only while the one asked for is asked for
-    rarely, less than once in two minutes."""
+    """Whether an alike model in memory serves, if loading the one asked for takes 10 s longer: of
+    the same kind, at most four times smaller or larger, and only while the one asked for is asked
+    for less than once in two minutes."""
     anthropic_fallback: bool = True
     """Whether a `claude-*` that no node has is served by the best model in memory."""
     model_aliases: Aliases = ""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import httptools
 import msgspec
 
+from herd.http import wire
 from herd.http.target import FetchError, FetchPhase, Target, reason
 
 __all__ = ["FetchError", "FetchPhase", "Response", "Target", "fetch", "follow", "reason"]
@@ -21,6 +22,7 @@ Header = tuple[bytes, bytes]
 HEAD_LIMIT_BYTES = 64 * 1024
 BODY_LIMIT_BYTES = 16 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
+_OF_BODY = (b"content-type", b"content-encoding")
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):
@@ -34,6 +36,10 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     def header(self, name: bytes) -> bytes:
         """Return the first header of that lower-case name, or nothing."""
         return next((value for key, value in self.headers if key.lower() == name), b"")
+
+    def of_body(self) -> list[Header]:
+        """Return the headers without which its body cannot be read."""
+        return [header for header in self.headers if header[0].lower() in _OF_BODY]
 
 
 async def fetch(  # noqa: PLR0913 (all but two are limits with a default)
@@ -122,7 +128,8 @@ class _Exchange:
         except (OSError, UnicodeError) as error:
             raise FetchError(self.phase, reason(error)) from error
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise FetchError(self.phase, f"not an HTTP answer: {error}") from error
+            why = error.__context__ or error  # the first is what a callback has raised
+            raise FetchError(self.phase, f"not an HTTP answer: {why}") from error
         return Response(self.status, tuple(self.headers), bytes(self.body))
 
     async def run(self, target: Target, request: bytes) -> None:
@@ -170,6 +177,8 @@ class _Exchange:
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
+        if self.status not in wire.STATUSES:
+            raise ValueError(f"a status of {self.status}")
         if self.status < 200:  # noqa: PLR2004 (1xx: the answer is still to come)
             return
         self.phase = "body"

@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
         connections = self._listener.connections
         connections.add(self)
         if len(connections) > self._listener.limits.connections:
-            self._reader.deaf = True
+            self._reader.close()
             self._refuse(RefusedError(503, "too many connections"))
 
     def data_received(self, data: bytes) -> None:
@@ -114,7 +114,6 @@ class Connection(asyncio.Protocol):
         """Forget the connection; tell whoever is still answering."""
         del exc
         self._listener.forget(self)
-        self._reader.deaf = True
         self._lose()
 
     def pause_writing(self) -> None:
@@ -157,13 +156,15 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """End by RST."""
         self._current = None
-        self._reader.deaf = self._closing = True
+        self._closing = True
+        self._reader.close()
         reset(self._transport)
 
     def hand_over(self, head: bytes) -> asyncio.Transport:
         """Send this head; what follows it is somebody else's business."""
         self._current = None
-        self._reader.deaf = self._closing = True
+        self._closing = True
+        self._reader.close()
         self._listener.forget(self)
         self._transport.write(head)
         return self._transport
@@ -203,7 +204,7 @@ class Connection(asyncio.Protocol):
         elif self._reader.under_way:
             limit_s = limits.head_timeout_s if self._reader.in_head else limits.body_timeout_s
             if now_s - self._touched_s > limit_s:
-                self._reader.deaf = True
+                self._reader.close()
                 self._refuse(RefusedError(408, "the request did not come to its end in time"))
         elif now_s - self._touched_s > limits.idle_timeout_s:
             self._end(linger=False)
@@ -292,7 +293,8 @@ class Connection(asyncio.Protocol):
 
     def _end(self, *, linger: bool) -> None:
         """Close; with `linger` only our half, so that the client reads what we said last."""
-        self._reader.deaf = self._closing = True
+        self._closing = True
+        self._reader.close()
         if self._tap is not None:
             self._tap.read_on()
         if not linger or self._transport.is_closing():
@@ -301,7 +303,8 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
 
     def _lose(self) -> None:
-        self._reader.deaf = self._closing = True
+        self._closing = True
+        self._reader.close()
         if self._waiting is not None:
             self._waiting.clear()
         current, self._current = self._current, None

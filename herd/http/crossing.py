@@ -35,6 +35,19 @@ _OK: Final = 200
 _NO_ROUTE: Final = (404, 405)
 _LACKED: Final = b'{"error":"Unexpected endpoint'
 """How LM Studio answers on a route that it lacks: with a good status."""
+_OF_BODY: Final = frozenset(
+    {
+        b"content-type",
+        b"content-encoding",
+        b"content-digest",
+        b"content-md5",
+        b"digest",
+        b"repr-digest",
+        b"etag",
+        b"last-modified",
+    }
+)
+"""Headers of the node's body, which the client gets in other words."""
 _NODE_ERROR: Final = 500
 _BAD_REQUEST: Final = 400
 
@@ -159,7 +172,7 @@ class Crossing:
         kept = [
             line
             for line in lines.splitlines(keepends=True)
-            if not line.lower().startswith(b"content-type:")
+            if line.partition(b":")[0].lower() not in _OF_BODY
         ]
         if self._left_out:
             names = ", ".join(self._left_out).encode("ascii", "replace")

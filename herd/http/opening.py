@@ -15,9 +15,19 @@ from herd.http.problems import BadRequestError
 OPENED_BYTES: Final = 20 * 1024 * 1024
 """As much as Ollama itself opens."""
 WINDOW_BYTES: Final = 8 * 1024 * 1024
+CODING: Final = b"content-encoding"
 ZSTD: Final = b"zstd"
+_IDENTITY: Final = b"identity"
 
 _opener = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES)
+
+
+def open_any(request: Request) -> None:
+    """Open a request's body if it is compressed; once it is open, it is as if it had never been."""
+    for name, value in request.noted:
+        if name.lower() == CODING and value.lower() != _IDENTITY:
+            open_body(request, value)
+            return
 
 
 def open_body(request: Request, coding: bytes) -> None:
@@ -33,4 +43,5 @@ def open_body(request: Request, coding: bytes) -> None:
         text = f"the body holds more than {OPENED_BYTES // 1024**2} MiB: send it uncompressed"
         raise BadRequestError(text, status=413)
     request.body = body
-    request.headers = [each for each in request.headers if each[0].lower() != b"content-encoding"]
+    request.headers = [each for each in request.headers if each[0].lower() != CODING]
+    request.noted = [each for each in request.noted if each[0].lower() != CODING]

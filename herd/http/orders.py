@@ -11,6 +11,7 @@ import msgspec
 
 from herd.http import unmarshal
 from herd.http.exchange import Request
+from herd.http.opening import open_any
 from herd.http.problems import BadRequestError
 
 Pairs: TypeAlias = dict[str, Any]
@@ -56,6 +57,7 @@ class _Fields(msgspec.Struct, gc=False):
 
 def read(request: Request) -> Order:
     """Return what a request wants; `BadRequestError` if that cannot be told."""
+    open_any(request)
     body = request.body
     if not body.strip():
         raise BadRequestError("missing request body")

@@ -152,14 +152,16 @@ class Passing:
         """Send what is left, which may be all of it."""
         exchange = self._exchange
         try:
-            await self._watcher.settled()
-        finally:
-            if exchange.started:
+            try:
+                await self._watcher.settled()
+            finally:
+                if not exchange.started:
+                    status, length, lines = head
+                    exchange.start(status, (), length, b"", lines)
                 exchange.finish(last)
-            else:
-                status, length, lines = head
-                exchange.start(status, (), length, b"", lines)
-                exchange.finish(last)
+        except BaseException:
+            exchange.fail()
+            raise
 
     def _listen(self) -> None:
         silent_s = self._loop.time() - self._touched_s

@@ -170,6 +170,17 @@ class RequestReader:
         if skipped >= 0:  # out here: what is raised inside `except` would hide why it was refused
             self._resume(data[skipped:])
 
+    def close(self) -> None:
+        """Read nothing more, and let go what was read of a request that will not be whole.
+
+        At once: the parser and its callbacks hold each other until the garbage is collected.
+        """
+        self.deaf = True
+        self._request = None
+        self._upload = None
+        self._headers = None
+        self._body.clear()
+
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
@@ -338,11 +349,7 @@ class RequestReader:
         return self._deafen(400, f"bad request: {error}")
 
     def _deafen(self, status: int, text: str) -> RefusedError:
-        self.deaf = True
-        self._request = None
-        self._upload = None
-        self._headers = None
-        self._body.clear()
+        self.close()
         return RefusedError(status, text)
 
 

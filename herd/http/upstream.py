@@ -36,7 +36,7 @@ _log = logging.getLogger("herd.http.upstream")
 
 
 class _FramingError(ValueError):
-    """An answer whose body cannot be told from its framing."""
+    """An answer whose body cannot be told from its framing, or whose status from its head."""
 
 
 class Connection(asyncio.Protocol):
@@ -140,8 +140,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Give up at once: a node stops generating when its client goes."""
-        self._receiver = None
-        self._upload = None
+        self._receiver = self._upload = None
         self._spoiled = True
         self._transport.abort()
 
@@ -254,7 +253,9 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Know the status; after an interim one, the answer is still to come."""
         if not self._ended:
-            self.status = self._parser.get_status_code()
+            if (status := self._parser.get_status_code()) not in wire.STATUSES:
+                raise _FramingError(f"a status of {status}")
+            self.status = status
             self._in_head = self.status < 200  # noqa: PLR2004 (1xx)
 
     def on_body(self, body: bytes) -> None:

@@ -52,15 +52,16 @@ _KINDS: Final[dict[bytes, int]] = {
     b"origin": OWN,
     b"accept-encoding": OWN,
 }
-_OWN_PREFIXES: Final = (b"x-fleet-", b"x-herd-")
+_OWN_PREFIXES: Final = (b"x-fleet-", b"x-herd-", b"access-control-")
 _SPELLINGS_KEPT: Final = 2_048
 _VALUES_KEPT: Final = 4_096
 _VISIBLE: Final = range(0x20, 0x7F)
 
 REASONS: Final[dict[int, bytes]] = {s.value: s.phrase.encode() for s in http.HTTPStatus}
+STATUSES: Final = range(100, 600)
+"""Those that mean anything (RFC 9110): what says another is no HTTP answer."""
 _STATUS_LINES: Final[dict[int, bytes]] = {
-    status: b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b"Unknown"))
-    for status in range(100, 600)
+    status: b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b"Unknown")) for status in STATUSES
 }
 
 _USUAL: Final = (b"", b"keep-alive", b"close")

@@ -11,6 +11,8 @@ from herd.dialects.messages_asked import estimate_tokens
 from herd.dialects.plain import plain
 from herd.http import limited, places, problems
 from herd.http.exchange import Exchange
+from herd.http.opening import open_any
+from herd.http.problems import BadRequestError
 from herd.link.messages import View
 
 PATH: Final = "/v1/messages/count_tokens"
@@ -21,7 +23,11 @@ CLAUDE: Final = "claude"
 def answer(exchange: Exchange, view: View) -> None:
     """Answer with the estimate; 404 for a model that no node has or stands for."""
     try:
+        open_any(exchange.request)
         model, tokens = estimate_tokens(plain(exchange.request.body))
+    except BadRequestError as error:
+        exchange.refuse(error.status, error.what)
+        return
     except UntranslatableError as error:
         exchange.refuse(400, error.what)
         return

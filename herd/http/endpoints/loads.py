@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +24,7 @@ from herd.http.asked import Asked, read
 from herd.http.endpoints.models import Models
 from herd.http.everywhere import everywhere
 from herd.http.exchange import Exchange
+from herd.http.opening import open_any
 from herd.http.problems import BadRequestError
 from herd.http.routes import Handler
 from herd.link.messages import KeyView, NodeView, View
@@ -46,15 +48,12 @@ class Loads:
         """Return what answers them on that path, and leaves everything else to the handler."""
 
         def asked(exchange: Exchange) -> None:
-            wish = native_loads.wish(path, exchange.request.body)
-            if not wish:
-                handler(exchange)
-                return
-            try:
-                said = read(exchange.request.body, streams=True, kind="")
-            except BadRequestError:
-                handler(exchange)
-                return
+            wish: native_loads.Wish = ""
+            said = Asked("", stream=False)
+            with contextlib.suppress(BadRequestError):  # the handler tells it
+                open_any(exchange.request)
+                if wish := native_loads.wish(path, exchange.request.body):
+                    said = read(exchange.request.body, streams=True, kind="")
             model = places.meant(self._models.view, said.model) if said.model.strip() else ""
             if not model or (wish == "load" and self._native(model)):
                 handler(exchange)

@@ -337,6 +337,4 @@ def _node_header(nodes: Sequence[NodeView]) -> tuple[bytes, bytes]:
 
 
 def _answer(exchange: Exchange, answer: Response, nodes: Sequence[NodeView]) -> None:
-    kind = answer.header(b"content-type")
-    headers = [_node_header(nodes)] + ([(b"Content-Type", kind)] if kind else [])
-    exchange.respond(answer.status, headers, answer.body)
+    exchange.respond(answer.status, [_node_header(nodes), *answer.of_body()], answer.body)

@@ -36,11 +36,11 @@ class Show:
 
     def ask(self, exchange: Exchange) -> None:
         """Answer, in time; nothing is asked any more of a node whose client has left."""
-        body, view = exchange.request.body, self._view()
+        view = self._view()
         asked = model = _asked_for(exchange)
         if not model or limited.refuses(exchange, view, model):
             return
-        meant = places.meant(view, model)
+        body, meant = exchange.request.body, places.meant(view, model)
         if key(meant) != key(model):
             model, body = meant, _about(body, meant)
         hosts = _hosts(view, model)
@@ -113,6 +113,14 @@ def _hosts(view: View, model: str) -> list[NodeView]:
 
 
 async def _passed(exchange: Exchange, hosts: list[NodeView], body: bytes) -> None:
+    try:
+        await _answered(exchange, hosts, body)
+    except BaseException:
+        exchange.fail()
+        raise
+
+
+async def _answered(exchange: Exchange, hosts: list[NodeView], body: bytes) -> None:
     last = ""
     for node in hosts:
         try:
@@ -121,9 +129,8 @@ async def _passed(exchange: Exchange, hosts: list[NodeView], body: bytes) -> Non
             last = f"{node.node_id}: {error.text}"
             continue
         exchange.on_gone = None
-        kind = answer.header(b"content-type") or JSON[1]
         lines = b"X-Fleet-Node: %b\r\n" % wire.header_value(node.node_id)
-        exchange.respond(answer.status, ((b"Content-Type", kind),), answer.body, lines)
+        exchange.respond(answer.status, answer.of_body() or (JSON,), answer.body, lines)
         return
     exchange.on_gone = None
     _refuse(exchange, 502, problems.refusal("node_failed", model="", detail=last, online=True))

@@ -1,11 +1,23 @@
 """Bodies that come compressed: what the node gets, and what is said of those that are refused."""
 
+import msgspec
 import pytest
 import zstandard
 
-from events import RequestReceived
+from events import ModelFacts, NodeFacts, RequestReceived
 from tests.herd.http.conftest import Run
-from tests.herd.http.fleet import CHAT, NDJSON, Control, fronting, node, post, streamed
+from tests.herd.http.fleet import (
+    CHAT,
+    NDJSON,
+    Ask,
+    Control,
+    fronting,
+    node,
+    node_view,
+    post,
+    streamed,
+    view,
+)
 from tests.herd.http.sockets import client
 
 ZSTD = b"Content-Encoding: zstd"
@@ -60,5 +72,54 @@ def test_what_cannot_be_opened_is_refused(
             assert head.startswith(b"HTTP/1.1 " + status)
             assert words in answer
         assert control.facts == []
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/api/show", b'{"model":"llama3.2:3b"}'),
+        ("/api/delete", b'{"model":"llama3.2:3b"}'),
+        ("/api/generate", b'{"model":"llama3.2:3b","keep_alive":0}'),
+        ("/v1/messages/count_tokens", b'{"model":"claude","messages":[]}'),
+    ],
+)
+def test_whoever_answers_opens_it(path: str, asked: bytes, run: Run) -> None:
+    async def fine(ask: Ask) -> None:
+        resident = b'{"models":[{"name":"llama3.2:3b","model":"llama3.2:3b"}]}'
+        ask.answer(resident if b"/api/ps" in ask.head else b"{}")
+
+    async def main() -> None:
+        async with node(fine) as here:
+            control = Control()
+            ada = node_view("ada", ModelFacts(name="llama3.2:3b"))
+            control.view = view(msgspec.structs.replace(ada, url=here.url))
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, path, zstandard.compress(asked), ZSTD)
+                head, _ = await one.answer()
+                assert head.startswith(b"HTTP/1.1 200 ")
+                assert [ask.body for ask in here.asks if ask.body] in ([asked], [])
+                post(one, path, asked, b"Content-Encoding: gzip")
+                head, said = await one.answer()
+                assert head.startswith(b"HTTP/1.1 415 ")
+                assert b"only zstd" in said
+
+    run(main())
+
+
+def test_a_load_for_a_server_that_loads_by_itself_is_known_also_compressed(run: Run) -> None:
+    asked = b'{"model":"v1m1"}'
+
+    async def main() -> None:
+        control = Control()
+        ada = node_view("ada", ModelFacts(name="v1m1"), facts=NodeFacts(dialect="openai"))
+        seen = view(ada)
+        control.view = msgspec.structs.replace(seen, settings={"translate_ollama": True})
+        async with fronting(control) as listener, client(listener.port) as one:
+            post(one, "/api/generate", zstandard.compress(asked), ZSTD)
+            head, said = await one.answer()
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert b'"done_reason":"load"' in said
 
     run(main())
