@@ -262,6 +262,10 @@ class Inference:
         """Forget a flight."""
         self._flights.pop(flight.request_id, None)
 
+    def elsewhere(self, model: str, url: str) -> bool:
+        """Whether another node takes requests for a model than the one of that address."""
+        return self._spoken.elsewhere(model, url)
+
     @property
     def online(self) -> bool:
         """Whether any node is online."""
