@@ -28,7 +28,7 @@ from herd.http.crossing import Crossing
 from herd.http.exchange import Exchange
 from herd.http.granted import body_for, lines_before, lines_of
 from herd.http.problems import Family
-from herd.http.refusals import Refusal
+from herd.http.refusals import Refusal, may_speak_of_node
 from herd.http.relay import Attempt
 from herd.http.tower import Tower
 from herd.http.translations import Translation
@@ -240,6 +240,8 @@ class Flight:
         self._close()
         grant = self.grant
         if grant is not None:
+            refused = may_speak_of_node(status, self._exchange.request)
+            self._tower.answered(self.model, grant.url, refused=refused)
             self._tower.report(
                 RequestCompleted(
                     request_id=self.request_id,
@@ -271,6 +273,8 @@ class Flight:
         self._refusal = refusal
         if grant is None:
             return
+        if refusal is not None:
+            self._tower.answered(self.model, grant.url, refused=True)
         self._node_said = f"{grant.node_id}: {said}"
         self._waits_since_s = self._tower.now_s()
         told = self._tower.report(

@@ -18,6 +18,33 @@ _CARRIERS: Final = (b"authorization", b"x-api-key", b"api-key")
 _ABSENT: Final = (b"not found", b"not exist", b"no such", b"unknown", b"not loaded", b"try pulling")
 
 
+LATELY_S: Final = 30.0
+"""As long as the longest time for which a node that fails is passed over."""
+
+
+class Refusers:
+    """Nodes that refused a model the last time: who is refused everywhere is told at once."""
+
+    __slots__ = ("_refused_s",)
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._refused_s: dict[tuple[str, str], float] = {}
+        """When, by model and address."""
+
+    def answered(self, model: str, url: str, now_s: float, *, refused: bool) -> None:
+        """Know how a node answered."""
+        if refused:
+            self._refused_s[model, url] = now_s
+        elif self._refused_s:
+            self._refused_s.pop((model, url), None)
+
+    def lately(self, model: str, url: str, now_s: float) -> bool:
+        """Whether it refused the last time, and not long ago."""
+        refused_s = self._refused_s.get((model, url))
+        return refused_s is not None and now_s - refused_s < LATELY_S
+
+
 class Refusal(NamedTuple):
     """A node's answer, kept for a client that no other node serves."""
 

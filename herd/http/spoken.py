@@ -60,9 +60,9 @@ class Spoken:
             return error.what
         return ""
 
-    def elsewhere(self, model: str, url: str) -> bool:
-        """Whether another node takes requests for a model than the one of that address."""
-        return bool(self._takers.get(key(model), set()) - {url})
+    def takers(self, model: str) -> set[str]:
+        """Return the addresses of the nodes that take requests for a model."""
+        return self._takers.get(key(model), set())
 
     def native(self, model: str) -> bool:
         """Whether any Ollama has the model."""

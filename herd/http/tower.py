@@ -29,7 +29,11 @@ class Tower(Protocol):
         ...
 
     def elsewhere(self, model: str, url: str) -> bool:
-        """Whether another node takes requests for a model than the one of that address."""
+        """Whether a node of another address takes a model, and did not refuse it lately."""
+        ...
+
+    def answered(self, model: str, url: str, *, refused: bool) -> None:
+        """Know whether a node refused a model for reasons of its own."""
         ...
 
     @property

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from events import AttemptFailed, ModelFacts, RequestCompleted
-from herd.http.refusals import MOST_BYTES
+from herd.http.refusals import LATELY_S, MOST_BYTES, Refusers
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import (
     QUIET,
@@ -85,16 +85,44 @@ def test_where_no_other_is_left_the_last_refusal_passes_unchanged(
         async with node(refusing(429, b"first")) as bad, node(refusing(status, body)) as worse:
             control = among(Control(bad.url, worse.url), bad.url, worse.url)
             async with fronting(control) as listener, client(listener.port) as one:
-                for _ in range(2):  # the connection goes on
-                    control.urls = [bad.url, worse.url]
+                for urls in ([bad.url, worse.url], [worse.url]):  # the connection goes on
+                    control.urls = list(urls)
                     post(one, "/api/chat", QUIET)
                     head, said = await one.answer()
                     assert head.startswith(b"HTTP/1.1 %d " % status)
                     assert said == body
                     assert header(head, b"Content-Type") == b"application/json"
-        assert control.kinds == ["RequestReceived", "AttemptFailed", "AttemptFailed"] * 2
+        assert control.kinds[:3] == ["RequestReceived", "AttemptFailed", "RequestCompleted"]
+        assert control.kinds[3:] == ["RequestReceived", "RequestCompleted"], "nobody else is left"
 
     run(main())
+
+
+def test_a_refusal_is_kept_for_when_control_finds_no_other_node(run: Run) -> None:
+    async def main() -> None:
+        async with node(refusing(429, BUSY)) as bad:
+            control = among(Control(bad.url), bad.url, "http://127.0.0.1:1")
+            async with fronting(control) as listener, client(listener.port) as one:
+                for _ in range(2):  # the connection goes on
+                    control.urls = [bad.url]
+                    post(one, "/api/chat", QUIET)
+                    head, said = await one.answer()
+                    assert head.startswith(b"HTTP/1.1 429 ")
+                    assert said == BUSY
+                    assert header(head, b"Content-Type") == b"application/json"
+        assert control.kinds == ["RequestReceived", "AttemptFailed"] * 2
+
+    run(main())
+
+
+def test_who_serves_again_is_asked_again() -> None:
+    refusers = Refusers()
+    refusers.answered("m", "a", 0.0, refused=True)
+    assert refusers.lately("m", "a", 1.0)
+    assert not refusers.lately("m", "b", 1.0)
+    assert not refusers.lately("m", "a", LATELY_S)
+    refusers.answered("m", "a", 2.0, refused=False)
+    assert not refusers.lately("m", "a", 2.0)
 
 
 @pytest.mark.parametrize(
