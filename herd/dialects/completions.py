@@ -210,4 +210,4 @@ def _detail(raw: msgspec.Raw) -> str:
     try:
         return _decode_text(raw)
     except _MALFORMED:
-        return bytes(raw).decode()
+        return bytes(raw).decode("utf-8", "replace")

@@ -27,7 +27,7 @@ _VECTORS: Final[dict[str, dict[str, Any]]] = {
     "/api/embeddings": {"embedding": []},
 }
 """What an answer without any says."""
-_NEVER: Final = re.compile(r"[+-]?(0|((0+\.?0*|\.0+)(ns|us|µs|μs|ms|s|m|h))+)")
+_NEVER: Final = re.compile(r"[+-]?(0|((0+(\.0*)?|\.0+)(ns|us|µs|μs|ms|s|m|h))+)")
 """A duration of no length, as Go writes it."""
 _Pairs: TypeAlias = dict[str, msgspec.Raw]
 _decode = msgspec.json.Decoder(_Pairs).decode

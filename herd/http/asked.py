@@ -5,19 +5,22 @@ Rules
    good as absent. A balancer that reads otherwise sends a request to the wrong model.
 2. One exact top-level `model` is the rule: the fast path reads it without making the rest of the
    body into objects. Whatever is odd takes the slow path, which reads as Go does.
-3. Texts of refusals are Ollama's own. They never quote the body.
-4. `fallback_models` and `tags` in `metadata` are said to herd alone: only their exact spelling
+3. What is large is walked through in C (`members`): no tree is made of a body, odd or not.
+4. Texts of refusals are Ollama's own. They never quote the body.
+5. `fallback_models` and `tags` in `metadata` are said to herd alone: only their exact spelling
    counts, and they are not passed on (`rewriting`). `metadata` is the client's in all else.
 """
 
 import json
 import re
-from typing import Final, TypeAlias, cast
+from collections.abc import Iterator
+from typing import Final, cast
 
 import msgspec
 
 from events import Prefix
 from herd.http import unmarshal
+from herd.http.members import MOST, malformed, members, shallow
 from herd.http.prefixes import LEAST_BYTES, prefixes
 from herd.http.problems import BadRequestError
 
@@ -56,18 +59,14 @@ class _Options(msgspec.Struct, gc=False):
     num_predict: msgspec.Raw = msgspec.Raw()
 
 
-class _Metadata(msgspec.Struct, gc=False):
-    tags: list[str] | None = None
-
-
 class _Body(msgspec.Struct, gc=False):
     model: str | None = None
     stream: bool | None = None
     user: str | None = None
     options: _Options | None = None
-    fallback_models: list[str] | None = None
-    metadata: _Metadata | None = None
-    messages: list[msgspec.Raw] | None = None
+    fallback_models: msgspec.Raw = msgspec.Raw()
+    metadata: msgspec.Raw = msgspec.Raw()
+    messages: msgspec.Raw = msgspec.Raw()
     system: msgspec.Raw = msgspec.Raw()
     tools: msgspec.Raw = msgspec.Raw()
     max_tokens: msgspec.Raw = msgspec.Raw()
@@ -76,11 +75,15 @@ class _Body(msgspec.Struct, gc=False):
 
 _decode = msgspec.json.Decoder(_Body).decode
 
-_Pairs: TypeAlias = list[tuple[str, object]]
+_decode_messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 _STREAMLESS: Final = ("EmbedRequest", "EmbeddingRequest")
 """Bodies that have no `stream`: Go does not look at it."""
 _MOST: Final = 1 << 40
+_MOST_COMMAS: Final = 64 * 1024
+"""In and between the messages whose beginnings are told."""
+_ODD: Final = ("model", "stream", "user", "options")
+_EXTRAS: Final = ("fallback_models", "metadata")
 _TOKENS: Final = re.compile(rb"(\d{1,12})(?:\.0*)?")
 MOST_FALLBACKS: Final = 16
 
@@ -93,16 +96,14 @@ def read(body: bytes, *, streams: bool, kind: str) -> Asked:
         found = _decode(body)
     except msgspec.ValidationError:
         return _read_slowly(body, streams=streams, kind=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         if b"\\u" in body:  # perhaps half of a surrogate pair, in whose place Go puts a mark
             return _read_slowly(body, streams=streams, kind=kind)
-        text = str(error)
-        where = "" if "(byte " in text else f" (byte {len(body)})"
-        raise BadRequestError(f"{text}{where}") from error
+        raise malformed(error, body) from error
     except UnicodeDecodeError as error:
         raise BadRequestError(f"JSON is malformed: not UTF-8 (byte {error.start})") from error
-    except RecursionError as error:
-        raise BadRequestError("JSON is malformed: exceeded max depth") from error
+    if body.count(b":") > MOST:
+        _bound(body)
     models, streams_said = _said(body)
     if (
         found.model is None
@@ -121,10 +122,9 @@ def read(body: bytes, *, streams: bool, kind: str) -> Asked:
         _most(found, kind),
         prefixes=_prefixes(found) if found.messages and len(body) >= LEAST_BYTES else (),
     )
-    if found.fallback_models is None and found.metadata is None:
+    if not found.fallback_models and not found.metadata:
         return asked
-    tags = None if found.metadata is None else found.metadata.tags
-    return _with_extras(asked, found.fallback_models, tags)
+    return _with_extras(asked, bytes(found.fallback_models), bytes(found.metadata))
 
 
 def _said(body: bytes) -> tuple[int, int]:
@@ -151,48 +151,68 @@ def _words(body: bytes) -> list[bytes] | None:
 
 
 def _prefixes(found: _Body) -> tuple[Prefix, ...]:
-    return prefixes((found.tools, found.system), found.messages or ())
+    """Return the beginnings of its prompt; none where so much may be listed that it takes long."""
+    said = bytes(found.messages)
+    if not said.startswith(b"[") or said.count(b",") > _MOST_COMMAS:
+        return ()
+    messages = _decode_messages(said)
+    return prefixes((found.tools, found.system), messages) if messages else ()
 
 
 def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:
-    """Read as Go's encoding/json does, pair by pair."""
-    document = _document(body, kind)
+    """Read as Go's encoding/json does, member by member."""
     model, stream, user, num_ctx = "", streams, "", 0
     limit, most_tokens = _limit(kind), 0
-    for key, value in document.pairs:
-        match key.casefold(), value:
+    said_to_herd: dict[str, bytes] = {}
+    for key, text in _members(body, kind):
+        if key in _EXTRAS:
+            said_to_herd[key] = text
+            continue
+        name = key.casefold()
+        match name, shallow(text) if name in {*_ODD, limit} else None:
             case _, None:
-                continue
-            case "model", str():
-                model = value
-            case "stream", bool():
-                stream = value
-            case ("model" | "stream") as name, _:
+                pass
+            case "model", str() as said:
+                model = said
+            case "stream", bool() as said:
+                stream = said
+            case (("model" | "stream"), value):
                 _check(name, value, kind)
-            case "user", str():
-                user = value
-            case "options", _Object():
-                told = dict(value.pairs)
-                num_ctx = _count(told.get("num_ctx"))
-                most_tokens = _count(told.get(limit)) or most_tokens
-            case name, _ if name == limit:
+            case "user", str() as said:
+                user = said
+            case "options", dict():
+                num_ctx = _count(_last(text, "num_ctx"))
+                most_tokens = _count(_last(text, limit)) or most_tokens
+            case _, value if name == limit:
                 most_tokens = _count(value)
-            case _:
-                continue
     asked = Asked(_readable(model), stream, _readable(user), num_ctx, most_tokens)
-    return _with_extras(asked, *_extras(document))
+    return _with_extras(asked, *[said_to_herd.get(key, b"") for key in _EXTRAS])
 
 
-def _document(body: bytes, kind: str) -> "_Object":
-    try:
-        document: object = json.loads(body, object_pairs_hook=_Object)
-        document = _Object([]) if document is None else document  # to Go that says nothing
-    except (ValueError, RecursionError) as error:
-        where = f" (byte {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
-        raise BadRequestError(f"JSON is malformed{where}") from error
-    if not isinstance(document, _Object):
-        raise unmarshal.no_object(document, kind)
-    return document
+def _members(body: bytes, kind: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the members of a body: the key, and what it holds."""
+    if not body.lstrip().startswith(b"{"):
+        try:
+            msgspec.json.decode(body, type=msgspec.Raw)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise malformed(error, body) from error
+        if (value := shallow(body)) is not None:  # to Go null says nothing
+            raise unmarshal.no_object(value, kind)
+    for member in members(body):
+        yield member.key, body[member.value : member.ends]
+
+
+def _last(text: bytes, key: str) -> object:
+    """Return the last value of that exact key, as `shallow` reads it; None if there is none."""
+    found = [text[each.value : each.ends] for each in members(text) if each.key == key]
+    return shallow(found[-1]) if found else None
+
+
+def _bound(body: bytes) -> None:
+    """Refuse more members than `rewriting` may have to walk through."""
+    for member in members(body):
+        if member.key.casefold() in {"options", "metadata"}:
+            members(body[member.value : member.ends])
 
 
 def _check(name: str, value: object, kind: str) -> None:
@@ -203,35 +223,35 @@ def _check(name: str, value: object, kind: str) -> None:
         raise unmarshal.wrong(value, kind, name, "bool")
 
 
-def _extras(document: "_Object") -> tuple[list[str] | None, list[str] | None]:
-    pairs = dict(document.pairs)
-    metadata = pairs.get("metadata")
-    tags = _texts(dict(metadata.pairs).get("tags")) if isinstance(metadata, _Object) else None
-    named = pairs.get("fallback_models")
+def _with_extras(asked: Asked, named: bytes, metadata: bytes) -> Asked:
+    """Add what is said to herd alone, in two values of the body; empty where it has none."""
     fallbacks = _texts(named)
-    if named is not None and fallbacks is None:
+    if fallbacks is None and named and shallow(named) is not None:
         raise BadRequestError("fallback_models must be a list of model names")
-    return fallbacks, tags
-
-
-def _with_extras(asked: Asked, fallbacks: list[str] | None, tags: list[str] | None) -> Asked:
+    held = [metadata[each.value : each.ends] for each in members(metadata) if each.key == "tags"]
+    tags = _texts(held[-1]) if held else None
     if fallbacks is None and tags is None:
         return asked
-    named = fallbacks or []
-    if len(named) > MOST_FALLBACKS:
+    if fallbacks is not None and len(fallbacks) > MOST_FALLBACKS:
         raise BadRequestError(f"fallback_models may name {MOST_FALLBACKS} models at most")
     return msgspec.structs.replace(
         asked,
-        fallbacks=tuple([_readable(name) for name in named]),
+        fallbacks=tuple([_readable(name) for name in fallbacks or []]),
         tags=tuple([_readable(tag) for tag in tags or []]),
         extras=True,
     )
 
 
-def _texts(value: object) -> list[str] | None:
+def _texts(raw: bytes) -> list[str] | None:
     """Return a list of texts; None for anything else."""
-    if not isinstance(value, list):
+    if not raw.lstrip().startswith(b"["):
         return None
+    if raw.count(b",") > MOST or raw.count(b"[") > MOST:
+        raise BadRequestError(f"JSON has a list of more than {MOST} names")
+    try:
+        value: object = json.loads(raw.decode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError("JSON is malformed") from error
     texts = [text for text in cast("list[object]", value) if isinstance(text, str)]
     return texts if len(texts) == len(cast("list[object]", value)) else None
 
@@ -239,15 +259,6 @@ def _texts(value: object) -> list[str] | None:
 def _readable(text: str) -> str:
     """Return text without lone surrogates, which no encoding has."""
     return text.encode("utf-8", "replace").decode()
-
-
-class _Object:
-    """A JSON object with its pairs in order, doubles and all."""
-
-    __slots__ = ("pairs",)
-
-    def __init__(self, pairs: _Pairs) -> None:
-        self.pairs = pairs
 
 
 def _count(value: object) -> int:

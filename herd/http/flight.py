@@ -9,13 +9,11 @@ Rules
 3. Durations are measured here; instants are control's business.
 """
 
-from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from events import (
     AttemptFailed,
     CarriedRequest,
-    Event,
     Phase,
     RequestCancelled,
     RequestCompleted,
@@ -30,9 +28,10 @@ from herd.http.crossing import Crossing
 from herd.http.exchange import Exchange
 from herd.http.granted import body_for, lines_before, lines_of
 from herd.http.problems import Family
+from herd.http.refusals import Refusal, may_speak_of_node
 from herd.http.relay import Attempt
+from herd.http.tower import Tower
 from herd.http.translations import Translation
-from herd.http.upstream import Pool
 from herd.http.usage import Usage
 from herd.http.ways import Way
 from herd.http.wire import Header
@@ -42,30 +41,6 @@ STARTED_AFTER_S: Final = 1.0
 """A stream of that age is worth a fact."""
 
 _SAY_AGAIN: Final = (429, 503)
-
-
-class Tower(Protocol):
-    """What a flight needs of the front."""
-
-    now_s: Callable[[], float]
-    """The loop's time."""
-
-    def pool(self, url: str) -> Pool:
-        """Return the connections to a node."""
-        ...
-
-    def report(self, event: Event) -> bool:
-        """Tell control; False if the link takes no more."""
-        ...
-
-    def ended(self, flight: "Flight") -> None:
-        """Forget a flight."""
-        ...
-
-    @property
-    def online(self) -> bool:
-        """Whether any node is online."""
-        ...
 
 
 class Flight:
@@ -78,6 +53,7 @@ class Flight:
         "_first_s",
         "_node_said",
         "_received_s",
+        "_refusal",
         "_told_start",
         "_told_tokens",
         "_tower",
@@ -118,6 +94,8 @@ class Flight:
         self._dispatched_s = 0.0
         self._first_s = 0.0
         self._node_said = ""
+        self._refusal: Refusal | None = None
+        """What the last node answered, if that spoke of the node alone."""
         self._told_start = False
         self._told_tokens = 0
         self.request_id = request_id
@@ -180,6 +158,10 @@ class Flight:
     def refuse(self, refuse: Refuse) -> None:
         """Tell the client that it gets no node (any more)."""
         self._stop()
+        if self._refusal is not None and refuse.reason == "node_failed":
+            self._close()
+            self._refusal.pass_on(self._exchange, self.fleet_lines())
+            return
         said = self._node_said or refuse.error
         self.answer(refuse.status, refuse.reason, said, refuse.retry_after_s)
 
@@ -258,6 +240,8 @@ class Flight:
         self._close()
         grant = self.grant
         if grant is not None:
+            refused = may_speak_of_node(status, self._exchange.request)
+            self._tower.answered(self.model, grant.url, refused=refused)
             self._tower.report(
                 RequestCompleted(
                     request_id=self.request_id,
@@ -276,11 +260,21 @@ class Flight:
                 )
             )
 
-    def attempt_failed(self, phase: Phase, status: int, error: str, said: str) -> None:
+    def elsewhere(self) -> bool:
+        """Whether another node may be asked."""
+        grant = self.grant
+        return grant is not None and self._tower.elsewhere(self.model, grant.url)
+
+    def attempt_failed(
+        self, phase: Phase, status: int, error: str, said: str, refusal: Refusal | None = None
+    ) -> None:
         """Ask control for another node."""
         grant, self.attempt = self.grant, None
+        self._refusal = refusal
         if grant is None:
             return
+        if refusal is not None:
+            self._tower.answered(self.model, grant.url, refused=True)
         self._node_said = f"{grant.node_id}: {said}"
         self._waits_since_s = self._tower.now_s()
         told = self._tower.report(

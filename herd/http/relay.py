@@ -8,7 +8,8 @@ Rules
    it was read at once: clients choose by the framing how to read.
 3. An answer that breaks off after that ends with the family's own error, and never cleanly.
 4. The slower side sets the pace: a client that does not read pauses the node's connection.
-5. Exactly one word to the outcome: `completed`, `attempt_failed` or `broken`; none after `stop`. If
+5. An answer that speaks of the node alone (`refusals`) is a failure while another may be asked.
+6. Exactly one word to the outcome: `completed`, `attempt_failed` or `broken`; none after `stop`. If
    herd itself fails with an answer, `failed` follows, whatever was said before.
 """
 
@@ -18,6 +19,7 @@ from events import Phase
 from herd.http.exchange import Exchange
 from herd.http.problems import short_error, whole_error
 from herd.http.reading import Reading, reading_of, usage_of
+from herd.http.refusals import MOST_BYTES, Refusal, may_speak_of_node, speaks_of_node
 from herd.http.usage import Usage
 from herd.http.ways import Carrier, Way
 
@@ -43,8 +45,14 @@ class Outcome(Protocol):
         """Know that the whole answer was passed on."""
         ...
 
-    def attempt_failed(self, phase: Phase, status: int, error: str, said: str) -> None:
-        """Know that nothing was passed on; `said` is for the client's eyes only."""
+    def elsewhere(self) -> bool:
+        """Whether another node may be asked."""
+        ...
+
+    def attempt_failed(
+        self, phase: Phase, status: int, error: str, said: str, refusal: Refusal | None = None
+    ) -> None:
+        """Know that nothing was passed on; `said` and `refusal` are for the client's eyes only."""
         ...
 
     def broken(self, status: int, error: str, tokens: int) -> None:
@@ -192,6 +200,10 @@ class Attempt:
         if status >= _NODE_ERROR:
             self._refused(body, ended=ended)
             return
+        if self._said or self._may_refuse(status):
+            body = self._said = self._said + body
+            if self._kept_back(connection, ended=ended):
+                return
         coded = connection.coded or self._is_transcript(connection.content_type)
         if status == _OK and not coded and not _may_begin(connection.content_type, body):
             self._detach()
@@ -266,11 +278,28 @@ class Attempt:
             connection.abort()
         self._fail(self._status, "")
 
-    def _fail(self, status: int, error: str) -> None:
+    def _may_refuse(self, status: int) -> bool:
+        asked = self._exchange.request
+        return may_speak_of_node(status, asked) and self._outcome.elsewhere()
+
+    def _kept_back(self, connection: Carrier, *, ended: bool) -> bool:
+        """Keep an answer until it is known what it speaks of; False if it passes."""
+        if len(self._said) >= MOST_BYTES:
+            return False
+        if ended and not speaks_of_node(self._status, self._said):
+            return False
+        if ended:
+            self._connection = None
+            lines, chunked = connection.lines(), connection.length is None
+            refusal = Refusal(self._status, lines, self._said, chunked)
+            self._fail(self._status, "", refusal)
+        return True
+
+    def _fail(self, status: int, error: str, refusal: Refusal | None = None) -> None:
         self._stopped = True
         short = error or short_error(status, self._said)
         said = error or whole_error(status, self._said)
-        self._outcome.attempt_failed("first_byte", status, short, said)
+        self._outcome.attempt_failed("first_byte", status, short, said, refusal)
 
     def _detach(self) -> Carrier | None:
         connection, self._connection = self._connection, None

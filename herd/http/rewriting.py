@@ -3,27 +3,11 @@
 Takes bodies that `asked.read` has read: one whole JSON object each.
 """
 
-import json
-import re
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Sequence
 
 import msgspec
 
-_MARK: Final = re.compile(rb'["{}\[\],]')
-_BACKSLASH: Final = 0x5C
-
-
-class Member(NamedTuple):
-    """One member of an object, as offsets in its text."""
-
-    key: str
-    begins: int
-    """Of its key."""
-    value: int
-    """Behind the colon."""
-    ends: int
-    """Where the comma or the brace is that follows."""
+from herd.http.members import Member, members
 
 
 def without_extras(body: bytes) -> bytes:
@@ -31,7 +15,7 @@ def without_extras(body: bytes) -> bytes:
     body = _without(body, "fallback_models")
     changed: list[Member] = [each for each in members(body) if each.key == "metadata"]
     values = [_without(body[each.value : each.ends], "tags") for each in changed]
-    if not any(any(members(value)) for value in values):
+    if not any(members(value) for value in values):
         return _without(body, "metadata") if changed else body
     return _with_values(body, changed, values)
 
@@ -64,48 +48,9 @@ def staying(body: bytes) -> bytes:
     return body[:begins] + b'"keep_alive":-1,' + body[begins:]
 
 
-def members(text: bytes) -> Iterator[Member]:
-    """Yield the members of an object; none of what is no object."""
-    at = len(text) - len(text.lstrip())
-    if not text.startswith(b"{", at):
-        return
-    at += 1
-    depth, key, begins, value = 0, "", 0, 0
-    while (found := _MARK.search(text, at)) is not None:
-        at = found.end()
-        mark = found[0]
-        if mark == b'"':
-            begun, at = at - 1, _string_end(text, at)
-            if not value:
-                key, begins = json.loads(text[begun:at]), begun
-                value = at = text.index(b":", at) + 1
-        elif mark in b"{[":
-            depth += 1
-        elif depth and mark in b"}]":
-            depth -= 1
-        elif not depth:
-            if value:
-                yield Member(key, begins, value, found.start())
-            value = 0
-            if mark == b"}":
-                return
-
-
-def _string_end(text: bytes, at: int) -> int:
-    """Return where a string ends whose opening quote is before `at`."""
-    while True:
-        quote = text.index(b'"', at)
-        first = quote
-        while text[first - 1] == _BACKSLASH:
-            first -= 1
-        at = quote + 1
-        if (quote - first) % 2 == 0:
-            return at
-
-
 def _without(text: bytes, key: str) -> bytes:
     """Take out the members of that exact key, each with one comma, in one pass."""
-    found = list(members(text))
+    found = members(text)
     kept = [place for place, member in enumerate(found) if member.key != key]
     if len(kept) == len(found):
         return text

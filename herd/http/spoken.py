@@ -1,4 +1,4 @@
-"""What the nodes of a view speak: Ollama's whole API, or only `/v1` routes.
+"""What the nodes of a view speak: Ollama's whole API, or only `/v1` routes; and of which models.
 
 A request by one of Ollama's own routes goes to either, if it can be translated. Whether it can is
 looked at only where it matters: where a node without those routes has the model.
@@ -17,7 +17,7 @@ from herd.link.messages import NodeView, View
 class Spoken:
     """Who speaks what."""
 
-    __slots__ = ("_native", "_nodes", "_translated")
+    __slots__ = ("_native", "_nodes", "_takers", "_translated")
 
     def __init__(self) -> None:
         """Know of no node."""
@@ -25,6 +25,8 @@ class Spoken:
         """By their addresses."""
         self._native: set[str] = set()
         """Models on the other nodes, by their keys: each make spells its own."""
+        self._takers: dict[str, set[str]] = {}
+        """Addresses of the nodes that take requests, by the keys of their models."""
         self._translated: set[str] = set()
         """Models on those without, if requests are translated for them; by their keys."""
 
@@ -34,6 +36,11 @@ class Spoken:
         self._nodes = {
             node.url: Node(node.facts.dialect == "ollama", node.models) for node in view.nodes
         }
+        self._takers = {}
+        for node in view.nodes:
+            if node.answers and not node.draining and not node.paused:
+                for name in _models([node]):
+                    self._takers.setdefault(name, set()).add(node.url)
         translates = view.settings.get("translate_ollama", False)
         self._translated = _models(others) if translates else set()
         self._native = _models(node for node in view.nodes if node.facts.dialect == "ollama")
@@ -52,6 +59,10 @@ class Spoken:
         except UntranslatableError as error:
             return error.what
         return ""
+
+    def takers(self, model: str) -> set[str]:
+        """Return the addresses of the nodes that take requests for a model."""
+        return self._takers.get(key(model), set())
 
     def native(self, model: str) -> bool:
         """Whether any Ollama has the model."""

@@ -34,6 +34,7 @@ from herd.http.needs import needs_of
 from herd.http.noted import Noted, cleaned, granted_priority, noted_of
 from herd.http.opening import open_body
 from herd.http.problems import BadRequestError, Family
+from herd.http.refusals import Refusers
 from herd.http.rewriting import without_extras
 from herd.http.spoken import Spoken
 from herd.http.translations import TRANSLATIONS
@@ -128,6 +129,7 @@ class Inference:
         self._resident: set[str] = set()
         self._urls: set[str] = set()
         self._spoken = Spoken()
+        self._refusers = Refusers()
         self._online = False
         self._products: dict[bytes, str] = {}
         self._swept_s = loop.time()
@@ -261,6 +263,15 @@ class Inference:
     def ended(self, flight: Flight) -> None:
         """Forget a flight."""
         self._flights.pop(flight.request_id, None)
+
+    def elsewhere(self, model: str, url: str) -> bool:
+        """Whether a node of another address takes a model, and did not refuse it lately."""
+        now_s, others = self._loop.time(), self._spoken.takers(model) - {url}
+        return any(not self._refusers.lately(model, other, now_s) for other in others)
+
+    def answered(self, model: str, url: str, *, refused: bool) -> None:
+        """Know whether a node refused a model for reasons of its own."""
+        self._refusers.answered(model, url, self._loop.time(), refused=refused)
 
     @property
     def online(self) -> bool:

@@ -1,5 +1,7 @@
 """What asks for no word: to load a model, or to let it go."""
 
+import time
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -76,3 +78,11 @@ def test_garbage_wishes_for_nothing(data: bytes) -> None:
             msgspec.json.decode(data, type=dict[str, object])
         except (msgspec.MsgspecError, UnicodeDecodeError):
             assert native_loads.wish(path, data) == ""
+
+
+def test_a_duration_of_many_noughts_is_read_in_one_pass() -> None:
+    body = b'{"model":"m","keep_alive":"%b"}' % (b"0" * 4_000)
+    began = time.process_time()
+    for _ in range(10):
+        assert native_loads.wish(CHAT, body) == "load"
+    assert time.process_time() - began < 0.2, "it was seconds"
