@@ -182,7 +182,13 @@ def _hits(slots: SlotView | None) -> dict[str, object]:
 
 
 def _wait_ms(view: View, pending: int) -> float | None:
-    """Return how long the last in line will wait: the line over the fleet's pace."""
+    """Return how long the last in line will wait, of the longest line.
+
+    Where nothing is predicted of any line: all that wait over the fleet's pace.
+    """
+    lines = [wait_s for model, wait_s in view.predicted_wait_s.items() if view.waiting.get(model)]
+    if lines:
+        return round(max(lines) * MS, 1)
     pace = sum(
         slots.slots / slots.service_s
         for node in view.nodes
