@@ -55,12 +55,17 @@ def test_a_model_nobody_waits_for_has_no_such_row() -> None:
 
 
 def test_the_wait_of_the_fleet_is_that_of_its_longest_line() -> None:
-    quick = replace(VIEW.nodes[0], slots={"m:latest": SlotView(4, 4, service_s=1.0)})
-    lines = View(nodes=(quick,), waiting={"m:latest": 7, "slow:latest": 1})
-    assert fleet.queue(lines, 0.0)["estimated_wait_ms"] == 2000.0, "all over the fleet's pace"
-    waits_s = {"m:latest": 1.5, "slow:latest": 180.25, "gone:latest": 999.0}
-    known = replace(lines, predicted_wait_s=waits_s)
-    assert fleet.queue(known, 0.0)["estimated_wait_ms"] == 180_250.0
+    slots = {"m:latest": SlotView(4, 4, service_s=1.0), "slow:latest": SlotView(1, 1, service_s=90)}
+    lines = View(
+        nodes=(replace(VIEW.nodes[0], slots=slots),),
+        waiting={"m:latest": 8, "slow:latest": 2, "new:latest": 5},
+        predicted_wait_s={"m:latest": 1.5},
+    )
+    assert fleet.queue(lines, 0.0)["estimated_wait_ms"] == 180_000.0, "over its own pace"
+    predicted = replace(lines, predicted_wait_s={"m:latest": 1.5, "slow:latest": 120.25})
+    assert fleet.queue(predicted, 0.0)["estimated_wait_ms"] == 120_250.0
+    unknown = replace(lines, waiting={"new:latest": 5})
+    assert fleet.queue(unknown, 0.0)["estimated_wait_ms"] is None
 
 
 def test_a_queue_tells_what_was_rejected_and_what_found_its_model_in_memory() -> None:
