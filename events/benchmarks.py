@@ -40,6 +40,8 @@ class MeasuredModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Mean, from the first byte sent to the last received, the wait in line included."""
     ttft_s: float = 0.0
     """Mean, to the first byte of the answer."""
+    took_s: float = 0.0
+    """From its first request to the end of its last; 0 in logs of before it was recorded."""
 
 
 class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -52,6 +54,8 @@ class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     completion_tokens: int = 0
     active_peak: int = 0
     """The most requests, of whomever, that were seen at work there."""
+    took_s: float = 0.0
+    """From its first request to the end of its last; 0 in logs of before it was recorded."""
 
 
 class BenchmarkStarted(Event, frozen=True, tag="benchmark_started"):

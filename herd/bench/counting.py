@@ -20,6 +20,8 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     ttft_s: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    began_s: float = 0.0
+    """On any clock that all of a run share."""
 
 
 class Peaks:
@@ -70,6 +72,7 @@ def by_model(
                 completion_tokens=sum(sample.completion_tokens for sample in good),
                 latency_s=_mean([sample.latency_s for sample in good]),
                 ttft_s=_mean([sample.ttft_s for sample in good]),
+                took_s=_took_s(mine),
             )
         )
     return tuple(rows)
@@ -81,18 +84,27 @@ def by_node(
     """Return what each node gave, also those that were given nothing to do."""
     rows: list[MeasuredNode] = []
     for node in nodes:
-        mine = [s for s in samples if s.node_id == node.node_id and not s.failed]
+        mine = [s for s in samples if s.node_id == node.node_id]
+        good = [sample for sample in mine if not sample.failed]
         rows.append(
             MeasuredNode(
                 node_id=NodeId(node.node_id),
                 cores=node.hardware.cores_physical or 0,
                 memory_bytes=round((node.hardware.memory_total_gb or 0.0) * _GIB),
-                requests=len(mine),
-                completion_tokens=sum(sample.completion_tokens for sample in mine),
+                requests=len(good),
+                completion_tokens=sum(sample.completion_tokens for sample in good),
                 active_peak=peaks.of(node.node_id),
+                took_s=_took_s(mine),
             )
         )
     return tuple(rows)
+
+
+def _took_s(samples: Sequence[Sample]) -> float:
+    """Return the time from the first send to the last end."""
+    began_s = min((sample.began_s for sample in samples), default=0.0)
+    ended_s = max((sample.began_s + sample.latency_s for sample in samples), default=0.0)
+    return round(ended_s - began_s, 3)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -69,7 +69,8 @@ async def send(
             "POST", url + path, heard, headers=headers, body=body, silent_s=SILENT_S
         )
     except FetchError:
-        return Sample(choice.model, failed=True, latency_s=perf_counter() - began_s)
+        latency_s = perf_counter() - began_s
+        return Sample(choice.model, failed=True, latency_s=latency_s, began_s=began_s)
     ended_s = perf_counter()
     last = _end_of_chat(kept) if choice.model_type == "llm" else _end_of_embed(kept)
     return Sample(
@@ -80,6 +81,7 @@ async def send(
         ttft_s=(first_s or ended_s) - began_s,
         prompt_tokens=last.prompt_eval_count,
         completion_tokens=last.eval_count,
+        began_s=began_s,
     )
 
 

@@ -75,7 +75,7 @@ def _model(model: MeasuredModel, took_s: float) -> dict[str, object]:
         "model_type": model.model_type,
         "requests": model.requests,
         "failures": model.failed,
-        "tok_s": _pace(model.completion_tokens, took_s),
+        "tok_s": _pace(model.completion_tokens, model.took_s or took_s),
         "avg_latency_ms": _ms(model.latency_s),
         "avg_ttft_ms": _ms(model.ttft_s),
     }
@@ -86,7 +86,7 @@ def _node(node: MeasuredNode, ended: BenchmarkEnded) -> dict[str, object]:
         "node_id": node.node_id,
         "requests": node.requests,
         "pct": round(100 * node.requests / ended.requests, 1) if ended.requests else 0.0,
-        "tok_s": _pace(node.completion_tokens, ended.took_s),
+        "tok_s": _pace(node.completion_tokens, node.took_s or ended.took_s),
         "tokens": node.completion_tokens,
     }
 

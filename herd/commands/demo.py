@@ -31,17 +31,29 @@ REAL_TOKENS = 48
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
-    type=int,
+    type=click.IntRange(0, 65535),
     default=11435,
     show_default=True,
     help="The port to listen on; 0 takes a free one.",
 )
-@click.option("--workers", type=int, help="Front processes; 0 runs all in one process.")
+@click.option(
+    "--workers", type=click.IntRange(min=0), help="Front processes; 0 runs all in one process."
+)
 @click.option("--data-dir", help="Keep the log here; else it is temporary.")
 @click.option("--real", is_flag=True, help="Two nodes with a real small model (make real).")
-@click.option("--rate", type=float, help="Sample requests a second; 0 sends none.")
-@click.option("--time-scale", type=float, default=4.0, show_default=True, help="Of simulated time.")
-@click.option("--seconds", type=float, default=0.0, help="End by itself after so long.")
+@click.option(
+    "--rate", type=click.FloatRange(min=0), help="Sample requests a second; 0 sends none."
+)
+@click.option(
+    "--time-scale",
+    type=click.FloatRange(min=0, min_open=True),
+    default=4.0,
+    show_default=True,
+    help="Of simulated time.",
+)
+@click.option(
+    "--seconds", type=click.FloatRange(min=0), default=0.0, help="End by itself after so long."
+)
 def command(  # noqa: PLR0913 (one parameter an option)
     *,
     host: str,

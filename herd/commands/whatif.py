@@ -168,8 +168,8 @@ def _print(told: Answer) -> None:
         _say("CHANGE is from RE-RUN to WHAT IF.")
     click.echo()
     _say(f"Speeds of one request alone, and how many went where ({GUESSED} is a guess):")
-    head = ["NODE", "MODEL", ">TOKENS/S", ">PROMPT/S", ">LOAD", ">SLOTS"]
-    show([*head, *([">RE-RUN", ">WHAT IF"] if told.whatif else [">RE-RUN"])], _worked(told))
+    head = ["NODE", "MODEL", ">TOKENS/S", ">PROMPT/S", ">LOAD", ">SLOTS", ">RECORDED", ">RE-RUN"]
+    show([*head, *([">WHAT IF"] if told.whatif else [])], _worked(told))
     if told.doubts:
         click.echo()
         _say("Outside what the log supports:", bold=True)
@@ -206,7 +206,8 @@ def _worked(told: Answer) -> list[list[str]]:
         mark = "" if work.observed else GUESSED
         row = [work.node_id, work.model.removesuffix(":latest")]
         row += [f"{mark}{work.tokens_per_s:,.0f}", f"{mark}{work.prompt_tokens_per_s:,.0f}"]
-        row += [f"{work.load_s:.1f} s", str(work.slots), f"{work.rerun:,}"]
+        row += [f"{work.load_s:.1f} s", str(work.slots)]
+        row += [f"{work.recorded:,}", f"{work.rerun:,}"]
         rows.append(row if work.whatif is None else [*row, f"{work.whatif:,}"])
     return rows
 

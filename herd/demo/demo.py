@@ -7,6 +7,7 @@ balancer is a plain `herd run`; what the picture shows comes from its API and it
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -79,6 +80,8 @@ async def run_demo(plan: Plan, nodes: list[NodeProcess], console: Console) -> Ou
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+        if process.returncode:
+            raise await _why(process)
     recent.refresh()
     return Outcome(url, recent.completed, recent.failed, recent.events)
 
@@ -114,19 +117,34 @@ async def _balancer(
 
 
 async def _ready(process: Process, url: str, nodes: list[NodeProcess]) -> None:
-    """Wait until the balancer has every node online."""
+    """Wait until this balancer, and no other at its address, has every node online."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + START_TIMEOUT_S
     while loop.time() < ends_at:
         if process.returncode is not None:
-            said = await process.stderr.read() if process.stderr is not None else b""
-            text = said.decode(errors="replace").strip()
-            raise HerdError(text.removeprefix("Error: ") or "the balancer did not start")
+            raise await _why(process)
         status = await _status(url)
-        if sum(node.status == "online" for node in status.nodes) == len(nodes):
+        online = {node.ollama_url for node in status.nodes if node.status == "online"}
+        if online >= {node.url for node in nodes}:
             return
         await asyncio.sleep(0.1)
     raise HerdError(f"the balancer at {url} did not become ready in {START_TIMEOUT_S:.0f} s")
+
+
+async def _why(process: Process) -> HerdError:
+    """Return why the balancer ended, as it said itself."""
+    said = await process.stderr.read() if process.stderr is not None else b""
+    return last_words(said.decode(errors="replace"))
+
+
+def last_words(said: str) -> HerdError:
+    """Return the last error of what `herd run` said, without its mark, for who runs a demo."""
+    last = re.split(r"^(?:herd|Error): ", said, flags=re.MULTILINE)[-1]
+    what, _, next_step = last.strip().partition("\n")
+    return HerdError(
+        what or "the balancer ended, and did not say why",
+        next_step.strip().replace("herd run", "herd demo"),
+    )
 
 
 async def _watch(process: Process, ended: asyncio.Event) -> None:

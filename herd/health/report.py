@@ -33,6 +33,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     requests.error_rate,
     requests.retry_rate,
     requests.timeouts,
+    requests.deadlines,
     requests.load_timeouts,
     requests.quick_failures,
     circuits.kept_away,

@@ -17,7 +17,9 @@ LOAD_FAILURES = 3
 ABANDONED = 0.3
 """The part of a model's loads for which nobody waited."""
 QUICK_FAILURES = 5
-_OVER_TIME = ("hold_timeout", "paused", "queue_timeout", "deadline", "too_late")
+_OVER_TIME = ("hold_timeout", "paused", "queue_timeout")
+_OVER_DEADLINE = ("deadline", "too_late")
+"""What clients themselves say how long they wait."""
 
 
 def error_rate(picture: Picture) -> Iterator[Finding]:
@@ -82,6 +84,25 @@ def timeouts(picture: Picture) -> Iterator[Finding]:
             "time, or no node that is online has the model.",
             fix=f"Give the model to one more node: `herd pull {models[0]} --node NODE`. Or allow "
             "longer waits (`FLEET_QUEUE_TIMEOUT`).",
+            data={"models": models, "reasons": sorted({each.phase for each in over})},
+            seqs=_seqs(over),
+        )
+
+
+def deadlines(picture: Picture) -> Iterator[Finding]:
+    """Find requests that their own clients would not let wait for as long as it took."""
+    over = [each for each in picture.happened("request_rejected") if each.phase in _OVER_DEADLINE]
+    if over:
+        models = sorted({each.model for each in over})
+        yield Finding(
+            check_id="deadlines",
+            severity="info",
+            title=f"{counted(_count(over), 'request')} could not be served within "
+            f"{'its' if _count(over) == 1 else 'their'} client's deadline",
+            description=f"They were for {', '.join(models[:5])}: their clients said how long they "
+            "wait (X-Herd-Deadline-S), and the line was longer.",
+            fix="Let these clients wait longer, or give the model to one more node: "
+            f"`herd pull {models[0]} --node NODE`.",
             data={"models": models, "reasons": sorted({each.phase for each in over})},
             seqs=_seqs(over),
         )

@@ -6,6 +6,7 @@ from events import (
     ActorFailed,
     AttemptFailed,
     Event,
+    Lease,
     LeaseAdopted,
     LeaseVoided,
     ModelSubstituted,
@@ -41,7 +42,7 @@ class Step(msgspec.Struct, frozen=True):
 
     seq: int
     at_s: float
-    """Seconds from its receipt."""
+    """Seconds from its receipt: when it was reported, but of a first byte when that came."""
     kind: str
     node_id: NodeId
     text: str
@@ -50,16 +51,19 @@ class Step(msgspec.Struct, frozen=True):
 def steps(records: list[Recorded]) -> list[Step]:
     """Return the life of the request that these records are about."""
     first_us = records[0].recorded_at
-    return [
-        Step(
-            record.seq,
-            (record.recorded_at - first_us) / 1e6,
-            str(record.event.__struct_config__.tag),
-            getattr(record.event, "node_id", NodeId("")),
-            told(record.event),
-        )
-        for record in records
-    ]
+    sent_s: dict[Lease, float] = {}
+    found: list[Step] = []
+    for record in records:
+        event = record.event
+        at_s = (record.recorded_at - first_us) / 1e6
+        if isinstance(event, RequestDispatched):
+            sent_s[event.lease] = at_s
+        elif isinstance(event, StreamStarted):  # reported later than it came
+            at_s = min(at_s, sent_s.get(event.lease, at_s) + event.ttft_s)
+        kind = str(event.__struct_config__.tag)
+        node_id = getattr(event, "node_id", NodeId(""))
+        found.append(Step(record.seq, at_s, kind, node_id, told(event)))
+    return found
 
 
 def told(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 (one case a kind)

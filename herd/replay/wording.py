@@ -33,6 +33,8 @@ from herd.replay.standing import Hindered
 
 _LISTED = 3
 """Nodes that a sentence names one by one."""
+_DONE_TO = {"received", "rejected", "cancelled", "reaped", "interrupted"}
+"""What a request does not do itself, but somebody does to it."""
 
 
 def why(
@@ -189,6 +191,7 @@ def _ended(fact: Event, chunk: Sequence[Recorded], request_id: RequestId) -> str
         node: str = getattr(fact, "node_id", "")
         verb = str(fact.__struct_config__.tag).removeprefix("request_").replace("_", " ")
         where = f" on {node}" if node else ""
+        verb = f"was {verb}" if verb in _DONE_TO else verb
         return f"request {other}{where} {verb}" + ", which freed its slot" * bool(node)
     named = [told(record.event) for record in chunk[1:]]
     kind = str(fact.__struct_config__.tag).replace("_", " ")

@@ -35,7 +35,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return [
             *(f"{key} = {value}" for key, value in self.settings.items()),
             *(f"without {node_id}" for node_id in self.without),
-            *(f"{node_id} with {_counted(slots, 'slot')}" for node_id, slots in self.slots.items()),
+            *(f"{node_id} with {counted(slots, 'slot')}" for node_id, slots in self.slots.items()),
             *(f"{node_id} added, like {like}" for node_id, like in self.added.items()),
         ]
 
@@ -64,6 +64,12 @@ def change(
             "without any node there is nobody to answer",
             "keep one of them, or add one: --add-node NAME=LIKE",
         )
+    for node_id in wanted.slots:
+        if node_id in wanted.without:
+            raise HerdError(
+                f"--slots {node_id}={wanted.slots[node_id]}: without {node_id} it has no slots",
+                "leave out --slots or --without of that node",
+            )
     return wanted
 
 
@@ -137,5 +143,6 @@ def _added(nodes: Mapping[NodeId, Seen], text: str) -> tuple[NodeId, str]:
         ) from error
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
+    """Return "1 slot" or "2 slots"."""
     return f"{count} {what}{'s' * (count != 1)}"

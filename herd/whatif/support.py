@@ -9,7 +9,7 @@ from actors.core.state import US
 from events import NodeId
 from herd.simulator.hardware import NodeSpec
 from herd.virtual.script import Outcome
-from herd.whatif.change import Change
+from herd.whatif.change import Change, counted
 from herd.whatif.evidence import Evidence
 from herd.whatif.figures import POINTS, TIMES, Figures, figure
 from herd.whatif.learn import Machines, Pair
@@ -114,16 +114,20 @@ def _own_error(recorded: Figures, again: Figures, other: Figures | None) -> Iter
 
 
 def _unseen(support: Support) -> Iterator[str]:
-    """Yield the share of requests whose node and model the log never showed together."""
+    """Yield the share of requests whose node and model the log showed together too little."""
     placed = [each for each in support.played if each.node_id]
     unseen = Counter(pair for each in placed if not _observed(support, pair := _pair(each)))
     if not unseen:
         return
     share = sum(unseen.values()) / len(placed)
-    pairs = [f"{model} on {node_id}" for (node_id, model), _ in unseen.most_common(NAMED)]
+    answered = Counter(_pair(each) for each in support.evidence.outcomes() if _answered(each))
+    pairs = [
+        f"{pair[1]} on {pair[0]} ({counted(answered[_like(support, pair)], 'answer')})"
+        for pair, _ in unseen.most_common(NAMED)
+    ]
     more = f" and {len(unseen) - NAMED} more" if len(unseen) > NAMED else ""
     yield (
-        f"{share:.0%} of the requests run where the log never showed their model: "
+        f"{share:.0%} of the requests run where the log shows too little of their model: "
         f"{', '.join(pairs)}{more}. These speeds are extrapolated."
     )
 
@@ -132,7 +136,7 @@ def _fuller(support: Support) -> Iterator[str]:
     """Yield the nodes that have more to do at once than was ever observed."""
     spans: dict[Pair, list[tuple[int, int]]] = defaultdict(list)
     for each in support.played:
-        if each.node_id and each.how == "completed":
+        if _answered(each):
             began_us = each.at_us + round(each.wait_s * US)
             spans[_pair(each)].append((began_us, each.at_us + round(each.total_s * US)))
     for pair, sent in sorted(spans.items()):
@@ -198,10 +202,19 @@ def _the_log(evidence: Evidence, recorded: Figures, again: Figures) -> Iterator[
 
 
 def _observed(support: Support, pair: Pair) -> bool:
+    like = _like(support, pair)
+    speed = support.learned.speeds.get(like)
+    return like[0] not in support.learned.specs or (speed is not None and speed.observed > 0)
+
+
+def _like(support: Support, pair: Pair) -> Pair:
+    """Return where the log shows it: of a new node, the one that it is like."""
     node_id, model = pair
-    like = NodeId(support.change.added.get(node_id, node_id))
-    speed = support.learned.speeds.get((like, model))
-    return like not in support.learned.specs or (speed is not None and speed.observed > 0)
+    return NodeId(support.change.added.get(node_id, node_id)), model
+
+
+def _answered(outcome: Outcome) -> bool:
+    return bool(outcome.node_id) and outcome.how == "completed"
 
 
 def _pair(outcome: Outcome) -> Pair:

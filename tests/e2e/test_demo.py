@@ -11,6 +11,15 @@ from tests.e2e.wire import ask
 pytestmark = pytest.mark.timeout(240)
 
 
+def test_a_port_that_another_herd_has_is_said_to_be_taken(tmp_path: Path) -> None:
+    with running(tmp_path / "first") as first:
+        words = ("--port", str(first.port), "--data-dir", str(tmp_path / "second"))
+        refused = command("demo", *words, "--seconds", "5")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"herd: port {first.port} is taken by ")
+    assert f"localhost:{first.port}" not in refused.stdout, "the fleet of another"
+
+
 def test_a_demo_says_that_it_is_not_renewed_but_started_again(tmp_path: Path) -> None:
     with running(tmp_path / "demo") as demo:
         refused = command("reload", "--anew", "--data-dir", str(demo.directory))

@@ -64,7 +64,7 @@ def queue(view: View, now_s: float) -> dict[str, object]:
         "completed": sum(slots.completed for _, _, slots in pairs),
         "failed": sum(slots.failed for _, _, slots in pairs),
         "rejected": sum(view.rejected.values()),
-        "estimated_wait_ms": _wait_ms(view, pending),
+        "estimated_wait_ms": _wait_ms(view),
         "nodes_online": _online(view),
         "queues": rows,
         "timestamp": now_s,
@@ -181,16 +181,18 @@ def _hits(slots: SlotView | None) -> dict[str, object]:
     }
 
 
-def _wait_ms(view: View, pending: int) -> float | None:
-    """Return how long the last in line will wait: the line over the fleet's pace."""
-    pace = sum(
-        slots.slots / slots.service_s
-        for node in view.nodes
-        if node.answers
-        for slots in node.slots.values()
-        if slots.service_s
-    )
-    return round(pending / pace * MS, 1) if pending and pace else None
+def _wait_ms(view: View) -> float | None:
+    """Return how long the last of the longest line will wait."""
+    lines = [wait_s for model in view.waiting if (wait_s := _line_s(view, model))]
+    return round(max(lines) * MS, 1) if lines else None
+
+
+def _line_s(view: View, model: str) -> float:
+    """Return what is predicted of a line; else the line over the model's pace, 0 if it has none."""
+    places = [node.slots[model] for node in view.nodes if node.answers and model in node.slots]
+    pace = sum(each.slots / each.service_s for each in places if each.service_s)
+    told_s = view.waiting[model] / pace if pace else 0.0
+    return view.predicted_wait_s.get(model, told_s)
 
 
 def _node(node: NodeView, pinned: tuple[str, ...]) -> dict[str, object]:

@@ -1,5 +1,7 @@
 """What is counted of the requests of a benchmark, and how two runs compare."""
 
+from typing import Any
+
 from events import BenchmarkEnded, BenchmarkStarted, MeasuredModel, MeasuredNode, NodeId
 from herd.bench import comparing, told
 from herd.bench.choosing import Choice, Node, Queue, Status
@@ -41,6 +43,20 @@ def test_failures_are_in_no_mean() -> None:
         ("mini", 1, 6),
         ("idle", 0, 0),
     ]
+
+
+def test_a_pace_is_over_the_time_in_which_a_model_or_node_was_measured() -> None:
+    samples = [
+        Sample("quick", "mini", latency_s=1.0, completion_tokens=50, began_s=100.0),
+        Sample("quick", "mini", latency_s=1.0, completion_tokens=50, began_s=101.0),
+        Sample("slow", "tower", latency_s=20.0, completion_tokens=50, began_s=100.0),
+    ]
+    models = by_model(samples, [Choice("quick"), Choice("slow")], lambda _: 1)
+    nodes = by_node(samples, [Node("mini"), Node("tower"), Node("idle")], Peaks())
+    ended = BenchmarkEnded(run_id="bench-3", took_s=20.0, requests=3, models=models, nodes=nodes)
+    run: dict[str, Any] = told.run(ended, 1.0)
+    assert [each["tok_s"] for each in run["per_model_results"]] == [50.0, 2.5]
+    assert [each["tok_s"] for each in run["per_node_results"]] == [50.0, 2.5, 0.0]
 
 
 def test_a_run_has_the_keys_that_scripts_know() -> None:

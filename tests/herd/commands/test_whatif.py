@@ -54,6 +54,13 @@ def test_the_screen_has_three_columns_and_says_what_they_are(directory: Path) ->
     assert f"{COUNT} requests are few for p95 and p99." in told
 
 
+def test_where_requests_went_is_told_as_recorded_too(directory: Path) -> None:
+    head, *rows = asked(directory).split("many went where")[1].splitlines()[1:]
+    assert head.split()[-2:] == ["RECORDED", "RE-RUN"]
+    went = [int(row.split()[-2]) for row in rows if row.startswith(("mini", "studio", "tower"))]
+    assert sum(went) == COUNT
+
+
 def test_without_a_question_it_is_the_re_run_alone(directory: Path) -> None:
     told = asked(directory)
     assert "RE-RUN" in told

@@ -153,6 +153,18 @@ CASES: list[tuple[Check, str, Picture, Picture]] = [
         trouble("request_rejected", phase="unknown_model"),
     ),
     (
+        requests.timeouts,
+        "timeouts",
+        trouble("request_rejected", phase="hold_timeout"),
+        trouble("request_rejected", phase="deadline"),
+    ),
+    (
+        requests.deadlines,
+        "deadlines",
+        trouble("request_rejected", phase="too_late"),
+        trouble("request_rejected", phase="queue_timeout"),
+    ),
+    (
         requests.load_timeouts,
         "model_load_timeout",
         trouble("attempt_failed", phase="first_byte", events=3),
@@ -314,6 +326,13 @@ def test_a_node_that_is_slow_has_not_failed() -> None:
         trouble("circuit_opened", phase="slow"), view=View(nodes=(node_view("a"),))
     )
     assert list(circuits.kept_away(slow)) == []
+
+
+def test_what_clients_wait_is_not_blamed_on_the_fleet() -> None:
+    [said] = requests.deadlines(trouble("request_rejected", phase="deadline"))
+    assert said.title == "1 request could not be served within its client's deadline"
+    assert said.severity == "info"
+    assert "FLEET_QUEUE_TIMEOUT" not in said.fix
 
 
 # The score

@@ -76,6 +76,8 @@ CASES = (
          partial(troubles.stops_at, 59)),
     Case("timeouts", partial(troubles.crowded, 1200), "request_rejected",
          partial(troubles.crowded, 60), None),
+    Case("deadlines", partial(troubles.crowded, 300, 5.0), "request_rejected",
+         partial(troubles.crowded, 300, 900.0), None),
     Case("herd_failures", troubles.raising, "actor_failed", node_id=None),
     Case("recording_off", partial(troubles.unrecorded, 100, 200), "", node_id=None),
     Case("log_gaps", partial(troubles.unrecorded, 80, 90), "", node_id=None),

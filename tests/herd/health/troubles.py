@@ -207,14 +207,20 @@ def for_the_large(patience_s: float) -> Scene:
     return Scene(asks=asks)
 
 
-def crowded(per_hour: int) -> Scene:
+def crowded(per_hour: int, deadline_s: float = 0.0) -> Scene:
     """A small machine, and beside it a large one without any model that is asked for."""
+
+    def asks(arrival: Arrival) -> Arrival | None:
+        if arrival.request.model != "llama3.2:3b":
+            return None
+        return replace(arrival, request=replace(arrival.request, deadline_s=deadline_s))
+
     return Scene(
         mini(),
         replace(tower(), name="idle", models=(QWEN3_4B,)),
         hours=1,
         per_hour=per_hour,
-        asks=lambda each: each if each.request.model == "llama3.2:3b" else None,
+        asks=asks,
     )
 
 

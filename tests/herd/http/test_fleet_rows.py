@@ -54,6 +54,20 @@ def test_a_model_nobody_waits_for_has_no_such_row() -> None:
     assert "*:m:latest" not in cast("dict[str, object]", body["queues"])
 
 
+def test_the_wait_of_the_fleet_is_that_of_its_longest_line() -> None:
+    slots = {"m:latest": SlotView(4, 4, service_s=1.0), "slow:latest": SlotView(1, 1, service_s=90)}
+    lines = View(
+        nodes=(replace(VIEW.nodes[0], slots=slots),),
+        waiting={"m:latest": 8, "slow:latest": 2, "new:latest": 5},
+        predicted_wait_s={"m:latest": 1.5},
+    )
+    assert fleet.queue(lines, 0.0)["estimated_wait_ms"] == 180_000.0, "over its own pace"
+    predicted = replace(lines, predicted_wait_s={"m:latest": 1.5, "slow:latest": 120.25})
+    assert fleet.queue(predicted, 0.0)["estimated_wait_ms"] == 120_250.0
+    unknown = replace(lines, waiting={"new:latest": 5})
+    assert fleet.queue(unknown, 0.0)["estimated_wait_ms"] is None
+
+
 def test_a_queue_tells_what_was_rejected_and_what_found_its_model_in_memory() -> None:
     seen = replace(VIEW.nodes[0], slots={"m:latest": SlotView(4, 0, sent=8, cold=2)})
     rejected = {"m:latest": 3, "gone:latest": 2, "": 5}

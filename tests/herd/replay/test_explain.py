@@ -33,6 +33,7 @@ from herd.replay.explain import Explanation, explain
 from herd.replay.life import steps
 from herd.replay.life import told as told_of
 from herd.replay.source import Source
+from herd.replay.wording import opened
 from tests.actors.cast import (
     MODEL,
     OTHER_MODEL,
@@ -114,6 +115,14 @@ def test_a_wait_names_what_was_full_and_who_freed_the_slot(told: Explain) -> Non
     (wait,) = told(playing, "r3").waits
     assert (wait.from_s, wait.to_s, wait.why) == (0.0, 2.0, "ada and bob were full")
     assert wait.opened == f"request r1 on {where} completed, which freed its slot"
+
+
+def test_a_wait_that_ends_as_another_comes_says_that_it_was_received() -> None:
+    sent = RequestDispatched(
+        request_id=rid("r1"), model=MODEL, node_id=NodeId("ada"), lease=Lease("1.1")
+    )
+    chunk = [Recorded(1, 0, received("r2"), CONTROL), Recorded(2, 0, sent, CONTROL)]
+    assert opened(chunk, sent) == "request r2 was received"
 
 
 def test_one_that_waits_still_says_so(told: Explain) -> None:
@@ -267,6 +276,16 @@ def test_every_kind_of_request_in_chaos_can_be_explained(tmp_path: Path) -> None
 def test_each_event_is_told_in_words(event: Event, said: str) -> None:
     (step,) = steps([Recorded(1, 0, event, CONTROL)])
     assert said in step.text
+
+
+def test_a_first_byte_stands_where_it_came_and_not_where_it_was_reported() -> None:
+    lease, ada = Lease("1.1"), NodeId("ada")
+    sent = RequestDispatched(request_id=rid("r"), model=MODEL, node_id=ada, lease=lease)
+    began = StreamStarted(request_id=rid("r"), model=MODEL, node_id=ada, lease=lease, ttft_s=0.25)
+    events = (received("r"), sent, began, completed("r", "ada", "1.1"))
+    at_us = (0, 2_000_000, 3_300_000, 4_000_000)
+    log = [Recorded(*each, CONTROL) for each in zip(range(1, 5), at_us, events, strict=True)]
+    assert [each.at_s for each in steps(log)] == [0.0, 2.0, 2.25, 4.0]
 
 
 def test_an_end_by_herd_itself_is_told() -> None:

@@ -71,7 +71,7 @@ def test_a_new_node_takes_its_part_and_is_said_to_be_a_guess() -> None:
     assert sum(each.whatif or 0 for each in told.work if each.node_id == "second") > 20
     assert all(each.observed for each in told.work if each.node_id == "second")
     assert any("second is taken to be just like tower" in each for each in told.doubts)
-    assert not any("never showed" in each for each in told.doubts)
+    assert not any("too little of" in each for each in told.doubts)
 
 
 def test_a_node_of_the_simulator_is_known_by_its_formulas() -> None:
@@ -85,14 +85,16 @@ def test_more_at_once_than_ever_observed_is_said() -> None:
     assert any("up to" in each and "extrapolated" in each for each in told.doubts), told.doubts
 
 
-def test_where_the_log_never_showed_a_model_is_said() -> None:
+def test_where_the_log_shows_too_little_of_a_model_is_said() -> None:
     found = evidence(COUNT, 1.5)
     found.runs = [
         each for each in found.runs if (each.node_id, each.model) != (MINI, "llama3.2:3b")
     ]
     told, _ = answer(found, NOTHING, plays=1)
-    assert any("llama3.2:3b on mini" in each for each in told.doubts), told.doubts
     (guessed,) = [each for each in told.work if each.node_id == MINI]
+    assert guessed.recorded > 1
+    named = f"too little of their model: llama3.2:3b on mini ({guessed.recorded} answers)"
+    assert any(named in each for each in told.doubts), told.doubts
     assert guessed.observed == 0
     assert guessed.tokens_per_s == pytest.approx(49, rel=0.5)
 

@@ -187,6 +187,7 @@ def test_words_are_read() -> None:
     [
         ({"without": ["nobody"]}, "mini, studio, tower"),
         ({"slots": ["nobody=3"]}, "mini, studio, tower"),
+        ({"slots": ["tower=1"], "without": ["tower"]}, "--slots tower=1: without tower"),
         ({"slots": ["tower=0"]}, "--slots NODE=N"),
         ({"settings": ["policy=fair"]}, "round-robin"),
         ({"settings": ["port=1"]}, "queue_timeout_s"),

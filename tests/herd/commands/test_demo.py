@@ -1,0 +1,25 @@
+"""`herd demo`: what it refuses before anything starts."""
+
+import pytest
+from click.testing import CliRunner
+
+from herd.commands.demo import command
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--rate", "-1"),
+        ("--seconds", "-1"),
+        ("--time-scale", "0"),
+        ("--port", "70000"),
+        ("--workers", "-1"),
+    ],
+)
+def test_what_no_demo_can_be_run_with_is_refused(
+    option: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("herd.commands.demo.asyncio.run", lambda work: work.close())
+    result = CliRunner().invoke(command, [option, value])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.output
