@@ -183,8 +183,8 @@ def _read_slowly(body: bytes, *, streams: bool, kind: str) -> Asked:
             case "options", dict():
                 num_ctx = _count(_last(text, "num_ctx"))
                 most_tokens = _count(_last(text, limit)) or most_tokens
-            case _, value if name == limit:
-                most_tokens = _count(value)
+            case _, value:
+                most_tokens = _count(value) if name == limit else most_tokens
     asked = Asked(_readable(model), stream, _readable(user), num_ctx, most_tokens)
     return _with_extras(asked, *[said_to_herd.get(key, b"") for key in _EXTRAS])
 

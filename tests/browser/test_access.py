@@ -92,11 +92,16 @@ def _type(page: Page, *keys: str) -> None:
 
 
 def test_the_first_key_skips_to_the_content(on_tab: OnTab) -> None:
-    page = on_tab("overview")
-    page.sees("studio")
+    def first() -> tuple[Page, str]:
+        page = on_tab("overview")
+        page.sees("studio")
+        _type(page, Keys.TAB)
+        return page, _focused(page)
 
-    _type(page, Keys.TAB)
-    assert _focused(page) == "Skip to content"
+    page, focused = first()
+    if focused != "Skip to content":  # once in a thousand Chromium begins elsewhere than at the top
+        page, focused = first()
+    assert focused == "Skip to content"
     _type(page, Keys.ENTER)
     assert until(lambda: page.script("return document.activeElement.id") == "panel", WITHIN_S)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -228,11 +229,11 @@ def test_progress_is_read_of_anything(pieces: list[bytes]) -> None:
 @given(texts)
 def test_bodies_are_rewritten_or_left(body: bytes) -> None:
     for rewrite in (
-        rewriting.without_extras,
-        lambda body: rewriting.with_model(body, "other"),
-        lambda body: rewriting.with_context(body, 4096),
+        partial(rewriting.without_extras, body),
+        partial(rewriting.with_model, body, "other"),
+        partial(rewriting.with_context, body, 4096),
     ):
-        told = may(problems.BadRequestError, lambda: rewrite(body))  # noqa: B023 (at once)
+        told = may(problems.BadRequestError, rewrite)
         if told is not None and may(ValueError, lambda: json.loads(body)) is not None:
             json.loads(told)
     needs.needs_of(body)

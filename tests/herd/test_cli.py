@@ -112,7 +112,11 @@ def test_what_the_system_forbids_to_read_is_named_without_a_traceback(
         raise PermissionError(13, "Permission denied", str(tmp_path / path))
 
     monkeypatch.setattr(cli.group, "main", forbid)
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read everywhere
+
+    def closed(_path: Path, _mode: int) -> bool:
+        return False
+
+    monkeypatch.setattr(os, "access", closed)  # root may read everywhere
     assert herd("log") == 1
     told, step = capsys.readouterr().err.splitlines()
     assert told == f"herd: {tmp_path / path} cannot be read: Permission denied"

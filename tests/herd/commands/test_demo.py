@@ -1,5 +1,7 @@
 """`herd demo`: what it refuses before anything starts."""
 
+from collections.abc import Coroutine
+
 import pytest
 from click.testing import CliRunner
 
@@ -19,7 +21,10 @@ from herd.commands.demo import command
 def test_what_no_demo_can_be_run_with_is_refused(
     option: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("herd.commands.demo.asyncio.run", lambda work: work.close())
+    def run(work: Coroutine[object, object, object]) -> None:
+        work.close()
+
+    monkeypatch.setattr("herd.commands.demo.asyncio.run", run)
     result = CliRunner().invoke(command, [option, value])
     assert result.exit_code == 2
     assert f"Invalid value for '{option}'" in result.output

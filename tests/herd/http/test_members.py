@@ -3,7 +3,6 @@
 import json
 import time
 import tracemalloc
-from collections.abc import Callable
 
 import pytest
 
@@ -41,7 +40,7 @@ def test_no_shape_of_a_body_takes_long(shape: str, odd: bytes) -> None:
     assert changed == (
         b'{"keep_alive":-1,"model":"b",' + odd.replace(b'"m"', b'"b"') + SHAPES[shape] + b"}"
     )
-    assert took_s < 0.8, "it was seconds"
+    assert took_s < 2.0, "it was seven seconds"
 
 
 def test_an_odd_body_is_not_made_into_a_tree() -> None:
@@ -54,20 +53,22 @@ def test_an_odd_body_is_not_made_into_a_tree() -> None:
 
 
 @pytest.mark.parametrize(
-    "write",
+    "body",
     [
-        lambda many: f'{{"model":"m",{many}}}',
-        lambda many: f'{{"model":"m","user":5,{many}}}',
-        lambda many: f'{{"model":"m","options":{{{many}}}}}',
-        lambda many: f'{{"model":"m","user":5,"options":{{{many}}}}}',
-        lambda many: f'{{"model":"m","metadata":{{{many}}}}}',
+        '{"model":"m",MANY}',
+        '{"model":"m","user":5,MANY}',
+        '{"model":"m","options":{MANY}}',
+        '{"model":"m","user":5,"options":{MANY}}',
+        '{"model":"m","metadata":{MANY}}',
     ],
 )
-def test_nobody_has_thousands_of_members(write: Callable[[str], str]) -> None:
+def test_nobody_has_thousands_of_members(body: str) -> None:
     few, many = (",".join(f'"{n}":1' for n in range(size)) for size in (MOST - 2, MOST + 1))
-    assert read(write(few).encode(), streams=True, kind="api.ChatRequest").model == "m"
+    assert (
+        read(body.replace("MANY", few).encode(), streams=True, kind="api.ChatRequest").model == "m"
+    )
     with pytest.raises(BadRequestError, match="more than 1024"):
-        read(write(many).encode(), streams=True, kind="api.ChatRequest")
+        read(body.replace("MANY", many).encode(), streams=True, kind="api.ChatRequest")
 
 
 def test_long_chats_pass_byte_for_byte() -> None:

@@ -16,7 +16,11 @@ class Refusing:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
         self.asked, self._times = 0, times
         self.slept: list[float] = []
-        monkeypatch.setattr(OTLPSpanExporter, "export", lambda *_: self._answer())
+
+        def export(_exporter: OTLPSpanExporter, _spans: object) -> SpanExportResult:
+            return self._answer()
+
+        monkeypatch.setattr(OTLPSpanExporter, "export", export)
         monkeypatch.setattr("time.sleep", self.slept.append)
 
     def _answer(self) -> SpanExportResult:
