@@ -66,7 +66,7 @@ function go() {
   route = next;
   if (moved) scrollTo(0, 0);
   tabs();
-  at(`tab-${route.view.under ?? route.view.id}`).scrollIntoView({ block: "nearest", inline: "center" });
+  reveal(at(`tab-${route.view.under ?? route.view.id}`));
   panel.dataset.view = route.view.id;
   panel.replaceChildren();
   route.view.opened?.(ctx, states.get(route.view.id), route.asked);
@@ -108,6 +108,12 @@ function tabs() {
 }
 
 const STEPS = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
+
+// Not by scrollIntoView: from there on the Tab key would go on, and pass the skip link by.
+function reveal(tab) {
+  const bar = at("tabs");
+  bar.scrollLeft += tab.getBoundingClientRect().left - bar.getBoundingClientRect().left - (bar.clientWidth - tab.offsetWidth) / 2;
+}
 
 at("tabs").addEventListener("keydown", (event) => {
   if (!(event.key in STEPS)) return;
