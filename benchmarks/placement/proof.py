@@ -31,6 +31,8 @@ COUNT = 300
 SEEDS = 20
 CLOSE_SEEDS = 60
 """Of the cases that were near their bounds with 20: set before any of them was played."""
+MANY_SEEDS = 240
+"""Of the two whose bound still lay within the interval of 60: set before any more was played."""
 RESAMPLED = 2000
 CRASH_S = 120.0
 AGEING_S = 600.0
@@ -58,6 +60,7 @@ CLOSE = (
     Case("home", "conv", 0.3),
     Case("office", "conv", 0.3),
 )
+MANY = (Case("home", "conv", 0.1), Case("office", "conv", 0.3))
 CASES = (*CLOSE, *(Case("office", "conv", load) for load in (BUSY, 1.2, 0.1)))
 
 
@@ -177,7 +180,7 @@ def prove(
     began_s = monotonic()
     with ProcessPoolExecutor(processes) as pool:
         for case in cases:
-            most = seeds or (CLOSE_SEEDS if case in CLOSE else SEEDS)
+            most = seeds or _seeds(case)
             runs = list(pool.map(run, [(case, part, seed) for seed in range(1, most + 1)]))
             rows += [(*map(str, case), *row) for row in _rows(runs)]
             beaten = sum(
@@ -202,6 +205,10 @@ def prove(
     head = ("policy", "slowdown", "p95", "in time", "TTFT p95 s", "cold", "failed", "cut", "worst")
     print(table("Policies and the oracle", (*where, *head), rows))
     print(table("Targets", JUDGED, told))
+
+
+def _seeds(case: Case) -> int:
+    return MANY_SEEDS if case in MANY else CLOSE_SEEDS if case in CLOSE else SEEDS
 
 
 def _rows(runs: Sequence[Run]) -> list[tuple[str | float, ...]]:
