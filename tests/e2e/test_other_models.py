@@ -75,15 +75,30 @@ def test_the_first_model_of_the_list_that_is_there_answers(one_herd: Herd) -> No
 
 def test_a_model_in_memory_answers_for_one_that_takes_long_to_load(one_herd: Herd) -> None:
     loaded(one_herd, MIDDLE)
-    answer = ask(one_herd.url, "/api/chat", chat(BIG))
+    answer = ask(one_herd.url, "/api/chat", chat(BIG) | {"fallback_models": [MIDDLE]})
     assert told(answer) == (200, BIG, MIDDLE, "true", "vram")
     assert answer.json["model"] == MIDDLE
     embedded = ask(one_herd.url, "/api/embed", {"model": EMBED, "input": "x"})
     assert told(embedded) == (200, EMBED, f"{EMBED}:latest", "false", "")
     forbidden = ask(
-        one_herd.url, "/api/chat", chat(BIG), headers=JSON | {"X-Fleet-No-Fallback": "true"}
+        one_herd.url,
+        "/api/chat",
+        chat(BIG) | {"fallback_models": [MIDDLE]},
+        headers=JSON | {"X-Fleet-No-Fallback": "true"},
     )
     assert told(forbidden) == (200, BIG, BIG, "false", "")
+
+
+def test_a_model_ten_times_smaller_answers_for_none(one_herd: Herd) -> None:
+    loaded(one_herd, SMALL)
+    assert ask(one_herd.url, "/api/chat", {"model": BIG, "keep_alive": 0}).status == 200
+
+    def gone() -> bool:
+        models = ask(one_herd.url, "/api/ps", method="GET").json["models"]
+        return all(each["name"] != BIG for each in models)
+
+    assert until(gone, 10.0)
+    assert told(ask(one_herd.url, "/api/chat", chat(BIG))) == (200, BIG, BIG, "false", "")
 
 
 def test_a_smaller_context_is_pinned_and_nothing_is_loaded_anew(one_herd: Herd) -> None:
