@@ -61,7 +61,8 @@ def running(directory: DataDir, *, otherwise: str) -> RunFile:
         directory.check_readable()
     if found is None or "supervisor" not in living(found):
         raise HerdError(
-            f"no herd runs on {directory.root}", f"start it with `herd`, or {otherwise}"
+            f"no herd runs on {directory.root}",
+            f"start it with `herd run --data-dir {directory.root}`, or {otherwise}",
         )
     return found
 

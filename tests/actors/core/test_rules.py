@@ -20,7 +20,6 @@ from events import (
     NodeFacts,
     NodeSilent,
     RecoveryEnded,
-    RequestRejected,
     ResidentModel,
     StreamsProgressed,
     StreamStarted,
@@ -293,15 +292,3 @@ def test_a_node_whose_discovery_was_cut_off_is_discovered_and_counts_right() -> 
     assert ada.in_flight == 0
     again.given(configured("ada", 2))
     assert ada.announced
-
-
-def test_what_waits_for_long_is_refused_as_before() -> None:
-    lent = Limits(max_bytes=int(SIZE_BYTES * 1.5))
-    ada = heartbeat("ada", MODEL, OTHER_MODEL, resident=in_memory(MODEL), limits=lent)
-    pin = ModelPinned(node_id=nid("ada"), model=MODEL, by="op")
-    play = book(settings(rules=1, policy="soonest", queue_timeout_s=60.0), ada, pin)
-    play.given(received("other", OTHER_MODEL))
-    for _ in range(7):
-        play.given(after(10.0), TimerFired())
-
-    assert any(isinstance(record.event, RequestRejected) for record in play.log)
