@@ -18,6 +18,19 @@ def test_a_switch_posts_a_boolean(on_tab: OnTab, mock: Mock) -> None:
     assert mock.posted == [("/dashboard/api/settings", {"predictions": False})]
 
 
+def test_a_switch_stays_where_it_is_when_it_is_thrown(on_tab: OnTab, mock: Mock) -> None:
+    page = on_tab("settings")
+    page.sees("predictions")
+    at = "return document.querySelector('#setting-predictions').getBoundingClientRect().left"
+    before = page.script(at)
+
+    mock.answers["/dashboard/api/settings"]["settings"][0]["value"] = False
+    page.click("#setting-predictions")
+
+    page.sees("default on")
+    assert page.script(at) == before
+
+
 def test_a_number_posts_a_number(on_tab: OnTab, mock: Mock) -> None:
     page = on_tab("settings")
     page.sees("max queue")

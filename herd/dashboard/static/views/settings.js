@@ -119,7 +119,8 @@ function setting(ctx, state, row) {
       control(row, id, change, state.again ?? 0),
       row.unit ? h("span", { class: "note" }, row.unit === "bytes" ? "GB" : row.unit) : null,
       row.fixed_by ? h("span", { class: "note" }, "fixed by ", h("code", null, row.fixed_by)) : null,
-      row.default !== undefined && row.default !== row.value ? h("span", { class: "note changed" }, `default ${shown({ ...row, value: row.default })}`) : null,
+      // Its room is kept while it says nothing: a switch stays under the pointer that threw it.
+      row.default !== undefined ? h("span", { class: `note ${row.default === row.value ? "unchanged" : "changed"}` }, `default ${shown({ ...row, value: row.default })}`) : null,
     ),
     state.errors[row.key] ? h("p", { class: "failed", role: "alert" }, name(state.errors[row.key])) : null,
   );
