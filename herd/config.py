@@ -92,6 +92,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that may wait for one model; the next is told to come again (429)."""
     max_queue_total: Count = 4096
     """Requests that may wait in all."""
+    bodies_max_bytes: Annotated[int, msgspec.Meta(ge=67_108_864)] = 536_870_912
+    """What the bodies of requests that come, wait or run may take of the memory of each front, in
+    bytes; the next large one is told to come again (503)."""
     max_retries: Count = 2
     """Further nodes tried after a failure before the first byte of an answer."""
     degraded_after_s: Wait = 15.0

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias, cast
 
 from herd.http import problems, wire
+from herd.http.bodies import Bodies
 from herd.http.exchange import Exchange, Request
 from herd.http.flow import Stall, reset
 from herd.http.reader import Limits, RefusedError, RequestReader
@@ -17,8 +18,12 @@ from herd.http.upload import Tap, Upload
 
 App: TypeAlias = Callable[[Exchange], None]
 """Called on the loop with every whole request; must not block."""
+Ahead: TypeAlias = Callable[[Exchange], int]
+"""Called with the head of a request whose body may be large: answers it, or says how large, in
+bytes, that body may be."""
 
 SWEEP_S: Final = 1.0
+_UNAVAILABLE: Final = 503
 WRITE_HIGH_BYTES: Final = 256 * 1024
 _MAPPED: Final = "::ffff:"
 """How an IPv4 address looks on a socket for both."""
@@ -30,7 +35,9 @@ class Host(Protocol):
     """What a connection needs of the listener that accepted it."""
 
     app: App
+    ahead: Ahead
     limits: Limits
+    bodies: Bodies
     connections: "set[Connection]"
     closing: bool
     """No connection is kept for another request."""
@@ -68,7 +75,7 @@ class Connection(asyncio.Protocol):
         # Per process
         self._listener = listener
         # Per connection
-        self._reader = RequestReader(listener.limits, self._take, self._go_on, self._upload)
+        self._reader = RequestReader(listener.limits, listener.bodies, self)
         self._touched_s = listener.now_s
         self._stall: Stall | None = None
         self._tap: Tap | None = None
@@ -138,7 +145,7 @@ class Connection(asyncio.Protocol):
 
     def answered(self, *, keep: bool) -> None:
         """Go on to the next request, or close."""
-        self._current = None
+        self._leave()
         self._touched_s = self._listener.now_s
         if not keep:
             self._end(linger=bool(self._waiting) or self._reader.under_way)
@@ -151,27 +158,28 @@ class Connection(asyncio.Protocol):
         elif self._listener.closing:
             self._end(linger=False)
         elif self._reader.expects:
-            self._go_on()
+            self.go_on()
 
     def abort(self) -> None:
         """End by RST."""
-        self._current = None
+        self._leave()
         self._closing = True
         self._reader.close()
         reset(self._transport)
 
     def hand_over(self, head: bytes) -> asyncio.Transport:
         """Send this head; what follows it is somebody else's business."""
-        self._current = None
+        self._leave()
         self._closing = True
         self._reader.close()
+        self._empty()
         self._listener.forget(self)
         self._transport.write(head)
         return self._transport
 
     def cut(self) -> None:
         """Send what was written, then close, whatever the framing still promises."""
-        self._current = None
+        self._leave()
         self._end(linger=False)
 
     @property
@@ -233,9 +241,10 @@ class Connection(asyncio.Protocol):
         self._lose()
         self.abort()
 
-    # Inside
+    # What the reader tells
 
-    def _take(self, request: Request) -> None:
+    def take(self, request: Request) -> None:
+        """Answer a request, or let it wait for its turn."""
         self._touched_s = self._listener.now_s
         if self._current is None:
             self._open(request)
@@ -248,12 +257,37 @@ class Connection(asyncio.Protocol):
         if len(self._waiting) >= limits.pipelined or kept_bytes >= limits.body_bytes:
             self._reader.deaf = True
 
-    def _upload(self, length: int | None) -> Upload | None:
+    def look(self, request: Request) -> int:
+        """Let a request be answered by its head; return how large its body may be."""
+        listener = self._listener
+        if self._current is not None:
+            return listener.limits.body_bytes  # answers leave in order: it is looked at in its turn
+        most_bytes = 0
+        exchange = self._current = Exchange(self, request, self.peer, ahead=True)
+        try:
+            most_bytes = listener.ahead(exchange)
+        except Exception:  # noqa: BLE001 (whatever it was, the client gets its answer)
+            _log.exception("a request could not be looked at")
+            exchange.fail()
+        if exchange.ended:
+            return 0
+        self._current = None
+        return most_bytes
+
+    def upload(self, length: int | None) -> Upload | None:
         """Return a body that is still to come; None where its request is behind others."""
         if self._current is not None:
             return None
-        self._tap = Tap(self._transport, self._go_on)
+        self._tap = Tap(self._transport, self.go_on)
         return Upload(self._tap, length)
+
+    def go_on(self) -> None:
+        """Ask for the body that the client keeps back, once it is its turn."""
+        if self._reader.expects and (self._current is None or self._reader.uploading):
+            self._reader.expects = False
+            self._transport.write(wire.CONTINUE)
+
+    # Inside
 
     def _open(self, request: Request) -> None:
         exchange = self._current = Exchange(self, request, self.peer)
@@ -263,10 +297,18 @@ class Connection(asyncio.Protocol):
             _log.exception("a request could not be answered")
             exchange.fail()
 
-    def _go_on(self) -> None:
-        if self._reader.expects and (self._current is None or self._reader.uploading):
-            self._reader.expects = False
-            self._transport.write(wire.CONTINUE)
+    def _leave(self) -> None:
+        """Let go of the request that has been answered."""
+        current, self._current = self._current, None
+        if current is not None:
+            self._listener.bodies.release(current.request)
+
+    def _empty(self) -> None:
+        """Let go of those that wait for their turn."""
+        if self._waiting is not None:
+            for request in self._waiting:
+                self._listener.bodies.release(request)
+            self._waiting.clear()
 
     def _refuse(self, refused: RefusedError) -> None:
         """Answer in place of the app, after the answers that are due."""
@@ -281,6 +323,8 @@ class Connection(asyncio.Protocol):
         family = problems.family_of(self._reader.target)
         body = problems.body(family, refused.status, refused.text)
         framing = b"Content-Length: %d\r\nConnection: close\r\n" % len(body)
+        if refused.status == _UNAVAILABLE:
+            framing += b"Retry-After: 1\r\n"
         self._last_words = (
             wire.head(
                 refused.status, (problems.content_type(family),), self._listener.date + framing
@@ -305,8 +349,8 @@ class Connection(asyncio.Protocol):
     def _lose(self) -> None:
         self._closing = True
         self._reader.close()
-        if self._waiting is not None:
-            self._waiting.clear()
-        current, self._current = self._current, None
+        self._empty()
+        current = self._current
+        self._leave()
         if current is not None:
             current.lost()

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from herd.http import problems, wire
+from herd.http.bodies import Bodies
 from herd.http.problems import Family
 from herd.http.upload import Upload
 from herd.http.wire import Header
@@ -29,9 +30,11 @@ class Request:
     """A whole request."""
 
     __slots__ = (
+        "bodies",
         "body",
         "connection",
         "headers",
+        "held_bytes",
         "host",
         "id",
         "keep_alive",
@@ -58,6 +61,10 @@ class Request:
         """herd's own name of it, where clients expect one: on `/v1` routes."""
         self.body = b""
         """De-chunked."""
+        self.bodies: Bodies | None = None
+        """Where its body is counted."""
+        self.held_bytes = 0
+        """What it counts for there."""
         self.keep_alive = True
         self.old = False
         """HTTP/1.0: no chunks for this client."""
@@ -142,8 +149,10 @@ class Exchange:
         "request",
     )
 
-    def __init__(self, connection: Downstream, request: Request, peer: str) -> None:
-        """Begin with nothing sent."""
+    def __init__(
+        self, connection: Downstream, request: Request, peer: str, *, ahead: bool = False
+    ) -> None:
+        """Begin with nothing sent; `ahead`: of its body, which is large, nothing has come yet."""
         self.request = request
         self.peer = peer
         """The client's address; empty on a Unix socket."""
@@ -159,7 +168,7 @@ class Exchange:
         """The client takes bytes again."""
         self._connection = connection
         self._phase = NEW
-        self._keep = request.keep_alive
+        self._keep = request.keep_alive and not ahead
         self._chunked = False
         self._silent = False
         self._left_bytes = -1

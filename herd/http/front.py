@@ -7,21 +7,21 @@ control pushes, so it is answered while control is away too.
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
-from events import CarriedRequest, DrainRequested, Event, NodeId, RequestId, WakeRequested
+from events import CarriedRequest, RequestId
 from herd.clock import wall_s
 from herd.config import Settings
-from herd.http import limited, openapi, places, problems, tunnels
-from herd.http.door import Door, NotAdmittedError
+from herd.http import limited, openapi, places, tunnels
+from herd.http.door import Door
 from herd.http.endpoints import assets, catalogue, counting, fleet, pins, request_page, stored
 from herd.http.endpoints.benchmarks import Benchmarks
 from herd.http.endpoints.explained import Explained
 from herd.http.endpoints.feed import Feed
 from herd.http.endpoints.health import HealthPage
-from herd.http.endpoints.inference import Inference
+from herd.http.endpoints.inference import ROUTES, Inference
 from herd.http.endpoints.keys import PATH as KEYS
 from herd.http.endpoints.keys import KeysPage
 from herd.http.endpoints.loads import PATHS as LOADING
@@ -36,7 +36,8 @@ from herd.http.endpoints.settings import PATH as SETTINGS
 from herd.http.endpoints.settings import SettingsPage
 from herd.http.endpoints.show import Show
 from herd.http.endpoints.stored import Stored
-from herd.http.exchange import Exchange
+from herd.http.endpoints.told import Told
+from herd.http.exchange import Exchange, Request
 from herd.http.gate import Gate
 from herd.http.guard import Guard
 from herd.http.history import History
@@ -50,27 +51,19 @@ from herd.http.server import Limits
 from herd.http.tunnels import Tunnels
 from herd.http.waits import Waits
 from herd.ids import RequestIds
-from herd.link.client import Control, LinkFullError
+from herd.link.client import Control
 from herd.link.messages import Cancel, Grant, Refuse, View
 from herd.version import version
 
 SWEEP_S: Final = 1.0
 LIMITS: Final = Limits(streamed=(BLOBS.encode(),))
 """What the clients of a front may ask of a connection."""
+ORDER_BYTES: Final = 4 * 1024 * 1024
+"""As large as a body may be that is not for a model to answer."""
 OPENED: Final = ("/api/tags", "/api/ps", "/api/show", "/v1/models", counting.PATH)
 """Beside inference, what an API key opens."""
-
-
-_Named = TypeVar("_Named", "_Drain", "_Wake")
-
-
-class _Drain(msgspec.Struct):
-    node_id: str
-    draining: bool = True
-
-
-class _Wake(msgspec.Struct):
-    node_id: str
+CONVERSATIONS: Final = frozenset({counting.PATH, *(route.path for route in ROUTES)})
+"""What bodies with pictures and whole books are sent to."""
 
 
 class Front:
@@ -143,11 +136,23 @@ class Front:
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request."""
-        request = exchange.request
-        if request.target.startswith(b"/v1/"):
-            request.id = self._ids.next()
+        self._name(exchange.request)
         if self._gate.lets(exchange):
             self.routes(exchange)
+
+    def ahead(self, exchange: Exchange) -> int:
+        """Answer who may not ask, or asks for what is not here, before a large body is read.
+
+        Return how large that body may be, in bytes.
+        """
+        request = exchange.request
+        self._name(request)
+        if not self._gate.lets(exchange) or not self.routes.has(exchange):
+            return 0
+        path = request.path
+        if not self._keyring.lets(path, exchange):
+            return 0
+        return LIMITS.body_bytes if path in CONVERSATIONS else ORDER_BYTES
 
     def close(self) -> None:
         """Stop the sweep and the idle connections; what is under way goes on to its end."""
@@ -190,6 +195,10 @@ class Front:
 
     # Inside
 
+    def _name(self, request: Request) -> None:
+        if not request.id and request.target.startswith(b"/v1/"):
+            request.id = self._ids.next()
+
     def _table(self) -> Routes:
         by_path: dict[str, Methods] = {
             path: {b"POST": handler} for path, handler in self.inference.handlers().items()
@@ -213,9 +222,10 @@ class Front:
         by_path["/fleet/queue"] = {b"GET": self._queue}
         by_path["/metrics"] = self._get(self._metrics.show)
         by_path["/fleet/limits"] = {b"GET": self._limits}
-        by_path["/fleet/drain"] = {b"POST": self._guard.admin(self._drain)}
-        by_path["/fleet/wake"] = {b"POST": self._guard.admin(self._wake)}
-        by_path["/heartbeat"] = {b"POST": self._heartbeat}
+        told = Told(self._control, self._door, self.inference.report)
+        by_path.update(told.routes())
+        for path, methods in told.orders().items():
+            by_path[path] = self._admin(methods)
         by_path[tunnels.PATH] = {b"POST": self.tunnels.ask}
         by_path["/healthz"] = self._get(lambda exchange: _say(exchange, 200, {"status": "ok"}))
         by_path["/readyz"] = self._get(self._ready)
@@ -315,73 +325,6 @@ class Front:
             "recording": view.recording,
         }
         _say(exchange, 200 if ready else 503, detail)
-
-    def _heartbeat(self, exchange: Exchange) -> None:
-        view = self._control.view
-        try:
-            node_id, facts = self._door.admitted(exchange, view)
-        except (ValueError, RecursionError) as error:
-            _say(exchange, 400, {"error": str(error)})
-        except NotAdmittedError as refused:
-            if refused.knock is not None:
-                self.inference.report(refused.knock)
-            _say(exchange, refused.status, refused.answer)
-        else:
-            status = next((n.status for n in view.nodes if n.node_id == node_id), "online")
-            running = fleet.running(view, node_id)
-            self._tell(
-                exchange, facts, {"status": "ok", "node_status": status, "in_flight": running}
-            )
-
-    def _drain(self, exchange: Exchange) -> None:
-        asked = self._asked(exchange, _Drain, '{"node_id": NAME, "draining": true}')
-        if asked is not None:
-            node_id = NodeId(asked.node_id)
-            fact = DrainRequested(node_id=node_id, draining=asked.draining, by=exchange.peer)
-            self._tell(exchange, [fact], {"node_id": node_id, "draining": asked.draining})
-
-    def _wake(self, exchange: Exchange) -> None:
-        asked = self._asked(exchange, _Wake, '{"node_id": NAME}')
-        if asked is None:
-            return
-        node = next(each for each in self._control.view.nodes if each.node_id == asked.node_id)
-        if node.wakes or node.answers:
-            told = [WakeRequested(node_id=node.node_id, by=exchange.peer)] if node.wakes else []
-            answer: dict[str, object] = {
-                "node_id": node.node_id,
-                "status": node.status,
-                "woken": node.wakes,
-            }
-            self._tell(exchange, [*told], answer)
-        else:
-            text = f"the owner of '{node.node_id}' does not let it be woken: `herd node --wake`"
-            _say(exchange, 409, {"error": text})
-
-    def _asked(self, exchange: Exchange, form: type[_Named], written: str) -> _Named | None:
-        """Return what a body says of a node of the fleet; None where it does not, which is told."""
-        try:
-            asked = msgspec.json.decode(exchange.request.body, type=form)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            _say(exchange, 400, {"error": f"write {written}: {error}"})
-            return None
-        known = [node.node_id for node in self._control.view.nodes]
-        if asked.node_id in known:
-            return asked
-        names = ", ".join(known) or "none"
-        text = f"no node is called '{asked.node_id}'; the fleet has: {names}"
-        _say(exchange, 404, {"error": text})
-        return None
-
-    def _tell(self, exchange: Exchange, facts: list[Event], answer: dict[str, object]) -> None:
-        try:
-            for fact in facts:
-                self._control.tell(fact)
-        except LinkFullError as error:
-            exchange.respond(
-                503, (JSON_UTF8, (b"Retry-After", b"1")), problems.body("ollama", 503, error.what)
-            )
-        else:
-            _say(exchange, 200, answer)
 
     def _sweep(self) -> None:
         self._timer = self._loop.call_later(SWEEP_S, self._sweep)

@@ -91,27 +91,40 @@ class Keyring:
 
         return checked
 
+    def lets(self, path: str, exchange: Exchange) -> bool:
+        """Whether who asks for a path may; if not, that is said. Whoever has to wait for it may."""
+        if not self._opened(path) or not self._needed:
+            return True
+        carriers = _carriers(exchange.request)
+        return self._knows(exchange, carriers, self._found(carriers))
+
     def lets_stranger(self, exchange: Exchange) -> bool:
         """Whether a peer of another network may go on: with a key, to what keys open."""
         if not self._public or not self._by_digest:
             return False
-        path = exchange.request.path
-        opened = path in self._paths or any(path.startswith(each) for each in self._prefixes)
+        opened = self._opened(exchange.request.path)
         return opened and self._found(_carriers(exchange.request)) is not None
 
     def _lets(self, exchange: Exchange) -> bool:
         request = exchange.request
         carriers = _carriers(request)
-        exchange.key = self._found(carriers)
-        if exchange.key is None and not self._guard.knows(request):
-            if self._keyless == "local":
-                return True
-            text = problems.REFUSALS["key_unknown"] if carriers else _MISSING
-            exchange.refuse(_UNAUTHORIZED, text, ((b"WWW-Authenticate", b"Bearer"),))
+        key = exchange.key = self._found(carriers)
+        if not self._knows(exchange, carriers, key):
             return False
-        for carrier in carriers:
-            request.headers.remove(carrier)
+        if key is not None or self._guard.knows(request):
+            for carrier in carriers:
+                request.headers.remove(carrier)
         return True
+
+    def _knows(self, exchange: Exchange, carriers: list[Header], key: KeyView | None) -> bool:
+        if key is not None or self._guard.knows(exchange.request) or self._keyless == "local":
+            return True
+        text = problems.REFUSALS["key_unknown"] if carriers else _MISSING
+        exchange.refuse(_UNAUTHORIZED, text, ((b"WWW-Authenticate", b"Bearer"),))
+        return False
+
+    def _opened(self, path: str) -> bool:
+        return path in self._paths or any(path.startswith(each) for each in self._prefixes)
 
     def _withhold(self, request: Request) -> None:
         for carrier in _carriers(request):

@@ -14,7 +14,6 @@ from herd.http.routes import Handler
 MOST: Final = 1_024
 """Requests that may wait here; the next is told at once."""
 _UNAVAILABLE: Final = 503
-_RETRY_AFTER: Final = (b"Retry-After", b"1")
 
 
 class Timer(Protocol):
@@ -74,4 +73,4 @@ class Lobby:
 
 
 def _turn_away(exchange: Exchange) -> None:
-    exchange.refuse(_UNAVAILABLE, problems.REFUSALS["control_away"], (_RETRY_AFTER,))
+    exchange.refuse(_UNAVAILABLE, problems.REFUSALS["control_away"], (problems.AGAIN,))

@@ -9,6 +9,7 @@ from typing import Final
 
 import zstandard
 
+from herd.http.bodies import FULL
 from herd.http.exchange import Request
 from herd.http.problems import BadRequestError
 
@@ -42,6 +43,8 @@ def open_body(request: Request, coding: bytes) -> None:
     if len(body) > OPENED_BYTES:
         text = f"the body holds more than {OPENED_BYTES // 1024**2} MiB: send it uncompressed"
         raise BadRequestError(text, status=413)
+    if request.bodies is not None and not request.bodies.take(request, len(body)):
+        raise BadRequestError(FULL, status=503)
     request.body = body
     request.headers = [each for each in request.headers if each[0].lower() != CODING]
     request.noted = [each for each in request.noted if each[0].lower() != CODING]

@@ -56,6 +56,8 @@ class BadRequestError(HerdError):
         self.status = status
 
 
+AGAIN: Final = (b"Retry-After", b"1")
+"""With a 503 that is over in a moment."""
 _STUCK: Final = "no progress for too long: herd ended this request"
 REFUSALS: Final[dict[str, str]] = {
     "unknown_model": "model '{model}' not found",

@@ -9,16 +9,17 @@ Rules
    one (Java's HTTP client asks every server for h2c): a fresh parser reads that body instead.
 4. A body that may be larger than the memory (`Limits.streamed`) is no part of its request: that one
    is handed over at the end of its head, with an `Upload`.
+5. Nothing of a large body is kept before its head has been looked at (`Taker.look`).
 """
 
 import logging
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import httptools
 import msgspec
 
 from herd.http import wire
+from herd.http.bodies import BODIES_BYTES, FULL, SMALL_BYTES, Bodies
 from herd.http.exchange import Request
 from herd.http.upload import Upload
 
@@ -38,6 +39,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     head_bytes: int = 32 * 1024
     body_bytes: int = 64 * 1024 * 1024
+    bodies_bytes: int = BODIES_BYTES
+    """What the bodies of all clients may take together, but for small ones (`herd.http.bodies`)."""
     streamed: tuple[bytes, ...] = ()
     """Beginnings of targets whose POST bodies are passed on while they come, however large."""
     pipelined: int = 16
@@ -56,6 +59,29 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long a refused client may go on sending, so that it reads the refusal."""
 
 
+class Taker(Protocol):
+    """Who takes the requests."""
+
+    def take(self, request: Request) -> None:
+        """Take a whole request; or one whose body is an `Upload`."""
+        ...
+
+    def look(self, request: Request) -> int:
+        """Look at the head of a request, whose body may be large, before any of that is read.
+
+        Return how large it may be, in bytes; or close the reader, where it need not be read.
+        """
+        ...
+
+    def go_on(self) -> None:
+        """Ask the client for the body that it keeps back."""
+        ...
+
+    def upload(self, length: int | None) -> Upload | None:
+        """Make a body of that announced length; None if its request cannot be had without it."""
+        ...
+
+
 class RefusedError(Exception):
     """A request that is not read any further."""
 
@@ -70,6 +96,7 @@ class RequestReader:
     """The parser of one connection, and the request that it is in."""
 
     __slots__ = (
+        "_bodies",
         "_body",
         "_body_bytes",
         "_chunked",
@@ -77,14 +104,13 @@ class RequestReader:
         "_headers",
         "_length",
         "_limits",
+        "_most_body_bytes",
         "_most_head_bytes",
-        "_on_continue",
-        "_on_request",
-        "_on_upload",
         "_parser",
         "_request",
         "_resuming",
         "_sent_bytes",
+        "_taker",
         "_turned",
         "_upgrading",
         "_upload",
@@ -94,23 +120,13 @@ class RequestReader:
         "target",
     )
 
-    def __init__(
-        self,
-        limits: Limits,
-        on_request: Callable[[Request], None],
-        on_continue: Callable[[], None],
-        on_upload: Callable[[int | None], Upload | None],
-    ) -> None:
-        """Call back with each whole request, and when a client waits to be asked for a body.
-
-        `on_upload` makes a body of that announced length, if its request can be had without it.
-        """
+    def __init__(self, limits: Limits, bodies: Bodies, taker: Taker) -> None:
+        """Read for somebody, whose bodies are counted there."""
         # Per connection
         self._limits = limits
+        self._bodies = bodies
         self._most_head_bytes = limits.head_bytes
-        self._on_request = on_request
-        self._on_continue = on_continue
-        self._on_upload = on_upload
+        self._taker = taker
         self._parser = httptools.HttpRequestParser(self)
         self._upgrading = False
         self._resuming = False
@@ -120,6 +136,7 @@ class RequestReader:
         self._request: Request | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._most_body_bytes = 0
         self._sent_bytes = 0
         """What a chunked body took so far, with what is around it; of whole reads."""
         self._head_bytes = 0
@@ -176,6 +193,8 @@ class RequestReader:
         At once: the parser and its callbacks hold each other until the garbage is collected.
         """
         self.deaf = True
+        if self._request is not None:
+            self._bodies.release(self._request)
         self._request = None
         self._upload = None
         self._headers = None
@@ -188,9 +207,11 @@ class RequestReader:
         if self._resuming or self.deaf:
             return
         request = self._request = Request()
+        request.bodies = self._bodies
         self._headers = request.headers
         self._head_bytes = 0
         self._body_bytes = 0
+        self._most_body_bytes = self._limits.body_bytes
         self._sent_bytes = 0
         self._length = 0
         self._chunked = False
@@ -237,10 +258,7 @@ class RequestReader:
             self._upgrading = True
         if request.target.startswith(self._limits.streamed) and self._streams(request):
             return
-        if self._length > self._limits.body_bytes:
-            raise RefusedError(413, self._too_large())
-        if self.expects:
-            self._on_continue()
+        self._begin_body(request)
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body, or pass it on."""
@@ -248,8 +266,10 @@ class RequestReader:
         if self._upload is not None:
             self._upload.feed(body)
         elif self._request is not None:
-            if self._body_bytes > self._limits.body_bytes:
+            if self._body_bytes > self._most_body_bytes:
                 raise RefusedError(413, self._too_large())
+            if not self._bodies.take(self._request, len(body)):
+                raise RefusedError(503, FULL)
             self._body.append(body)
 
     def on_message_complete(self) -> None:
@@ -269,17 +289,28 @@ class RequestReader:
         if body:
             request.body = body[0] if len(body) == 1 else b"".join(body)
             body.clear()
-        self._on_request(request)
+        self._taker.take(request)
 
     # Inside
+
+    def _begin_body(self, request: Request) -> None:
+        """Let the body come, unless its head says that it need not."""
+        if self._chunked or self.expects or self._length > SMALL_BYTES:
+            self._most_body_bytes = self._taker.look(request)
+            if self.deaf:
+                return
+        if self._length > self._most_body_bytes:
+            raise RefusedError(413, self._too_large())
+        if self.expects:
+            self._taker.go_on()
 
     def _streams(self, request: Request) -> bool:
         if request.method != b"POST":
             return False
-        upload = self._on_upload(None if self._chunked else self._length)
+        upload = self._taker.upload(None if self._chunked else self._length)
         request.upload = self._upload = upload
         if upload is not None:
-            self._on_request(request)
+            self._taker.take(request)
         return upload is not None
 
     def _note(self, request: Request) -> int:
@@ -327,7 +358,7 @@ class RequestReader:
             raise self._deafen(413, "the chunks of this body hold next to nothing")
 
     def _too_large(self) -> str:
-        return f"request body too large: the limit is {self._limits.body_bytes} bytes"
+        return f"request body too large: the limit is {self._most_body_bytes} bytes"
 
     def _resume(self, rest: bytes) -> None:
         """Read the body that llhttp would skip: its framing is all the new parser is told."""

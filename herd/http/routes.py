@@ -39,6 +39,16 @@ class Routes:
 
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request, or say that nobody can."""
+        handler = self._handler(exchange)
+        if handler is not None:
+            handler(exchange)
+
+    def has(self, exchange: Exchange) -> bool:
+        """Whether somebody can answer a request; if not, that is said."""
+        return self._handler(exchange) is not None
+
+    def _handler(self, exchange: Exchange) -> Handler | None:
+        """Return who answers a request; None where nobody can, which is said."""
         request = exchange.request
         methods = self._by_target.get(request.target)
         if methods is None:
@@ -48,13 +58,12 @@ class Routes:
                 methods = self._named(path)
             if methods is None:
                 self._unknown(exchange, path)
-                return
+                return None
         handler = methods.get(request.method)
         if handler is None:
             allowed = (b"Allow", b", ".join(sorted(methods)))
             exchange.respond(405, (TEXT, allowed), b"405 method not allowed")
-            return
-        handler(exchange)
+        return handler
 
     def _unknown(self, exchange: Exchange, path: str) -> None:
         """Answer that there is no such path, or where it is."""

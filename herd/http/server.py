@@ -6,8 +6,10 @@ Rules
 2. Reading is never paused: a paused transport sees neither FIN nor RST, and a client that leaves
    must be seen at once. What a client sends ahead is bounded instead (`Limits.pipelined`). The one
    exception is a body that is passed on while it comes (`herd.http.upload`).
-3. FIN means that the client has gone, as Ollama has it.
-4. No Task, Future or timer for a request: one sweep a second bounds every wait.
+3. `ahead` is called with requests whose bodies are large, when their heads have come: it may answer
+   those that need not be read any further, and says how large the body of another may be.
+4. FIN means that the client has gone, as Ollama has it.
+5. No Task, Future or timer for a request: one sweep a second bounds every wait.
 """
 
 import asyncio
@@ -20,7 +22,8 @@ from email.utils import formatdate
 from typing import Final
 
 from herd.clock import wall_s
-from herd.http.connection import SWEEP_S, App, Connection
+from herd.http.bodies import Bodies
+from herd.http.connection import SWEEP_S, Ahead, App, Connection
 from herd.http.exchange import Exchange, Request
 from herd.http.reader import Limits
 from herd.http.wire import Header
@@ -44,10 +47,18 @@ _log = logging.getLogger("herd.http.server")
 class Listener:
     """A listening socket, its connections, and the one timer that bounds them."""
 
-    def __init__(self, app: App, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        app: App,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        ahead: Ahead | None = None,
+    ) -> None:
         """Start the sweep; `listen` adds the socket."""
         self.app = app
+        self.ahead = ahead or self._as_large_as_any
         self.limits = limits
+        self.bodies = Bodies(limits.bodies_bytes)
         self.connections: set[Connection] = set()
         self.closing = False
         self._loop = loop
@@ -115,6 +126,9 @@ class Listener:
         if self._empty is not None and not self.connections:
             self._empty.set()
 
+    def _as_large_as_any(self, _exchange: Exchange) -> int:
+        return self.limits.body_bytes
+
     def _sweep(self) -> None:
         self.now_s = self._loop.time()
         self.date = b"Date: %b\r\n" % formatdate(wall_s(), usegmt=True).encode("ascii")
@@ -126,6 +140,7 @@ class Listener:
 async def listen(  # noqa: PLR0913 (each is one of the ways to listen)
     app: App,
     *,
+    ahead: Ahead | None = None,
     host: str | Sequence[str] = (),
     port: int = 0,
     limits: Limits | None = None,
@@ -135,7 +150,7 @@ async def listen(  # noqa: PLR0913 (each is one of the ways to listen)
 ) -> Listener:
     """Listen on an address or several, or on sockets that somebody else has bound."""
     loop = asyncio.get_running_loop()
-    listener = Listener(app, limits or Limits(), loop)
+    listener = Listener(app, limits or Limits(), loop, ahead)
 
     def connection() -> Connection:
         return Connection(listener)

@@ -9,6 +9,8 @@ import ssl
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
+import msgspec
+
 from events import Source
 from herd import admin_token, join_token, platform
 from herd.config import Settings
@@ -156,9 +158,10 @@ class Front:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener = await listen(
             self.app,
+            ahead=self.app.ahead,
             host=hosts(self._settings.host),
             port=self._settings.port,
-            limits=LIMITS,
+            limits=msgspec.structs.replace(LIMITS, bodies_bytes=self._settings.bodies_max_bytes),
             reuse_port=platform.PORT_SHARING == "reuseport",
             socks=sockets,
             tls=self._shown(),

@@ -26,7 +26,7 @@ from events import (
     StreamsProgressed,
 )
 from herd.dialects.names import key, normalise
-from herd.http import endings, multipart
+from herd.http import endings, multipart, problems
 from herd.http.asked import read
 from herd.http.exchange import Exchange
 from herd.http.flight import Flight
@@ -386,7 +386,8 @@ class Inference:
             self._turn_away(route, exchange, 404, "model '' not found")
 
     def _turn_away(self, route: Route, exchange: Exchange, status: int, text: str) -> None:
-        exchange.refuse(status, text, family=route.family)
+        again = (problems.AGAIN,) if status == 503 else ()  # noqa: PLR2004 (there is no room yet)
+        exchange.refuse(status, text, again, family=route.family)
 
     def _product(self, agent: bytes) -> str:
         """Return the product in `User-Agent`: what runs there, as far as it says so."""

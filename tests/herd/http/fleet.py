@@ -212,7 +212,9 @@ async def fronting(
 ) -> AsyncGenerator[Listener]:
     front = control.front = Front(control, logd=logd)
     front.view_changed(control.view)
-    listener = await listen(front, host="127.0.0.1", port=0, limits=limits or LIMITS)
+    listener = await listen(
+        front, ahead=front.ahead, host="127.0.0.1", port=0, limits=limits or LIMITS
+    )
     try:
         yield listener
     finally:
