@@ -7,7 +7,7 @@ A promise holds until the model is on its way into memory, or nobody waits for i
 at once a tick; each change is an event.
 """
 
-from actors.core.fitting import can_hold, cheapest, fits_without, in_flight, in_memory
+from actors.core.fitting import can_hold, cheapest, in_flight, in_memory
 from actors.core.placement import usable
 from actors.core.state import US, Node, Request, State
 from events import NodeId, Promise
@@ -58,19 +58,11 @@ def _starving(state: State, now_us: int) -> list[tuple[Request, list[Node]]]:
             since_us = request.waits_since_us or request.received_us
             if now_us - since_us >= PATIENCE_S * US:
                 hosts = usable(state, request)
-                if state.settings.rules:
-                    hosts = [node for node in hosts if not _shut(state, node, request.model)]
                 if hosts and not any(_hosts(node, request.model) for node in hosts):
                     found.append((request.seq, request, hosts))
             break
     found.sort(key=lambda each: each[0])
     return [(request, hosts) for _, request, hosts in found]
-
-
-def _shut(state: State, node: Node, model: str) -> bool:
-    """Whether nobody makes room on a node: pinned models take what its owner allows."""
-    pins = state.pinned.get(node.node_id, {})
-    return bool(pins and node.limits.max_bytes) and not fits_without(node, model, pins)
 
 
 def _hosts(node: Node, model: str) -> bool:

@@ -1,12 +1,13 @@
 """Room within the memory that an owner allows: what is unloaded for what, and when not."""
 
+import msgspec
 import pytest
 
 from actors.core.clearing import AGAIN_S, due
 from actors.core.fitting import can_hold, victims
 from actors.core.owning import crowded
 from actors.core.policies import POLICIES
-from actors.core.state import US, Plan, State
+from actors.core.state import US, Pin, Plan, State
 from events import Limits, LoadFinished, LoadPlanned, NodeId, Promise, SettingsChanged, TimerFired
 from tests.actors.cast import (
     MODEL,
@@ -120,6 +121,18 @@ def test_the_next_node_is_asked_and_the_next_line() -> None:
     bob.planned = Plan(SMALL)
     join(state, SMALL, 9)
     assert due(state, NOW_US) == []
+
+
+@pytest.mark.parametrize("rules", [0, 1])
+def test_a_pinned_model_goes_only_where_no_other_node_has_room_without(rules: int) -> None:
+    state = small_first()
+    state.settings = msgspec.structs.replace(state.settings, rules=rules)
+    state.pinned[nid("ada")] = {SMALL: Pin()}
+    assert [plan.leaving for plan in due(state, NOW_US)] == ([(SMALL,)] if rules else [])
+    bob = a_node("bob", SMALL)
+    bob.limits = ROOM_FOR_LARGE
+    state.nodes[bob.node_id] = bob
+    assert [plan.node_id for plan in due(state, NOW_US)] == ["bob"]
 
 
 def test_the_limit_is_the_memory_there_is() -> None:

@@ -189,18 +189,31 @@ def test_a_half_open_circuit_is_tried_beside_what_was_sent_before_it_opened(rule
 
 
 @RULES
-def test_nobody_is_promised_room_that_pinned_models_take(rules: int) -> None:
+def test_a_pinned_model_gives_way_where_its_owner_lends_no_more_and_comes_back(rules: int) -> None:
     lent = Limits(max_bytes=int(SIZE_BYTES * 1.5))
     ada = heartbeat("ada", MODEL, OTHER_MODEL, resident=in_memory(MODEL), limits=lent)
     pin = ModelPinned(node_id=nid("ada"), model=MODEL, by="op")
     play = book(settings(rules=rules, policy="soonest"), ada, pin)
+    for number in range(8):  # somebody always asks for it
+        play.given(received(f"m{number}"))
     play.given(received("other", OTHER_MODEL))
-    for _ in range(30):
+    for second in range(120):
         play.given(after(1.0), TimerFired())
-    play.given(received("mine"))
+        ada_now = play.state.nodes[nid("ada")]
+        if ada_now.planned is not None:
+            loaded = ada_now.planned.model
+            play.given(LoadFinished(node_id=ada_now.node_id, model=loaded, load_s=1.0))
+            facts = {"resident": in_memory(loaded), "limits": lent}
+            play.given(heartbeat("ada", MODEL, OTHER_MODEL, **facts))
+        for request in list(play.state.requests.values()):
+            if request.lease:
+                play.given(completed(request.request_id, "ada", request.lease, request.model))
+        if second < 60:
+            play.given(received(f"n{second}"))
 
-    assert bool(play.state.requests[rid("mine")].lease) is bool(rules)
-    assert bool(play.state.promises) is not bool(rules)
+    waits = [it.request_id for it in play.state.requests.values()]
+    assert ("other" in waits, len(waits) > 10) == ((False, False) if rules else (True, True))
+    assert list(play.state.nodes[nid("ada")].resident) == [MODEL]
 
 
 @RULES
