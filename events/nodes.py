@@ -70,6 +70,8 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     """The same, in whole GB; small changes of it are not news."""
     unified_memory: bool = False
     """`vram_bytes` is the part of `memory_bytes` that its graphics may take, not more beside it."""
+    context_tokens: int = 0
+    """OLLAMA_CONTEXT_LENGTH, as far as its agent knows it; 0: Ollama goes by its `vram_bytes`."""
 
 
 class Gpu(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -161,7 +161,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long at most a node is asked last for a model that it had no memory for, unless its
     memory or the model changes; 0 asks it as before."""
     context_protection: Literal["strip", "warn", "passthrough"] = "strip"
-    """A `num_ctx` that would reload a model: replaced by what it has, warned of, or left alone."""
+    """A `num_ctx` that would reload a model: replaced by what it has, warned of, or left alone. Who
+    names none is given what the model has, if that is more than its node takes by itself."""
     fallback_models: bool = True
     """Whether the models that a body names in `fallback_models` may serve it."""
     vram_fallback: bool = True

@@ -4,7 +4,8 @@ An Ollama reloads a model whenever `num_ctx` differs from what it was loaded wit
 `context_protection` says what is done about that:
 
 * `strip`: less than the model has is pinned to what it has. More goes to a node where the model
-  is in memory with enough; where there is none, it is forwarded, and a reload is expected.
+  is in memory with enough; where there is none, it is forwarded, and a reload is expected. None
+  at all means what the node takes by itself (`usual_ctx`): where the model has more, that is said.
 * `warn`: it is forwarded, and a reload is expected.
 * `passthrough`: nothing is looked at.
 
@@ -15,6 +16,11 @@ from typing import NamedTuple
 
 from actors.core.state import Node, Request, State
 from events import ContextAction
+
+_GIB = 1 << 30
+_TIERS = ((47 * _GIB, 262_144), (23 * _GIB, 32_768), (0, 4_096))
+_NAMES_IT = "/api/"
+"""How the routes begin that have a `num_ctx`."""
 
 
 class Protection(NamedTuple):
@@ -40,6 +46,10 @@ def protected(state: State, request: Request, node: Node) -> Protection:
     mode = state.settings.context_protection
     loaded = loaded_ctx(node, request.model)
     asked = request.num_ctx
+    if not asked and state.settings.rules:
+        silent = mode == "strip" and request.route.startswith(_NAMES_IT)
+        usual = usual_ctx(node, request.model) if silent else 0
+        return Protection("pinned", loaded, loaded) if 0 < usual < loaded else UNTOUCHED
     if mode not in {"strip", "warn"} or not asked or not loaded or asked == loaded:
         return UNTOUCHED
     if mode == "strip" and asked < loaded:
@@ -53,6 +63,22 @@ def without_reload(state: State, request: Request, found: list[Node]) -> list[No
     if not need or not any(loaded_ctx(node, request.model) >= need for node in found):
         return found
     return [node for node in found if not 0 < loaded_ctx(node, request.model) < need]
+
+
+def usual_ctx(node: Node, model: str) -> int:
+    """Return the context with which a node loads a model if nobody says more; 0 if unknown.
+
+    As Ollama does it (`server/routes.go`): what it is told, or by the memory of all its cards, and
+    never more than the model was trained for.
+    """
+    facts = node.facts
+    if facts.dialect != "ollama" or not (facts.context_tokens or facts.vram_bytes):
+        return 0
+    tokens = facts.context_tokens or next(
+        tokens for least_bytes, tokens in _TIERS if facts.vram_bytes >= least_bytes
+    )
+    told = node.models.get(model)
+    return min(tokens, told.context_length) if told and told.context_length else tokens
 
 
 def loaded_ctx(node: Node, model: str) -> int:

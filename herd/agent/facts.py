@@ -41,6 +41,7 @@ def machine_facts(environment: Mapping[str, str] = os.environ) -> NodeFacts:
         agent_version=version(),
         slots=_number(environment.get("OLLAMA_NUM_PARALLEL", "")),
         max_loaded_models=_number(environment.get("OLLAMA_MAX_LOADED_MODELS", "")),
+        context_tokens=_number(environment.get("OLLAMA_CONTEXT_LENGTH", "")),
         vram_bytes=own_bytes or shared_bytes,
         memory_bytes=psutil.virtual_memory().total,
         cores=psutil.cpu_count(logical=False) or os.cpu_count() or 0,

@@ -87,6 +87,7 @@ class _Ollama(msgspec.Struct, kw_only=True, gc=False):
     models_available_meta: dict[str, _Meta] | None = None
     max_loaded_models: int | None = 0
     num_parallel: int | None = 0
+    context_length: int | None = 0
     requests_active: int | None = 0
     version: str | None = ""
 
@@ -189,6 +190,7 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
                 models_available_meta={model.name: _meta(model) for model in models},
                 max_loaded_models=facts.max_loaded_models,
                 num_parallel=facts.slots,
+                context_length=facts.context_tokens,
                 version=facts.version,
             ),
             ollama_host=ollama_host,
@@ -302,6 +304,7 @@ def _facts(beat: _Heartbeat, ollama: _Ollama) -> NodeFacts:
         agent_version=beat.agent_version or "",
         slots=count(ollama.num_parallel),
         max_loaded_models=count(ollama.max_loaded_models),
+        context_tokens=count(ollama.context_length),
         vram_bytes=count(beat.vram_bytes),
         unified_memory=beat.unified_memory,
         memory_bytes=_exact(memory.total_bytes, memory.total_gb, GIB),

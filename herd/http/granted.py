@@ -42,7 +42,7 @@ def body_for(grant: Grant, body: bytes, asked: Asked, node: Node, *, native: boo
         form = asked.form
         body = multipart.with_model(body, form, model) if form else with_model(body, model)
     action, pinned, loaded = grant.context
-    if action:
+    if action and asked.num_ctx:
         _tell(grant, asked.num_ctx, loaded)
     if pinned:
         body = with_context(body, pinned)

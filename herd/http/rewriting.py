@@ -28,14 +28,23 @@ def with_model(body: bytes, model: str) -> bytes:
 
 
 def with_context(body: bytes, num_ctx: int) -> bytes:
-    """Put another number in for `num_ctx`, where `options` has one."""
+    """Put another number in for `num_ctx`, or a first one, in whatever `options` there are."""
     found = [each for each in members(body) if each.key.casefold() == "options"]
+    if not found:
+        return _begun(body, b'"options":{"num_ctx":%d}' % num_ctx)
     values: list[bytes] = []
     for member in found:
         options = body[member.value : member.ends]
         inner = [each for each in members(options) if each.key == "num_ctx"]
-        told = [_like(options, each, b"%d" % num_ctx) for each in inner]
-        values.append(_with_values(options, inner, told))
+        if inner:
+            told = [_like(options, each, b"%d" % num_ctx) for each in inner]
+            values.append(_with_values(options, inner, told))
+        elif options.lstrip().startswith(b"{"):
+            values.append(_begun(options, b'"num_ctx":%d' % num_ctx))
+        elif options.strip() == b"null":
+            values.append(_like(body, member, b'{"num_ctx":%d}' % num_ctx))
+        else:  # what the node will refuse
+            values.append(options)
     return _with_values(body, found, values)
 
 
@@ -44,8 +53,14 @@ def staying(body: bytes) -> bytes:
     found = [each for each in members(body) if each.key.casefold() == "keep_alive"]
     if found:
         return _with_values(body, found, [_like(body, each, b"-1") for each in found])
-    begins = body.index(b"{") + 1
-    return body[:begins] + b'"keep_alive":-1,' + body[begins:]
+    return _begun(body, b'"keep_alive":-1')
+
+
+def _begun(text: bytes, member: bytes) -> bytes:
+    """Put one more member in, as the first."""
+    begins = text.index(b"{") + 1
+    comma = b"," if members(text) else b""
+    return text[:begins] + member + comma + text[begins:]
 
 
 def _without(text: bytes, key: str) -> bytes:

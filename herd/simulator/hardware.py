@@ -120,9 +120,9 @@ def default_context(spec: NodeSpec) -> int:
     """Return the context, in tokens, of a request that does not name one."""
     if spec.context_tokens:
         return spec.context_tokens
-    if spec.facts.vram_bytes < 24 * _GIB:
+    if spec.facts.vram_bytes < 23 * _GIB:
         return 4096
-    return 32_768 if spec.facts.vram_bytes < 48 * _GIB else 262_144
+    return 32_768 if spec.facts.vram_bytes < 47 * _GIB else 262_144
 
 
 def context_for(spec: NodeSpec, model: SimulatedModel, num_ctx: int | None) -> int:

@@ -5,9 +5,29 @@ from typing import Any
 import pytest
 
 from actors.core.commands import Grant
-from events import ConfigurationLoaded, Event, NodeProbed, RequestDispatched, ResidentModel
-from tests.actors.cast import MODEL, book, configured, nid, on_disk, received, rid
+from events import (
+    ConfigurationLoaded,
+    Event,
+    ModelFacts,
+    NodeFacts,
+    NodeProbed,
+    RequestDispatched,
+    ResidentModel,
+)
+from tests.actors.cast import (
+    MODEL,
+    SIZE_BYTES,
+    book,
+    configured,
+    heartbeat,
+    nid,
+    on_disk,
+    received,
+    rid,
+)
 from tests.playbook import Cue, Playbook
+
+GIB = 1024**3
 
 
 def mode(word: str, **more: Any) -> ConfigurationLoaded:
@@ -50,6 +70,43 @@ def test_what_becomes_of_a_context(
     word: str, asked: int, loaded: int, becomes: tuple[str, int, int]
 ) -> None:
     assert sent(mode(word), *host("studio", loaded), received("r1", num_ctx=asked)) == becomes
+
+
+@pytest.mark.parametrize(
+    ("facts", "trained", "loaded", "pinned"),
+    [
+        (NodeFacts(vram_bytes=12 * GIB), 131_072, 8_192, 8_192),
+        (NodeFacts(vram_bytes=12 * GIB), 131_072, 4_096, 0),  # as it loads it by itself
+        (NodeFacts(vram_bytes=12 * GIB), 131_072, 2_048, 0),  # it would get less than is usual
+        (NodeFacts(vram_bytes=12 * GIB), 2_048, 4_096, 4_096),
+        (NodeFacts(vram_bytes=23 * GIB), 131_072, 16_384, 0),
+        (NodeFacts(vram_bytes=23 * GIB), 131_072, 65_536, 65_536),
+        (NodeFacts(vram_bytes=47 * GIB), 131_072, 65_536, 0),
+        (NodeFacts(vram_bytes=47 * GIB), 0, 131_072, 0),
+        (NodeFacts(vram_bytes=12 * GIB, context_tokens=16_384), 131_072, 8_192, 0),
+        (NodeFacts(context_tokens=16_384), 131_072, 32_768, 32_768),
+        (NodeFacts(), 131_072, 32_768, 0),  # nobody knows what is usual there
+        (NodeFacts(vram_bytes=12 * GIB, dialect="openai"), 131_072, 32_768, 0),
+    ],
+)
+def test_who_names_no_context_does_not_make_it_smaller(
+    facts: NodeFacts, trained: int, loaded: int, pinned: int
+) -> None:
+    """Ollama would load the model anew for a request without one, with what it takes by itself."""
+    told = heartbeat(
+        "studio",
+        models=(ModelFacts(name=MODEL, size_bytes=SIZE_BYTES, context_length=trained),),
+        resident=(ResidentModel(name=MODEL, context_length=loaded),),
+        facts=facts,
+    )
+    becomes = ("pinned", pinned, loaded) if pinned else ("", 0, 0)
+    asks = received("r1", route="/api/chat")
+    assert sent(mode("strip", rules=1, translate_ollama=True), told, asks) == becomes
+    openai = received("r1", route="/v1/chat/completions")
+    assert sent(mode("strip", rules=1), told, openai) == ("", 0, 0)
+    for word, rules in (("strip", 0), ("warn", 1), ("passthrough", 1)):
+        given = mode(word, rules=rules, translate_ollama=True)
+        assert sent(given, told, asks) == ("", 0, 0)
 
 
 def test_logs_of_before_and_routes_of_openai_are_left_alone() -> None:

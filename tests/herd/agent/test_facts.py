@@ -36,8 +36,10 @@ def vram_bytes() -> int:
 
 @pytest.mark.usefixtures("no_gpu")
 def test_the_machine() -> None:
-    found = machine_facts({"OLLAMA_NUM_PARALLEL": "4", "OLLAMA_MAX_LOADED_MODELS": "3"})
+    told = {"OLLAMA_NUM_PARALLEL": "4", "OLLAMA_MAX_LOADED_MODELS": "3"}
+    found = machine_facts(told | {"OLLAMA_CONTEXT_LENGTH": "8192"})
     assert (found.slots, found.max_loaded_models, found.vram_bytes) == (4, 3, 0)
+    assert found.context_tokens == 8192
     assert found.memory_bytes == psutil.virtual_memory().total
     assert found.cores >= 1
     assert found.arch

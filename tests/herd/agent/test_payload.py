@@ -21,6 +21,7 @@ FACTS = NodeFacts(
     agent_version="0.1.0",
     slots=4,
     max_loaded_models=2,
+    context_tokens=8192,
     vram_bytes=25_757_220_864,
     memory_bytes=137_438_953_472,
     cores=16,
@@ -141,6 +142,7 @@ def test_ours_is_readable_for_ollama_herd() -> None:
         "clip",
     ]
     assert (ollama["num_parallel"], ollama["max_loaded_models"]) == (4, 2)
+    assert ollama["context_length"] == 8192
     assert (sent["lan_ip"], sent["draining"], sent["agent_version"]) == (
         "192.168.1.20",
         False,

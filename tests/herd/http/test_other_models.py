@@ -158,6 +158,25 @@ def test_a_front_carries_the_model_that_serves(run: Run) -> None:
     run(main())
 
 
+def test_a_context_that_nobody_asked_for_is_named_and_not_worth_a_line_in_the_log(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main() -> None:
+        async with node(answered) as here:
+            control = Control(here.url)
+            control.predicted = {"context": ("pinned", 8192, 8192)}
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/api/chat", b'{"model":"a:1","stream":false}')
+                head, _ = await one.answer()
+            assert msgspec.json.decode(here.asks[0].body)["options"] == {"num_ctx": 8192}
+        assert header(head, b"X-Fleet-Context") == b"pinned; asked=0; loaded=8192"
+
+    run(main())
+    assert [each for each in caplog.records if each.name == "herd.http.granted"] == []
+
+
 @pytest.mark.parametrize(
     ("context", "forwarded", "line", "level"),
     [

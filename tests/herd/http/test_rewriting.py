@@ -40,6 +40,29 @@ def test_members_are_where_they_say(
         assert json.loads((b" \n" + text)[member.value : member.ends]) == value
 
 
+@pytest.mark.parametrize(
+    ("body", "becomes"),
+    [
+        ('{"model":"a"}', '{"options":{"num_ctx":8192},"model":"a"}'),
+        (" {}", ' {"options":{"num_ctx":8192}}'),
+        (
+            '{"model":"a", "options": {"seed": 1} }',
+            '{"model":"a", "options": {"num_ctx":8192,"seed": 1} }',
+        ),
+        ('{"options":{ },"model":"a"}', '{"options":{"num_ctx":8192 },"model":"a"}'),
+        ('{"options": null ,"model":"a"}', '{"options": {"num_ctx":8192} ,"model":"a"}'),
+        ('{"Options":{"num_ctx":null}}', '{"Options":{"num_ctx":8192}}'),
+        (
+            '{"options":{"num_ctx":9},"OPTIONS":{}}',
+            '{"options":{"num_ctx":8192},"OPTIONS":{"num_ctx":8192}}',
+        ),
+        ('{"options":[1],"model":"a"}', None),  # the node says what is wrong with it
+    ],
+)
+def test_a_context_is_put_in_where_there_is_none(body: str, becomes: str | None) -> None:
+    assert with_context(body.encode(), 8192).decode() == (body if becomes is None else becomes)
+
+
 @given(DOCUMENTS, LAYOUTS, st.integers(0, 4), st.lists(TEXT, max_size=2), st.booleans())
 def test_extras_go_and_the_rest_stays(
     document: dict[str, object],
