@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from herd.commands.numbers import Finite
 from herd.config import load
 from herd.demo.demo import Outcome, Plan, run_demo
 from herd.demo.screen import MODEL
@@ -41,19 +42,15 @@ REAL_TOKENS = 48
 )
 @click.option("--data-dir", help="Keep the log here; else it is temporary.")
 @click.option("--real", is_flag=True, help="Two nodes with a real small model (make real).")
-@click.option(
-    "--rate", type=click.FloatRange(min=0), help="Sample requests a second; 0 sends none."
-)
+@click.option("--rate", type=Finite(min=0), help="Sample requests a second; 0 sends none.")
 @click.option(
     "--time-scale",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     default=4.0,
     show_default=True,
     help="Of simulated time.",
 )
-@click.option(
-    "--seconds", type=click.FloatRange(min=0), default=0.0, help="End by itself after so long."
-)
+@click.option("--seconds", type=Finite(min=0), default=0.0, help="End by itself after so long.")
 def command(  # noqa: PLR0913 (one parameter an option)
     *,
     host: str,

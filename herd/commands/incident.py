@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from herd.commands.numbers import Finite
 from herd.progress import watched
 from herd.replay.check import Report
 from herd.replay.incident import Content, content, save, window
@@ -27,7 +28,7 @@ def command() -> None:
 @click.option("--around", required=True, help="A request's first letters, or a time: 14:05, now.")
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=5.0,
     show_default=True,
     help="How much before and after it.",

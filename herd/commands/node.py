@@ -23,6 +23,7 @@ from herd.agent.owner import Wishes
 from herd.agent.past import Past
 from herd.agent.payload import GB, GIB
 from herd.agent.search import Search, router_address
+from herd.commands.numbers import Finite
 from herd.errors import HerdError
 from herd.http import tls
 from herd.paths import DEFAULT_ROOT, DataDir
@@ -96,7 +97,7 @@ def _check(given: dict[str, Any]) -> float:
     "--heartbeat-interval",
     "interval_s",
     envvar="FLEET_NODE_HEARTBEAT_INTERVAL",
-    type=click.FloatRange(0.1, 14.0),  # more, and it would count as silent between two
+    type=Finite(0.1, 14.0),  # more, and it would count as silent between two
     default=5.0,
     hidden=True,
 )
@@ -121,7 +122,7 @@ def _check(given: dict[str, Any]) -> float:
 @click.option(
     "--max-memory-gb",
     envvar="FLEET_NODE_MAX_MEMORY_GB",
-    type=click.FloatRange(0.1, 1_000_000),
+    type=Finite(0.1, 1_000_000),
     help="Memory for the models that herd loads, in GB; all there is.",
 )
 @click.option(
@@ -134,7 +135,7 @@ def _check(given: dict[str, Any]) -> float:
 @click.option(
     "--busy-pct",
     envvar="FLEET_NODE_BUSY_PCT",
-    type=click.FloatRange(1.0, 100.0),
+    type=Finite(1.0, 100.0),
     default=50.0,
     show_default=True,
     help="With --spare-owner: use of the processor by other programs that counts as his.",
@@ -143,7 +144,7 @@ def _check(given: dict[str, Any]) -> float:
     "--away-after",
     "away_s",
     envvar="FLEET_NODE_AWAY_AFTER",
-    type=click.FloatRange(1.0, 86_400.0),
+    type=Finite(1.0, 86_400.0),
     default=300.0,
     show_default=True,
     help="With --spare-owner: seconds without key or mouse until he counts as away.",

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from herd import admin_token
+from herd.commands.numbers import Finite
 from herd.commands.status import AWAY, OK, PATIENCE_S, balancer_url, refusal
 from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
@@ -138,7 +139,7 @@ class Frame(msgspec.Struct):
 @click.command()
 @click.option("--url", help="The balancer; else the one that runs here, or FLEET_PORT.")
 @click.option("--data-dir", help="Whose balancer; else FLEET_DATA_DIR or ~/.fleet-manager.")
-@click.option("--every", "every_s", default=1.0, type=click.FloatRange(0.2, 60), help="Seconds.")
+@click.option("--every", "every_s", default=1.0, type=Finite(0.2, 60), help="Seconds.")
 @click.option("--once", is_flag=True, help="Draw one picture and end; so does a pipe.")
 def command(url: str | None, data_dir: str | None, every_s: float, *, once: bool) -> None:
     """Watch the fleet at work: nodes, lines, the last requests.

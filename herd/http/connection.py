@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         "_closing",
         "_closing_s",
         "_current",
+        "_large_since_s",
         "_last_words",
         "_listener",
         "_reader",
@@ -77,6 +78,8 @@ class Connection(asyncio.Protocol):
         # Per connection
         self._reader = RequestReader(listener.limits, listener.bodies, self)
         self._touched_s = listener.now_s
+        self._large_since_s: float | None = None
+        """Since when the body of the request that comes is coming, if it is large."""
         self._stall: Stall | None = None
         self._tap: Tap | None = None
         self._closing = False
@@ -210,12 +213,19 @@ class Connection(asyncio.Protocol):
         elif self._current is not None and not self._reader.uploading:
             return
         elif self._reader.under_way:
-            limit_s = limits.head_timeout_s if self._reader.in_head else limits.body_timeout_s
-            if now_s - self._touched_s > limit_s:
+            if self._is_late(now_s):
                 self._reader.close()
                 self._refuse(RefusedError(408, "the request did not come to its end in time"))
         elif now_s - self._touched_s > limits.idle_timeout_s:
             self._end(linger=False)
+
+    def _is_late(self, now_s: float) -> bool:
+        """Whether the request that is coming has had its time."""
+        limits, since_s = self._listener.limits, self._large_since_s
+        if since_s is not None and now_s - since_s > limits.whole_timeout_s:
+            return True
+        limit_s = limits.head_timeout_s if self._reader.in_head else limits.body_timeout_s
+        return now_s - self._touched_s > limit_s
 
     def _sweep_closing(self, now_s: float) -> None:
         self._closing_s += SWEEP_S
@@ -246,6 +256,7 @@ class Connection(asyncio.Protocol):
     def take(self, request: Request) -> None:
         """Answer a request, or let it wait for its turn."""
         self._touched_s = self._listener.now_s
+        self._large_since_s = None
         if self._current is None:
             self._open(request)
             return
@@ -260,6 +271,7 @@ class Connection(asyncio.Protocol):
     def look(self, request: Request) -> int:
         """Let a request be answered by its head; return how large its body may be."""
         listener = self._listener
+        self._large_since_s = listener.now_s
         if self._current is not None:
             return listener.limits.body_bytes  # answers leave in order: it is looked at in its turn
         most_bytes = 0

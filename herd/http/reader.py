@@ -52,6 +52,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """From a request's first byte to the end of its head."""
     body_timeout_s: float = 60.0
     """Between two pieces of a body."""
+    whole_timeout_s: float = 600.0
+    """For all of a large body, which takes room while it comes; not for one that is passed on."""
     idle_timeout_s: float = 300.0
     write_timeout_s: float = 60.0
     """For how long a client may take nothing of what waits for it."""

@@ -12,6 +12,8 @@ from herd.commands.demo import command
     ("option", "value"),
     [
         ("--rate", "-1"),
+        ("--rate", "nan"),
+        ("--rate", "inf"),
         ("--seconds", "-1"),
         ("--time-scale", "0"),
         ("--port", "70000"),

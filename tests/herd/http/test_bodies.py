@@ -1,5 +1,6 @@
 """Large bodies: refused by their heads, and never more of them than there is room for."""
 
+import asyncio
 from typing import cast
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 import zstandard
 
 from events import RequestReceived
+from herd.http import server as server_module
 from herd.http.bodies import SMALL_BYTES, Bodies
 from herd.http.exchange import Request
 from herd.http.front import LIMITS, ORDER_BYTES, Front
@@ -191,6 +193,25 @@ def test_however_a_request_ends_its_body_counts_no_more(run: Run, end: str) -> N
                 one.send(POST + b"Transfer-Encoding: chunked\r\n\r\n")
                 one.send(b"%x\r\n%b" % (LARGE + 1, b"x" * (LARGE + 1)))
                 one.close()
+            await until(lambda: listener.bodies.held_bytes == 0)
+
+    run(main())
+
+
+def test_a_large_one_that_trickles_has_its_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "SWEEP_S", 0.02)
+
+    async def main() -> None:
+        limits = Limits(whole_timeout_s=0.3)
+        async with serving(Held(), limits) as listener, client(listener.port) as one:
+            one.send(POST + b"Content-Length: %d\r\n\r\n" % LARGE)
+            async with asyncio.TaskGroup() as group:
+                answer = group.create_task(one.answer())
+                while not answer.done():
+                    one.send(b"x")
+                    await asyncio.sleep(0.02)
+            told, _ = answer.result()
+            assert told.startswith(b"HTTP/1.1 408 ")
             await until(lambda: listener.bodies.held_bytes == 0)
 
     run(main())
