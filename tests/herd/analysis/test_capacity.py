@@ -5,7 +5,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from events import CONTROL, Lease, LeaseAdopted, LeaseVoided, RequestId, RequestRejected
+from events import (
+    CONTROL,
+    Lease,
+    LeaseAdopted,
+    LeaseVoided,
+    RequestCancelled,
+    RequestId,
+    RequestRejected,
+)
 from herd.analysis.capacity import Trend, bounds, demand, trend, utilisation
 from tests.herd.analysis.timed import (
     MINI,
@@ -63,6 +71,16 @@ def test_what_ran_when_the_log_begins_ran_from_there_on(tmp_path: Path) -> None:
     ) as log:
         table = utilisation(log, every_s=10.0)
     assert rows(table, "node_id", "in_flight", "busy") == [("mini", 1.6, 1.0)]
+
+
+def test_a_client_that_left_before_it_knew_where_it_ran_runs_no_longer(tmp_path: Path) -> None:
+    with log_of(
+        tmp_path,
+        (0.0, sent("a")),
+        (3.0, RequestCancelled(RequestId("a"), MODEL, "queue")),
+        (10.0, received("b")),
+    ) as log:
+        assert rows(utilisation(log, every_s=10.0), "in_flight") == [(0.3,)]
 
 
 def test_an_adopted_lease_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
