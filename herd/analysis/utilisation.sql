@@ -1,15 +1,43 @@
--- One row a node and window: how many requests ran on average, and how much of it was not idle.
-WITH steps AS (
-    SELECT node_id, recorded_at, 1 AS change
+-- One row a node and window: how many requests ran on average, and how much of it was not idle. A
+-- request runs on a node until that lease ends, or it goes elsewhere, or ends: `leaves`.
+WITH marks AS (
+    SELECT
+        request_id,
+        payload ->> 'lease' AS lease,
+        node_id,
+        seq,
+        recorded_at,
+        kind IN ('request_dispatched', 'lease_adopted') AS begins,
+        kind NOT IN ('attempt_failed', 'lease_voided') AS leaves
     FROM events
-    WHERE kind = 'request_dispatched'
-    UNION ALL
-    SELECT node_id, recorded_at, -1 AS change
-    FROM events
-    WHERE coalesce(payload ->> 'lease', '') <> '' AND kind IN (
-        'attempt_failed', 'lease_voided', 'request_completed', 'request_failed',
-        'request_cancelled', 'request_reaped', 'request_interrupted'
+    WHERE kind IN (
+        'request_dispatched', 'lease_adopted', 'attempt_failed', 'lease_voided',
+        'request_completed', 'request_failed', 'request_cancelled', 'request_rejected',
+        'request_reaped', 'request_interrupted'
     )
+    UNION ALL BY NAME
+    SELECT request_id, lease, node_id, seq, recorded_at, true AS begins, true AS leaves
+    FROM carried
+),
+runs AS (
+    SELECT
+        node_id,
+        recorded_at AS begun_at,
+        least(
+            lead(recorded_at) OVER (PARTITION BY lease ORDER BY seq),
+            min(recorded_at) FILTER (leaves) OVER (
+                PARTITION BY request_id ORDER BY seq
+                ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+            ),
+            (SELECT max(recorded_at) FROM events)
+        ) AS ended_at
+    FROM marks
+    QUALIFY begins AND lease IS NOT NULL
+),
+steps AS (
+    SELECT node_id, begun_at AS recorded_at, 1 AS change FROM runs
+    UNION ALL
+    SELECT node_id, ended_at AS recorded_at, -1 AS change FROM runs
 ),
 totals AS (
     SELECT node_id, recorded_at, sum(change) AS change FROM steps GROUP BY ALL

@@ -171,10 +171,19 @@ def _following(tail: Tail, wanted: Wanted, seq: int) -> Iterator[str]:
             time.sleep(POLL_S)
             continue
         for line in chunk.data.splitlines():
-            event: dict[str, Any] = msgspec.json.decode(line)
-            if event["seq"] > seq and wanted.takes(event):
+            event = _event(line)
+            if event is not None and event["seq"] > seq and wanted.takes(event):
                 seq = event["seq"]
                 yield line.decode()
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    """Return the event in a line of the journal; None if it is damaged."""
+    try:
+        event = msgspec.json.decode(line, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None
+    return event if event.keys() >= {"seq", "recorded_at", "k"} else None
 
 
 def _show(line: str, *, as_json: bool) -> int:

@@ -130,7 +130,7 @@ def _print(report: Report, took_s: float, *, checking: bool) -> None:
         f"{report.decisions:,} decisions, {report.dispatches:,} of them dispatches"
     )
     for first, last in report.gaps:
-        click.echo(f"not recorded: seq {first} to {last}")
+        click.echo(f"not in the log: seq {first} to {last}")
     if report.cut_off:
         click.echo(f"cut off by the end of a process, before it acted: {report.cut_off} facts")
     if report.skipped:

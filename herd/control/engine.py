@@ -20,7 +20,7 @@ from actors.core.state import SCHEMA, State, dump
 from actors.run_queue import fold_envelope, run
 from actors.stage import Stage
 from events import CONTROL, Event, Recorded, RecordingResumed, Source
-from herd.clock import Clock
+from herd.clock import US, Clock
 from herd.control.restore import head_of_segment
 from herd.journal import snapshots
 from herd.journal.segments import Journal, JournalError
@@ -119,6 +119,7 @@ class Engine:
             self._loop.call_soon(self._tick)
 
     def _handle(self) -> None:
+        self._follow_the_wall_clock()
         self._rotate_if_due()
         ends = perf_counter() + MOST_S
         records: list[Recorded] = []
@@ -171,6 +172,13 @@ class Engine:
         if not self._lost_from:
             self._lost_from = records[0].seq if records else self.state.seq + 1
         self._lost_events += len(records)
+
+    def _follow_the_wall_clock(self) -> None:
+        """Make up for a sleep of the machine, or a clock that was set, while nothing is timed."""
+        if self.state.requests or self.state.pulls:
+            return
+        if ahead_us := self._clock.follow():
+            _log.warning("the machine slept, or its clock was set: on by %.0f s", ahead_us / US)
 
     def _rotate_if_due(self) -> None:
         now_us = self._clock.now_us()

@@ -6,7 +6,7 @@ everybody else uses the DuckDB view `events`.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,12 +50,20 @@ def position_of(directory: Path, seq: int) -> Position:
 
 
 def records(directory: Path, from_seq: int = 1) -> Iterator[Recorded]:
-    """Yield the records from a `seq` on; a line that cannot be read is logged and left out."""
-    for line in lines(directory, from_seq):
+    """Yield the records from a `seq` on, of the lines that can be read."""
+    for _, record in decoded(lines(directory, from_seq)):
+        yield record
+
+
+def decoded(stored: Iterable[bytes]) -> Iterator[tuple[bytes, Recorded]]:
+    """Yield each line with its record; one that cannot be read is logged and left out."""
+    for line in stored:
         try:
-            yield decode(line)
+            record = decode(line)
         except msgspec.DecodeError as error:
-            _log.error("left out a damaged line of the journal: %s", error)
+            _log.error("left out a line of the log that is damaged: %s", error)
+        else:
+            yield line, record
 
 
 def load_for_restart(directory: Path, snapshots_dir: Path, *, schema: int = 1) -> Restart:

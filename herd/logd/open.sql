@@ -22,7 +22,7 @@ live_lines AS (
 live AS (
 $live
 )
-SELECT * FROM live WHERE seq IS NOT NULL
+SELECT * FROM live WHERE seq IS NOT NULL AND recorded_at IS NOT NULL AND kind IS NOT NULL
 UNION ALL
 SELECT * FROM read_parquet('$sealed/*.parquet') WHERE seq <= (SELECT seq FROM mark);
 COMMENT ON VIEW events IS 'Every event there is, in one row each.';

@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS kept_totals (
     prompt_tokens BIGINT NOT NULL,
     completion_tokens BIGINT NOT NULL,
     queue_s DECIMAL(18, 6) NOT NULL,  -- exact, so that sums are the same in any order
-    ttft_s DECIMAL(18, 6) NOT NULL,
+    ttft_s DECIMAL(18, 6) NOT NULL,   -- of completed ones, as service_s
     service_s DECIMAL(18, 6) NOT NULL
 );
 

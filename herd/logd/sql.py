@@ -1,5 +1,6 @@
 """The SQL of this room, read from the files beside it and filled in."""
 
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -66,9 +67,16 @@ def incident_sql(path: Path) -> str:
 
 
 def write_open_sql(directory: DataDir) -> None:
-    """Leave it in the data directory, for whoever has a DuckDB and no herd."""
+    """Leave it in the data directory, for whoever has a DuckDB and no herd.
+
+    One that is there already needs no room on a full disk.
+    """
+    wanted = open_sql(directory)
+    with suppress(OSError):
+        if directory.open_sql.read_text(encoding="utf-8") == wanted:
+            return
     fresh = directory.open_sql.with_suffix(".tmp")
-    fresh.write_text(open_sql(directory), encoding="utf-8")
+    fresh.write_text(wanted, encoding="utf-8")
     fresh.replace(directory.open_sql)
 
 

@@ -89,9 +89,9 @@ def open_store(path: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def is_damage(error: duckdb.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Return whether an error says that the file itself is bad."""
-    return _DAMAGE.search(str(error)) is not None
+    return isinstance(error, duckdb.Error) and _DAMAGE.search(str(error)) is not None
 
 
 def condemn(path: Path) -> None:

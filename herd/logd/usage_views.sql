@@ -116,8 +116,8 @@ SELECT
     coalesce(prompt_tokens, 0) AS prompt_tokens,
     coalesce(completion_tokens, 0) AS completion_tokens,
     coalesce(try_cast(queue_s AS DECIMAL(18, 6)), 0) AS queue_s,
-    coalesce(try_cast(ttft_s AS DECIMAL(18, 6)), 0) AS ttft_s,
-    coalesce(try_cast(service_s AS DECIMAL(18, 6)), 0) AS service_s
+    completed * coalesce(try_cast(ttft_s AS DECIMAL(18, 6)), 0) AS ttft_s,
+    completed * coalesce(try_cast(service_s AS DECIMAL(18, 6)), 0) AS service_s
 FROM requests
 WHERE received_seq IS NOT NULL;
 COMMENT ON VIEW request_usage IS 'One row a request whose events are there: what it adds to daily.';
@@ -145,7 +145,7 @@ SELECT
     sum(COLUMNS(['queue_s', 'ttft_s', 'service_s']))::DOUBLE
 FROM used
 GROUP BY day, model, node_id, app;
-COMMENT ON VIEW daily IS 'One row a day, model, node and application, of all time: it outlives the events.';
+COMMENT ON VIEW daily IS 'One row a day, model, node and application, of all time: it outlives the events. ttft_s and service_s are sums over what was completed.';
 
 CREATE OR REPLACE TEMP VIEW daily_tags AS
 WITH kept AS MATERIALIZED (

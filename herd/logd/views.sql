@@ -34,8 +34,9 @@ SELECT
         ELSE 'waiting'
     END AS status,
     arg_max(node_id, seq) AS node_id,
-    count(*) FILTER (kind = 'request_dispatched') AS attempts,
-    greatest(0, count(*) FILTER (kind = 'request_dispatched') - 1) AS retries,
+    count(*) FILTER (kind = 'request_dispatched') - count(*) FILTER (kind = 'lease_voided')
+        AS attempts,
+    greatest(0, attempts - 1) AS retries,
     arg_max(queue_s, seq) FILTER (kind = 'request_dispatched') AS queue_s,
     arg_max(ttft_s, seq) FILTER (kind IN ('stream_started', 'request_completed', 'request_failed'))
         AS ttft_s,
@@ -189,26 +190,51 @@ FROM colds
 LEFT JOIN told USING (request_id, lease);
 COMMENT ON VIEW model_loads IS 'One row a load of a model that a request had to wait for.';
 
+CREATE OR REPLACE TEMP VIEW carried AS
+SELECT
+    seq,
+    recorded_at,
+    request.key AS request_id,
+    request.value ->> 'model' AS model,
+    nullif(request.value ->> 'node_id', '') AS node_id,
+    nullif(request.value ->> 'lease', '') AS lease
+FROM (
+    SELECT seq, recorded_at, payload -> '$.state.requests' AS requests
+    FROM events
+    WHERE kind = 'state_snapshotted'
+    ORDER BY seq
+    LIMIT 1
+), json_each(requests) AS request;
+COMMENT ON VIEW carried IS 'One row a request that came before the log begins, and had not ended: its lease, if it ran.';
+
 CREATE OR REPLACE TEMP VIEW queue_depth AS
-WITH moved AS (
-    SELECT
-        seq,
-        recorded_at,
-        request_id,
-        kind,
-        coalesce(
-            last_value(payload ->> 'to' IGNORE NULLS) OVER (
-                PARTITION BY request_id ORDER BY seq
-                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-            ),
-            model
-        ) AS model
+WITH told AS (
+    SELECT seq, recorded_at, request_id, kind, model, payload ->> 'to' AS moved_to
     FROM events
     WHERE kind IN (
         'request_received', 'model_substituted', 'attempt_failed', 'lease_voided',
         'request_dispatched', 'lease_adopted', 'request_completed', 'request_failed',
         'request_cancelled', 'request_rejected', 'request_reaped', 'request_interrupted'
     )
+    UNION ALL BY NAME
+    SELECT seq, recorded_at, request_id, 'request_received' AS kind, model
+    FROM carried
+    WHERE lease IS NULL
+),
+moved AS (
+    SELECT
+        seq,
+        recorded_at,
+        request_id,
+        kind,
+        coalesce(
+            last_value(moved_to IGNORE NULLS) OVER (
+                PARTITION BY request_id ORDER BY seq
+                ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+            ),
+            model
+        ) AS model
+    FROM told
 ),
 waits AS (
     SELECT

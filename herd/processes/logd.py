@@ -94,15 +94,15 @@ def run_logd(
     """
     stop = _Stop(alive)
     lower_priority()
-    directory.create()
-    prepare(directory)
-    sweep(directory)
-    write_open_sql(directory)
     try:
+        directory.create()
+        prepare(directory)
+        sweep(directory)
+        write_open_sql(directory)
         connection = _open(directory, stop)
         if connection is not None:
             _Logd(directory, connection, keep).run(stop, lives)
-    except (duckdb.Error, DisagreementError) as error:
+    except (duckdb.Error, DisagreementError, OSError) as error:
         _log.critical("logd has to start anew: %s", error)
         if isinstance(error, DisagreementError) or is_damage(error):
             condemn(directory.database)

@@ -54,7 +54,7 @@ class Report(msgspec.Struct):
     """Facts whose last decisions a process did not live to write, or the log ends in: nobody acted
     on any of them."""
     gaps: list[tuple[int, int]] = []
-    """First and last `seq` of each time without recording."""
+    """First and last `seq` of what is missing: of a time without recording, of damaged lines."""
     divergences: list[Divergence] = []
 
 
@@ -64,22 +64,25 @@ def check(log: Iterable[Recorded], policy: Policy = place) -> Report:
     state = State()
     trusted = False
     short: Divergence | None = None
+    last_seq = 0
     deliver = _to_actors(state, policy)
     for chunk in _facts_with_decisions(log):
         fact = chunk[0]
         report.events += len(chunk)
         head = isinstance(fact.event, StateSnapshotted)
+        gap = 0 < last_seq < fact.seq - 1
+        if gap:
+            report.gaps.append((last_seq + 1, fact.seq - 1))
+            trusted = False
+        last_seq = chunk[-1].seq
         if short is not None:
-            _judge(report, short, cut_off=head)
+            if not gap:  # else its last decisions are among what is missing
+                _judge(report, short, cut_off=head)
             short = None
         if head:
             trusted = _head(state, fact, report, trusted=trusted)
         elif not trusted:
             report.skipped += len(chunk)
-        elif fact.seq > state.seq + 1:
-            report.gaps.append((state.seq + 1, fact.seq - 1))
-            report.skipped += len(chunk)
-            trusted = False
         else:
             found = _compare(state, deliver, chunk, report)
             trusted = found is None
@@ -108,14 +111,14 @@ def _judge(report: Report, found: Divergence, *, cut_off: bool) -> None:
 
 
 def _facts_with_decisions(log: Iterable[Recorded]) -> Iterator[list[Recorded]]:
-    """Yield each fact with the decisions that follow from it."""
+    """Yield each fact with the decisions that follow from it; a gap cuts between two of them."""
     records = iter(log)
     first = next(records, None)
     if first is None:
         return
     chunk = [first]
     for record in records:
-        if record.cause == 0:
+        if record.cause == 0 or record.seq > chunk[-1].seq + 1:
             yield chunk
             chunk = [record]
         else:
@@ -127,15 +130,13 @@ def _head(state: State, record: Recorded, report: Report, *, trusted: bool) -> b
     event = record.event
     assert isinstance(event, StateSnapshotted)  # noqa: S101 (the caller looked)
     told = stored(record, event)
-    if trusted and record.seq == state.seq + 1 and event.schema == SCHEMA:
+    if trusted and event.schema == SCHEMA:
         report.snapshots += 1
         folded = dump(state)
         if folded != dump(told):
             report.divergences.append(
                 Divergence(record.seq, "state_snapshotted", *_difference(dump(told), folded))
             )
-    elif trusted and record.seq > state.seq + 1:
-        report.gaps.append((state.seq + 1, record.seq - 1))
     become(state, told)
     state.seq = record.seq - 1
     fold_envelope(state, record)

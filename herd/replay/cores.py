@@ -1,6 +1,6 @@
 """The check of a whole log, on all cores of the machine.
 
-Each stored state begins a piece that can be checked alone, up to and with the next stored state:
+A stored state begins a piece that can be checked alone, up to and with a later stored state:
 if every piece ends in the state that the next begins with, they are one replay. What is found is
 the same as that of one check from the first record to the last.
 """
@@ -17,6 +17,9 @@ from herd.replay.source import Source, Watched, unwatched
 
 FEW_EVENTS: Final = 100_000
 """So many are checked sooner than a second process has begun."""
+LEAST_PIECE: Final = 25_000
+"""Events: to find fewer in the journal, all of which is read for each piece, takes longer than to
+check them. Each start of control stores a state, so there may be hundreds."""
 
 Piece: TypeAlias = tuple[int, int]
 """First and last `seq`; the last is the stored state that the next piece begins with, or the
@@ -51,8 +54,10 @@ def check_on_all_cores(
 
 
 def pieces(source: Source, first: int) -> list[Piece]:
-    """Cut the log from a record on at every stored state after it."""
-    bounds = [first, *(head for head in source.heads if head > first), source.last_seq + 1]
+    """Cut the log from a record on at stored states that lie far enough apart."""
+    bounds = [first]
+    bounds += (head for head in source.heads if bounds[-1] + LEAST_PIECE <= head < source.last_seq)
+    bounds.append(source.last_seq + 1)
     return [(begin, min(end, source.last_seq)) for begin, end in pairwise(bounds)]
 
 
@@ -60,7 +65,7 @@ def check_piece(source: Source, piece: Piece) -> Report:
     """Check one piece; the stored state at its end is compared, and counted with the next."""
     first, last = piece
     report = check(source.records(first, last))
-    if last in source.heads and last > first:
+    if last < source.last_seq:
         report.events -= 1
     return report
 

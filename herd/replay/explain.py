@@ -15,9 +15,9 @@ from events import (
     RequestId,
     RequestReceived,
     RequestRejected,
-    decode,
 )
 from herd.errors import HerdError
+from herd.journal.reader import decoded
 from herd.replay import wording
 from herd.replay.contrast import Contrast, stated
 from herd.replay.deciding import Decision, Moment, all_candidates, decision, moments
@@ -123,7 +123,7 @@ def _of_request(source: Source, begins: str) -> list[Recorded]:
         "ORDER BY request_id <> $1, seq LIMIT $2",
         [begins, _MOST],
     )
-    records = [decode(line.encode()) for (line,) in rows]
+    records = [record for _, record in decoded(line.encode() for (line,) in rows)]
     names = list(dict.fromkeys(_named(each) for each in records))
     if begins in names:
         return [each for each in records if _named(each) == begins]

@@ -20,6 +20,7 @@ from actors.core.state import SCHEMA, dump
 from events import Recorded, StateSnapshotted, decode, encode
 from herd import clock, moments
 from herd.errors import HerdError
+from herd.journal.reader import decoded
 from herd.replay.check import Report, check
 from herd.replay.redaction import Redaction
 from herd.replay.source import Source
@@ -216,13 +217,14 @@ def save(  # noqa: PLR0913 (what, where to, and how)
 
 
 def _lines(source: Source, what: Window) -> Iterator[bytes]:
-    """Return the lines of a window; the first holds the state before it."""
+    """Return the lines of a window that can be read; the first holds the state before it."""
     head: list[bytes] = []
     if what.first_seq not in source.heads:
         state = source.state_at(what.first_seq - 1)
         stored = StateSnapshotted(state=msgspec.Raw(dump(state)), schema=SCHEMA, version=version())
         head.append(encode(Recorded(state.seq, state.recorded_at, stored)).rstrip(b"\n"))
-    return chain(head, source.lines(what.first_seq, what.last_seq))
+    lines = source.lines(what.first_seq, what.last_seq)
+    return chain(head, (line for line, _ in decoded(lines)))
 
 
 def _written(lines: Iterable[bytes], file: gzip.GzipFile) -> Iterator[Recorded]:

@@ -13,10 +13,11 @@ from typing import Any, Self, TypeAlias
 import duckdb
 
 from actors.core.state import State
-from events import Recorded, decode
+from events import Recorded
 from herd.analysis import open_log
 from herd.control.restore import apply
 from herd.errors import HerdError
+from herd.journal.reader import decoded
 from herd.logd.sql import QUIET
 
 BATCH = 10_000
@@ -76,9 +77,12 @@ class Source:
         raise AssertionError("the last try returns or raises")
 
     def records(self, first: int = 0, last: int = _LAST) -> Iterator[Recorded]:
-        """Yield the records from one `seq` to another, both included, in order."""
-        for line in self.lines(first, last):
-            yield decode(line)
+        """Yield the records from one `seq` to another, both included, in order.
+
+        A line that cannot be read is left out, as at a restart: its number is missing then.
+        """
+        for _, record in decoded(self.lines(first, last)):
+            yield record
 
     def lines(self, first: int = 0, last: int = _LAST) -> Iterator[bytes]:
         """Yield the same as they are stored, without their line breaks."""

@@ -14,7 +14,17 @@ from events import (
     RequestRejected,
 )
 from herd.analysis.alarms import alarms, changes, waiting
-from tests.herd.analysis.timed import MINI, MODEL, SMALL, done, log_of, received, rows, sent
+from tests.herd.analysis.timed import (
+    MINI,
+    MODEL,
+    SMALL,
+    carried,
+    done,
+    log_of,
+    received,
+    rows,
+    sent,
+)
 
 X = RequestId("x")
 
@@ -78,3 +88,16 @@ def test_a_line_is_as_long_as_it_was_at_its_longest(tmp_path: Path) -> None:
         (0.25, 0),
     ]
     assert set(table[table["model"] == SMALL]["waiting"]) == {0}
+
+
+def test_who_stood_in_line_when_the_log_begins_counts(tmp_path: Path) -> None:
+    with log_of(
+        tmp_path,
+        (1.0, received("new")),
+        (4.0, sent("old")),
+        (6.0, RequestRejected(RequestId("older"), MODEL, 503, "queue_timeout")),
+        (10.0, done("running")),
+        state=carried("old", "older", running=["running"]),
+    ) as log:
+        table = waiting(log, every_s=5.0)
+    assert rows(table, "minute", "waiting") == [(0.0, 3), (round(5 / 60, 6), 2)]

@@ -5,9 +5,27 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from events import Lease, LeaseVoided, RequestId, RequestRejected
+from events import (
+    CONTROL,
+    Lease,
+    LeaseAdopted,
+    LeaseVoided,
+    RequestCancelled,
+    RequestId,
+    RequestRejected,
+)
 from herd.analysis.capacity import Trend, bounds, demand, trend, utilisation
-from tests.herd.analysis.timed import MINI, MODEL, STUDIO, done, log_of, received, rows, sent
+from tests.herd.analysis.timed import (
+    MINI,
+    MODEL,
+    STUDIO,
+    carried,
+    done,
+    log_of,
+    received,
+    rows,
+    sent,
+)
 
 
 def test_utilisation_is_the_time_in_which_requests_ran(tmp_path: Path) -> None:
@@ -39,6 +57,41 @@ def test_what_never_ended_runs_to_the_end_of_the_log(tmp_path: Path) -> None:
         (10.0, received("c")),
     ) as log:
         assert rows(utilisation(log, every_s=10.0), "in_flight") == [(0.7,)]
+
+
+def test_what_ran_when_the_log_begins_ran_from_there_on(tmp_path: Path) -> None:
+    with log_of(
+        tmp_path,
+        (4.0, done("before")),
+        (6.0, sent("after")),
+        (8.0, done("after")),
+        (9.0, done("of a time without recording")),
+        (10.0, received("c")),
+        state=carried("waits", running=["before", "never ends"]),
+    ) as log:
+        table = utilisation(log, every_s=10.0)
+    assert rows(table, "node_id", "in_flight", "busy") == [("mini", 1.6, 1.0)]
+
+
+def test_a_client_that_left_before_it_knew_where_it_ran_runs_no_longer(tmp_path: Path) -> None:
+    with log_of(
+        tmp_path,
+        (0.0, sent("a")),
+        (3.0, RequestCancelled(RequestId("a"), MODEL, "queue")),
+        (10.0, received("b")),
+    ) as log:
+        assert rows(utilisation(log, every_s=10.0), "in_flight") == [(0.3,)]
+
+
+def test_an_adopted_lease_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    with log_of(
+        tmp_path,
+        (0.0, sent("a")),
+        (4.0, LeaseAdopted(RequestId("a"), MODEL, STUDIO, Lease("2.1"), front_src=CONTROL)),
+        (10.0, done("a", lease=Lease("2.1"), node=STUDIO)),
+    ) as log:
+        table = utilisation(log, every_s=10.0)
+    assert rows(table, "node_id", "in_flight") == [("mini", 0.4), ("studio", 0.6)]
 
 
 def test_demand_counts_who_waited_and_who_was_sent_away(tmp_path: Path) -> None:

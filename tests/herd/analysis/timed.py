@@ -1,13 +1,15 @@
 """Logs by hand: events at chosen seconds, and what a table of pandas holds."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from actors.core.state import Request, State, dump
 from events import (
+    CONTROL,
     Candidate,
     Event,
     Lease,
@@ -32,9 +34,12 @@ Timed = tuple[float, Event]
 
 
 @contextmanager
-def log_of(root: Path, *timed: Timed) -> Generator[duckdb.DuckDBPyConnection]:
+def log_of(
+    root: Path, *timed: Timed, state: State | None = None
+) -> Generator[duckdb.DuckDBPyConnection]:
     """Open a log whose first event, a stored state, is at second 0."""
-    records = [Recorded(1, START_US, snapshot(1).event)]
+    stored = dump(State() if state is None else state)
+    records = [Recorded(1, START_US, snapshot(1, stored).event)]
     records += [
         Recorded(seq, START_US + round(at_s * 1e6), event)
         for seq, (at_s, event) in enumerate(timed, start=2)
@@ -52,6 +57,17 @@ def rows(table: "pd.DataFrame", *columns: str) -> list[tuple[Any, ...]]:
         tuple(round(value, 6) if isinstance(value, float) else value for value in row)
         for row in plain.itertuples(index=False, name=None)
     ]
+
+
+def carried(*waiting: str, running: Sequence[str] = ()) -> State:
+    """Return a state with these requests, the running ones on mini."""
+    state = State()
+    for name in (*waiting, *running):
+        request = Request(RequestId(name), MODEL, src=CONTROL, v1=True, seq=1, received_us=START_US)
+        if name in running:
+            request.node_id, request.lease = MINI, Lease(f"1.{name}")
+        state.requests[request.request_id] = request
+    return state
 
 
 def received(name: str, model: str = MODEL, **fields: Any) -> RequestReceived:
@@ -72,14 +88,8 @@ def sent(
 
 
 def done(name: str, *, node: NodeId = MINI, model: str = MODEL, **fields: Any) -> RequestCompleted:
-    return RequestCompleted(
-        request_id=RequestId(name),
-        model=model,
-        node_id=node,
-        lease=Lease(f"1.{name}"),
-        usage_source="reported",
-        **fields,
-    )
+    told: dict[str, Any] = {"lease": Lease(f"1.{name}"), "usage_source": "reported"}
+    return RequestCompleted(request_id=RequestId(name), model=model, node_id=node, **told | fields)
 
 
 def term(

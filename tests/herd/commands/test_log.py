@@ -161,8 +161,12 @@ def test_following_goes_on_with_what_is_written(tmp_path: Path) -> None:
             assert [next_seq(process), next_seq(process)] == [7, 10]
             append(directory, busy_log(14)[10:])
             assert next_seq(process) == 13
-            write(directory, busy_log(5, 15))
-            assert next_seq(process) == 18
+            with segments(directory.journal)[-1].path.open("ab") as file:
+                file.write(b'\xff damaged\n{"seq": 99}\n')
+            append(directory, busy_log(16)[14:])
+            assert next_seq(process) == 16
+            write(directory, busy_log(5, 17))
+            assert next_seq(process) == 20
         finally:
             process.kill()
 

@@ -92,6 +92,16 @@ def test_it_says_the_same_as_the_database(tmp_path: Path) -> None:
             assert ask(directory, text, tmp_path) == [list(row) for row in rows(db, text)]
 
 
+def test_it_needs_no_room_where_it_is_already(tmp_path: Path) -> None:
+    directory = data_dir(tmp_path)
+    write_open_sql(directory)
+    directory.open_sql.with_suffix(".tmp").mkdir()
+    write_open_sql(directory)
+    directory.open_sql.write_text("older")
+    with pytest.raises(OSError, match="directory"):
+        write_open_sql(directory)
+
+
 def test_every_view_says_what_it_is(tmp_path: Path) -> None:
     directory = data_dir(tmp_path)
     write_open_sql(directory)

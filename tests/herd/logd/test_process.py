@@ -185,6 +185,16 @@ def test_a_database_of_another_log_is_made_anew_at_the_next_start(tmp_path: Path
     assert_exactly(directory, 30)
 
 
+def test_what_a_full_disk_refuses_at_the_start_is_said_in_words(tmp_path: Path) -> None:
+    directory = data_dir(tmp_path)
+    directory.open_sql.with_suffix(".tmp").mkdir()  # as good as no room for that file
+    process = logd(directory)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "logd has to start anew" in said
+    assert "Traceback" not in said
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[DataDir]:
     directory = data_dir(tmp_path)

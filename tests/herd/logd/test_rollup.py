@@ -54,6 +54,22 @@ def test_the_hours_are_what_the_days_are(
         assert not roll_next(db) or used(db) == expected
 
 
+def test_averages_are_of_what_was_completed_also_of_days_that_were_dropped(
+    told: tuple[DataDir, duckdb.DuckDBPyConnection],
+) -> None:
+    directory, db = told
+    asked = """
+        SELECT node_id, round(sum(service_s) / sum(timed), 6)
+        FROM used WHERE completed > 0
+        GROUP BY ALL ORDER BY ALL"""
+    expected = [("mini", 0.6), ("studio", 0.3)]
+    aim(db)
+    assert rows(db, asked) == expected
+    while drop_next(db, directory, ALL_OLD, LATER_S) is not None:
+        aim(db)
+        assert rows(db, asked) == expected
+
+
 def test_a_stretch_ends_before_what_is_open_and_goes_on_when_it_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -306,7 +306,7 @@ def test_a_request_is_one_row_from_its_coming_to_its_end(ask: Ask) -> None:
         ("rejected", "rejected", None, 0, 0, 429, None, "queue_full"),
         ("reaped", "reaped", "studio", 1, 0, None, None, "no progress for 600 s"),
         ("interrupted", "interrupted", "studio", 1, 0, None, None, "front_lost"),
-        ("voided", "waiting", "studio", 1, 0, None, None, None),
+        ("voided", "waiting", "studio", 0, 0, None, None, None),
         ("running", "in_flight", "studio", 1, 0, None, None, None),
     ]
     assert ask(
@@ -363,6 +363,17 @@ def test_queue_depth_counts_whoever_has_no_slot(ask: Ask) -> None:
         *(1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0),
         *(1, 0, 1, 2, 1),  # voided goes back to waiting, and is still there
     ]
+
+
+def test_a_grant_that_never_reached_its_front_is_no_attempt(tmp_path: Path) -> None:
+    lost = LeaseVoided(
+        request_id=RequestId("again"), model=CHAT, node_id=STUDIO, lease=Lease("1.again1")
+    )
+    again = dispatched("again", STUDIO)
+    write(data_dir(tmp_path), log_of([received("again"), again, lost, again]))
+    with open_log(tmp_path) as log:
+        assert rows(log, "SELECT attempts, retries FROM requests") == [(1, 0)]
+        assert rows(log, "SELECT retries FROM daily") == [(0,)]
 
 
 def test_ttft_and_throughput(ask: Ask) -> None:

@@ -230,6 +230,16 @@ def test_lost_lines_are_a_gap(log: list[Recorded]) -> None:
     assert report.skipped == len(log) - facts[5]
 
 
+@pytest.mark.parametrize("further", [0, 1])
+def test_a_lost_line_is_a_gap_whatever_it_told(log: list[Recorded], further: int) -> None:
+    """The fact whose decisions are still there, or one of its decisions."""
+    place = next(place for place, each in enumerate(log) if each.cause and place > 4)
+    place -= 1 - further
+    report = check([*log[:place], *log[place + 1 :]])
+    assert report.gaps == [(log[place].seq, log[place].seq)]
+    assert (report.divergences, report.cut_off) == ([], 0)
+
+
 # Other versions
 
 

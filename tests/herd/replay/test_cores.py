@@ -111,9 +111,15 @@ def in_one_go(source: Source) -> Report:
     return check(source.records())
 
 
-def test_the_pieces_together_find_the_same(source: Source) -> None:
+@pytest.mark.parametrize("least", [1, 12, 1000])
+def test_the_pieces_together_find_the_same(
+    source: Source, monkeypatch: pytest.MonkeyPatch, least: int
+) -> None:
+    monkeypatch.setattr(cores, "LEAST_PIECE", least)
     parts = pieces(source, source.first_seq)
-    assert len(parts) == len(source.heads) + (source.first_head != source.first_seq)
+    every = len(source.heads) + (source.first_head != source.first_seq)
+    assert all(last - first >= least for first, last in parts[:-1])
+    assert len(parts) == every if least == 1 else len(parts) < every
     found = joined(check_piece(source, each) for each in parts)
     assert found == in_one_go(source)
 
@@ -129,6 +135,7 @@ def test_so_do_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return reports
 
     monkeypatch.setattr(cores, "FEW_EVENTS", 0)
+    monkeypatch.setattr(cores, "LEAST_PIECE", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     with Source(tmp_path) as source:
         found = check_on_all_cores(source, source.first_seq, shown=seen)

@@ -9,6 +9,7 @@ import pytest
 from actors.core.state import dump
 from events import Recorded
 from herd.errors import HerdError
+from herd.journal.files import segments
 from herd.replay.source import Source
 from tests.herd.logd.rig import data_dir, write
 from tests.herd.replay.chaos import chaos
@@ -62,6 +63,20 @@ def test_the_state_is_that_of_a_fold_and_can_be_watched(source: Source) -> None:
         assert state.seq == 500
         assert seen == [500]
         assert dump(source.state_at(500)) == dump(state)
+
+
+def test_a_damaged_line_is_left_out(tmp_path: Path) -> None:
+    directory, log = data_dir(tmp_path), chaos(0)
+    write(directory, log)
+    [segment] = segments(directory.journal)
+    lines = segment.path.read_bytes().split(b"\n")
+    lines[100] = b'{"seq":101,"recorded_at":1}'
+    lines[200] = lines[200].replace(b'"recorded_at":', b'"k":7,"recorded_at":')
+    segment.path.write_bytes(b"\n".join(lines))
+    with Source(tmp_path) as source:
+        assert [record.seq for record in source.records()] == [
+            record.seq for record in log if record.seq not in {101, 201}
+        ]
 
 
 def test_the_newest_stored_state_up_to_a_record(source: Source) -> None:
