@@ -15,6 +15,7 @@ from herd.errors import HerdError
 from herd.http import tls
 from herd.http.client import FetchError, Response, fetch
 from herd.processes import run_file
+from herd.terminal import printable
 
 PATIENCE_S = 5.0
 WATCH_EVERY_S = 2.0
@@ -183,7 +184,7 @@ def _queue_row(queue: _Queue, away: set[str]) -> list[str]:
 
 def _show(header: str, rows: list[list[str]]) -> None:
     """Write a table that needs no colour to be read; a terminal folds none of its lines."""
-    table = [header.split(), *[[_printable(cell) or "-" for cell in row] for row in rows]]
+    table = [header.split(), *[[printable(cell) or "-" for cell in row] for row in rows]]
     widths = _fitted([max(map(len, column)) for column in zip(*table, strict=True)], _columns())
     click.echo()
     for row in table:
@@ -205,11 +206,6 @@ def _fitted(widths: list[int], room: int) -> list[int]:
 
 def _cut(cell: str, width: int) -> str:
     return cell if len(cell) <= width else cell[: width - 1] + "…"
-
-
-def _printable(cell: str) -> str:
-    """Take away what a node's name could do to the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in cell)
 
 
 def _count(number: int, noun: str) -> str:
