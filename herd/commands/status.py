@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import sys
 import time
+from typing import TypeVar
 
 import click
 import msgspec
@@ -16,6 +17,8 @@ from herd.http import tls
 from herd.http.client import FetchError, Response, fetch
 from herd.processes import run_file
 from herd.terminal import printable
+
+T = TypeVar("T")
 
 PATIENCE_S = 5.0
 WATCH_EVERY_S = 2.0
@@ -85,14 +88,7 @@ def command(url: str | None, data_dir: str | None, *, as_json: bool, watch: bool
 
 
 def _print(address: str) -> None:
-    body = ask(address, "/fleet/status")
-    try:
-        status = msgspec.json.decode(body, type=_Status)
-    except msgspec.MsgspecError as error:
-        raise HerdError(
-            f"{address} does not answer like herd: {error}",
-            "give the address of a balancer with --url",
-        ) from error
+    status = read(address, ask(address, "/fleet/status"), _Status)
     click.echo(f"herd at {address}: {_count(len(status.nodes), 'node')}")
     if not status.fleet.current:
         click.echo("control does not answer: this is how the fleet was when it last did")
@@ -145,6 +141,17 @@ def ask(address: str, path: str) -> bytes:
     if answer.status != OK:
         raise refusal(address, path, answer)
     return answer.body
+
+
+def read(address: str, body: bytes, form: type[T]) -> T:
+    """Return what a balancer has answered; raise if no herd answers so."""
+    try:
+        return msgspec.json.decode(body, type=form)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise HerdError(
+            f"{address} does not answer like herd: {error}",
+            "give the address of a balancer with --url",
+        ) from error
 
 
 def refusal(address: str, path: str, answer: Response) -> HerdError:
