@@ -29,8 +29,11 @@ from herd.link.messages import View
 from herd.signing import Signed, fingerprint, join_proof, signed_by
 
 MOST_NODES: Final = 1_024
+MOST_BYTES: Final = 2 * 1024 * 1024
+"""Of a heartbeat: some 3,000 models. Each front is shown all of it several times a second."""
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
+TOO_LARGE: Final = 413
 UNAVAILABLE: Final = 503
 _RELAY: Final = f"{SCHEME}://"
 
@@ -59,6 +62,12 @@ class Door:
     def admitted(self, exchange: Exchange, view: View) -> tuple[NodeId, list[Event]]:
         """Return the node, and what control is to hear. Raises `ValueError`, `NotAdmittedError`."""
         request, peer = exchange.request, exchange.peer
+        if len(request.body) > MOST_BYTES:
+            text = (
+                f"a heartbeat has {MOST_BYTES:,} bytes at most, some 3,000 models, and this one "
+                f"{len(request.body):,}: delete models on that machine"
+            )
+            raise NotAdmittedError(TOO_LARGE, text)
         fact = parse_heartbeat(request.body, peer)
         signed = signed_by(request)
         if isinstance(fact, HeartbeatReceived):
@@ -162,7 +171,11 @@ def _taken(node_id: NodeId, view: View) -> str:
 
 def _not_too_many(node_id: NodeId, view: View) -> None:
     if len(view.nodes) >= MOST_NODES and all(node.node_id != node_id for node in view.nodes):
-        raise NotAdmittedError(UNAVAILABLE, f"this fleet has {MOST_NODES} nodes, and takes no more")
+        text = (
+            f"this fleet has {MOST_NODES} nodes, and takes no more: `herd nodes revoke NAME` on the "
+            "balancer's machine forgets one that is gone"
+        )
+        raise NotAdmittedError(UNAVAILABLE, text)
 
 
 def _not_a_named_one(fact: HeartbeatReceived | DrainRequested, view: View, *, here: bool) -> None:

@@ -266,6 +266,23 @@ def test_there_is_an_end_to_names(stage: Stage, monkeypatch: pytest.MonkeyPatch)
     assert stage.refused().status == stage.refused(*stage.signed()).status == 503
 
 
+def test_there_is_an_end_to_what_a_heartbeat_names(stage: Stage) -> None:
+    def naming(models: int) -> bytes:
+        names = [f"model-{number}:latest" for number in range(models)]
+        meta = {name: {"digest": "0" * 64, "details": {"family": "llama"}} for name in names}
+        ollama = {"models_available": names, "models_available_meta": meta}
+        return msgspec.json.encode({"node_id": "studio", "protocol": 1, "ollama": ollama})
+
+    body = naming(4_000)
+    [_, beat] = stage.heard(*stage.signed(body=body), body=body)
+    assert isinstance(beat, HeartbeatReceived)
+    assert len(beat.models) == 4_000
+    body = naming(40_000)
+    refused = stage.refused(*stage.signed(body=body), body=body)
+    assert refused.status == 413
+    assert "2,097,152 bytes at most" in str(refused)
+
+
 def test_a_front_that_never_heard_from_control_takes_nobody_s_word(stage: Stage) -> None:
     stage.view = View()
     assert stage.refused(*stage.signed()).status == 503
