@@ -96,6 +96,7 @@ class Agent:
     ) -> None:
         """Speak on these terms, of this machine and what its owner lends; signed, with keys."""
         self._terms = terms
+        self._started_s = wall_s()
         self._keys = keys
         self._lend = lend
         self._limits = Limits()
@@ -243,6 +244,7 @@ class Agent:
             timestamp_s=wall_s(),
             limits=self._limits,
             relay=self._tunnel.relays,
+            started_s=self._started_s,
             gpus=await asyncio.to_thread(self._gpus.read) if self._ollama_is_here() else (),
         )
         try:
