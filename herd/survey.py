@@ -372,15 +372,10 @@ async def _openai(server: _Server, kind: Kind, *, want_models: bool) -> Survey:
     listing = await server.get(path, _OpenModels)
     if listing is None:
         raise SurveyError("neither Ollama nor an OpenAI-compatible server answers there")
-    props = await server.get("/props", _Props) if kind == "llama.cpp" else None
+    props = (await server.get("/props", _Props) if kind == "llama.cpp" else None) or _Props()
     # Their names have no tag to add: such a server knows a model by its own spelling only.
     found = {entry.id.strip(): entry for entry in listing.data or () if entry.id.strip()}
-    context_length = props.context_length if props else 0
-    facts = NodeFacts(
-        dialect="openai",
-        slots=count(props.total_slots if props else 0),
-        version=props.build_info if props else "",
-    )
+    facts = NodeFacts(dialect="openai", slots=count(props.total_slots), version=props.build_info)
     return Survey(
         reachable=True,
         kind=kind,
@@ -390,15 +385,13 @@ async def _openai(server: _Server, kind: Kind, *, want_models: bool) -> Survey:
                 name=name,
                 size_bytes=entry.size_bytes,
                 context_length=count(
-                    context_length or entry.loaded_context_length or entry.max_model_len
+                    props.context_length or entry.loaded_context_length or entry.max_model_len
                 ),
             )
             for name, entry in found.items()
             if entry.is_resident
         ),
-        models=tuple(
-            entry.facts(name, props.capabilities if props else ()) for name, entry in found.items()
-        )
+        models=tuple(entry.facts(name, props.capabilities) for name, entry in found.items())
         if want_models
         else None,
     )
