@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from herd import admin_token
-from herd.commands.status import OK, PATIENCE_S, refusal
+from herd.commands.status import OK, PATIENCE_S, read, refusal
 from herd.errors import HerdError
 from herd.http.client import FetchError, fetch
 
@@ -24,5 +24,4 @@ def send(address: str, method: str, path: str, asked: object) -> dict[str, objec
         ) from error
     if answer.status != OK:
         raise refusal(address, path, answer)
-    found: dict[str, object] = msgspec.json.decode(answer.body)
-    return found
+    return read(address, answer.body, dict[str, object])

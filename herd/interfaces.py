@@ -63,7 +63,7 @@ def address_towards(host: str, port: int) -> str:
         with socket.socket(family, kind) as way:
             way.connect(target)
             return str(way.getsockname()[0])
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for what can be no name: `a..b`
         return ""
 
 

@@ -171,7 +171,10 @@ async def _browsing(
 
 
 async def _details(network: AsyncZeroconf, name: str) -> Balancer | None:
-    info = AsyncServiceInfo(SERVICE, name)
+    try:
+        info = AsyncServiceInfo(SERVICE, name)
+    except zeroconf.BadTypeInNameException:
+        return None  # whoever says such a name keeps nobody else from being found
     if not await info.async_request(network.zeroconf, DETAILS_S * 1000) or not info.port:
         return None
     texts = info.decoded_properties

@@ -8,6 +8,7 @@ import msgspec
 
 from events import Origin
 from herd.errors import HerdError
+from herd.interfaces import own_addresses
 
 OLLAMA_PORT = 11434
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -56,6 +57,18 @@ def parse_nodes(texts: Iterable[str], *, named: str = "--node") -> tuple[NodeAdd
         if urls.count(url) > 1:
             raise HerdError(f"{named}: {url} is named twice")
     return nodes
+
+
+def refuse_itself(nodes: Iterable[NodeAddress], port: int) -> None:
+    """Raise where a balancer at this port would be its own node: requests went round for ever."""
+    here = {"localhost", "127.0.0.1", "::1", *own_addresses()}
+    for node in nodes:
+        parts = urlsplit(node.url)
+        if parts.scheme != "http+unix" and parts.port == port and parts.hostname in here:
+            raise HerdError(
+                f"--node {node.url}: this is the balancer itself",
+                "name an Ollama: http://HOST:11434",
+            )
 
 
 def normalised_url(text: str, *, named: str) -> str:

@@ -39,6 +39,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     resident: tuple[ResidentModel, ...] | None = None
     models: tuple[ModelFacts, ...] | None = None
     """None where this look did not ask."""
+    is_herd: bool = False
+    """Whether it is a balancer of ours, which speaks Ollama's API, too; where facts were asked."""
 
 
 class SurveyError(Exception):
@@ -101,14 +103,14 @@ def _refuses(body: bytes) -> bool:
     """Whether it is an error with a good status: LM Studio's answer to paths that it lacks."""
     try:
         return msgspec.json.decode(body, type=_Refusal).error is not None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
 
 
 def _read(body: bytes, form: type[T], path: str) -> T:
     try:
         return msgspec.json.decode(body, type=form, strict=False)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SurveyError(f"what it answers to {path} cannot be read: {error}") from error
 
 
@@ -176,6 +178,7 @@ class _Listing(msgspec.Struct, gc=False):
 
 class _Version(msgspec.Struct, gc=False):
     version: str = ""
+    herd_version: str = ""
 
 
 async def _ollama(server: _Server, *, want_models: bool) -> Survey:
@@ -185,14 +188,15 @@ async def _ollama(server: _Server, *, want_models: bool) -> Survey:
         raise SurveyError("it does not speak Ollama's API any more")
     if not want_models:
         return Survey(reachable=True, kind="ollama", resident=resident)
-    version = await server.get("/api/version", _Version)
+    version = await server.get("/api/version", _Version) or _Version()
     tags = await server.get("/api/tags", _Listing)
     return Survey(
         reachable=True,
         kind="ollama",
-        facts=NodeFacts(version=version.version if version else ""),
+        facts=NodeFacts(version=version.version),
         resident=resident,
         models=() if tags is None else _models(tags),
+        is_herd=bool(version.herd_version),
     )
 
 
@@ -368,15 +372,10 @@ async def _openai(server: _Server, kind: Kind, *, want_models: bool) -> Survey:
     listing = await server.get(path, _OpenModels)
     if listing is None:
         raise SurveyError("neither Ollama nor an OpenAI-compatible server answers there")
-    props = await server.get("/props", _Props) if kind == "llama.cpp" else None
+    props = (await server.get("/props", _Props) if kind == "llama.cpp" else None) or _Props()
     # Their names have no tag to add: such a server knows a model by its own spelling only.
     found = {entry.id.strip(): entry for entry in listing.data or () if entry.id.strip()}
-    context_length = props.context_length if props else 0
-    facts = NodeFacts(
-        dialect="openai",
-        slots=count(props.total_slots if props else 0),
-        version=props.build_info if props else "",
-    )
+    facts = NodeFacts(dialect="openai", slots=count(props.total_slots), version=props.build_info)
     return Survey(
         reachable=True,
         kind=kind,
@@ -386,15 +385,13 @@ async def _openai(server: _Server, kind: Kind, *, want_models: bool) -> Survey:
                 name=name,
                 size_bytes=entry.size_bytes,
                 context_length=count(
-                    context_length or entry.loaded_context_length or entry.max_model_len
+                    props.context_length or entry.loaded_context_length or entry.max_model_len
                 ),
             )
             for name, entry in found.items()
             if entry.is_resident
         ),
-        models=tuple(
-            entry.facts(name, props.capabilities if props else ()) for name, entry in found.items()
-        )
+        models=tuple(entry.facts(name, props.capabilities) for name, entry in found.items())
         if want_models
         else None,
     )

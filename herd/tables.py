@@ -7,6 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from herd.terminal import printable
+
+__all__ = ["console", "printable", "show"]
+
 _ENDLESS = 10_000
 """Columns where nobody looks on: in a file or a pipe no line is folded."""
 
@@ -30,8 +34,3 @@ def show(header: Sequence[str], rows: Sequence[Sequence[str]], indent: int = 0) 
         terminal.print(table)
     for line in captured.get().splitlines():
         sys.stdout.write(f"{' ' * indent}{line.rstrip()}\n")
-
-
-def printable(text: str) -> str:
-    """Take away what a name that somebody else chose could do to the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)

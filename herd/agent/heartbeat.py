@@ -27,6 +27,7 @@ from herd.interfaces import address_towards, card_of
 from herd.survey import Kind, Survey, survey
 
 OK, REDIRECTED, UNAUTHORIZED = 200, 300, 401
+MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +96,7 @@ class Agent:
     ) -> None:
         """Speak on these terms, of this machine and what its owner lends; signed, with keys."""
         self._terms = terms
+        self._started_s = wall_s()
         self._keys = keys
         self._lend = lend
         self._limits = Limits()
@@ -196,12 +198,15 @@ class Agent:
         return {model.name for model in found.resident or ()} - known
 
     async def _survey(self, *, want_models: bool) -> Survey:
-        return await survey(
+        found = await survey(
             self._terms.ollama_url,
             want_models=want_models,
             kind=self._kind,
             timeout_s=self._terms.ollama_timeout_s,
         )
+        if found.is_herd:  # it would be a node of its own, and each request go round for ever
+            return Survey(reachable=False, error="a balancer answers there (see OLLAMA_HOST)")
+        return found
 
     def _heard(self, found: Survey) -> None:
         if found.reachable == self._reachable:
@@ -239,6 +244,7 @@ class Agent:
             timestamp_s=wall_s(),
             limits=self._limits,
             relay=self._tunnel.relays,
+            started_s=self._started_s,
             gpus=await asyncio.to_thread(self._gpus.read) if self._ollama_is_here() else (),
         )
         try:
@@ -251,13 +257,11 @@ class Agent:
                 await self._follow()
             return False
         self._missed = 0
-        if not OK <= answer.status < REDIRECTED:
-            self._refusal(f"{answer.status} {_words(answer)}".strip())
-            if self._keys is not None and _refusal(answer).other_key and self._keys.not_known():
-                self._say("trying the next key of this node, which was not yet in use")
+        if (taken := _taken(answer)) is None:
+            self._refusal(answer)
             return False
         self._refused = ""
-        self._running = _taken(answer).in_flight
+        self._running = taken.in_flight
         if self._keys is not None and self._keys.taken():
             self._say("the new key of this node is in use")
         if not self._connected:
@@ -312,15 +316,22 @@ class Agent:
     def _name(self) -> str:
         return f"{self._search.name} at " if self._search.name else ""
 
-    def _refusal(self, reason: str) -> None:
+    def _refusal(self, answer: Response) -> None:
         self._connected = False
-        if reason != self._refused:
-            self._refused = reason
-            self._say(f"the balancer at {self._router} refuses this node: {reason}")
+        refusal, what = _refusal(answer), f"the balancer at {self._router} refuses this node: "
+        reason = refusal.error or refusal.detail
+        if not reason:  # a web server, the page of a router: not what was meant
+            what = f"what answers at {self._router} is no balancer; name one with --router-url: "
+            reason = answer.body[:200].decode("utf-8", "replace").strip()
+        if (said := f"{what}{answer.status} {reason}".strip()) != self._refused:
+            self._refused = said
+            self._say(said)
+        if self._keys is not None and refusal.other_key and self._keys.not_known():
+            self._say("trying the next key of this node, which was not yet in use")
 
     def _no_answer(self, error: FetchError) -> None:
         self._missed += 1
-        if self._missed == self._terms.lost_after or (self._missed == 1 and not self._connected):
+        if self._missed == (self._terms.lost_after if self._connected else 1):
             self._connected = False
             self._say(f"no balancer at {self._router}: {error.text}; trying again")
         if self._missed >= self._terms.lost_after and not self._terms.router_url:
@@ -343,7 +354,7 @@ class Agent:
             return self._running
         try:
             status = msgspec.json.decode(answer.body, type=_Status, strict=False)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except MALFORMED as error:
             raise FetchError("body", f"its status cannot be read: {error}") from error
         return sum(
             queue.in_flight
@@ -362,20 +373,15 @@ def _joined(machine: NodeFacts, server: NodeFacts) -> NodeFacts:
     )
 
 
-def _words(answer: Response) -> str:
-    """Return the reason that a refusal gives."""
-    refusal = _refusal(answer)
-    said = answer.body[:200].decode("utf-8", "replace").strip()
-    return refusal.error or refusal.detail or said
-
-
-def _taken(answer: Response) -> _Taken:
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.json.decode(answer.body, type=_Taken)
-    return _Taken()
+def _taken(answer: Response) -> _Taken | None:
+    """Return what a balancer that took a heartbeat says; None for any other answer."""
+    if OK <= answer.status < REDIRECTED:
+        with contextlib.suppress(*MALFORMED):
+            return msgspec.json.decode(answer.body, type=_Taken)
+    return None
 
 
 def _refusal(answer: Response) -> _Refusal:
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with contextlib.suppress(*MALFORMED):
         return msgspec.json.decode(answer.body, type=_Refusal)
     return _Refusal()

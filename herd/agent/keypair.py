@@ -109,6 +109,8 @@ def _write(path: Path) -> None:
     file = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
     with os.fdopen(file, "w", encoding="ascii") as opened:
         opened.write(secrets.token_bytes(_SEED_BYTES).hex() + "\n")
+        opened.flush()
+        os.fsync(opened.fileno())  # a power cut must not leave an empty file under its name
     try:
         os.link(made, path)
     except FileExistsError:

@@ -2,10 +2,9 @@
 
 The keys and units are those of ollama-herd's `herd-node`, so that either side may be the other's:
 sizes in GiB, in `models_available_sizes` in decimal GB. What it lacks is added beside: `protocol`,
-`reachable`, `dialect`, `vram_bytes`, `unified_memory`, `relay`, exact sizes in bytes. Whoever reads
-prefers the exact ones, and takes no offence at what is missing or unknown; only the node's id is
-needed.
-What the owner lends is `capacity`.
+`reachable`, `dialect`, `vram_bytes`, `unified_memory`, `relay`, `started`, exact sizes in bytes.
+Whoever reads prefers the exact ones, and takes no offence at what is missing or unknown; only the
+node's id is needed. What the owner lends is `capacity`.
 """
 
 import msgspec
@@ -152,6 +151,12 @@ class _Heartbeat(msgspec.Struct, kw_only=True, gc=False):
     """Nobody but the agent can reach its Ollama: the balancer gets there by it."""
     gpus: list[Gpu] | None = None
     thermal: _Thermal | None = None
+    started: float | None = 0.0
+    """When the agent was, in seconds since the epoch: of two with one key the later one speaks."""
+
+
+class _Started(msgspec.Struct, gc=False):
+    started: float | None = 0.0
 
 
 # The agent's side
@@ -173,6 +178,7 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
     limits: Limits = NO_LIMITS,
     relay: bool = False,
     gpus: tuple[Gpu, ...] = (),
+    started_s: float = 0.0,
 ) -> bytes:
     """Return the body of a heartbeat."""
     return msgspec.json.encode(
@@ -208,6 +214,7 @@ def build_heartbeat(  # noqa: PLR0913 (named, and each from another source)
             relay=relay,
             gpus=list(gpus),
             thermal=_thermal(gpus),
+            started=started_s,
         )
     )
 
@@ -293,6 +300,11 @@ def parse_heartbeat(body: bytes, peer: str) -> HeartbeatReceived | DrainRequeste
         limits=capacity.read(beat.capacity, ours=bool(beat.protocol)),
         gpus=tuple(gpu for gpu in beat.gpus or () if len(gpu.name) <= LONGEST_NAME)[:MOST_GPUS],
     )
+
+
+def started_s(body: bytes) -> float:
+    """Return when the agent was started that sent a heartbeat; 0 where it does not tell."""
+    return msgspec.json.decode(body, type=_Started, strict=False).started or 0.0
 
 
 def _facts(beat: _Heartbeat, ollama: _Ollama) -> NodeFacts:

@@ -186,7 +186,7 @@ class Tunnel:
         try:
             async with asyncio.timeout(CONNECT_S):
                 status = await self._opened(router)
-        except (FetchError, OSError, TimeoutError, ValueError) as error:
+        except (FetchError, OSError, TimeoutError, ValueError, RecursionError) as error:
             pause_s = self._fails(reason(error) if isinstance(error, OSError) else str(error))
         else:
             if status == _SWITCHED:
@@ -310,7 +310,7 @@ async def _answer(reader: asyncio.StreamReader) -> _Answer:
         name.strip().lower(): value.strip()
         for name, _, value in (line.partition(b":") for line in lines)
     }
-    status = int(first.split()[1])
+    status = int(first[len(b"HTTP/1.1 ") :][:3])
     length = 0 if status == _SWITCHED else int(found.get(b"content-length", b"0"))
     while len(rest) < length:
         rest += await _more(reader, rest)

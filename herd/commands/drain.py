@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from herd.admin import send
-from herd.commands.status import ask, balancer_url
+from herd.commands.status import ask, balancer_url, read
 
 EXAMPLES = """\b
 Examples:
@@ -61,5 +61,5 @@ def change(address: str, node: str, *, draining: bool) -> dict[str, object]:
 
 
 def _running(address: str, node: str) -> int:
-    status = msgspec.json.decode(ask(address, "/fleet/status"), type=_Status)
+    status = read(address, ask(address, "/fleet/status"), _Status)
     return sum(queue.in_flight for queue in status.queues.values() if queue.node_id == node)

@@ -8,8 +8,7 @@ import msgspec
 
 from herd.admin import send
 from herd.commands.drain import data_dir_option, json_option, url_option
-from herd.commands.status import ask, balancer_url
-from herd.errors import HerdError
+from herd.commands.status import ask, balancer_url, read
 from herd.http.endpoints.keys import PATH
 from herd.http.keyring import digest
 from herd.tables import show
@@ -109,14 +108,12 @@ def add(  # noqa: PLR0913 (one parameter an option)
 @json_option
 def list_keys(*, url: str | None, data_dir: str | None, as_json: bool) -> None:
     """List the keys, with their limits and what they have used."""
-    body = ask(_address(url, data_dir), PATH)
+    address = _address(url, data_dir)
+    body = ask(address, PATH)
     if as_json:
         click.echo(body.decode())
         return
-    try:
-        keys = msgspec.json.decode(body, type=_Keys).keys
-    except msgspec.MsgspecError as error:
-        raise HerdError(f"the balancer does not answer like herd: {error}") from error
+    keys = read(address, body, _Keys).keys
     if not keys:
         click.echo("no key; `herd key add NAME` makes one")
         return

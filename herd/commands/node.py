@@ -31,6 +31,7 @@ from herd.services.asked import NODE
 from herd.services.command import Serviced
 from herd.signing import fingerprint
 from herd.tasks import spawn
+from herd.terminal import printable
 from herd.version import version
 
 if TYPE_CHECKING:
@@ -270,8 +271,8 @@ def _wishes(lent: Lent) -> Wishes:
 
 
 def say(line: str) -> None:
-    """Write a line about a change."""
-    click.echo(f"herd node: {line}", err=True)
+    """Write a line about a change; some of its words may come from the network."""
+    click.echo(f"herd node: {printable(line)}", err=True)
 
 
 def _node_id(given: str | None) -> str:

@@ -6,7 +6,7 @@ import msgspec
 from herd import join_token
 from herd.admin import send
 from herd.commands.drain import data_dir_option, json_option, url_option
-from herd.commands.status import ask, balancer_url
+from herd.commands.status import ask, balancer_url, read
 from herd.config import load
 from herd.errors import HerdError
 from herd.http.endpoints.nodes import APPROVE, PATH, REVOKE
@@ -48,14 +48,12 @@ def command() -> None:
 @json_option
 def list_nodes(*, url: str | None, data_dir: str | None, as_json: bool) -> None:
     """List the nodes, who speaks for them, and who waits to join."""
-    body = ask(_address(url, data_dir), PATH)
+    address = _address(url, data_dir)
+    body = ask(address, PATH)
     if as_json:
         click.echo(body.decode())
         return
-    try:
-        nodes = msgspec.json.decode(body, type=_Nodes).nodes
-    except msgspec.MsgspecError as error:
-        raise HerdError(f"the balancer does not answer like herd: {error}") from error
+    nodes = read(address, body, _Nodes).nodes
     if not nodes:
         click.echo("no node yet; run `herd node` on a machine with Ollama")
         return

@@ -5,7 +5,7 @@ import msgspec
 
 from herd.admin import send
 from herd.commands.drain import data_dir_option, json_option, url_option
-from herd.commands.status import ask, balancer_url
+from herd.commands.status import ask, balancer_url, read
 from herd.errors import HerdError
 from herd.http.endpoints.pins import PATH
 from herd.tables import show
@@ -66,10 +66,7 @@ def _list(address: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(body.decode())
         return
-    try:
-        pins = msgspec.json.decode(body, type=_Pins).pins
-    except msgspec.MsgspecError as error:
-        raise HerdError(f"the balancer does not answer like herd: {error}") from error
+    pins = read(address, body, _Pins).pins
     if not pins:
         click.echo("no model is pinned; `herd pin MODEL` keeps one in memory")
         return

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from herd import admin_token
 from herd.commands.drain import data_dir_option, json_option, url_option
-from herd.commands.status import OK, ask, balancer_url
+from herd.commands.status import OK, ask, balancer_url, read
 from herd.dialects.names import key
 from herd.errors import HerdError
 from herd.http.client import FetchError, follow
@@ -103,7 +103,7 @@ def command(  # noqa: PLR0913 (one parameter an option)
 
 def _question(address: str, model: str, node: str | None) -> str:
     """Return what to ask, with the size and the free disks, as far as the fleet knows them."""
-    nodes = msgspec.json.decode(ask(address, "/fleet/status"), type=_Status).nodes
+    nodes = read(address, ask(address, "/fleet/status"), _Status).nodes
     sizes = [
         size
         for each in nodes
@@ -154,7 +154,8 @@ def order(
                     f"no balancer answers at {address}: {error.text}",
                     "start it with `herd`, or give --url",
                 ) from error
-            raise HerdError(f"{address}{path}: {error.text}") from error
+            if not reader.last.error:  # else what broke off has said why
+                raise HerdError(f"{address}{path}: {error.text}") from error
         reader.end()
     if reader.last.error:
         raise HerdError(reader.last.error)

@@ -5,7 +5,7 @@ import msgspec
 
 from herd.commands.drain import data_dir_option, json_option, url_option
 from herd.commands.pull import confirm, order
-from herd.commands.status import ask, balancer_url
+from herd.commands.status import ask, balancer_url, read
 from herd.dialects.names import key
 from herd.errors import HerdError
 
@@ -50,7 +50,7 @@ def command(  # noqa: PLR0913 (one parameter an option)
 
 def _sizes(address: str, model: str, node: str | None) -> dict[str, float | None]:
     """Return the size of a model on each node that it goes from, in GB; None if not known."""
-    status = msgspec.json.decode(ask(address, "/fleet/status"), type=_Status)
+    status = read(address, ask(address, "/fleet/status"), _Status)
     found = {
         each.node_id: size
         for each in status.nodes
@@ -59,9 +59,14 @@ def _sizes(address: str, model: str, node: str | None) -> dict[str, float | None
         if key(name) == key(model)
     }
     if not found:
-        where = f"node '{node}'" if node else "no node that is online"
-        verb = "does not have" if node else "has"
-        raise HerdError(f"{where} {verb} {model}", "`herd status` shows what is where")
+        what = (
+            f"node '{node}' does not have {model}"
+            if node
+            else f"no node that is online has {model}"
+        )
+        if node and all(each.node_id != node for each in status.nodes):
+            what = f"no node is called '{node}'"
+        raise HerdError(what, "`herd status` shows what is where")
     return found
 
 

@@ -18,7 +18,7 @@ from herd.http import tls
 from herd.http.client import FetchError, fetch
 from herd.http.gate import trusted_networks, trusted_proxies
 from herd.interfaces import own_addresses
-from herd.node_address import NodeAddress, parse_nodes
+from herd.node_address import NodeAddress, parse_nodes, refuse_itself
 from herd.paths import DataDir, default_data_dir
 from herd.processes.balancer import run_balancer
 from herd.processes.composition import compose
@@ -49,6 +49,7 @@ class _Status(msgspec.Struct):
 def _settings(given: dict[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings with these options; raises what would keep herd from running so."""
     settings = load(_flags(given), environment)
+    refuse_itself(settings.nodes, settings.port)
     trusted_networks(settings)
     trusted_proxies(settings)
     tls.renewal(settings)

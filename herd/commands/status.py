@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import sys
 import time
+from typing import TypeVar
 
 import click
 import msgspec
@@ -15,6 +16,9 @@ from herd.errors import HerdError
 from herd.http import tls
 from herd.http.client import FetchError, Response, fetch
 from herd.processes import run_file
+from herd.terminal import printable
+
+T = TypeVar("T")
 
 PATIENCE_S = 5.0
 WATCH_EVERY_S = 2.0
@@ -84,14 +88,7 @@ def command(url: str | None, data_dir: str | None, *, as_json: bool, watch: bool
 
 
 def _print(address: str) -> None:
-    body = ask(address, "/fleet/status")
-    try:
-        status = msgspec.json.decode(body, type=_Status)
-    except msgspec.MsgspecError as error:
-        raise HerdError(
-            f"{address} does not answer like herd: {error}",
-            "give the address of a balancer with --url",
-        ) from error
+    status = read(address, ask(address, "/fleet/status"), _Status)
     click.echo(f"herd at {address}: {_count(len(status.nodes), 'node')}")
     if not status.fleet.current:
         click.echo("control does not answer: this is how the fleet was when it last did")
@@ -146,6 +143,17 @@ def ask(address: str, path: str) -> bytes:
     return answer.body
 
 
+def read(address: str, body: bytes, form: type[T]) -> T:
+    """Return what a balancer has answered; raise if no herd answers so."""
+    try:
+        return msgspec.json.decode(body, type=form)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise HerdError(
+            f"{address} does not answer like herd: {error}",
+            "give the address of a balancer with --url",
+        ) from error
+
+
 def refusal(address: str, path: str, answer: Response) -> HerdError:
     """Return why the balancer refused, in its own words if it says; or that it is none."""
     try:
@@ -183,7 +191,7 @@ def _queue_row(queue: _Queue, away: set[str]) -> list[str]:
 
 def _show(header: str, rows: list[list[str]]) -> None:
     """Write a table that needs no colour to be read; a terminal folds none of its lines."""
-    table = [header.split(), *[[_printable(cell) or "-" for cell in row] for row in rows]]
+    table = [header.split(), *[[printable(cell) or "-" for cell in row] for row in rows]]
     widths = _fitted([max(map(len, column)) for column in zip(*table, strict=True)], _columns())
     click.echo()
     for row in table:
@@ -205,11 +213,6 @@ def _fitted(widths: list[int], room: int) -> list[int]:
 
 def _cut(cell: str, width: int) -> str:
     return cell if len(cell) <= width else cell[: width - 1] + "…"
-
-
-def _printable(cell: str) -> str:
-    """Take away what a node's name could do to the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in cell)
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ import msgspec
 
 from herd.admin import send
 from herd.commands.drain import data_dir_option, json_option, url_option
-from herd.commands.status import ask, balancer_url
+from herd.commands.status import ask, balancer_url, read
 from herd.errors import HerdError
 
 EXAMPLES = """\b
@@ -67,5 +67,5 @@ def _settled(address: str, node: str) -> str:
 
 
 def _status(address: str, node: str) -> str:
-    status = msgspec.json.decode(ask(address, "/fleet/status"), type=_Status)
+    status = read(address, ask(address, "/fleet/status"), _Status)
     return next((each.status for each in status.nodes if each.node_id == node), "offline")

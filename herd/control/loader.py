@@ -84,5 +84,5 @@ async def _ask(url: str, model: str, timeout_s: float, *, embeds: bool, **more: 
         raise FetchError("first_byte", f"answered {answer.status}")
     try:
         return msgspec.json.decode(answer.body, type=_Answer)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _Answer()  # it said 200, which is all that counts

@@ -19,13 +19,14 @@ async def balancer(url: str) -> list[Finding]:
                 "firewall; or name another with --router-url",
             )
         ]
+    found = ready(url, answer)
     ahead_s = skew_s(answer, wall_s())
     if ahead_s is None:
-        return [ready(url, answer)]
+        return [found]
     off = f"its clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} this one's"
     clock = (
-        bad("clock", f"{off}: what an agent here signs may be refused", "set both by NTP")
+        bad("clock", f"{off}: logs, new certificates and `--hours` go by it", "set both by NTP")
         if abs(ahead_s) > SKEW_S
         else good("clock", "the balancer's and this machine's agree")
     )
-    return [ready(url, answer), clock]
+    return [found, clock]

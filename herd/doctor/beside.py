@@ -36,6 +36,14 @@ async def ollama(url: str) -> list[Finding]:
                 "start it with `ollama serve`; a machine that only balances needs none",
             )
         ]
+    if found.is_herd:
+        return [
+            note(
+                "Ollama",
+                f"a balancer answers at {url}, as for clients of it (see OLLAMA_HOST)",
+                "if an Ollama runs here, too: `herd node --ollama-host http://localhost:11434`",
+            )
+        ]
     models = len(found.models or ())
     version = found.facts.version if found.facts else ""
     told = [good("Ollama", f"{found.kind} {version} at {url}, {_count(models, 'model')} on disk")]

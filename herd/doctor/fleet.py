@@ -17,7 +17,7 @@ from herd.survey import survey
 
 PATIENCE_S: Final = 5.0
 SKEW_S: Final = 30.0
-"""A certificate, a token, an order of two logs: more than this confuses all of them."""
+"""More than this confuses who reads two logs, and certificates that are new."""
 OK: Final = 200
 
 T = TypeVar("T")
@@ -50,6 +50,12 @@ class Health(msgspec.Struct):
     """`/dashboard/api/health`."""
 
     recommendations: list[Advice] = []
+
+
+class Ready(msgspec.Struct):
+    """`/readyz`."""
+
+    recording: bool
 
 
 class Setting(msgspec.Struct):
@@ -85,10 +91,24 @@ async def balancer(url: str) -> list[Finding]:
 
 def ready(url: str, answer: Response) -> Finding:
     """Return what a balancer's `/readyz` says."""
-    if answer.status == OK:
-        return good("balancer", f"{url} answers, and records what it does")
     said = answer.body[:200].decode("utf-8", "replace").strip()
-    return bad("balancer", f"{url} is not ready ({answer.status}): {said}", "see logs/herd.jsonl")
+    told = _read(answer, Ready)
+    if told is None:
+        return bad(
+            "balancer",
+            f"what answers at {url} is no herd ({answer.status}): {said}",
+            "name the balancer: --router-url http://HOST:11435",
+        )
+    if answer.status != OK:
+        text = f"{url} is not ready ({answer.status}): {said}"
+        return bad("balancer", text, "see logs/herd.jsonl")
+    if not told.recording:
+        return bad(
+            "balancer",
+            f"{url} answers, and records nothing",
+            "see logs/herd.jsonl on its machine: its disk may be full or read-only",
+        )
+    return good("balancer", f"{url} answers, and records what it does")
 
 
 async def started(url: str, settings: config.Settings) -> config.Settings:
@@ -100,10 +120,12 @@ async def started(url: str, settings: config.Settings) -> config.Settings:
     if page is None:
         return settings
     told = {row.key: row.value for row in page.settings}
-    nodes, ca_file, host = told.get("nodes"), told.get("ca_file"), told.get("host")
+    nodes, ca_file = told.get("nodes"), told.get("ca_file")
+    host, port = told.get("host"), told.get("port")
     return msgspec.structs.replace(
         settings,
         host=host if isinstance(host, str) else settings.host,
+        port=port if isinstance(port, int) else settings.port,
         mdns=told.get("mdns") is True,
         ca_file=ca_file if isinstance(ca_file, str) else settings.ca_file,
         nodes=parse_nodes(nodes.split()) if isinstance(nodes, str) else settings.nodes,
@@ -113,8 +135,15 @@ async def started(url: str, settings: config.Settings) -> config.Settings:
 async def _page(url: str, form: type[T]) -> T | None:
     try:
         answer = await fetch("GET", url, timeout_s=PATIENCE_S)
-        return msgspec.json.decode(answer.body, type=form) if answer.status == OK else None
-    except (FetchError, msgspec.MsgspecError):
+    except FetchError:
+        return None
+    return _read(answer, form) if answer.status == OK else None
+
+
+def _read(answer: Response, form: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(answer.body, type=form)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -8,7 +8,6 @@ from herd.interfaces import own_addresses
 from herd.mdns import Balancer, MdnsError, browse
 
 BROWSE_S = 3.0
-BY_HAND = "name the balancer: `herd node --router-url http://HOST:11435`"
 
 
 def addresses(settings: Settings) -> Finding:
@@ -27,20 +26,21 @@ def addresses(settings: Settings) -> Finding:
 
 async def discovery(settings: Settings, *, advertised: bool) -> Finding:
     """Whether a balancer is found by mDNS: the own one if it advertises itself, else any."""
+    by_hand = f"name the balancer: `herd node --router-url http://HOST:{settings.port}`"
     if not settings.mdns:
-        return note("mDNS", "switched off (--no-mdns)", BY_HAND)
+        return note("mDNS", "switched off (--no-mdns)", by_hand)
     try:
         found = await browse(BROWSE_S)
     except MdnsError as error:
-        return bad("mDNS", error.what, BY_HAND)
+        return bad("mDNS", error.what, by_hand)
     if not found and advertised:
         return bad(
             "mDNS",
             "the balancer advertises itself and is not found: multicast is blocked on this machine",
-            f"let UDP port 5353 through the firewall, or {BY_HAND}",
+            f"let UDP port 5353 through the firewall, or {by_hand}",
         )
     if not found:
-        return note("mDNS", "no balancer is found on this network", BY_HAND)
+        return note("mDNS", "no balancer is found on this network", by_hand)
     return _found(found)
 
 

@@ -63,6 +63,8 @@ def offline(picture: Picture) -> Iterator[Finding]:
         if node.status == "offline" and not node.draining:
             went = picture.at_node(node.node_id, "node_went_offline")
             vain = bool(went) and went[0].phase == DID_NOT_WAKE
+            agent = node.origin == "agent"
+            forget = f"`herd nodes revoke {node.node_id}`" if agent else "start herd without it"
             yield Finding(
                 check_id="node_did_not_wake" if vain else "node_offline",
                 severity="critical",
@@ -72,7 +74,7 @@ def offline(picture: Picture) -> Iterator[Finding]:
                 if vain
                 else f"Nothing is heard of {node.node_id} at {node.url}: it gets no requests.",
                 fix="Look whether the machine is on, and Ollama and the agent run there "
-                "(`herd doctor` there); if it is gone for good, start herd without it."
+                f"(`herd doctor` there); if it is gone for good, {forget}."
                 + (" To be woken, its firmware and network card must have Wake-on-LAN." * vain),
                 node_id=node.node_id,
                 data={"url": node.url, "reason": went[0].phase if went else ""},

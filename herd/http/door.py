@@ -9,10 +9,14 @@ Rules
 4. An agent names an address that herd will ask: none that only this machine could reach, or that
    is not one machine's (link-local ones of others, where clouds keep secrets; multicast).
 5. A node of the command line, or this machine's own, is moved by nobody from another machine.
+6. Of several agents with one key and one name (a machine that was copied, a service and a terminal)
+   the one speaks that was started last, as long as it is heard: the node would be here and there.
 """
 
 import hmac
+import math
 from ipaddress import ip_address
+from time import monotonic
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,7 +24,7 @@ import msgspec
 
 from actors.core.discovery import place
 from events import DrainRequested, Event, HeartbeatReceived, NodeId, NodeKnocked, NodePinned
-from herd.agent.payload import parse_heartbeat
+from herd.agent.payload import parse_heartbeat, started_s
 from herd.http.detour import SCHEME
 from herd.http.exchange import Exchange
 from herd.http.guard import forwarded
@@ -29,8 +33,13 @@ from herd.link.messages import View
 from herd.signing import Signed, fingerprint, join_proof, signed_by
 
 MOST_NODES: Final = 1_024
+MOST_BYTES: Final = 2 * 1024 * 1024
+"""Of a heartbeat: some 3,000 models. Each front is shown all of it several times a second."""
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
+TOO_LARGE: Final = 413
+SILENT_S: Final = 15.0
+"""An agent that was not heard for so long keeps no other one from speaking."""
 UNAVAILABLE: Final = 503
 _RELAY: Final = f"{SCHEME}://"
 
@@ -55,10 +64,18 @@ class Door:
         self._token = token
         self._unsigned = unsigned
         self._counters: dict[tuple[NodeId, str], int] = {}
+        self._speaking: dict[tuple[NodeId, str], tuple[float, float]] = {}
+        """When a node's agent was started, by its clock, and when it was last heard, by ours."""
 
     def admitted(self, exchange: Exchange, view: View) -> tuple[NodeId, list[Event]]:
         """Return the node, and what control is to hear. Raises `ValueError`, `NotAdmittedError`."""
         request, peer = exchange.request, exchange.peer
+        if len(request.body) > MOST_BYTES:
+            text = (
+                f"a heartbeat has {MOST_BYTES:,} bytes at most, some 3,000 models, and this one "
+                f"{len(request.body):,}: delete models on that machine"
+            )
+            raise NotAdmittedError(TOO_LARGE, text)
         fact = parse_heartbeat(request.body, peer)
         signed = signed_by(request)
         if isinstance(fact, HeartbeatReceived):
@@ -76,6 +93,7 @@ class Door:
         if fact.node_id not in view.pins:
             self._join(signed, fact, view, peer)
             pins.append(NodePinned(node_id=fact.node_id, node_key=signed.node_key, by=peer))
+        self._outlives((fact.node_id, signed.node_key), started_s(request.body), view)
         self._counters[fact.node_id, signed.node_key] = signed.counter
         told = _with_signer(fact, signed)
         if not signed.next_key or signed.next_key == signed.node_key:
@@ -117,6 +135,20 @@ class Door:
             if pin.revoked:
                 refused.knock = _knock(signed, fact, exchange.peer)
             raise refused
+
+    def _outlives(self, signer: tuple[NodeId, str], started: float, view: View) -> None:
+        """See that no agent speaks for the node that was started later."""
+        latest, heard_s = self._speaking.get(signer, (0.0, -math.inf))
+        if started < latest and monotonic() - heard_s < SILENT_S:
+            node_id, _ = signer
+            places = [f" at {node.url}" for node in view.nodes if node.node_id == node_id]
+            text = (
+                f"another agent with this key, started later, speaks for '{node_id}'"
+                f"{''.join(places)}: stop one of them, or, if one machine is a copy of the other, "
+                "give one of them another --node-id and, for its key, --data-dir"
+            )
+            raise NotAdmittedError(FORBIDDEN, text)
+        self._speaking[signer] = started, monotonic()
 
     def _join(self, signed: Signed, fact: HeartbeatReceived, view: View, peer: str) -> None:
         """See that a new node may join."""
@@ -162,7 +194,11 @@ def _taken(node_id: NodeId, view: View) -> str:
 
 def _not_too_many(node_id: NodeId, view: View) -> None:
     if len(view.nodes) >= MOST_NODES and all(node.node_id != node_id for node in view.nodes):
-        raise NotAdmittedError(UNAVAILABLE, f"this fleet has {MOST_NODES} nodes, and takes no more")
+        text = (
+            f"this fleet has {MOST_NODES} nodes, and takes no more: `herd nodes revoke NAME` on "
+            "the balancer's machine forgets one that is gone"
+        )
+        raise NotAdmittedError(UNAVAILABLE, text)
 
 
 def _not_a_named_one(fact: HeartbeatReceived | DrainRequested, view: View, *, here: bool) -> None:

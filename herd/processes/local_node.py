@@ -22,7 +22,7 @@ def find_local_ollama(url: str = LOCAL_URL) -> str | None:
     try:
         answer = asyncio.run(fetch("GET", f"{url}/api/version", timeout_s=PATIENCE_S))
         msgspec.json.decode(answer.body, type=_Version)
-    except (FetchError, msgspec.MsgspecError):
+    except (FetchError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return url if answer.status == 200 else None  # noqa: PLR2004 (HTTP's own number)
 

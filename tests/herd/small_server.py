@@ -43,6 +43,8 @@ OLLAMA_PS = {
         }
     ]
 }
+DEEP = b'{"error": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+"""JSON that nests deeper than any reader of it goes."""
 
 
 class SmallServer:

@@ -37,6 +37,7 @@ def test_this_machine_has_none_that_is_loopback() -> None:
 def test_the_address_on_the_way() -> None:
     assert address_towards("127.0.0.1", 11435) == "127.0.0.1"
     assert address_towards("no-such-host.invalid", 11435) == ""
+    assert address_towards("a..b", 11435) == ""
 
 
 def test_the_card_that_has_an_address_and_where_all_of_a_network_hear(

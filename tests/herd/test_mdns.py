@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import struct
 
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
@@ -100,6 +101,34 @@ def test_a_taken_name_is_changed() -> None:
         assert ours.name == "same-2"
 
     asyncio.run(play())
+
+
+def _pointer(label: bytes) -> bytes:
+    """Return a packet that says that there is a balancer of this name."""
+    labels = [word.encode() for word in mdns.SERVICE.strip(".").split(".")]
+    service = b"".join(bytes([len(word)]) + word for word in labels) + b"\0"
+    name = bytes([len(label)]) + label + b"\xc0\x0c"  # and there is the service
+    head = struct.pack(">6H", 0, 0x8400, 0, 1, 0, 0)
+    return head + service + struct.pack(">HHIH", 12, 1, 60, len(name)) + name
+
+
+@real
+def test_a_name_that_is_none_keeps_nobody_else_from_being_found() -> None:
+    async def play() -> tuple[Balancer, ...]:
+        ours = await advertise(11435, name="ours", version="1", interfaces=ONLY_HERE)
+        try:
+            search = asyncio.ensure_future(browse(5.0, interfaces=ONLY_HERE, settle_s=1.0))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                here = socket.inet_aton(LOOPBACK)
+                sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, here)
+                while not search.done():
+                    sender.sendto(_pointer(b"no\x01name"), ("224.0.0.251", 5353))
+                    await asyncio.sleep(0.05)
+            return await search
+        finally:
+            await ours.close()
+
+    assert [balancer.name for balancer in asyncio.run(play())] == ["ours"]
 
 
 @real

@@ -8,7 +8,7 @@ import pytest
 
 from events import ModelFacts, NodeFacts, ResidentModel
 from herd.survey import Kind, Survey, survey
-from tests.herd.small_server import SmallServer
+from tests.herd.small_server import DEEP, SmallServer
 
 RECORDED = Path(__file__).parent / "dialects" / "recorded"
 Answers = dict[str, tuple[int, object]]
@@ -83,6 +83,13 @@ def test_a_known_ollama_is_asked_one_question() -> None:
     assert found.models is None
     assert found.facts is None
     assert found.resident is not None
+
+
+def test_a_balancer_of_ours_is_told_from_an_ollama() -> None:
+    answers: Answers = {"/api/ps": (200, {"models": []}), "/api/tags": (200, {"models": []})}
+    assert not _look(answers | {"/api/version": (200, {"version": "0.33.0"})})[0].is_herd
+    ours = {"version": "0.33.0", "herd_version": "0.1.0"}
+    assert _look(answers | {"/api/version": (200, ours)})[0].is_herd
 
 
 def test_an_ollama_with_nothing() -> None:
@@ -224,6 +231,7 @@ ILL: dict[str, tuple[Answers, str]] = {
     "html": ({"/api/ps": (200, b"<html>")}, "what it answers to /api/ps cannot be read"),
     "list": ({"/api/ps": (200, b"[]")}, "what it answers to /api/ps cannot be read"),
     "not-utf8": ({"/api/ps": (200, b'{"models": [{"name": "\xff"}]}')}, "cannot be read"),
+    "deep": ({"/api/ps": (200, DEEP)}, "what it answers to /api/ps cannot be read"),
     "proxy": ({"/api/ps": (503, b"no upstream")}, "busy (503) no upstream"),
 }
 

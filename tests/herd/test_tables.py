@@ -2,7 +2,7 @@
 
 import pytest
 
-from herd.tables import printable, show
+from herd.tables import show
 
 
 def test_columns_are_aligned_and_numbers_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,4 +24,3 @@ def test_markup_and_control_characters_of_others_are_plain_text(
 ) -> None:
     show(("NODE",), [("[red]ada\x1b[2J",)])
     assert capsys.readouterr().out == "NODE\n[red]ada?[2J\n"
-    assert printable("a\nb\x07") == "a?b?"

@@ -8,8 +8,8 @@ import pytest
 from events import Limits
 from herd.agent import heartbeat
 from herd.mdns import Balancer
-from tests.herd.agent.stage import MACHINE, Stage, play
-from tests.herd.small_server import OLLAMA_PS, SmallServer
+from tests.herd.agent.stage import MACHINE, QUICK, Stage, play
+from tests.herd.small_server import DEEP, OLLAMA_PS, SmallServer
 
 
 def test_it_tells_what_the_node_is_and_has() -> None:
@@ -222,6 +222,70 @@ def test_a_refusal_is_said_once_with_its_reason() -> None:
             "403 set FLEET_ALLOW_UNSIGNED_NODES"
         )
         assert len(stage.said) == 2
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ((200, b"<html>Router"), "200 <html>Router"),
+        ((404, b"404 page not found"), "404 404 page not found"),
+        ((200, DEEP), "200 "),
+        ((403, DEEP), "403 "),
+    ],
+)
+def test_what_is_no_balancer_is_not_taken_for_one(answer: tuple[int, bytes], reason: str) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.balancer.answers["/heartbeat"] = answer
+        async with stage.living():
+            await stage.beats(3)
+        assert len(stage.said) == 1
+        assert stage.said[0].startswith(
+            f"what answers at {stage.balancer.url} is no balancer; name one with --router-url: "
+            + reason
+        )
+
+    play(scene)
+
+
+def test_a_balancer_that_never_answered_is_missed_once() -> None:
+    async def scene(stage: Stage) -> None:
+        elsewhere = SmallServer()
+        async with elsewhere.running():
+            pass
+        stage.with_terms(router_url=elsewhere.url)
+        async with stage.living():
+            await stage.hears("no balancer at")
+            await asyncio.sleep(5 * QUICK.interval_s)
+        assert len(stage.said) == 1
+
+    play(scene)
+
+
+def test_a_balancer_in_the_place_of_ollama_is_no_node() -> None:
+    """`OLLAMA_HOST` leads clients to the balancer, and is where the agent looks for Ollama."""
+
+    async def scene(stage: Stage) -> None:
+        stage.ollama.answers["/api/version"] = (200, {"version": "0.33.0", "herd_version": "0.1.0"})
+        async with stage.living():
+            beat = await stage.beats(2)
+        assert not beat.reachable
+        assert not beat.models
+        assert stage.said[0] == (
+            f"no Ollama at {stage.ollama.url}: a balancer answers there (see OLLAMA_HOST); "
+            "start it, or name it with --ollama-host"
+        )
+
+    play(scene)
+
+
+def test_an_ollama_whose_answers_cannot_be_read_does_not_stop_the_heart() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.ollama.answers["/api/ps"] = (200, DEEP)
+        async with stage.living():
+            beat = await stage.beats(3)
+        assert not beat.reachable
 
     play(scene)
 

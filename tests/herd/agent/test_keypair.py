@@ -1,5 +1,6 @@
 """The agent's key: made once, its owner's alone, and at every moment one of two is known."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -23,6 +24,19 @@ def test_one_that_cannot_be_read_is_said_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(HerdError, match=r"node\.key"):
         Keypair(path)
     assert path.read_text() == "not a key"
+
+
+def test_a_key_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced = tmp_path / "node.key", []
+
+    def fsync(file: int) -> None:
+        synced.append((os.fstat(file).st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Keypair(path)
+    assert synced == [(65, False)]
 
 
 def test_a_new_key_waits_until_it_is_known(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ MEANT: list[dict[str, Any]] = [
     {"facts": DISK, "limits": WAKE, "gpus": (GPU,)},
     {"facts": MAC, "limits": WAKE, "gpus": (GPU,)},
     {"facts": MAC, "limits": WAKE, "gpus": (GPU,), "models": MODELS},
+    {"facts": MAC, "limits": WAKE, "gpus": (GPU,), "models": MODELS},
 ]
 """Of each line: what it tells beside the first."""
 

@@ -11,6 +11,7 @@ import pytest
 from events import AttemptFailed, RequestCancelled, RequestCompleted, RequestFailed
 from herd.agent import tunnel
 from herd.agent.keypair import Keypair
+from herd.agent.tunnel import Tunnel
 from herd.http import tls
 from herd.http.client import FetchError, fetch
 from herd.http.detour import detour, lend, socket_of
@@ -20,6 +21,7 @@ from tests.certificates import Authority
 from tests.herd.http.fleet import NDJSON, QUIET, Ask, post, streamed
 from tests.herd.http.sockets import client, until
 from tests.herd.http.tunnelled import LAP, URL, Relayed, relayed
+from tests.herd.small_server import DEEP
 
 Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], object]
 CHAT = "/api/chat"
@@ -223,6 +225,39 @@ def test_it_follows_its_balancer_and_relays_for_no_other(
             await until(lambda: spares(it) == SPARES)
             it.pins(lap=PinView(it.keys.public, revoked=True))
             await until(lambda: spares(it) == 0 and not it.tunnel.connections)
+
+    on_each_loop(main())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"\r\n\r\n", b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%b" % (len(DEEP), DEEP)],
+    ids=["nothing", "deep"],
+)
+def test_an_answer_that_cannot_be_read_is_not_the_last(
+    on_each_loop: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(tunnel, "FAILED_S", 0.01)
+    dialled: list[None] = []
+
+    async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        dialled.append(None)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(odd, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        ours = Tunnel("lap", URL, Keypair(tmp_path / "key"), print, wanted=True)
+        await ours.look("127.0.0.1", reachable=True)
+        dialled.clear()
+        ours.follow(f"http://127.0.0.1:{port}")
+        await until(lambda: len(dialled) > 2)
+        ours.close()
+        server.close()
 
     on_each_loop(main())
 

@@ -13,6 +13,7 @@ import pytest
 
 from events import HeartbeatReceived, Limits
 from herd.agent.payload import parse_heartbeat
+from herd.commands.node import say
 from tests.herd.small_server import SmallServer
 
 COMMAND = "import sys; from herd.commands.node import command; sys.argv[0] = 'herd node'; command()"
@@ -148,6 +149,13 @@ def test_what_it_cannot_use_ends_it(flags: list[str], words: str) -> None:
             assert await agent.ends() == 1
 
     asyncio.run(play())
+
+
+def test_what_the_network_says_does_nothing_to_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say("the balancer refuses this node: 403 \x1b[2J")
+    assert capsys.readouterr().err == "herd node: the balancer refuses this node: 403 ?[2J\n"
 
 
 def test_what_its_owner_lends_is_told_and_shown() -> None:

@@ -6,11 +6,14 @@ from pathlib import Path
 import click
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from herd import node_address
 from herd.commands import run
 from herd.commands.run import banner, watch
 from herd.config import Settings
-from herd.node_address import NodeAddress
+from herd.errors import HerdError
+from herd.node_address import NodeAddress, parse_nodes
 
 ADDRESS = Settings(host="127.0.0.1", port=4321)
 
@@ -119,3 +122,17 @@ def test_a_terminal_that_has_gone_does_not_end_the_herd(monkeypatch: pytest.Monk
     monkeypatch.setattr(click, "echo", gone)
     watch(ADDRESS).all_ready()
     run.say("still here")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "192.0.2.7"])
+def test_a_balancer_is_no_node_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
+) -> None:
+    monkeypatch.setattr(node_address, "own_addresses", lambda: ("192.0.2.7",))
+    flags = ["--data-dir", str(tmp_path), "--port", "4321", "--node"]
+    done = CliRunner().invoke(run.command, [*flags, f"http://{host}:4321"])
+    assert isinstance(done.exception, HerdError)
+    assert done.exception.what == f"--node http://{host}:4321: this is the balancer itself"
+    assert "11434" in done.exception.next_step
+    others = ("http://localhost:4322", "http://studio:4321", "http+unix:///run/a.sock")
+    node_address.refuse_itself(parse_nodes(others), 4321)

@@ -1,5 +1,6 @@
 """`herd status` and `herd where`, against a server that answers as herd does."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,14 +58,20 @@ class Answer(BaseHTTPRequestHandler):
         del format, args
 
 
-@pytest.fixture
-def balancer() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+@contextlib.contextmanager
+def serving(kind: type[Answer]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def balancer() -> Iterator[str]:
+    with serving(Answer) as url:
+        yield url
 
 
 def test_a_node_that_takes_no_work_says_why(balancer: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +164,73 @@ def test_an_answer_that_is_not_herds_is_an_error(
     monkeypatch.setattr(Answer, "body", body)
     monkeypatch.setattr(Answer, "status", code)
     assert isinstance(herd_status("--url", balancer).exception, HerdError)
+
+
+class Page(Answer):
+    """A web server that has the same page for whatever is asked."""
+
+    body = b"<html>a router</html>"
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        self.path = "/fleet/status"
+        super().do_GET()
+
+    do_POST = do_DELETE = do_GET  # noqa: N815 (the base class's)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "drain a",
+        "undrain a",
+        "wake a",
+        "pull m",
+        "pull m --yes",
+        "rm m --yes",
+        "pin",
+        "pin m",
+        "unpin m",
+        "nodes list",
+        "nodes approve a",
+        "nodes revoke a",
+        "key list",
+    ],
+)
+def test_a_web_server_is_no_herd_to_any_command(words: str) -> None:
+    with serving(Page) as url:
+        error = CliRunner().invoke(group, [*words.split(), "--url", url]).exception
+    assert isinstance(error, HerdError)
+    assert "does not answer like herd" in error.what or "<html>a router</html>" in error.what
+
+
+class BrokenOff(Answer):
+    """A balancer whose node dies while it pulls."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b'{"status":"pulling"}\n{"error":"node failed: connection closed"}\n')
+
+
+def test_a_pull_that_breaks_off_says_why() -> None:
+    with serving(BrokenOff) as url:
+        error = CliRunner().invoke(group, ["pull", "m", "--yes", "--url", url]).exception
+    assert isinstance(error, HerdError)
+    assert error.what == "node failed: connection closed"
+
+
+def test_what_is_not_there_is_not_deleted(balancer: str) -> None:
+    def what(*words: str) -> str:
+        error = CliRunner().invoke(group, ["rm", *words, "--yes", "--url", balancer]).exception
+        assert isinstance(error, HerdError)
+        return error.what
+
+    assert what("m") == "no node that is online has m"
+    assert what("m", "--node", "studio\x1b[2J").endswith("does not have m")
+    assert what("m", "--node", "nobody") == "no node is called 'nobody'"
 
 
 def test_no_balancer_says_how_to_start_one() -> None:

@@ -10,7 +10,7 @@ from herd.control.loader import Loader
 from herd.simulator import profiles
 from herd.simulator.node import SimulatedNode
 from tests.conftest import Run
-from tests.herd.small_server import SmallServer
+from tests.herd.small_server import DEEP, SmallServer
 
 SMALL, MIDDLE, EMBED = (
     model.facts.name for model in (profiles.LLAMA_3B, profiles.QWEN_7B, profiles.NOMIC)
@@ -84,6 +84,8 @@ def test_it_is_asked_as_ollama_has_it(on_each_loop: Run[None]) -> None:
             found = await told(plan(EMBED), server.url)
             assert found.error == ""
             assert found.load_s < 2
+            server.answers["/api/embed"] = (200, DEEP)
+            assert (await told(plan(EMBED), server.url)).error == ""
 
     on_each_loop(main())
 

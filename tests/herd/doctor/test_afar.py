@@ -15,7 +15,8 @@ from tests.herd.small_server import SmallServer
 def seen(ready: int = 200) -> dict[str, Finding]:
     async def main() -> list[Finding]:
         async with SmallServer().running() as server:
-            server.answers = {"/readyz": (ready, b'{"status":"control is away"}')}
+            told = {"status": "control is away", "recording": True}
+            server.answers = {"/readyz": (ready, told)}
             return await afar.balancer(server.url)
 
     return {each.about: each for each in asyncio.run(main())}

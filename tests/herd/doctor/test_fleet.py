@@ -10,17 +10,20 @@ from herd.doctor import fleet
 from herd.doctor.finding import Finding
 from herd.http.client import Response
 from herd.node_address import NodeAddress
-from tests.herd.small_server import SmallServer
+from tests.herd.small_server import DEEP, SmallServer
 
 NOW_S = 1_760_000_000.0
+READY = (200, {"status": "ready", "recording": True})
 
 
-def looked(server: SmallServer, *nodes: dict[str, str], ready: int = 200) -> list[Finding]:
+def looked(
+    server: SmallServer, *nodes: dict[str, str], ready: tuple[int, object] = READY
+) -> list[Finding]:
     async def main() -> list[Finding]:
         async with server.running():
             told = [{"ollama_url": server.url, **node} for node in nodes]
             server.answers |= {
-                "/readyz": (ready, b"recording is off"),
+                "/readyz": ready,
                 "/fleet/status": (200, {"nodes": told}),
                 "/dashboard/api/health": (200, {"recommendations": ADVICE}),
             }
@@ -69,10 +72,20 @@ def test_no_node_says_how_to_get_one() -> None:
     assert "herd node" in found.fix
 
 
-def test_a_balancer_that_records_nothing_is_bad() -> None:
-    found = looked(SmallServer(), ready=503)
+@pytest.mark.parametrize(
+    ("ready", "text"),
+    [
+        ((200, {"status": "ready", "recording": False}), "answers, and records nothing"),
+        ((503, {"status": "control is away", "recording": True}), "control is away"),
+        ((200, b"<html>Router"), "is no herd (200): <html>Router"),
+        ((404, b"404 page not found"), "is no herd (404): 404 page not found"),
+        ((200, DEEP), "is no herd (200)"),
+    ],
+)
+def test_a_balancer_that_is_none_or_not_well_is_bad(ready: tuple[int, object], text: str) -> None:
+    found = looked(SmallServer(), ready=ready)
     assert found[0].state == "bad"
-    assert "recording is off" in found[0].text
+    assert text in found[0].text
 
 
 @pytest.mark.parametrize("value", [True, False])
@@ -96,7 +109,8 @@ def test_a_balancer_that_tells_no_settings_is_believed_to_have_ours() -> None:
 
 
 def test_where_it_listens_is_what_it_was_started_with() -> None:
-    assert started({"host": "127.0.0.1"}).host == "127.0.0.1"
+    found = started({"host": "127.0.0.1", "port": 11500})
+    assert (found.host, found.port) == ("127.0.0.1", 11500)
 
 
 def started(values: dict[str, object]) -> Settings:

@@ -13,6 +13,7 @@ from herd.doctor.finding import Finding
 from herd.mdns import Balancer, MdnsError
 from herd.paths import DataDir
 from tests.herd.logd.rig import data_dir
+from tests.herd.small_server import SmallServer
 
 URL = "http://localhost:11434"
 
@@ -79,6 +80,19 @@ def test_an_ollama_that_listens_for_itself_alone_is_told_of(listens: list[str], 
     assert not list(beside.reach("http://localhost:9", {"11434": listens}))
 
 
+def test_a_balancer_where_ollama_is_looked_for_is_told_of() -> None:
+    async def main() -> list[Finding]:
+        async with SmallServer().running() as server:
+            server.ollama()
+            server.answers["/api/version"] = (200, {"version": "1", "herd_version": "0.1.0"})
+            return await beside.ollama(server.url)
+
+    (found,) = asyncio.run(main())
+    assert (found.about, found.state) == ("Ollama", "note")
+    assert "a balancer answers" in found.text
+    assert "--ollama-host" in found.fix
+
+
 def test_what_ollama_was_told_is_shown() -> None:
     found = list(beside.settings({"OLLAMA_NUM_PARALLEL": "4", "OLLAMA_KEEP_ALIVE": ""}))
     assert len(found) == len(beside.SETTINGS)
@@ -125,9 +139,12 @@ def test_multicast_that_does_not_work_names_the_way_without_it(
 
     monkeypatch.setattr(network, "browse", broken)
     found = asyncio.run(network.discovery(settings(tmp_path), advertised=False))
-    assert (found.state, found.fix) == ("bad", network.BY_HAND)
-    off = asyncio.run(network.discovery(settings(tmp_path, mdns=False), advertised=True))
+    assert found.state == "bad"
+    assert "--router-url http://HOST:11435`" in found.fix
+    elsewhere = settings(tmp_path, mdns=False, port=11500)
+    off = asyncio.run(network.discovery(elsewhere, advertised=True))
     assert off.state == "note"
+    assert "--router-url http://HOST:11500`" in off.fix
 
 
 def test_a_balancer_for_this_machine_alone_says_so(tmp_path: Path) -> None:

@@ -32,3 +32,9 @@ def test_one_that_did_not_wake_is_told_of_as_that(reason: str, check_id: str, wo
     (finding,) = report.findings(picture)
     assert (finding.check_id, finding.severity, finding.node_id) == (check_id, "critical", "a")
     assert words in finding.fix
+
+
+def test_one_that_is_gone_for_good_is_forgotten_as_it_came() -> None:
+    node = msgspec.structs.replace(node_view("a", status="offline"), origin="agent")
+    (finding,) = report.findings(fleet(node, node_view("b")))
+    assert finding.fix.endswith("if it is gone for good, `herd nodes revoke a`.")

@@ -159,6 +159,37 @@ def test_a_name_that_a_key_has_claimed_is_nobody_else_s(stage: Stage) -> None:
     assert refused.knock is None
 
 
+def test_of_two_agents_with_one_key_the_later_one_speaks(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that was copied, name and key and all; or a service, and the same by hand."""
+    now_s = 1_000.0
+    monkeypatch.setattr(doors, "monotonic", lambda: now_s)
+    first, copy, again = (BODY[:-1] + b',"started":%d}' % at for at in (100, 200, 300))
+
+    def heard(body: bytes) -> None:
+        stage.heard(*stage.signed(body=body), body=body)
+
+    def refused(body: bytes) -> str:
+        return str(stage.refused(*stage.signed(body=body), body=body))
+
+    heard(first)
+    heard(copy)
+    stage.knows(msgspec.structs.replace(node_view("studio"), origin="agent"))
+    told = "another agent with this key, started later, speaks for 'studio' at http://studio:11434"
+    assert refused(first).startswith(told)
+    now_s += 14.0
+    heard(copy)
+    now_s += 14.0
+    refused(first)
+    heard(again)
+    refused(copy)
+    now_s += 15.0
+    heard(first)  # the others were stopped
+    now_s += 15.0
+    heard(BODY)  # an older agent does not say when it was started
+
+
 def test_a_revoked_name_is_asked_for_and_given_by_an_operator(stage: Stage) -> None:
     pin = PinView(stage.keys.public, revoked=True)
     stage.view = msgspec.structs.replace(stage.view, pins={NodeId("studio"): pin})
@@ -264,6 +295,23 @@ def test_there_is_an_end_to_names(stage: Stage, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(doors, "MOST_NODES", 1)
     stage.knows(node_view("other"))
     assert stage.refused().status == stage.refused(*stage.signed()).status == 503
+
+
+def test_there_is_an_end_to_what_a_heartbeat_names(stage: Stage) -> None:
+    def naming(models: int) -> bytes:
+        names = [f"model-{number}:latest" for number in range(models)]
+        meta = {name: {"digest": "0" * 64, "details": {"family": "llama"}} for name in names}
+        ollama = {"models_available": names, "models_available_meta": meta}
+        return msgspec.json.encode({"node_id": "studio", "protocol": 1, "ollama": ollama})
+
+    body = naming(4_000)
+    [_, beat] = stage.heard(*stage.signed(body=body), body=body)
+    assert isinstance(beat, HeartbeatReceived)
+    assert len(beat.models) == 4_000
+    body = naming(40_000)
+    refused = stage.refused(*stage.signed(body=body), body=body)
+    assert refused.status == 413
+    assert "2,097,152 bytes at most" in str(refused)
 
 
 def test_a_front_that_never_heard_from_control_takes_nobody_s_word(stage: Stage) -> None:

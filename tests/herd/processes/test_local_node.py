@@ -11,6 +11,7 @@ import pytest
 from herd.config import Settings
 from herd.node_address import NodeAddress
 from herd.processes.local_node import PATIENCE_S, find_local_ollama, with_local_ollama
+from tests.herd.small_server import DEEP
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -63,7 +64,8 @@ def test_herd_on_that_port_is_not_its_own_node(ollama: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body"), [(404, b'{"version":"1"}'), (200, b"hello"), (200, b'{"other":1}')]
+    ("status", "body"),
+    [(404, b'{"version":"1"}'), (200, b"hello"), (200, b'{"other":1}'), (200, DEEP)],
 )
 def test_something_else_on_that_port_is_no_node(
     ollama: str, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes
