@@ -41,6 +41,7 @@ let loaded = 0;
 let finished = -1;
 let hearing = [];
 let hinted = -1;
+let badged = false;
 
 // Routes
 
@@ -65,6 +66,7 @@ function go() {
   if (moved && next.view.argued) states.set(next.view.id, { errors: {} });
   route = next;
   if (moved) scrollTo(0, 0);
+  if (panel.contains(document.activeElement)) panel.focus({ preventScroll: true }); // what had it is gone: who reads by ear begins with the new page
   tabs();
   reveal(at(`tab-${route.view.under ?? route.view.id}`));
   panel.dataset.view = route.view.id;
@@ -81,6 +83,8 @@ function go() {
 function tabs() {
   const selected = route.view.under ?? route.view.id;
   const wrong = (shared.health?.recommendations ?? []).filter((each) => each.severity !== "info").length;
+  const wider = wrong > 0 !== badged;
+  badged = wrong > 0;
   document.title = `${wrong ? `(${wrong}) ` : ""}${route.view.title} · herd`;
   render(
     at("tabs"),
@@ -105,6 +109,7 @@ function tabs() {
       ),
     ),
   );
+  if (wider) reveal(at(`tab-${selected}`));
 }
 
 const STEPS = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
@@ -246,7 +251,7 @@ const LINK = {
   closed: "signed out",
 };
 
-new Feed({
+const feed = new Feed({
   snapshot: (status) => {
     fleet.snapshot(status);
     changed();
@@ -271,7 +276,8 @@ new Feed({
     link.dataset.state = word;
     schedule();
   },
-}).start();
+});
+feed.start();
 
 // Odds and ends
 
@@ -296,8 +302,10 @@ addEventListener("hashchange", go);
 document.addEventListener("visibilitychange", schedule);
 setInterval(() => reload(1), 15_000);
 setInterval(() => {
-  if (at("link").dataset.state === "reconnecting") return;
-  fleet.sample(Date.now() / 1000);
+  if (at("link").dataset.state === "reconnecting" || document.visibilityState === "hidden") return;
+  const nowS = Date.now() / 1000;
+  if (fleet.missed(nowS)) feed.renew();
+  fleet.sample(nowS);
   if (route.view === overview) schedule();
 }, 1_000);
 theme(document.documentElement.dataset.theme ?? "auto");

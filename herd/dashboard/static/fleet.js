@@ -4,6 +4,7 @@
 export const answers = (node) => node.status === "online" || node.status === "degraded";
 
 export const HISTORY_S = 300;
+export const GAP_S = 4; // without a sample: nothing is known of it
 
 export class Fleet {
   constructor() {
@@ -31,7 +32,13 @@ export class Fleet {
     merge(this.queues, queues);
   }
 
-  // What runs and what waits, once a second, for as long as the page is open.
+  // Whether the page has not watched for a while: it was hidden, or the machine slept.
+  missed(nowS) {
+    const last = this.history[this.history.length - 1];
+    return last !== undefined && nowS - last.at > GAP_S;
+  }
+
+  // What runs and what waits, once a second, for as long as the page is seen.
   sample(nowS) {
     const last = this.history[this.history.length - 1];
     if (!this.known || (last && nowS - last.at < 1)) return;

@@ -5,7 +5,7 @@ import { answers, total } from "../fleet.js";
 import { clock, count, gib, gigabytes, millis, percent, plural, seconds } from "../format.js";
 import * as past from "../past.js";
 import { paceOf, pulse } from "../pulse.js";
-import { empty, figure, figures, link, loaded, meter, prose, section, slots, status, traces } from "../parts.js";
+import { empty, figure, figures, link, loaded, meter, noted, prose, section, slots, status, traces } from "../parts.js";
 
 export const overview = {
   id: "overview",
@@ -30,17 +30,24 @@ export const overview = {
 function lately(state, fleet) {
   if (fleet.nodes.size === 0 && !state.decisions?.decisions.length && !state.traces?.traces.length) return [];
   return [
-    section(
-      "Just decided",
-      loaded(state, "decisions", ({ decisions }) => (decisions.length ? memo([decisions], () => decided(decisions)) : first())),
-    ),
-    section(
-      "Just ended",
-      loaded(state, "traces", ({ traces: rows }) =>
-        rows.length ? memo([rows], () => traces(rows)) : h("p", { class: "note" }, "Nothing yet."),
-      ),
-    ),
+    steady(state, "decisions", "Just decided", ({ decisions }) => (decisions.length ? memo([decisions], () => decided(decisions)) : first())),
+    steady(state, "traces", "Just ended", ({ traces: rows }) => (rows.length ? memo([rows], () => traces(rows)) : h("p", { class: "note" }, "Nothing yet."))),
   ];
+}
+
+// Who points at a row, or has come to its link with the keyboard, meets that one: what is new comes when he has gone.
+const POINTED = ":is(tbody tr, li):hover";
+const CHOSEN = "a:focus-visible";
+let mouse = false; // a finger leaves its :hover behind
+
+addEventListener("pointerover", (event) => (mouse = event.pointerType === "mouse"), { passive: true });
+
+function steady(state, key, title, draw) {
+  const pointed = document.querySelector(`#panel [aria-label="${title}"]`)?.querySelector(mouse ? `${POINTED}, ${CHOSEN}` : CHOSEN);
+  state.kept ??= {};
+  if (!pointed || !state.kept[key]) state.kept[key] = state[key];
+  const newer = state.kept[key] !== state[key];
+  return noted(title, newer ? "newer ones come when you have left this one" : null, loaded({ ...state, [key]: state.kept[key] }, key, draw));
 }
 
 const first = () =>
@@ -113,10 +120,12 @@ function found(fleet, health) {
   const dead = [...fleet.nodes.values()]
     .filter((node) => node.status === "offline" && !node.draining)
     .map((node) => ({ severity: "critical", title: `${node.node_id} is offline`, node_id: node.node_id }));
+  if (dead.length > 1 && dead.length === fleet.nodes.size) dead.unshift({ severity: "critical", title: "No node is online" });
   const gone = new Set(dead.map((each) => each.node_id));
   const checks = (health?.recommendations ?? [])
     .filter((each) => each.severity !== "info")
     .filter((each) => !/^node_(offline|did_not_wake|degraded)$/.test(each.check_id) || fleet.nodes.get(each.node_id)?.status === "degraded")
+    .filter((each) => each.check_id !== "no_node" || dead.length < 2)
     .filter((each) => !gone.has(each.node_id) || !/^node_(offline|did_not_wake)$/.test(each.check_id));
   if (fleet.fleet.recording === false) {
     checks.unshift({ severity: "critical", title: "herd serves, but cannot record: is the disk full?" });
@@ -150,12 +159,12 @@ function vitals({ fleet, shared }) {
 
 function waiting(fleet) {
   const rows = fleet.waiting();
-  if (rows.length === 0) return null;
   return section(
     "Waiting",
     h(
       "ul",
       { class: "lines" },
+      rows.length ? null : h("li", { key: "", class: "none" }, h("b", null, "0"), h("span", { class: "note" }, "Nothing waits.")), // in the same room: the nodes below stay where they are
       rows.map((row) =>
         h(
           "li",
