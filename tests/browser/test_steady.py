@@ -132,6 +132,21 @@ def test_what_went_on_while_the_page_was_not_watched_is_asked_for(
     assert mock.resumed == ["", ""], "once, and from the beginning"
 
 
+def test_a_herd_that_was_started_again_takes_nothing_from_the_strip(
+    on_tab: OnTab, mock: Mock
+) -> None:
+    mock.answers["/fleet/status"]["lately"] = [[110, 9, 3, 40], [30, 1, 0, 100]]
+    page = on_tab("overview")
+    page.sees_in(".pulse", "last 2 minutes", "running, at most 9")
+    mock.answers["/fleet/status"]["lately"] = [[1, 2, 0, 0]]
+
+    page.script(LATER)
+
+    assert until(lambda: len(mock.resumed) > 1, WITHIN_S)
+    page.sees_in("#link", "live")
+    page.sees_in(".pulse", "last 3 minutes", "running, at most 9")
+
+
 def test_who_follows_a_link_comes_to_the_new_page(on_tab: OnTab) -> None:
     page = on_tab("overview")
     page.sees("Just ended")

@@ -147,13 +147,14 @@ function now() {
   drawing = null;
   drawn = performance.now();
   if (document.visibilityState === "hidden") return;
+  ctx.away = at("link").dataset.state === "reconnecting";
   render(panel, [away(), route.view.draw(ctx, states.get(route.view.id), route.argument)]);
   at("foot").textContent = fleet.known ? `as of ${clock(fleet.timestamp)}` : "";
 }
 
 // What is on the page is of then, while herd is away.
 function away() {
-  if (at("link").dataset.state !== "reconnecting" || !fleet.known) return null;
+  if (!ctx.away || !fleet.known) return null;
   return h("p", { key: "away", class: "away", role: "status" }, `herd does not answer. What you see is of ${clock(fleet.timestamp)}; the page asks on by itself.`);
 }
 

@@ -22,7 +22,7 @@ export class Fleet {
     this.timestamp = status.timestamp ?? Date.now() / 1000;
     this.nodes = new Map((status.nodes ?? []).map((node) => [node.node_id, node]));
     this.queues = new Map(Object.entries(status.queues ?? {}));
-    if (status.lately) this.history = remembered(status.lately, nowS);
+    if (status.lately) this.history = joined(this.history, remembered(status.lately, nowS), nowS);
   }
 
   delta({ fleet, nodes, queues, timestamp }) {
@@ -106,6 +106,12 @@ function remembered(rows, nowS) {
     for (let age = ago; age > until; age -= 1) samples.push({ at: nowS - age, running, waiting, completed });
   });
   return samples;
+}
+
+// A herd that was started again remembers less than the page that watched the one before.
+function joined(watched, told, nowS) {
+  const since = told[0]?.at ?? Infinity;
+  return [...watched.filter(({ at }) => at < since && nowS - at <= HISTORY_S), ...told];
 }
 
 export const total = (values, of) => {

@@ -93,8 +93,9 @@ const beginning = () =>
   );
 
 // One sentence that says whether anybody has to do anything.
-function verdict({ fleet, shared }) {
+function verdict({ fleet, shared, away }) {
   const troubles = found(fleet, shared.health);
+  if (away) troubles.unshift({ severity: "critical", title: "herd does not answer" });
   const worst = troubles.some((each) => each.severity === "critical") ? "bad" : troubles.length ? "warn" : "good";
   const online = [...fleet.nodes.values()].filter(answers).length;
   const none = fleet.nodes.size === 0;
