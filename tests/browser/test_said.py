@@ -205,6 +205,18 @@ def test_why_a_request_was_refused_is_said_in_words(on_tab: OnTab, mock: Mock) -
     page.sees("queue full")
 
 
+def test_the_first_byte_of_an_answer_in_one_piece_is_not_called_its_first_token(
+    on_tab: OnTab,
+) -> None:
+    """It is the whole answer: `herd top` and the request's own page call it a byte, too."""
+    page = on_tab("overview")
+    page.sees("mean first byte", "First byte")
+    for tab, words in {"apps": "First byte", "health": "mean first byte"}.items():
+        page.go(tab)
+        page.sees(words)
+        assert "irst token" not in page.text()
+
+
 def test_what_was_answered_is_not_called_what_was_asked(on_tab: OnTab) -> None:
     """Of 80 requests 40 were refused: Apps tells of 80, Model Insights of the answers."""
     page = on_tab("models")

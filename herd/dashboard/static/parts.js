@@ -199,7 +199,7 @@ export function traces(rows) {
       { title: "App", cell: (row) => app(row), extra: true },
       { title: "Outcome", cell: (row) => ending(row) },
       { title: "Waited", cell: (row) => (row.queue_ms ? millis(row.queue_ms) : "–"), number: true, extra: true },
-      { title: "First token", cell: (row) => millis(row.time_to_first_token_ms), number: true, extra: true },
+      { title: "First byte", cell: (row) => millis(row.time_to_first_token_ms), number: true, extra: true },
       { title: "Took", cell: (row) => millis(row.latency_ms), number: true },
       { title: "Tokens", cell: (row) => row.completion_tokens === null ? "–" : `${count(row.prompt_tokens)} + ${count(row.completion_tokens)}`, number: true, extra: true },
     ],

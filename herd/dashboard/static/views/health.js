@@ -50,7 +50,7 @@ const vitals = (vital) =>
     figure("errors", percent(vital.overall_error_rate_pct, 1), "", vital.overall_error_rate_pct >= 5 ? "bad" : ""),
     figure("retries, 24 h", count(vital.total_retries_24h)),
     figure("cold loads, 24 h", count(vital.cold_loads_24h)),
-    figure("mean first token", millis(vital.avg_ttft_ms)),
+    figure("mean first byte", millis(vital.avg_ttft_ms)),
     figure("clients that left", count(vital.client_disconnects_24h)),
     figure("broken streams", count(vital.incomplete_streams_24h), "", vital.incomplete_streams_24h ? "warn" : ""),
   );

@@ -151,7 +151,7 @@ function vitals({ fleet, shared }) {
       ? [
           figure("requests, 24 h", count(vital.total_requests_24h)),
           figure("errors, 24 h", percent(vital.overall_error_rate_pct, 1), "", vital.overall_error_rate_pct >= 5 ? "bad" : ""),
-          figure("mean first token", millis(vital.avg_ttft_ms)),
+          figure("mean first byte", millis(vital.avg_ttft_ms)),
           figure("health", vital.health_score === undefined ? "–" : `${vital.health_score} / 100`),
         ]
       : null,
