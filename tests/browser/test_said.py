@@ -196,6 +196,19 @@ def test_that_no_node_is_online_is_said_first(on_tab: OnTab, mock: Mock) -> None
     page.find(".verdict.warn")
 
 
+def test_who_waits_beside_a_free_slot_is_not_said_to_wait_for_one(
+    on_tab: OnTab, mock: Mock
+) -> None:
+    """`soonest` lets a request wait: `herd explain` calls it passed over by the policy."""
+    page = on_tab("overview")
+    page.sees("all 4 slots of studio in use")
+    row = mock.answers["/fleet/status"]["queues"]["studio:llama3.3:70b"]
+
+    mock.publish("delta", {"queues": {"studio:llama3.3:70b": row | {"in_flight": 3}}})
+
+    page.sees_in(".lines", "a slot is free on studio; the policy lets it wait")
+
+
 def test_why_a_request_was_refused_is_said_in_words(on_tab: OnTab, mock: Mock) -> None:
     for row in mock.answers["/dashboard/api/traces"]["traces"]:
         if row["status"] == "rejected":

@@ -38,6 +38,7 @@ let loading = null;
 let again = null;
 let due = 0;
 let loaded = 0;
+let missed = Infinity;
 let finished = -1;
 let hearing = [];
 let hinted = -1;
@@ -166,13 +167,17 @@ function reload(after) {
   if (again !== null && due <= at) return; // it comes sooner: many events must not put it off
   clearTimeout(again);
   due = at;
-  again = setTimeout(load, wait);
+  again = setTimeout(load, wait, after);
 }
 
-async function load() {
+async function load(after) {
   again = null;
-  if (loading === route) return;
+  if (loading === route) {
+    missed = Math.min(missed, after);
+    return;
+  }
   const mine = route;
+  missed = Infinity;
   loading = mine;
   loaded = performance.now();
   try {
@@ -180,15 +185,18 @@ async function load() {
   } finally {
     if (loading === mine) loading = null;
   }
+  if (mine === route && missed < Infinity) reload(missed);
   if (mine === route) schedule();
 }
 
 // What was not there is asked for again only after something has happened, and not at once.
 const absent = (state, key) => state.absent?.[key] !== undefined && (hinted <= state.absent[key] || performance.now() - state.absent[key] < ABSENT_MS);
 
+const pathsOf = (view, state, argument) => ({ health: "/dashboard/api/health", ...(view.paths?.(state, argument) ?? {}) });
+
 async function fetchAll({ view, argument }) {
   const state = states.get(view.id);
-  const paths = { health: "/dashboard/api/health", ...(view.paths?.(state, argument) ?? {}) };
+  const paths = pathsOf(view, state, argument);
   await Promise.all(
     Object.entries(paths).map(async ([key, path]) => {
       if (absent(state, key)) return;
@@ -198,6 +206,7 @@ async function fetchAll({ view, argument }) {
           return;
         }
         const found = await (path.admin ? look(path.admin) : get(path));
+        if (pathsOf(view, state, argument)[key] !== path) return; // another period was chosen meanwhile
         if (key === "health") shared.health = found;
         else state[key] = found;
         delete state.errors[key];

@@ -189,6 +189,8 @@ function why(fleet, row) {
   const cold = serving.filter(({ node }) => !node.ollama?.models_loaded?.some((each) => each.name === row.model));
   const warm = serving.filter((each) => !cold.includes(each));
   if (warm.length && warm.every((each) => busy.includes(each))) return `${full(warm)}; to load it on ${named(cold)} would take longer or too much room`;
+  const idle = warm.filter((each) => !busy.includes(each));
+  if (idle.length) return `a slot is free on ${named(idle)}; the policy lets it wait, to be done sooner or to spare others`;
   return `for a slot on ${named(serving)}`;
 }
 
