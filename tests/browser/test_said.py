@@ -34,6 +34,17 @@ def test_slots_are_those_of_nodes_that_answer(mock: Mock, on_tab: OnTab) -> None
     page.sees("of 10 slots")
 
 
+def test_how_many_of_many_slots_are_taken_is_told_without_a_pointer(
+    mock: Mock, on_tab: OnTab
+) -> None:
+    row = mock.answers["/fleet/status"]["queues"]["studio:llama3.3:70b"]
+    row |= {"in_flight": 7, "concurrency": 32}
+
+    page = on_tab("overview")
+
+    page.sees_in('[aria-label="studio"]', "7 of 32")
+
+
 def test_memory_that_nobody_told_is_not_known_and_not_0(mock: Mock, on_tab: OnTab) -> None:
     studio: Any = mock.answers["/fleet/status"]["nodes"][0]
     studio["hardware"] |= {"memory_total_gb": None, "vram_total_gb": None}

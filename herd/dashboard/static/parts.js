@@ -123,12 +123,13 @@ export function status(node) {
   return h("span", { class: `status ${node.draining ? "warn" : (DOTS[node.status] ?? "")}` }, word);
 }
 
+export const SQUARES = 16;
+
 // A slot is a square: filled while a request runs in it. Many slots are one bar.
 export function slots(used, all) {
   const label = `${count(used)} of ${count(all)} slots in use`;
-  const most = 16;
   const squares =
-    all <= most
+    all <= SQUARES
       ? Array.from({ length: all }, (_, index) => h("i", { class: index < used ? "used" : null }))
       : h("i", { class: "long", style: { "--share": all ? used / all : 0 } });
   return h(

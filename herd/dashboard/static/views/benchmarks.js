@@ -136,7 +136,6 @@ function underWay(ctx, progress) {
       figure("failed", count(progress.requests_failed), "", progress.requests_failed ? "bad" : ""),
       figure("pace", `${count(progress.tok_per_sec)} tokens/s`),
     ),
-    h("p", { class: "note" }, (progress.models ?? []).map((model, index) => [index ? ", " : null, name(model)])),
     h("button", { type: "button", onclick: cancel }, "Cancel"),
   ];
 }

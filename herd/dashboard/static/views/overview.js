@@ -5,7 +5,7 @@ import { answers, total } from "../fleet.js";
 import { clock, count, gib, gigabytes, millis, percent, plural, seconds } from "../format.js";
 import * as past from "../past.js";
 import { paceOf, pulse } from "../pulse.js";
-import { empty, figure, figures, link, loaded, meter, noted, prose, section, slots, status, traces } from "../parts.js";
+import { empty, figure, figures, link, loaded, meter, noted, prose, section, slots, SQUARES, status, traces } from "../parts.js";
 
 export const overview = {
   id: "overview",
@@ -275,7 +275,7 @@ const models = (rows, pinned) =>
         "li",
         { key: model, class: resident ? null : "cold" },
         h("span", { class: "model" }, name(model), h("span", { class: "note" }, resident ? ` ${sized(resident)}` : " not in memory"), pinned.includes(model) ? h("span", { class: "tag" }, "pinned") : null),
-        row ? slots(row.in_flight, row.concurrency) : null,
+        row ? h("span", { class: "nowrap" }, row.concurrency > SQUARES ? h("span", { class: "note" }, `${count(row.in_flight)} of ${count(row.concurrency)} `) : null, slots(row.in_flight, row.concurrency)) : null,
         h(
           "span",
           { class: "note number" },
