@@ -220,6 +220,19 @@ def test_who_waits_beside_a_free_slot_is_not_said_to_wait_for_one(
     page.sees_in(".lines", "a slot is free on studio; the policy lets it wait")
 
 
+def test_a_drained_node_is_not_said_to_have_a_slot(on_tab: OnTab, mock: Mock) -> None:
+    page = on_tab("overview")
+    page.sees("all 4 slots of studio in use")
+
+    nodes = mock.answers["/fleet/status"]["nodes"]
+    drained = {node["node_id"]: node | {"draining": True} for node in nodes}
+    mock.publish("delta", {"nodes": drained})
+
+    page.sees_in(
+        ".lines", "no node that takes work has this model: studio, tower, mini are drained"
+    )
+
+
 def test_why_a_request_was_refused_is_said_in_words(on_tab: OnTab, mock: Mock) -> None:
     for row in mock.answers["/dashboard/api/traces"]["traces"]:
         if row["status"] == "rejected":

@@ -180,9 +180,11 @@ function waiting(fleet) {
 }
 
 function why(fleet, row) {
-  const serving = fleet.serving(row.model);
-  if (serving.length === 0) return "no node that is online has this model";
+  const having = fleet.serving(row.model);
+  if (having.length === 0) return "no node that is online has this model";
   const named = (rows) => rows.map(({ node }) => node.node_id).join(", ");
+  const serving = having.filter(({ node }) => !node.draining && !node.paused);
+  if (serving.length === 0) return `no node that takes work has this model: ${named(having)} ${having.length === 1 ? "is" : "are"} drained or paused`;
   const full = (rows) => `all ${plural(total(rows, ({ row: slot }) => slot.concurrency), "slot")} of ${named(rows)} in use`;
   const busy = serving.filter(({ row: slot }) => slot && slot.in_flight >= slot.concurrency);
   if (busy.length === serving.length) return full(busy);
