@@ -68,6 +68,24 @@ def test_axe_finds_nothing_in_what_comes_and_goes(
     assert found == []
 
 
+BELOW_THE_BAR = """
+const field = document.querySelector('#setting-max_queue');
+scrollBy(0, field.getBoundingClientRect().top - 5);
+const over = () => field.getBoundingClientRect().top - document.querySelector('.top').offsetHeight;
+const before = over();
+field.focus();
+return [before, over()]"""
+
+
+def test_what_gets_the_focus_is_not_below_the_bar_on_top(on_tab: OnTab) -> None:
+    page = on_tab("settings")
+    page.sees("hold timeout")
+
+    before, after = cast("list[float]", page.script(BELOW_THE_BAR))
+
+    assert before < 0 < after
+
+
 @pytest.mark.parametrize("width", [320, 390])
 def test_nothing_is_wider_than_a_phone(width: int, on_tab: OnTab) -> None:
     page = on_tab("overview")

@@ -42,6 +42,35 @@ def test_a_number_posts_a_number(on_tab: OnTab, mock: Mock) -> None:
     assert until(lambda: ("/dashboard/api/settings", {"max_queue": 64}) in mock.posted, WITHIN_S)
 
 
+HELD = """
+const ask = window.fetch;
+window.asked = [];
+window.held = [];
+window.fetch = (path, options) => {
+  window.asked.push(path);
+  if (!path.includes('days=1')) return ask(path, options);
+  return new Promise((done) => window.held.push(() => done(ask(path, options))));
+};"""
+ASKED = "return window.asked.filter((path) => path.includes(arguments[0])).length"
+
+
+def test_a_period_that_is_chosen_while_another_is_asked_for_is_asked_for_after_it(
+    on_tab: OnTab, mock: Mock
+) -> None:
+    page = on_tab("apps")
+    page.sees("Applications")
+    until(lambda: mock.asked.count("/dashboard/api/apps") > 3, 2 * WITHIN_S)  # nothing else asks
+
+    page.script(HELD)
+    page.click(".choice button:first-child")
+    assert until(lambda: page.script("return window.held.length") == 2, WITHIN_S)
+    page.click(".choice button:last-child")
+    assert page.script(ASKED, "days=30") == 0
+    page.script("window.held.forEach((go) => go())")
+
+    assert until(lambda: page.script(ASKED, "days=30") == 2, WITHIN_S)
+
+
 def test_a_refusal_is_shown_and_the_old_value_comes_back(on_tab: OnTab, mock: Mock) -> None:
     refused = "predictions is fixed by FLEET_PREDICTIONS: unset it and restart"
     mock.refusals["/dashboard/api/settings"] = (409, {"error": refused})

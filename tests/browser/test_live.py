@@ -36,6 +36,7 @@ def test_the_page_comes_back_after_herd_was_away(page: Page) -> None:
         page.sees("studio")
         port = first.port
     page.sees_in("#link", "reconnecting", within_s=AWAY_S)
+    page.sees_in(".verdict.bad", "herd does not answer")
     assert "studio" in page.text()
 
     later = answers()
@@ -43,6 +44,7 @@ def test_the_page_comes_back_after_herd_was_away(page: Page) -> None:
     with mocking(later, port):
         page.sees_in("#link", "live", within_s=AWAY_S)
         page.sees("newcomer")
+        assert "does not answer" not in page.text()
 
 
 def test_without_a_feed_the_status_is_asked_for(page: Page, mock: Mock) -> None:

@@ -1,5 +1,6 @@
 """The page says what is so: of requests that failed, nodes that are away, what is not known."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.browser.answers import REQUEST
@@ -31,6 +32,17 @@ def test_slots_are_those_of_nodes_that_answer(mock: Mock, on_tab: OnTab) -> None
     mock.publish("delta", {"nodes": {"studio": studio}})
 
     page.sees("of 10 slots")
+
+
+def test_how_many_of_many_slots_are_taken_is_told_without_a_pointer(
+    mock: Mock, on_tab: OnTab
+) -> None:
+    row = mock.answers["/fleet/status"]["queues"]["studio:llama3.3:70b"]
+    row |= {"in_flight": 7, "concurrency": 32}
+
+    page = on_tab("overview")
+
+    page.sees_in('[aria-label="studio"]', "7 of 32")
 
 
 def test_memory_that_nobody_told_is_not_known_and_not_0(mock: Mock, on_tab: OnTab) -> None:
@@ -147,3 +159,118 @@ def test_the_first_benchmark_is_not_missed_while_it_runs(mock: Mock, on_tab: OnT
 
     page.sees("of 30.0 s")
     assert "No benchmark yet" not in page.text()
+
+
+def test_a_day_of_utc_has_its_own_date_wherever_it_is_read(on_tab: OnTab, mock: Mock) -> None:
+    days = mock.answers["/dashboard/api/apps/daily"]["data"]
+    newest = datetime.fromtimestamp(max(row["day_bucket"] for row in days), UTC).date()
+    page = on_tab("overview")
+    zone = {"timezoneId": "America/Los_Angeles"}
+    page.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", zone)
+    try:
+        page.go("apps")
+        page.sees("Requests a day of UTC")
+        page.click(".chart summary")
+        page.sees_in(".chart table", "Time")
+        first = page.text(".chart tbody td")
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": ""})
+
+    assert first == str(newest)
+
+
+WIDTH = "return document.querySelector('.plot').herdPlot.axes[1]._size"
+
+
+def test_the_marks_of_a_chart_have_the_room_that_they_need(on_tab: OnTab, mock: Mock) -> None:
+    mock.answers["/dashboard/api/apps/daily"]["data"][0]["request_count"] = 300_000_000
+
+    page = on_tab("apps")
+    page.sees("Requests a day")
+
+    width: Any = page.script(WIDTH)
+    assert width >= len("300,000,000") * 7
+
+
+def test_that_no_node_is_online_is_said_first(on_tab: OnTab, mock: Mock) -> None:
+    health = mock.answers["/dashboard/api/health"]["recommendations"]
+    health.insert(0, health[0] | {"check_id": "no_node", "title": "Nobody", "node_id": None})
+    page = on_tab("overview")
+    nodes = mock.answers["/fleet/status"]["nodes"]
+
+    gone = {node["node_id"]: node | {"status": "offline"} for node in nodes}
+    mock.publish("delta", {"nodes": gone})
+
+    page.sees_in(".verdict", "No node is online", "0 of 3 nodes online", "4 other things")
+    page.go("recommendations")
+    page.sees("studio, tower are offline")
+    page.find(".verdict.warn")
+
+
+def test_who_waits_beside_a_free_slot_is_not_said_to_wait_for_one(
+    on_tab: OnTab, mock: Mock
+) -> None:
+    """`soonest` lets a request wait: `herd explain` calls it passed over by the policy."""
+    page = on_tab("overview")
+    page.sees("all 4 slots of studio in use")
+    row = mock.answers["/fleet/status"]["queues"]["studio:llama3.3:70b"]
+
+    mock.publish("delta", {"queues": {"studio:llama3.3:70b": row | {"in_flight": 3}}})
+
+    page.sees_in(".lines", "a slot is free on studio; the policy lets it wait")
+
+
+def test_a_drained_node_is_not_said_to_have_a_slot(on_tab: OnTab, mock: Mock) -> None:
+    page = on_tab("overview")
+    page.sees("all 4 slots of studio in use")
+
+    nodes = mock.answers["/fleet/status"]["nodes"]
+    drained = {node["node_id"]: node | {"draining": True} for node in nodes}
+    mock.publish("delta", {"nodes": drained})
+
+    page.sees_in(
+        ".lines", "no node that takes work has this model: studio, tower, mini are drained"
+    )
+
+
+def test_why_a_request_was_refused_is_said_in_words(on_tab: OnTab, mock: Mock) -> None:
+    for row in mock.answers["/dashboard/api/traces"]["traces"]:
+        if row["status"] == "rejected":
+            row["error_message"] = "queue_full"
+
+    page = on_tab("overview")
+
+    page.sees("queue full")
+
+
+def test_the_first_byte_of_an_answer_in_one_piece_is_not_called_its_first_token(
+    on_tab: OnTab,
+) -> None:
+    """It is the whole answer: `herd top` and the request's own page call it a byte, too."""
+    page = on_tab("overview")
+    page.sees("mean first byte", "First byte")
+    for tab, words in {"apps": "First byte", "health": "mean first byte"}.items():
+        page.go(tab)
+        page.sees(words)
+        assert "irst token" not in page.text()
+
+
+def test_what_was_answered_is_not_called_what_was_asked(on_tab: OnTab) -> None:
+    """Of 80 requests 40 were refused: Apps tells of 80, Model Insights of the answers."""
+    page = on_tab("models")
+    page.sees("Answered", "Answers a day")
+    assert "Requests" not in page.text()
+    page.go("recommendations")
+    page.sees("answered in the last 24 hours")
+
+
+def test_health_counts_the_nodes_that_the_overview_counts(on_tab: OnTab, mock: Mock) -> None:
+    vitals = mock.answers["/dashboard/api/health"]["vitals"]
+    assert (vitals["nodes_online"], vitals["nodes_degraded"]) == (2, 1)
+    page = on_tab("overview")
+    page.sees("3 of 3 nodes online")
+
+    page.go("health")
+
+    page.sees("of 3, 1 degraded")
+    assert page.text(".figure b") == "3"

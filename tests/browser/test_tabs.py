@@ -68,7 +68,7 @@ def test_a_name_has_one_colour_in_all_charts(on_tab: OnTab, mock: Mock, tab: str
         row |= {"total_completion_tokens": tokens, "total_tokens": tokens}
 
     page = on_tab(tab)
-    page.sees("Requests a day")
+    page.sees("Day by day")
 
     legends: Any = page.script(LEGENDS)
     requests, tokens = legends

@@ -38,9 +38,11 @@ let loading = null;
 let again = null;
 let due = 0;
 let loaded = 0;
+let missed = Infinity;
 let finished = -1;
 let hearing = [];
 let hinted = -1;
+let badged = false;
 
 // Routes
 
@@ -65,6 +67,7 @@ function go() {
   if (moved && next.view.argued) states.set(next.view.id, { errors: {} });
   route = next;
   if (moved) scrollTo(0, 0);
+  if (panel.contains(document.activeElement)) panel.focus({ preventScroll: true }); // what had it is gone: who reads by ear begins with the new page
   tabs();
   reveal(at(`tab-${route.view.under ?? route.view.id}`));
   panel.dataset.view = route.view.id;
@@ -81,6 +84,8 @@ function go() {
 function tabs() {
   const selected = route.view.under ?? route.view.id;
   const wrong = (shared.health?.recommendations ?? []).filter((each) => each.severity !== "info").length;
+  const wider = wrong > 0 !== badged;
+  badged = wrong > 0;
   document.title = `${wrong ? `(${wrong}) ` : ""}${route.view.title} · herd`;
   render(
     at("tabs"),
@@ -105,6 +110,7 @@ function tabs() {
       ),
     ),
   );
+  if (wider) reveal(at(`tab-${selected}`));
 }
 
 const STEPS = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity };
@@ -142,13 +148,14 @@ function now() {
   drawing = null;
   drawn = performance.now();
   if (document.visibilityState === "hidden") return;
+  ctx.away = at("link").dataset.state === "reconnecting";
   render(panel, [away(), route.view.draw(ctx, states.get(route.view.id), route.argument)]);
   at("foot").textContent = fleet.known ? `as of ${clock(fleet.timestamp)}` : "";
 }
 
 // What is on the page is of then, while herd is away.
 function away() {
-  if (at("link").dataset.state !== "reconnecting" || !fleet.known) return null;
+  if (!ctx.away || !fleet.known) return null;
   return h("p", { key: "away", class: "away", role: "status" }, `herd does not answer. What you see is of ${clock(fleet.timestamp)}; the page asks on by itself.`);
 }
 
@@ -160,13 +167,17 @@ function reload(after) {
   if (again !== null && due <= at) return; // it comes sooner: many events must not put it off
   clearTimeout(again);
   due = at;
-  again = setTimeout(load, wait);
+  again = setTimeout(load, wait, after);
 }
 
-async function load() {
+async function load(after) {
   again = null;
-  if (loading === route) return;
+  if (loading === route) {
+    missed = Math.min(missed, after);
+    return;
+  }
   const mine = route;
+  missed = Infinity;
   loading = mine;
   loaded = performance.now();
   try {
@@ -174,15 +185,18 @@ async function load() {
   } finally {
     if (loading === mine) loading = null;
   }
+  if (mine === route && missed < Infinity) reload(missed);
   if (mine === route) schedule();
 }
 
 // What was not there is asked for again only after something has happened, and not at once.
 const absent = (state, key) => state.absent?.[key] !== undefined && (hinted <= state.absent[key] || performance.now() - state.absent[key] < ABSENT_MS);
 
+const pathsOf = (view, state, argument) => ({ health: "/dashboard/api/health", ...(view.paths?.(state, argument) ?? {}) });
+
 async function fetchAll({ view, argument }) {
   const state = states.get(view.id);
-  const paths = { health: "/dashboard/api/health", ...(view.paths?.(state, argument) ?? {}) };
+  const paths = pathsOf(view, state, argument);
   await Promise.all(
     Object.entries(paths).map(async ([key, path]) => {
       if (absent(state, key)) return;
@@ -192,6 +206,7 @@ async function fetchAll({ view, argument }) {
           return;
         }
         const found = await (path.admin ? look(path.admin) : get(path));
+        if (pathsOf(view, state, argument)[key] !== path) return; // another period was chosen meanwhile
         if (key === "health") shared.health = found;
         else state[key] = found;
         delete state.errors[key];
@@ -246,7 +261,7 @@ const LINK = {
   closed: "signed out",
 };
 
-new Feed({
+const feed = new Feed({
   snapshot: (status) => {
     fleet.snapshot(status);
     changed();
@@ -271,7 +286,8 @@ new Feed({
     link.dataset.state = word;
     schedule();
   },
-}).start();
+});
+feed.start();
 
 // Odds and ends
 
@@ -296,8 +312,10 @@ addEventListener("hashchange", go);
 document.addEventListener("visibilitychange", schedule);
 setInterval(() => reload(1), 15_000);
 setInterval(() => {
-  if (at("link").dataset.state === "reconnecting") return;
-  fleet.sample(Date.now() / 1000);
+  if (at("link").dataset.state === "reconnecting" || document.visibilityState === "hidden") return;
+  const nowS = Date.now() / 1000;
+  if (fleet.missed(nowS)) feed.renew();
+  fleet.sample(nowS);
   if (route.view === overview) schedule();
 }, 1_000);
 theme(document.documentElement.dataset.theme ?? "auto");

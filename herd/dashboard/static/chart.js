@@ -1,12 +1,15 @@
 // Charts by uPlot, in the colours of the theme; each with its figures as a table for who cannot see it.
 
 import { h } from "./dom.js";
-import { clock, day, tick } from "./format.js";
+import { clock, tick, utcDay, utcTick } from "./format.js";
 import { table } from "./parts.js";
 
 const HEIGHT = 190;
 const COLOURS = 8;
 const LEAST_STEPS = 5; // of hours or days that are shown, where there are fewer
+const DAY_S = 86_400;
+const DAYS = [1, 2, 5, 10, 30].map((days) => days * DAY_S); // between marks of days
+const DIGIT_PX = 7;
 const STEPS = Array.from({ length: 18 }, (_, power) => [1, 2, 5].map((each) => Number(`${each}e${power - 4}`))).flat(); // of the marks
 
 // `series`: [{ label, values }], `show(value)` writes a value with its unit; `kind` is line, bars or stack.
@@ -15,7 +18,7 @@ export function chart({ key, title, xs, series, show, kind = "line", daily = fal
   return h(
     "figure",
     { key: `chart ${key}`, class: "chart" },
-    h("figcaption", null, title),
+    h("figcaption", null, title, daily ? h("span", { class: "note" }, " of UTC") : null),
     h("div", {
       class: "plot",
       role: "img",
@@ -31,7 +34,7 @@ const figures = (title, xs, series, show, daily) =>
   table(
     title,
     [
-      { title: "Time", cell: (row) => (daily ? day(row.x) : clock(row.x)) },
+      { title: "Time", cell: (row) => (daily ? utcDay(row.x) : clock(row.x)) },
       ...series.map((each) => ({ title: each.label, number: true, cell: (row) => show(each.values[row.index]) })),
     ],
     xs.map((x, index) => ({ x, index, key: x })).reverse(),
@@ -61,20 +64,23 @@ function options(node, { xs, series, show, kind, daily }) {
   const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
   const bars = kind !== "line" && window.uPlot.paths.bars({ size: [0.7, 44] });
   const order = kind === "stack" ? series.map((_, index) => index).reverse() : series.map((_, index) => index);
-  const step = daily ? 86_400 : 3_600;
+  const step = daily ? DAY_S : 3_600;
   const last = xs[xs.length - 1];
   return {
     width: node.clientWidth || 480,
     height: HEIGHT,
     legend: { show: false },
+    ...(daily ? { tzDate: (epochS) => window.uPlot.tzDate(new Date(epochS * 1000), "Etc/UTC") } : {}),
     cursor: { y: false, points: { show: kind === "line" } },
     scales: {
       x: { range: () => [Math.min(xs[0], last - LEAST_STEPS * step) - step * 0.6, last + step * 0.6] },
       y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] },
     },
     axes: [
-      { ...axis, space: 64, size: 28, values: (_, ticks, __, ___, stepS) => ticks.map((each) => tick(each, stepS)) },
-      { ...axis, size: 68, space: 34, incrs: STEPS, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "0" : show(tick))) },
+      daily
+        ? { ...axis, space: 64, size: 28, incrs: DAYS, values: (_, ticks) => ticks.map(utcTick) }
+        : { ...axis, space: 64, size: 28, values: (_, ticks, __, ___, stepS) => ticks.map((each) => tick(each, stepS)) },
+      { ...axis, size: (_, marks) => Math.max(68, ...(marks ?? []).map((mark) => 16 + DIGIT_PX * mark.length)), space: 34, incrs: STEPS, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "0" : show(tick))) },
     ],
     series: [
       {},
@@ -101,7 +107,7 @@ function tip(node, u, { xs, series, show, daily }) {
   word.hidden = index === null || index === undefined || u.cursor.left < 0;
   if (word.hidden) return;
   const values = series.filter((each) => each.values[index]).map((each) => `${each.label} ${show(each.values[index])}`);
-  word.textContent = [daily ? day(xs[index]) : clock(xs[index]), ...values].join(" · ");
+  word.textContent = [daily ? utcDay(xs[index]) : clock(xs[index]), ...values].join(" · ");
 }
 
 // Rows of a long table ({key, x, value}) as one series a key, the largest first; the rest is one.

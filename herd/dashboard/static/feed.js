@@ -44,6 +44,13 @@ export class Feed {
     source.onmessage = (event) => this.take("snapshot", event);
   }
 
+  // From the beginning: a snapshot tells what has gone on since the page last watched.
+  renew() {
+    if (!this.source) return;
+    this.last = "";
+    this.connect();
+  }
+
   take(kind, event) {
     this.heard = Date.now();
     if (event.lastEventId) this.last = event.lastEventId;

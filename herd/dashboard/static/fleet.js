@@ -4,6 +4,7 @@
 export const answers = (node) => node.status === "online" || node.status === "degraded";
 
 export const HISTORY_S = 300;
+export const GAP_S = 4; // without a sample: nothing is known of it
 
 export class Fleet {
   constructor() {
@@ -21,7 +22,7 @@ export class Fleet {
     this.timestamp = status.timestamp ?? Date.now() / 1000;
     this.nodes = new Map((status.nodes ?? []).map((node) => [node.node_id, node]));
     this.queues = new Map(Object.entries(status.queues ?? {}));
-    if (status.lately) this.history = remembered(status.lately, nowS);
+    if (status.lately) this.history = joined(this.history, remembered(status.lately, nowS), nowS);
   }
 
   delta({ fleet, nodes, queues, timestamp }) {
@@ -31,7 +32,13 @@ export class Fleet {
     merge(this.queues, queues);
   }
 
-  // What runs and what waits, once a second, for as long as the page is open.
+  // Whether the page has not watched for a while: it was hidden, or the machine slept.
+  missed(nowS) {
+    const last = this.history[this.history.length - 1];
+    return last !== undefined && nowS - last.at > GAP_S;
+  }
+
+  // What runs and what waits, once a second, for as long as the page is seen.
   sample(nowS) {
     const last = this.history[this.history.length - 1];
     if (!this.known || (last && nowS - last.at < 1)) return;
@@ -99,6 +106,12 @@ function remembered(rows, nowS) {
     for (let age = ago; age > until; age -= 1) samples.push({ at: nowS - age, running, waiting, completed });
   });
   return samples;
+}
+
+// A herd that was started again remembers less than the page that watched the one before.
+function joined(watched, told, nowS) {
+  const since = told[0]?.at ?? Infinity;
+  return [...watched.filter(({ at }) => at < since && nowS - at <= HISTORY_S), ...told];
 }
 
 export const total = (values, of) => {

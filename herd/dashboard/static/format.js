@@ -54,6 +54,9 @@ export function day(epochS) {
   return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
 }
 
+// What herd counts by the day, it counts by days of UTC: they have their own dates, wherever the reader is.
+export const utcDay = (epochS) => new Date(epochS * 1000).toISOString().slice(0, 10);
+
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 // The mark on a time axis whose marks are so many seconds apart.
@@ -61,6 +64,12 @@ export function tick(epochS, stepS) {
   const at = new Date(epochS * 1000);
   const midnight = at.getHours() === 0 && at.getMinutes() === 0;
   return stepS >= 86_400 || midnight ? `${at.getDate()} ${MONTHS[at.getMonth()]}` : `${pad(at.getHours())}:${pad(at.getMinutes())}`;
+}
+
+// The mark on an axis of days.
+export function utcTick(epochS) {
+  const at = new Date(epochS * 1000);
+  return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
 }
 
 export function ago(epochS, nowS = Date.now() / 1000) {

@@ -5,8 +5,11 @@ import { answers } from "./fleet.js";
 import { clock, count, millis, words } from "./format.js";
 import { toast } from "./toast.js";
 
-export const section = (title, ...children) =>
-  h("section", { key: `section ${title}`, class: "section", "aria-label": title }, h("h2", null, title), children);
+export const section = (title, ...children) => noted(title, null, ...children);
+
+// A section with a word beside its title.
+export const noted = (title, note, ...children) =>
+  h("section", { key: `section ${title}`, class: "section", "aria-label": title }, h("h2", null, title, note ? h("span", { class: "note" }, ` ${note}`) : null), children);
 
 // A figure with what it is; `tone` marks it (warn, bad), never by colour alone: `note` says why.
 export const figure = (what, value, note = "", tone = "") =>
@@ -18,6 +21,16 @@ export const figure = (what, value, note = "", tone = "") =>
   );
 
 export const figures = (...children) => h("dl", { class: "figures" }, children);
+
+// Rows with keys: a row keeps its own wherever it comes to stand, and so its focus and what was opened in it.
+export function keyed(rows, of) {
+  const times = new Map();
+  return rows.map((row) => {
+    const key = of(row);
+    times.set(key, (times.get(key) ?? 0) + 1);
+    return { ...row, key: `${key} ${times.get(key)}` };
+  });
+}
 
 // What a phone has no room for is left out there: `extra`.
 const classes = (word, extra) => (extra ? `${word ?? ""} extra` : word);
@@ -110,12 +123,13 @@ export function status(node) {
   return h("span", { class: `status ${node.draining ? "warn" : (DOTS[node.status] ?? "")}` }, word);
 }
 
+export const SQUARES = 16;
+
 // A slot is a square: filled while a request runs in it. Many slots are one bar.
 export function slots(used, all) {
   const label = `${count(used)} of ${count(all)} slots in use`;
-  const most = 16;
   const squares =
-    all <= most
+    all <= SQUARES
       ? Array.from({ length: all }, (_, index) => h("i", { class: index < used ? "used" : null }))
       : h("i", { class: "long", style: { "--share": all ? used / all : 0 } });
   return h(
@@ -186,11 +200,11 @@ export function traces(rows) {
       { title: "App", cell: (row) => app(row), extra: true },
       { title: "Outcome", cell: (row) => ending(row) },
       { title: "Waited", cell: (row) => (row.queue_ms ? millis(row.queue_ms) : "–"), number: true, extra: true },
-      { title: "First token", cell: (row) => millis(row.time_to_first_token_ms), number: true, extra: true },
+      { title: "First byte", cell: (row) => millis(row.time_to_first_token_ms), number: true, extra: true },
       { title: "Took", cell: (row) => millis(row.latency_ms), number: true },
       { title: "Tokens", cell: (row) => row.completion_tokens === null ? "–" : `${count(row.prompt_tokens)} + ${count(row.completion_tokens)}`, number: true, extra: true },
     ],
-    rows.map((row, index) => ({ ...row, key: `${row.request_id} ${row.retry_count ?? 0} ${row.status} ${index}` })),
+    keyed(rows, (row) => `${row.request_id} ${row.retry_count ?? 0} ${row.status}`),
   );
 }
 
@@ -204,5 +218,5 @@ const app = (row) => name(row.app || row.tags?.join(", ") || "–");
 const ending = (row) => [
   outcome(row.status),
   row.retry_count ? h("span", { class: "note" }, ` after ${row.retry_count} ${row.retry_count === 1 ? "retry" : "retries"}`) : null,
-  row.error_message ? h("span", { class: "why" }, name(row.error_message)) : null,
+  row.error_message ? h("span", { class: "why" }, name(row.status === "rejected" ? words(row.error_message) : row.error_message)) : null,
 ];

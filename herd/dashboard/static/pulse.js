@@ -1,12 +1,11 @@
 // What ran and what waited in the last minutes, as herd remembered and this page watched: one strip.
 
 import { h } from "./dom.js";
-import { HISTORY_S } from "./fleet.js";
+import { GAP_S, HISTORY_S } from "./fleet.js";
 import { count } from "./format.js";
 
 const HIGH = 100;
 const LEAST = 4; // requests: a strip of fewer would make mountains of one
-const GAP_S = 4; // without a sample: nothing is known of it
 
 export function pulse({ history }) {
   const last = history[history.length - 1];

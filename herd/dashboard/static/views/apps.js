@@ -54,7 +54,7 @@ function list(rows, summary) {
         { title: "Failed", number: true, cell: (row) => (row.failed_count ? h("span", { class: "bad-text" }, count(row.failed_count)) : "0") },
         { title: "Rejected", number: true, cell: (row) => (row.rejected_count ? h("span", { class: "bad-text" }, count(row.rejected_count)) : "0") },
         { title: "Client left", number: true, extra: true, cell: (row) => count(row.cancelled_count) },
-        { title: "First token", number: true, extra: true, cell: (row) => millis(row.avg_ttft_ms) },
+        { title: "First byte", number: true, extra: true, cell: (row) => millis(row.avg_ttft_ms) },
         { title: "Mean time", number: true, cell: (row) => millis(row.avg_latency_ms || NaN) },
         { title: "Prompt tokens", number: true, extra: true, cell: (row) => many(row.total_prompt_tokens) },
         { title: "Answer tokens", number: true, cell: (row) => many(row.total_completion_tokens) },

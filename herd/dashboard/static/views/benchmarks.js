@@ -136,7 +136,6 @@ function underWay(ctx, progress) {
       figure("failed", count(progress.requests_failed), "", progress.requests_failed ? "bad" : ""),
       figure("pace", `${count(progress.tok_per_sec)} tokens/s`),
     ),
-    h("p", { class: "note" }, (progress.models ?? []).map((model, index) => [index ? ", " : null, name(model)])),
     h("button", { type: "button", onclick: cancel }, "Cancel"),
   ];
 }
@@ -147,8 +146,8 @@ const FIGURES = [
   ["Failed", (row) => count(row.total_failures), null],
   ["Requests/s", (row) => rate(row.requests_per_sec), (row) => row.requests_per_sec, 1],
   ["Tokens/s", (row) => rate(row.tokens_per_sec), (row) => row.tokens_per_sec, 1],
-  ["First token p50", (row) => millis(row.ttft_p50_ms), (row) => row.ttft_p50_ms, -1],
-  ["First token p95", (row) => millis(row.ttft_p95_ms), (row) => row.ttft_p95_ms, -1],
+  ["First byte p50", (row) => millis(row.ttft_p50_ms), (row) => row.ttft_p50_ms, -1],
+  ["First byte p95", (row) => millis(row.ttft_p95_ms), (row) => row.ttft_p95_ms, -1],
   ["Answer p50", (row) => millis(row.latency_p50_ms), (row) => row.latency_p50_ms, -1],
   ["Answer p95", (row) => millis(row.latency_p95_ms), (row) => row.latency_p95_ms, -1],
   ["Answer p99", (row) => millis(row.latency_p99_ms), (row) => row.latency_p99_ms, -1],
@@ -220,7 +219,7 @@ function history(ctx, state, rows) {
         { title: "Requests", number: true, cell: (row) => [count(row.total_requests), row.total_failures ? h("span", { class: "bad-text block" }, `${count(row.total_failures)} failed`) : null] },
         { title: "Requests/s", number: true, cell: (row) => rate(row.requests_per_sec) },
         { title: "Tokens/s", number: true, cell: (row) => rate(row.tokens_per_sec) },
-        { title: "First token p50, p95", number: true, cell: (row) => `${millis(row.ttft_p50_ms)}, ${millis(row.ttft_p95_ms)}` },
+        { title: "First byte p50, p95", number: true, cell: (row) => `${millis(row.ttft_p50_ms)}, ${millis(row.ttft_p95_ms)}` },
         { title: "Answer p50, p95", number: true, cell: (row) => `${millis(row.latency_p50_ms)}, ${millis(row.latency_p95_ms)}` },
         { title: "Models and nodes", cell: parts },
       ],
@@ -244,7 +243,7 @@ const parts = (row) =>
     h("summary", null, plural((row.per_model_results ?? []).length, "model")),
     h("ul", { class: "plain" }, [
       ...(row.per_model_results ?? []).map((each) =>
-        h("li", { key: `m ${each.model}` }, name(each.model), `: ${count(each.requests)} requests, ${rate(each.tok_s)} tokens/s, first token ${millis(each.avg_ttft_ms)}`),
+        h("li", { key: `m ${each.model}` }, name(each.model), `: ${count(each.requests)} requests, ${rate(each.tok_s)} tokens/s, first byte ${millis(each.avg_ttft_ms)}`),
       ),
       ...(row.per_node_results ?? []).map((each) =>
         h("li", { key: `n ${each.node_id}` }, name(each.node_id), `: ${count(each.requests)} requests (${percent(each.pct)})`),

@@ -2,7 +2,7 @@
 
 import { h, name } from "../dom.js";
 import { clock, count, millis, percent, words } from "../format.js";
-import { empty, events, failed, figure, figures, prose, section } from "../parts.js";
+import { empty, events, failed, figure, figures, keyed, prose, section } from "../parts.js";
 
 const TONES = { critical: "bad", warning: "warn", info: "info" };
 const SHOWN = 12;
@@ -20,7 +20,7 @@ export const health = {
       score(found),
       vitals(found.vitals ?? {}),
       checks.length
-        ? section("Found", h("ol", { class: "checks" }, checks.map(check)))
+        ? section("Found", h("ol", { class: "checks" }, keyed(checks, (each) => `${each.check_id} ${each.node_id ?? ""}`).map(check)))
         : empty("Nothing found: every check is silent."),
     ];
   },
@@ -39,22 +39,26 @@ function score({ vitals: vital = {}, recommendations = [], checked_at: at }) {
   );
 }
 
+// Online is who answers, as everywhere; herd counts those that are slow to apart.
+const online = ({ nodes_online: well, nodes_degraded: slow = 0, nodes_total: all, nodes_offline: off }) =>
+  [count(well + slow), `of ${count(all)}${slow ? `, ${count(slow)} degraded` : ""}`, off ? "bad" : slow ? "warn" : ""];
+
 const vitals = (vital) =>
   figures(
-    figure("nodes online", count(vital.nodes_online), `of ${count(vital.nodes_total)}`, vital.nodes_offline ? "bad" : ""),
+    figure("nodes online", ...online(vital)),
     figure("requests, 24 h", count(vital.total_requests_24h)),
     figure("errors", percent(vital.overall_error_rate_pct, 1), "", vital.overall_error_rate_pct >= 5 ? "bad" : ""),
     figure("retries, 24 h", count(vital.total_retries_24h)),
     figure("cold loads, 24 h", count(vital.cold_loads_24h)),
-    figure("mean first token", millis(vital.avg_ttft_ms)),
+    figure("mean first byte", millis(vital.avg_ttft_ms)),
     figure("clients that left", count(vital.client_disconnects_24h)),
     figure("broken streams", count(vital.incomplete_streams_24h), "", vital.incomplete_streams_24h ? "warn" : ""),
   );
 
-const check = (each, index) =>
+const check = (each) =>
   h(
     "li",
-    { key: `${each.check_id} ${each.node_id ?? ""} ${index}`, class: `check ${TONES[each.severity] ?? ""}` },
+    { key: each.key, class: `check ${TONES[each.severity] ?? ""}` },
     h("header", null, h("span", { class: `status ${TONES[each.severity] ?? ""}` }, each.severity), h("h3", null, name(each.title))),
     h("p", null, prose(each.description)),
     each.fix ? h("p", { class: "fix" }, h("b", null, "What to do: "), prose(each.fix)) : null,

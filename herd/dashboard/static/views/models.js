@@ -1,7 +1,7 @@
 // Model Insights: how models are used, how much of their context, where they lie on disk.
 
 import { chart, pivoted } from "../chart.js";
-import { h, name } from "../dom.js";
+import { h, memo, name } from "../dom.js";
 import { ago, count, many, millis, percent } from "../format.js";
 import { choice, empty, loaded, section, table } from "../parts.js";
 import { followed } from "./pulls.js";
@@ -32,22 +32,23 @@ export const models = {
     };
     return [
       h("div", { key: "bar", class: "bar" }, choice("Period", DAYS, state.days ?? 7, pick)),
-      h("div", { key: "models" }, loaded(state, "models", ({ daily, summary }) => [used(summary), perDay(daily, state.redraw)])),
-      h("div", { key: "context" }, loaded(state, "context", ({ models: rows }) => context(rows))),
+      h("div", { key: "models" }, loaded(state, "models", ({ daily, summary }) => [memo([summary], () => used(summary)), memo([daily, state.redraw], () => perDay(daily, state.redraw))])),
+      h("div", { key: "context" }, loaded(state, "context", ({ models: rows }) => memo([rows], () => context(rows)))),
       h("div", { key: "stored" }, section("On disk", loaded(state, "management", ({ nodes }) => stored(ctx, state, nodes)))),
     ];
   },
 };
 
+// What was answered: who was refused, or left, is among the requests of Apps and Trends.
 function used(rows) {
   if (rows.length === 0) return empty("No model has answered in this period. Which models the fleet has:", `curl -s http://${location.host}/v1/models`);
   return section(
     "Use",
     table(
-      "Models by requests",
+      "Models by answers",
       [
         { title: "Model", cell: (row) => name(row.model_name) },
-        { title: "Requests", number: true, cell: (row) => count(row.total_requests) },
+        { title: "Answered", number: true, cell: (row) => count(row.total_requests) },
         { title: "Mean time", number: true, cell: (row) => millis(row.avg_latency_ms) },
         { title: "Least", number: true, cell: (row) => millis(row.min_latency_ms) },
         { title: "Most", number: true, cell: (row) => millis(row.max_latency_ms) },
@@ -69,7 +70,7 @@ function perDay(rows, redraw) {
     h(
       "div",
       { class: "charts" },
-      chart({ key: "requests", title: "Requests a day", ...of(requests), kind: "stack", show: count, daily: true, redraw }),
+      chart({ key: "requests", title: "Answers a day", ...of(requests), kind: "stack", show: count, daily: true, redraw }),
       chart({ key: "tokens", title: "Answer tokens a day", ...of((row) => row.total_completion_tokens), kind: "stack", show: many, daily: true, redraw }),
     ),
   );
@@ -85,7 +86,7 @@ function context(rows) {
       [
         { title: "Model", cell: (row) => name(row.model) },
         { title: "Has", number: true, cell: (row) => (row.allocated_ctx ? `${count(row.allocated_ctx)} tokens` : "–") },
-        { title: "Requests", number: true, cell: (row) => count(row.request_count) },
+        { title: "Answered", number: true, cell: (row) => count(row.request_count) },
         { title: "Prompt p50", number: true, cell: (row) => count(row.prompt_tokens?.p50) },
         { title: "Prompt p95", number: true, cell: (row) => count(row.prompt_tokens?.p95) },
         { title: "In all p99", number: true, cell: (row) => count(row.total_tokens?.p99) },

@@ -5,7 +5,7 @@ import { answers, total } from "../fleet.js";
 import { clock, count, gib, gigabytes, millis, percent, plural, seconds } from "../format.js";
 import * as past from "../past.js";
 import { paceOf, pulse } from "../pulse.js";
-import { empty, figure, figures, link, loaded, meter, prose, section, slots, status, traces } from "../parts.js";
+import { empty, figure, figures, link, loaded, meter, noted, prose, section, slots, SQUARES, status, traces } from "../parts.js";
 
 export const overview = {
   id: "overview",
@@ -30,17 +30,24 @@ export const overview = {
 function lately(state, fleet) {
   if (fleet.nodes.size === 0 && !state.decisions?.decisions.length && !state.traces?.traces.length) return [];
   return [
-    section(
-      "Just decided",
-      loaded(state, "decisions", ({ decisions }) => (decisions.length ? memo([decisions], () => decided(decisions)) : first())),
-    ),
-    section(
-      "Just ended",
-      loaded(state, "traces", ({ traces: rows }) =>
-        rows.length ? memo([rows], () => traces(rows)) : h("p", { class: "note" }, "Nothing yet."),
-      ),
-    ),
+    steady(state, "decisions", "Just decided", ({ decisions }) => (decisions.length ? memo([decisions], () => decided(decisions)) : first())),
+    steady(state, "traces", "Just ended", ({ traces: rows }) => (rows.length ? memo([rows], () => traces(rows)) : h("p", { class: "note" }, "Nothing yet."))),
   ];
+}
+
+// Who points at a row, or has come to its link with the keyboard, meets that one: what is new comes when he has gone.
+const POINTED = ":is(tbody tr, li):hover";
+const CHOSEN = "a:focus-visible";
+let mouse = false; // a finger leaves its :hover behind
+
+addEventListener("pointerover", (event) => (mouse = event.pointerType === "mouse"), { passive: true });
+
+function steady(state, key, title, draw) {
+  const pointed = document.querySelector(`#panel [aria-label="${title}"]`)?.querySelector(mouse ? `${POINTED}, ${CHOSEN}` : CHOSEN);
+  state.kept ??= {};
+  if (!pointed || !state.kept[key]) state.kept[key] = state[key];
+  const newer = state.kept[key] !== state[key];
+  return noted(title, newer ? "newer ones come when you have left this one" : null, loaded({ ...state, [key]: state.kept[key] }, key, draw));
 }
 
 const first = () =>
@@ -86,8 +93,9 @@ const beginning = () =>
   );
 
 // One sentence that says whether anybody has to do anything.
-function verdict({ fleet, shared }) {
+function verdict({ fleet, shared, away }) {
   const troubles = found(fleet, shared.health);
+  if (away) troubles.unshift({ severity: "critical", title: "herd does not answer" });
   const worst = troubles.some((each) => each.severity === "critical") ? "bad" : troubles.length ? "warn" : "good";
   const online = [...fleet.nodes.values()].filter(answers).length;
   const none = fleet.nodes.size === 0;
@@ -113,10 +121,12 @@ function found(fleet, health) {
   const dead = [...fleet.nodes.values()]
     .filter((node) => node.status === "offline" && !node.draining)
     .map((node) => ({ severity: "critical", title: `${node.node_id} is offline`, node_id: node.node_id }));
+  if (dead.length > 1 && dead.length === fleet.nodes.size) dead.unshift({ severity: "critical", title: "No node is online" });
   const gone = new Set(dead.map((each) => each.node_id));
   const checks = (health?.recommendations ?? [])
     .filter((each) => each.severity !== "info")
     .filter((each) => !/^node_(offline|did_not_wake|degraded)$/.test(each.check_id) || fleet.nodes.get(each.node_id)?.status === "degraded")
+    .filter((each) => each.check_id !== "no_node" || dead.length < 2)
     .filter((each) => !gone.has(each.node_id) || !/^node_(offline|did_not_wake)$/.test(each.check_id));
   if (fleet.fleet.recording === false) {
     checks.unshift({ severity: "critical", title: "herd serves, but cannot record: is the disk full?" });
@@ -141,7 +151,7 @@ function vitals({ fleet, shared }) {
       ? [
           figure("requests, 24 h", count(vital.total_requests_24h)),
           figure("errors, 24 h", percent(vital.overall_error_rate_pct, 1), "", vital.overall_error_rate_pct >= 5 ? "bad" : ""),
-          figure("mean first token", millis(vital.avg_ttft_ms)),
+          figure("mean first byte", millis(vital.avg_ttft_ms)),
           figure("health", vital.health_score === undefined ? "–" : `${vital.health_score} / 100`),
         ]
       : null,
@@ -150,12 +160,12 @@ function vitals({ fleet, shared }) {
 
 function waiting(fleet) {
   const rows = fleet.waiting();
-  if (rows.length === 0) return null;
   return section(
     "Waiting",
     h(
       "ul",
       { class: "lines" },
+      rows.length ? null : h("li", { key: "", class: "none" }, h("b", null, "0"), h("span", { class: "note" }, "Nothing waits.")), // in the same room: the nodes below stay where they are
       rows.map((row) =>
         h(
           "li",
@@ -170,15 +180,19 @@ function waiting(fleet) {
 }
 
 function why(fleet, row) {
-  const serving = fleet.serving(row.model);
-  if (serving.length === 0) return "no node that is online has this model";
+  const having = fleet.serving(row.model);
+  if (having.length === 0) return "no node that is online has this model";
   const named = (rows) => rows.map(({ node }) => node.node_id).join(", ");
+  const serving = having.filter(({ node }) => !node.draining && !node.paused);
+  if (serving.length === 0) return `no node that takes work has this model: ${named(having)} ${having.length === 1 ? "is" : "are"} drained or paused`;
   const full = (rows) => `all ${plural(total(rows, ({ row: slot }) => slot.concurrency), "slot")} of ${named(rows)} in use`;
   const busy = serving.filter(({ row: slot }) => slot && slot.in_flight >= slot.concurrency);
   if (busy.length === serving.length) return full(busy);
   const cold = serving.filter(({ node }) => !node.ollama?.models_loaded?.some((each) => each.name === row.model));
   const warm = serving.filter((each) => !cold.includes(each));
   if (warm.length && warm.every((each) => busy.includes(each))) return `${full(warm)}; to load it on ${named(cold)} would take longer or too much room`;
+  const idle = warm.filter((each) => !busy.includes(each));
+  if (idle.length) return `a slot is free on ${named(idle)}; the policy lets it wait, to be done sooner or to spare others`;
   return `for a slot on ${named(serving)}`;
 }
 
@@ -263,7 +277,7 @@ const models = (rows, pinned) =>
         "li",
         { key: model, class: resident ? null : "cold" },
         h("span", { class: "model" }, name(model), h("span", { class: "note" }, resident ? ` ${sized(resident)}` : " not in memory"), pinned.includes(model) ? h("span", { class: "tag" }, "pinned") : null),
-        row ? slots(row.in_flight, row.concurrency) : null,
+        row ? h("span", { class: "nowrap" }, row.concurrency > SQUARES ? h("span", { class: "note" }, `${count(row.in_flight)} of ${count(row.concurrency)} `) : null, slots(row.in_flight, row.concurrency)) : null,
         h(
           "span",
           { class: "note number" },

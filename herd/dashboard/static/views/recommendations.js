@@ -2,7 +2,7 @@
 
 import { h, name } from "../dom.js";
 import { ago, count, gib, plural, seconds, words } from "../format.js";
-import { command, empty, events, loaded, meter, prose, section } from "../parts.js";
+import { command, empty, events, keyed, loaded, meter, prose, section } from "../parts.js";
 
 const TONES = { high: "warn", medium: "info", low: "quiet" };
 
@@ -21,11 +21,11 @@ function all(found, fleet) {
   if (nodes.length === 0) return empty("No node yet: run `herd node` on a machine with Ollama, or start herd with `--node URL`.");
   const given = found.recommendations ?? [];
   const away = nodes.map((each) => each.node_id).filter((id) => fleet.nodes.get(id)?.status === "offline");
-  return [verdict(found, given, away), given.length ? section("What to do", h("ol", { class: "checks" }, given.map(advice))) : null, section("Room on each node", h("div", { class: "nodes" }, nodes.map((each) => node(each, away.includes(each.node_id)))))];
+  return [verdict(found, given, away), given.length ? section("What to do", h("ol", { class: "checks" }, keyed(given, (each) => `${each.kind} ${each.model} ${each.node_id}`).map(advice))) : null, section("Room on each node", h("div", { class: "nodes" }, nodes.map((each) => node(each, away.includes(each.node_id)))))];
 }
 
 function verdict(found, given, away) {
-  const pressing = given.length ? given.some((each) => each.priority === "high") : away.length > 0;
+  const pressing = away.length > 0 || given.some((each) => each.priority === "high");
   const at = found.generated_at ? ` Worked out ${ago(found.generated_at)}.` : "";
   return h(
     "section",
@@ -52,19 +52,19 @@ function because({ nodes }, away) {
 }
 
 function usage(used) {
-  if (!used?.top_models?.length) return "No request in the last 24 hours: advice comes with use.";
+  if (!used?.top_models?.length) return "No request was answered in the last 24 hours: advice comes with use.";
   return [
-    `${plural(used.total_requests_24h, "request")} in the last 24 hours, most for `,
+    `${plural(used.total_requests_24h, "request")} answered in the last 24 hours, most for `,
     used.top_models.slice(0, 3).map((each, index) => [index ? ", " : null, name(each.model), ` (${count(each.requests)})`]),
     ".",
   ];
 }
 
 // One piece of advice: what, why, what speaks for it, what plays its gain, and how.
-function advice(each, index) {
+function advice(each) {
   return h(
     "li",
-    { key: `${each.kind} ${each.model} ${each.node_id} ${index}`, class: `check ${TONES[each.priority]}` },
+    { key: each.key, class: `check ${TONES[each.priority]}` },
     h("header", null, h("span", { class: `status ${TONES[each.priority]}` }, each.priority), h("h3", null, name(each.title)), h("span", { class: "note" }, aside(each))),
     h("p", null, prose(each.reason)),
     evidence(each.evidence),

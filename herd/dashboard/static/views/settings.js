@@ -117,10 +117,9 @@ function setting(ctx, state, row) {
       "span",
       { class: "control" },
       control(row, id, change, state.again ?? 0),
-      row.unit ? h("span", { class: "note" }, row.unit === "bytes" ? "GB" : row.unit) : null,
-      row.fixed_by ? h("span", { class: "note" }, "fixed by ", h("code", null, row.fixed_by)) : null,
-      // Its room is kept while it says nothing: a switch stays under the pointer that threw it.
-      row.default !== undefined ? h("span", { class: `note ${row.default === row.value ? "unchanged" : "changed"}` }, `default ${shown({ ...row, value: row.default })}`) : null,
+      typeof row.value === "number" ? h("span", { class: "note unit" }, row.unit === "bytes" ? "GB" : row.unit) : null,
+      row.fixed_by ? h("span", { class: "note aside" }, "fixed by ", h("code", null, row.fixed_by)) : null,
+      row.default !== undefined && row.default !== row.value ? h("span", { class: "note aside changed" }, `default ${shown({ ...row, value: row.default })}`) : null,
     ),
     state.errors[row.key] ? h("p", { class: "failed", role: "alert" }, name(state.errors[row.key])) : null,
   );

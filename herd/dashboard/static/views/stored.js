@@ -1,6 +1,6 @@
 // Models on the disks of the nodes: pull one, pin one, delete one. Each asks first.
 
-import { h, name } from "../dom.js";
+import { h, memo, name } from "../dom.js";
 import { ago, count, gib, gigabytes } from "../format.js";
 import { question as ask, empty, meter, table } from "../parts.js";
 import { begun, id } from "./pulls.js";
@@ -46,7 +46,7 @@ export function stored(ctx, state, nodes) {
     form(ctx, state, nodes.filter((node) => !away(node))),
     state.asked ? question(ctx, state) : null,
     pulls.length ? h("ul", { class: "lines" }, pulls.map(progress)) : null,
-    h("div", { class: "stored" }, nodes.map((node) => disk(ctx, state, node, away(node)))),
+    h("div", { class: "stored" }, nodes.map((node) => memo([node, away(node)], () => disk(ctx, state, node, away(node))))),
   ];
 }
 
@@ -130,7 +130,7 @@ function disk(ctx, state, node, away) {
         { title: "Model", cell: (row) => [name(row.name), h("span", { class: "tags" }, row.loaded_in_vram ? h("span", { class: "tag" }, "in memory") : null, row.pinned ? h("span", { class: "tag" }, "pinned") : null)] },
         { title: "Size", number: true, cell: (row) => gib(row.size_gb) },
         { title: "Last used", cell: (row) => (row.last_used ? ago(row.last_used) : "never"), class: "nowrap", extra: true },
-        { title: "Requests", number: true, cell: (row) => count(row.total_requests), extra: true },
+        { title: "Answered", number: true, cell: (row) => count(row.total_requests), extra: true },
         {
           title: "Change",
           class: "nowrap",

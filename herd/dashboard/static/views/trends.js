@@ -59,7 +59,7 @@ function charts(state, rows, hours) {
         redraw,
         series: [
           { label: "whole answer", values: gaps("avg_latency_ms") },
-          ...(rows.some((row) => row.avg_ttft_ms) ? [{ label: "first token", values: gaps("avg_ttft_ms") }] : []),
+          ...(rows.some((row) => row.avg_ttft_ms) ? [{ label: "first byte", values: gaps("avg_ttft_ms") }] : []),
         ],
       }),
       chart({
