@@ -16,6 +16,7 @@ import msgspec
 
 from herd.dialects.numbers import count
 from herd.http.answers import Event, Timings, Tokens
+from herd.http.nesting import Nesting
 from herd.http.usage import Usage, decoded, from_tail, usage_in, usage_of_json
 
 KEPT_BYTES: Final = 64 * 1024
@@ -82,7 +83,6 @@ _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n")
 _COMMENT: Final = re.compile(rb"(?m)^:[^\n]*\n\r?\n")
 """What keeps a connection alive and says nothing: mlx-lm's, llama.cpp's while a prompt is read."""
 _HEAD_BYTES: Final = 2048
-_BRACKETS: Final = {b"{": b"}", b"[": b"]"}
 
 
 class Ndjson:
@@ -287,24 +287,23 @@ class Sse:
 
 
 class Json:
-    """One JSON value, whole at its end: a large one, too large to look at, if it ends as it began.
+    """One JSON value, whole at its end: a large one, too large to look at, if all is closed in it.
 
     Where only the end of the connection ends it, nothing else tells whether it broke off.
     """
 
-    __slots__ = ("_began", "_parts", "_size_bytes", "tokens")
+    __slots__ = ("_nesting", "_parts", "_size_bytes", "tokens")
 
     def __init__(self) -> None:
         """Begin."""
         self.tokens = 0
-        self._began = b""
-        """Its first bracket."""
+        self._nesting = Nesting()
         self._parts: list[bytes] = []
         self._size_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Keep all of a small body, the end of a large one."""
-        self._began = self._began or data.lstrip()[:1]
+        self._nesting.feed(data)
         self._parts.append(data)
         self._size_bytes += len(data)
         if self._size_bytes > 2 * KEPT_BYTES and len(self._parts) > 1:
@@ -316,9 +315,7 @@ class Json:
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         if self._size_bytes <= KEPT_BYTES:
             return usage_of_json(body)
-        tail = body[-KEPT_BYTES:]
-        whole = tail.rstrip()[-1:] == _BRACKETS.get(self._began)
-        return usage_in(from_tail(tail), whole=whole)
+        return usage_in(from_tail(body[-KEPT_BYTES:]), whole=self._nesting.whole)
 
     def last_event(self) -> Usage | None:
         """Know of none: only its framing ends it."""
