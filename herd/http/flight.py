@@ -176,9 +176,11 @@ class Flight:
         if not self._exchange.started:
             self.answer(problems.CANCELS.get(cancel.reason, 500), cancel.reason, "", 0)
             return
-        reading = None if attempt is None else attempt.reading
         text = problems.refusal(cancel.reason, model=self.asked.model, detail="", online=True)
-        self._exchange.cut(reading.last_words(text) if reading else b"")
+        if attempt is None:
+            self._exchange.cut()
+        else:
+            attempt.cut(text)
         self._close()
 
     def give_up(self, phase: Phase, status: int, reason: str) -> None:

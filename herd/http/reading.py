@@ -10,7 +10,7 @@ Rules
 import contextlib
 import re
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -20,6 +20,8 @@ from herd.http.nesting import Nesting
 from herd.http.usage import Usage, decoded, from_tail, usage_in, usage_of_json
 
 KEPT_BYTES: Final = 64 * 1024
+Error: TypeAlias = dict[str, object]
+"""As the route that was asked has it (`problems.last_event`)."""
 _LINE_KEPT_BYTES: Final = 1024 * 1024
 _SSE_KEPT_BYTES: Final = 8 * 1024
 
@@ -42,8 +44,11 @@ class Reading(Protocol):
         """Tell what was found if the last event of a stream has come; None for other answers."""
         ...
 
-    def last_words(self, error: str) -> bytes:
-        """Return what tells the client that this answer broke off; nothing if nothing can."""
+    def last_words(self, name: str, error: Error) -> bytes:
+        """Return what tells the client that this answer broke off; nothing if nothing can.
+
+        The name is that of an event, where events have names.
+        """
         ...
 
 
@@ -78,7 +83,7 @@ _TRANSCRIBED: Final = b"transcript.text.done"
 """The last event of a recording that is written down: it has no name, and nothing need follow."""
 _BAD_EVENTS: Final = {"error", "response.failed"}
 _NAMED: Final = re.compile(rb"(?:^|\n)event: ?([a-z_.]{1,40})\r?\n")
-_DATA: Final = re.compile(rb"(?m)^data:")
+_NUMBER: Final = re.compile(rb'"sequence_number": ?(\d{1,9})')
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n")
 _COMMENT: Final = re.compile(rb"(?m)^:[^\n]*\n\r?\n")
 """What keeps a connection alive and says nothing: mlx-lm's, llama.cpp's while a prompt is read."""
@@ -131,10 +136,10 @@ class Ndjson:
         found = None if self._open else self.usage()
         return found if found is not None and (found.whole or found.failed) else None
 
-    def last_words(self, error: str) -> bytes:
+    def last_words(self, name: str, error: Error) -> bytes:
         """End the line, if one is open, and say so in the next."""
-        start = b"\n" if self._open else b""
-        return start + msgspec.json.encode({"error": error}) + b"\n"
+        del name
+        return (b"\n" if self._open else b"") + msgspec.json.encode(error) + b"\n"
 
 
 class Sse:
@@ -230,10 +235,6 @@ class Sse:
         names = _NAMED.findall(self._tail) if b"event:" in self._tail else ()
         return names[-1].decode("ascii") if names else self._name
 
-    def _may_have_names(self) -> bool:
-        """Whether its events have names, or none has come yet: clients without take one, too."""
-        return bool(self._last_name()) or not (self.tokens or _DATA.search(self._tail))
-
     def _named_usage(self, name: str) -> Usage:
         """Read a stream whose events have names."""
         if name in _BAD_EVENTS:
@@ -274,16 +275,14 @@ class Sse:
         found = self.usage() if self._tail.endswith(_EVENT_ENDS) else None
         return found if found is not None and (found.whole or found.failed) else None
 
-    def last_words(self, error: str) -> bytes:
-        """End the event, if one is open, and send an error as the next."""
+    def last_words(self, name: str, error: Error) -> bytes:
+        """End the event, if one is open, and send an error as the next; numbered as they were."""
         tail = self._tail
         start = b"" if not tail or tail.endswith(_EVENT_ENDS) else b"\n\n"
-        if self._may_have_names():  # the keys of all kinds: none minds those of the others
-            told = {"type": "api_error", "message": error}
-            event = {"type": "error", "error": told, "code": "server_error", "message": error}
-            return start + b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
-        body = {"error": {"message": error, "type": "api_error", "param": None, "code": None}}
-        return start + b"data: " + msgspec.json.encode(body) + b"\n\n"
+        if "sequence_number" in error and (numbers := _NUMBER.findall(tail)):
+            error = error | {"sequence_number": int(numbers[-1]) + 1}
+        named = b"event: %b\n" % name.encode("ascii") if name else b""
+        return start + named + b"data: " + msgspec.json.encode(error) + b"\n\n"
 
 
 class Json:
@@ -321,9 +320,9 @@ class Json:
         """Know of none: only its framing ends it."""
         return None
 
-    def last_words(self, error: str) -> bytes:
+    def last_words(self, name: str, error: Error) -> bytes:
         """Say nothing: an unfinished JSON value cannot take a message."""
-        del error
+        del name, error
         return b""
 
 
@@ -347,9 +346,9 @@ class Coded:
         """Know of none: only its framing ends it."""
         return None
 
-    def last_words(self, error: str) -> bytes:
+    def last_words(self, name: str, error: Error) -> bytes:
         """Say nothing: it would be taken for a part of the answer."""
-        del error
+        del name, error
         return b""
 
 

@@ -16,8 +16,8 @@ Rules
 from typing import Final, Protocol
 
 from events import Phase
+from herd.http import problems
 from herd.http.exchange import Exchange
-from herd.http.problems import short_error, whole_error
 from herd.http.reading import Reading, reading_of, usage_of
 from herd.http.refusals import MOST_BYTES, Refusal, may_speak_of_node, speaks_of_node
 from herd.http.usage import Usage
@@ -136,6 +136,12 @@ class Attempt:
         self.stop()
         self._finish(usage)
         return True
+
+    def cut(self, text: str) -> None:
+        """Tell the client in what has come of the answer why no more comes, and end it so."""
+        request, reading = self._exchange.request, self.reading
+        error = problems.last_event(request.target, text, request.id)
+        self._exchange.cut(b"" if reading is None else reading.last_words(*error))
 
     # What the pool and the connection tell
 
@@ -257,8 +263,7 @@ class Attempt:
 
     def _break(self, error: str) -> None:
         self._stopped = True
-        text = f"node failed: {error}, after the answer had begun"
-        self._exchange.cut(b"" if self.reading is None else self.reading.last_words(text))
+        self.cut(f"node failed: {error}, after the answer had begun")
         self._outcome.broken(self._status, error, self.tokens)
 
     def _is_transcript(self, content_type: bytes) -> bool:
@@ -297,8 +302,8 @@ class Attempt:
 
     def _fail(self, status: int, error: str, refusal: Refusal | None = None) -> None:
         self._stopped = True
-        short = error or short_error(status, self._said)
-        said = error or whole_error(status, self._said)
+        short = error or problems.short_error(status, self._said)
+        said = error or problems.whole_error(status, self._said)
         self._outcome.attempt_failed("first_byte", status, short, said, refusal)
 
     def _detach(self) -> Carrier | None:

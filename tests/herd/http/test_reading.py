@@ -82,7 +82,7 @@ def test_blank_lines_are_no_lines(cuts: list[int], blank: bytes) -> None:
     assert in_pieces(reading, told, cuts) == in_pieces(plain, b"".join(NDJSON), [])
     assert reading.tokens == plain.tokens
     assert reading.last_event() == plain.last_event() == plain.usage()
-    assert reading.last_words("x") == b'{"error":"x"}\n'
+    assert reading.last_words("", {"error": "x"}) == b'{"error":"x"}\n'
 
 
 @given(cuts, st.sampled_from([b"\n", b"\r\n"]))
@@ -278,30 +278,26 @@ def test_events_with_names_that_stop_early_are_not_whole(events: tuple[bytes, ..
         for event in events[:count]:
             reading.feed(event)
         assert not reading.usage().whole
-        words = reading.last_words("it broke")
-        assert words.startswith(b"event: error\ndata: {")
-        error = msgspec.json.decode(words.partition(b"data: ")[2])
-        assert (error["type"], error["message"]) == ("error", "it broke")
-        assert error["error"] == {"type": "api_error", "message": "it broke"}
 
 
-@pytest.mark.parametrize("begun", [b"", b": ping\n\n", b": pi", b"event: message_sta"])
-def test_a_stream_without_an_event_ends_in_one_that_all_kinds_take(begun: bytes) -> None:
-    """`/v1/messages` and `/v1/responses` need the name, chunks the `error` without a type."""
+@pytest.mark.parametrize("begun", [b"", b": ping\n\n", b": pi", b"event: message_sta", SSE[0][:9]])
+@pytest.mark.parametrize("name", ["", "error"])
+def test_an_event_that_is_open_ends_before_the_last_words(begun: bytes, name: str) -> None:
     reading = Sse()
     reading.feed(begun)
-    before, _, words = reading.last_words("it broke").partition(b"event: error\ndata: ")
+    named = b"event: error\n" if name else b""
+    before, found, words = reading.last_words(name, {"error": "x"}).partition(named + b"data: ")
+    assert found
     assert (begun + before)[-2:] in {b"", b"\n\n"}
-    told = msgspec.json.decode(words)
-    assert (told["type"], told["message"]) == ("error", "it broke")
-    assert told["error"] == {"type": "api_error", "message": "it broke"}
+    assert words == b'{"error":"x"}\n\n'
 
 
-@pytest.mark.parametrize("begun", [b": ping\n\n" + SSE[0], b": ping\n\n" + SSE[0][:9]])
-def test_a_stream_without_names_ends_in_an_error_without_one(begun: bytes) -> None:
+@pytest.mark.parametrize("told", [b'"sequence_number":41', b'"sequence_number": 41'])
+def test_the_last_words_are_numbered_as_the_events_before(told: bytes) -> None:
     reading = Sse()
-    reading.feed(begun)
-    assert reading.last_words("it broke").lstrip().startswith(b'data: {"error":{')
+    reading.feed(b'event: response.created\ndata: {"type":"response.created",%b}\n\n' % told)
+    words = reading.last_words("error", {"type": "error", "sequence_number": 0})
+    assert words == b'event: error\ndata: {"type":"error","sequence_number":42}\n\n'
 
 
 def test_a_stream_of_names_that_ends_in_an_error_has_failed() -> None:
