@@ -23,6 +23,7 @@ from herd.dialects.plain import plain
 from herd.http import problems, wire
 from herd.http.exchange import Request
 from herd.http.translations import SSE, Stream, Translation
+from herd.http.unpacking import unpacked
 from herd.http.upstream import Pool
 from herd.http.ways import Carrier, Receiver, Way
 from herd.http.wire import Header
@@ -143,9 +144,12 @@ class Crossing:
         return problems.content_type(self._translation.family)[1]
 
     @property
-    def coded(self) -> bool:
-        """The node's answer is compressed: passed on as it is, or garbled for a translation."""
-        return self._plain and self._connection is not None and self._connection.coded
+    def coding(self) -> bytes:
+        """Of what is passed on as it is; what is translated has none any more."""
+        connection = self._connection
+        if connection is None or not (self._plain or connection.status >= _NODE_ERROR):
+            return b""
+        return connection.coding
 
     @property
     def length(self) -> int | None:
@@ -292,9 +296,8 @@ class Crossing:
         """Find out whether it is the route that the node does not know, or the model."""
         if not self._keep(receiver, body, REFUSAL_BYTES) or not ended:
             return
-        said = b"".join(self._kept)
-        if b"model" in said.lower():
-            receiver.heard(said, ended=True)
+        if b"model" in (self._said(REFUSAL_BYTES) or b"").lower():
+            receiver.heard(b"".join(self._kept), ended=True)
             return
         self._note(has=False)
         self._plain = False
@@ -306,12 +309,12 @@ class Crossing:
         if connection is None:
             return
         try:
-            if connection.status == _OK and connection.content_type.lower().startswith(SSE):
+            if _streams(connection):
                 if self._stream is None:
                     self._stream = self._translation.stream(self._asking())
                 told = self._stream.feed(body)
             elif self._keep(receiver, body, WHOLE_BYTES) and ended:
-                told = self._whole(connection.status, b"".join(self._kept))
+                told = self._whole(connection.status, self._said(WHOLE_BYTES))
                 self._length = len(told)
             else:
                 return
@@ -321,9 +324,17 @@ class Crossing:
             if told or ended:
                 receiver.heard(told, ended=ended)
 
-    def _whole(self, status: int, body: bytes) -> bytes:
+    def _said(self, most_bytes: int) -> bytes | None:
+        """Return what the answer says that was kept; None if it cannot be read."""
+        coding = b"" if self._connection is None else self._connection.coding
+        return unpacked(coding, b"".join(self._kept), most_bytes)
+
+    def _whole(self, status: int, body: bytes | None) -> bytes:
         if status == _OK:
+            if body is None:
+                raise GarbledError("an answer in a coding that cannot be read")
             return self._translation.whole(body, self._asking())
+        body = body or b""
         text = self._translation.error(status, body)
         said = body.lower()
         if status in _NO_ROUTE and b"not found" in said and b"model" not in said:
@@ -350,6 +361,12 @@ class Crossing:
             self.abort()
         self._receiver = None
         receiver.lost(error)
+
+
+def _streams(connection: Carrier) -> bool:
+    """Whether an answer is a stream that can be read as it comes."""
+    events = connection.content_type.lower().startswith(SSE)
+    return events and connection.status == _OK and not connection.coding
 
 
 def _as_json(headers: Sequence[Header]) -> list[Header]:

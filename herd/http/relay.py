@@ -20,6 +20,7 @@ from herd.http import problems
 from herd.http.exchange import Exchange
 from herd.http.reading import Reading, reading_of, usage_of
 from herd.http.refusals import MOST_BYTES, Refusal, may_speak_of_node, speaks_of_node
+from herd.http.unpacking import unpacked
 from herd.http.usage import Usage
 from herd.http.ways import Carrier, Way
 
@@ -204,13 +205,13 @@ class Attempt:
             return
         status = self._status = connection.status
         if status >= _NODE_ERROR:
-            self._refused(body, ended=ended)
+            self._refused(connection, body, ended=ended)
             return
         if self._said or self._may_refuse(status):
             body = self._said = self._said + body
             if self._kept_back(connection, ended=ended):
                 return
-        coded = connection.coded or self._is_transcript(connection.content_type)
+        coded = bool(connection.coding) or self._is_transcript(connection.content_type)
         if status == _OK and not coded and not _may_begin(connection.content_type, body):
             self._detach()
             if not ended:
@@ -272,15 +273,15 @@ class Attempt:
             return False
         return self._exchange.request.header(b"content-type").lower().startswith(b"multipart/")
 
-    def _refused(self, body: bytes, *, ended: bool) -> None:
+    def _refused(self, connection: Carrier, body: bytes, *, ended: bool) -> None:
         """Read what a node says of its failure, as far as it is worth it."""
         self._said += body
-        if ended:
-            self._connection = None
-        elif len(self._said) < ERROR_BYTES:
+        if not ended and len(self._said) < ERROR_BYTES:
             return
-        elif (connection := self._detach()) is not None:
+        self._detach()
+        if not ended:
             connection.abort()
+        self._said = unpacked(connection.coding, self._said, ERROR_BYTES) or b""
         self._fail(self._status, "")
 
     def _may_refuse(self, status: int) -> bool:
@@ -291,7 +292,8 @@ class Attempt:
         """Keep an answer until it is known what it speaks of; False if it passes."""
         if len(self._said) >= MOST_BYTES:
             return False
-        if ended and not speaks_of_node(self._status, self._said):
+        readable = unpacked(connection.coding, self._said, MOST_BYTES) or b""
+        if ended and not speaks_of_node(self._status, readable):
             return False
         if ended:
             self._connection = None
