@@ -41,25 +41,6 @@ class ToolCall(msgspec.Struct, gc=False):
         return ("" if self.function is None else self.function.arguments) or ""
 
 
-class Calls:
-    """Which call a piece of a stream belongs to, of those that come one after another."""
-
-    __slots__ = ("_id", "_index")
-
-    def __init__(self) -> None:
-        """Begin without one."""
-        self._index: int | None = None
-        self._id = ""
-
-    def begins(self, call: ToolCall, position: int) -> bool:
-        """Return whether a piece is of another call than the last; `position` is in its list."""
-        index = position if call.index is None else call.index
-        if index == self._index and (call.id or self._id) == self._id:
-            return False
-        self._index, self._id = index, call.id or ""
-        return True
-
-
 class Message(msgspec.Struct, gc=False):
     """A message, or the next piece of one."""
 
@@ -150,6 +131,8 @@ class _Said(msgspec.Struct, gc=False):
 
 
 DONE: Final = b"[DONE]"
+NO_JSON: Final = "INVALID_JSON"
+"""Anthropic's name for arguments that are none: its client shows the model what it wrote."""
 _decode = msgspec.json.Decoder(Completion).decode
 _decode_error = msgspec.json.Decoder(str | _Error).decode
 _decode_said = msgspec.json.Decoder(_Said).decode
@@ -177,11 +160,11 @@ def whole(text: bytes) -> tuple[Completion, Message, str | None]:
 
 
 def arguments(text: str) -> Json:
-    """Read the arguments of a call; `GarbledError` if they are no object."""
+    """Read the arguments of a call; what the model wrote, if that is no object, under one name."""
     try:
         return _decode_arguments(text or "{}")
-    except _MALFORMED as error:
-        raise GarbledError("a call of a tool whose arguments are no JSON object") from error
+    except _MALFORMED:
+        return {NO_JSON: text}
 
 
 def error_text(raw: msgspec.Raw) -> str:

@@ -260,7 +260,7 @@ class Crossing:
         if not self._plain:
             self._body = body = plain(body)
             try:
-                question = self._translation.asked(body, self._pool.known)
+                question = self._translation.question(body, self._pool.known)
             except UntranslatableError as error:
                 self._refusal = error.what
                 asyncio.get_running_loop().call_soon(self._refuse)
@@ -320,6 +320,8 @@ class Crossing:
                 return
         except GarbledError as error:
             self._fail(receiver, error.what, ended=ended)
+        except RecursionError:
+            self._fail(receiver, "an answer that nests too deep", ended=ended)
         else:
             if told or ended:
                 receiver.heard(told, ended=ended)

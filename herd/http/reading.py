@@ -14,9 +14,9 @@ from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
+from herd.dialects.nesting import Nesting
 from herd.dialects.numbers import count
 from herd.http.answers import Event, Timings, Tokens
-from herd.http.nesting import Nesting
 from herd.http.usage import Usage, decoded, from_tail, usage_in, usage_of_json
 
 KEPT_BYTES: Final = 64 * 1024

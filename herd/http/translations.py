@@ -14,6 +14,7 @@ from herd.dialects import (
     responses_told,
 )
 from herd.dialects.asking import Asking, Node, Question
+from herd.dialects.errors import UntranslatableError
 from herd.http.problems import Family
 
 SSE: Final = b"text/event-stream"
@@ -41,6 +42,16 @@ class Translation(msgspec.Struct, frozen=True):
     error: Callable[[int, bytes], str]
     streamed: bytes = SSE
     """The type of its streams."""
+
+    def question(self, body: bytes, node: Node) -> Question:
+        """Return a request in the words of the other route; `UntranslatableError` if it has none.
+
+        What can just be read may nest too deep to be written in another place.
+        """
+        try:
+            return self.asked(body, node)
+        except RecursionError as error:
+            raise UntranslatableError("JSON that nests too deep") from error
 
     @property
     def native(self) -> bool:

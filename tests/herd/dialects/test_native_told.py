@@ -16,10 +16,6 @@ from tests.herd.dialects.test_responses_told import CHUNKS
 
 DATE = "2026-11-26T00:00:0{}.000000Z"
 TIMED = b'{"choices":[],"usage":null,"timings":{"prompt_ms":1.5,"predicted_ms":3.0}}'
-BAD_CALL = (
-    b'{"choices":[{"finish_reason":"x","delta":{"tool_calls":[{"function":{"name":"f",'
-    b'"arguments":"["}}]}}]}'
-)
 WHOLE = (
     b'{"choices":[{"message":{"content":"Hi","reasoning_content":"Hm","tool_calls":[{"id":"a",'
     b'"function":{"name":"f","arguments":"{\\"x\\":1}"}}]},"finish_reason":"tool_calls"}],'
@@ -128,7 +124,6 @@ def test_an_error_after_the_first_word_is_a_line_and_before_it_raises() -> None:
     [
         b'{"choices":[]}',
         b'{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":"{"}}]}}]}',
-        BAD_CALL,
     ],
 )
 def test_what_is_no_answer_raises(chunk: bytes) -> None:

@@ -389,3 +389,34 @@ def test_a_404_tells_what_is_missing(run: Run, said: bytes, kind: bytes, told: s
             assert msgspec.json.decode(answer) == {"error": told}
 
     run(main())
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses", "/api/chat"])
+def test_whatever_nests_deep_is_served_or_refused(path: str, run: Run) -> None:
+    """Between what can just be read and what can be written in another place are a few levels."""
+    bodies = {
+        "/v1/messages": b'{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"Hi"}],'
+        b'"tools":[{"name":"f","input_schema":%b}]}',
+        "/v1/responses": b'{"model":"m","input":"Hi","tools":[{"type":"function","name":"f",'
+        b'"parameters":%b}]}',
+        "/api/chat": b'{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":false,'
+        b'"format":%b}',
+    }
+
+    async def main() -> None:
+        async with node(old) as here:
+            depths = range(900, 1000)
+            control = Control(*[here.url] * len(depths))
+            control.view = view(seen("a", here.url, "openai"))
+            async with fronting(control) as listener, client(listener.port) as one:
+                statuses: set[bytes] = set()
+                for depth in depths:
+                    schema = b'{"a":' * depth + b"1" + b"}" * depth
+                    post(one, path, bodies[path] % schema)
+                    head, answer = await one.answer()
+                    statuses.add(head[9:12])
+                    assert head[9:12] == b"200" or b"deep" in answer or b"depth" in answer
+        assert statuses <= {b"200", b"400", b"502"}
+        assert b"400" in statuses
+
+    run(main())

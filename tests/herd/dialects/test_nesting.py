@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from herd.http.nesting import Nesting
+from herd.dialects.nesting import Nesting
 
 texts = st.text(st.sampled_from('ab"\\{}[]é\n')) | st.text()
 values = st.recursive(
