@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from herd.dialects import refused
 from herd.dialects.errors import GarbledError
 
 Json: TypeAlias = dict[str, Any]
@@ -120,23 +121,10 @@ class Completion(msgspec.Struct, gc=False):
         return word, self.choices[0].stop_reason, self.choices[0].matched_stop
 
 
-class _Error(msgspec.Struct, gc=False):
-    message: str = ""
-
-
-class _Said(msgspec.Struct, gc=False):
-    error: str | _Error = ""
-    message: str | None = None
-    detail: msgspec.Raw = msgspec.Raw(b"")
-
-
 DONE: Final = b"[DONE]"
 NO_JSON: Final = "INVALID_JSON"
 """Anthropic's name for arguments that are none: its client shows the model what it wrote."""
 _decode = msgspec.json.Decoder(Completion).decode
-_decode_error = msgspec.json.Decoder(str | _Error).decode
-_decode_said = msgspec.json.Decoder(_Said).decode
-_decode_text = msgspec.json.Decoder(str).decode
 _decode_arguments = msgspec.json.Decoder(Json).decode
 _MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -152,7 +140,7 @@ def read(text: bytes) -> Completion:
 def whole(text: bytes) -> tuple[Completion, Message, str | None]:
     """Read an answer in one piece: all of it, what was said, why it ended; or `GarbledError`."""
     answer = read(text)
-    if said := error_text(answer.error):
+    if said := refused.error_words(answer.error):
         raise GarbledError(said)
     if not answer.choices or answer.choices[0].message is None:
         raise GarbledError("an answer that is no chat completion")
@@ -165,32 +153,3 @@ def arguments(text: str) -> Json:
         return _decode_arguments(text or "{}")
     except _MALFORMED:
         return {NO_JSON: text}
-
-
-def error_text(raw: msgspec.Raw) -> str:
-    """Return what the `error` of an answer says; nothing where there is none."""
-    if not raw or bytes(raw) == b"null":
-        return ""
-    try:
-        error = _decode_error(raw)
-    except _MALFORMED:
-        return "the node ended it with an error"
-    return (error if isinstance(error, str) else error.message) or "the node ended it with an error"
-
-
-def refusal_text(body: bytes, status: int) -> str:
-    """Return what a node says in an answer that is an error."""
-    try:
-        said = _decode_said(body)
-    except _MALFORMED:
-        return f"the node answered {status}"
-    error = said.error if isinstance(said.error, str) else said.error.message
-    return error or said.message or _detail(said.detail) or f"the node answered {status}"
-
-
-def _detail(raw: msgspec.Raw) -> str:
-    """Return what FastAPI's servers say: a text, or what they found wrong, as JSON."""
-    try:
-        return _decode_text(raw)
-    except _MALFORMED:
-        return bytes(raw).decode("utf-8", "replace")

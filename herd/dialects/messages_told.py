@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from herd.dialects import completions, messages_body
+from herd.dialects import completions, messages_body, refused
 from herd.dialects.asking import Asking
 from herd.dialects.calls import Calls
 from herd.dialects.completions import Completion, Message, Tokens, ToolCall
@@ -36,11 +36,6 @@ _REASONS: Final = {
     "function_call": "tool_use",
     "content_filter": "refusal",
 }
-
-
-def error(status: int, body: bytes) -> str:
-    """Return what a node's refusal says."""
-    return completions.refusal_text(body, status)
 
 
 def whole(body: bytes, asking: Asking) -> bytes:
@@ -126,7 +121,7 @@ class Stream:
         if data == completions.DONE:
             return self._end()
         chunk = completions.read(data)
-        if text := completions.error_text(chunk.error):
+        if text := refused.error_words(chunk.error):
             self._ended = True
             told = {"type": "api_error", "message": text}
             return event("error", {"type": "error", "error": told})

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from herd.dialects import completions
+from herd.dialects import completions, refused
 from herd.dialects.asking import Asking
 from herd.dialects.calls import Calls
 from herd.dialects.completions import Completion, Message, ToolCall
@@ -51,11 +51,6 @@ class _Vectors(msgspec.Struct, gc=False):
 
 
 _decode_vectors = msgspec.json.Decoder(_Vectors).decode
-
-
-def error(status: int, body: bytes) -> str:
-    """Return what a node's refusal says."""
-    return completions.refusal_text(body, status)
 
 
 def chat(body: bytes, asking: Asking) -> bytes:
@@ -186,7 +181,7 @@ class Chat:
         if data == completions.DONE:
             return self._end()
         chunk = completions.read(data)
-        if text := completions.error_text(chunk.error):
+        if text := refused.error_words(chunk.error):
             if not self._begun:
                 raise GarbledError(text)
             self._ended = True

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from herd.dialects import completions, responses_tools
+from herd.dialects import completions, refused, responses_tools
 from herd.dialects.asking import Asking
 from herd.dialects.calls import Calls
 from herd.dialects.completions import Completion, Message, Tokens, ToolCall
@@ -54,11 +54,6 @@ _AS_ASKED: Final[Json] = {
 }
 """What of the request comes back, and what it is where nobody asked."""
 _decode = msgspec.json.Decoder(Json).decode
-
-
-def error(status: int, body: bytes) -> str:
-    """Return what a node's refusal says."""
-    return completions.refusal_text(body, status)
 
 
 def whole(body: bytes, asking: Asking) -> bytes:
@@ -189,7 +184,7 @@ class Stream:
         if data == completions.DONE:
             return self._end()
         chunk = completions.read(data)
-        if text := completions.error_text(chunk.error):
+        if text := refused.error_words(chunk.error):
             return self._fail(text)
         out = b"" if self._response else self._begin(chunk)
         if chunk.usage is not None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from herd import clock
+from herd.dialects import refused
 from herd.dialects.asking import Asking
 from herd.dialects.errors import GarbledError, UntranslatableError
 from herd.dialects.plain import plain
@@ -337,7 +338,7 @@ class Crossing:
                 raise GarbledError("an answer in a coding that cannot be read")
             return self._translation.whole(body, self._asking())
         body = body or b""
-        text = self._translation.error(status, body)
+        text = refused.words(body) or f"the node answered {status}"
         said = body.lower()
         if status in _NO_ROUTE and b"not found" in said and b"model" not in said:
             text = f"this node has no {self._translation.target.decode()}"

@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from herd.dialects import refused
 from herd.errors import HerdError
 from herd.http.wire import Header
 
@@ -177,14 +178,6 @@ _KNOWN: Final = (
 )
 
 
-class _Error(msgspec.Struct, gc=False):
-    message: str = ""
-
-
-class _Said(msgspec.Struct, gc=False):
-    error: str | _Error = ""
-
-
 def short_error(status: int, said: bytes) -> str:
     """Name a node's error by its status and a known kind; never quote it."""
     for pattern, name in _KNOWN:
@@ -195,9 +188,5 @@ def short_error(status: int, said: bytes) -> str:
 
 def whole_error(status: int, said: bytes) -> str:
     """Return what a node said, for the eyes of the client who made it say so."""
-    try:
-        error = msgspec.json.decode(said, type=_Said).error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return f"answered {status}"
-    text = error if isinstance(error, str) else error.message
+    text = refused.words(said)
     return f"answered {status}: {text[:TEXT_BYTES]}" if text else f"answered {status}"

@@ -211,7 +211,7 @@ class Sse:
             if _TRANSCRIBED in text and _named(line).type == _TRANSCRIBED.decode():
                 whole = True
             event = decoded(text)
-            if event.failed and not whole:
+            if event.failed:  # vLLM says `[DONE]` behind it
                 return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
             tokens = tokens or event.usage
             timings = timings or event.timings

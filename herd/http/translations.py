@@ -39,7 +39,6 @@ class Translation(msgspec.Struct, frozen=True):
     whole: Callable[[bytes, Asking], bytes]
     """An answer in one piece."""
     stream: Callable[[Asking], Stream]
-    error: Callable[[int, bytes], str]
     streamed: bytes = SSE
     """The type of its streams."""
 
@@ -65,8 +64,7 @@ def _native(
     stream: Callable[[Asking], Stream] = native_told.Chat,
     target: bytes = b"/v1/chat/completions",
 ) -> Translation:
-    error = native_told.error
-    return Translation(target, "ollama", asked, whole, stream, error, NDJSON)
+    return Translation(target, "ollama", asked, whole, stream, NDJSON)
 
 
 TRANSLATIONS: Final = {
@@ -76,7 +74,6 @@ TRANSLATIONS: Final = {
         asked=messages_asked.translate,
         whole=messages_told.whole,
         stream=messages_told.Stream,
-        error=messages_told.error,
     ),
     "/v1/responses": Translation(
         target=b"/v1/chat/completions",
@@ -84,7 +81,6 @@ TRANSLATIONS: Final = {
         asked=responses_asked.translate,
         whole=responses_told.whole,
         stream=responses_told.Stream,
-        error=responses_told.error,
     ),
     "/api/chat": _native(native_asked.chat, native_told.chat),
     "/api/generate": _native(native_asked.generate, native_told.generate, native_told.Generate),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herd.agent.payload import parse_heartbeat
-from herd.dialects import completions, messages_asked, sse
+from herd.dialects import completions, messages_asked, refused, sse
 from herd.dialects.asking import Asking, Node
 from herd.dialects.errors import GarbledError, UntranslatableError
 from herd.dialects.progress import Progress
@@ -171,9 +171,8 @@ def test_what_nodes_tell_is_translated_or_garbled(
     told = may(GarbledError, lambda: translation.whole(body, Asking("m", asked)))
     if told is not None:
         assert isinstance(json.loads(told), dict)
-    assert isinstance(translation.error(400, body), str)
     may(GarbledError, lambda: completions.read(body))
-    assert isinstance(completions.refusal_text(body, 400), str)
+    assert isinstance(refused.words(body), str)
     assert isinstance(problems.whole_error(500, body), str)
     assert isinstance(problems.short_error(500, body), str)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from herd.dialects import native_told
+from herd.dialects import native_told, refused
 from herd.dialects.asking import Asking
 from herd.dialects.errors import GarbledError
 from tests.herd.dialects.test_messages import STREAM
@@ -182,7 +182,7 @@ def test_garbage_raises_the_own_error_only(data: bytes) -> None:
         lambda: native_told.chat(data, still()),
         lambda: native_told.embed(data, still()),
         lambda: native_told.embeddings(data, still()),
-        lambda: native_told.error(400, data),
+        lambda: refused.words(data),
     ):
         try:
             told()

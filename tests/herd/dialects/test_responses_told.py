@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from herd.dialects import responses_told
+from herd.dialects import refused, responses_told
 from herd.dialects.asking import Asking
 from herd.dialects.errors import GarbledError
 from tests.herd.dialects.test_messages import STREAM, events
@@ -210,7 +210,7 @@ def test_garbage_raises_the_own_error_only(data: bytes) -> None:
     for told in (
         lambda: responses_told.Stream(ASKING).feed(b"data: " + data + b"\n\n"),
         lambda: responses_told.whole(data, ASKING),
-        lambda: responses_told.error(400, data),
+        lambda: refused.words(data),
     ):
         try:
             told()
