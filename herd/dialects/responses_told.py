@@ -358,7 +358,8 @@ def _usage(tokens: Tokens) -> Json:
     return {
         "input_tokens": told,
         "input_tokens_details": {
-            "cached_tokens": count(None if cached is None else cached.cached_tokens)
+            "cached_tokens": count(None if cached is None else cached.cached_tokens),
+            "cache_write_tokens": 0,
         },
         "output_tokens": said,
         "output_tokens_details": {

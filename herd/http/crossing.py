@@ -268,7 +268,7 @@ class Crossing:
                 return None
             body, self._left_out = question.body, question.left_out
             target = self._pool.prefix + self._translation.target
-            headers, hops = _as_json(self._request.headers), wire.hops(self._request.connection)
+            headers, hops = _as_openai(self._request.headers), wire.hops(self._request.connection)
             head = wire.request_head(target, self._pool.host, headers, hops, len(body))
             self._began_s, self._wall_s = self._now_s(), clock.wall_s()
         self._dialing = send(head, body, self)
@@ -372,7 +372,13 @@ def _streams(connection: Carrier) -> bool:
     return events and connection.status == _OK and not connection.coding
 
 
-def _as_json(headers: Sequence[Header]) -> list[Header]:
-    """Return the headers of a body that herd wrote: Ollama takes any type, vLLM only JSON's."""
+def _as_openai(headers: Sequence[Header]) -> list[Header]:
+    """Return the headers of a body that herd wrote, with the client's key where OpenAI has it.
+
+    Ollama takes any type of body, vLLM only JSON's.
+    """
+    named = {name.lower(): value for name, value in headers}
     kept = [header for header in headers if header[0].lower() != b"content-type"]
+    if b"authorization" not in named and (key := named.get(b"x-api-key")):
+        kept.append((b"Authorization", b"Bearer " + key))
     return [*kept, (b"Content-Type", b"application/json")]

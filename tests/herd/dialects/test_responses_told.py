@@ -58,7 +58,7 @@ OUTPUT: list[dict[str, Any]] = [
 ]
 USAGE = {
     "input_tokens": 9,
-    "input_tokens_details": {"cached_tokens": 0},
+    "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
     "output_tokens": 4,
     "output_tokens_details": {"reasoning_tokens": 0},
     "total_tokens": 13,
@@ -168,7 +168,7 @@ def test_an_answer_in_one_piece() -> None:
     told: dict[str, Any] = msgspec.json.decode(responses_told.whole(body, ASKING))
     assert (told["status"], told["created_at"], told["output"]) == ("completed", 5, OUTPUT)
     assert told["usage"] == USAGE | {
-        "input_tokens_details": {"cached_tokens": 6},
+        "input_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 0},
         "output_tokens_details": {"reasoning_tokens": 2},
     }
 

@@ -9,7 +9,7 @@ import pytest
 from events import ModelFacts, NodeFacts, NodeId, RequestCompleted, RequestFailed, RequestReceived
 from herd.link.messages import NodeView, View
 from tests.herd.http.conftest import Run
-from tests.herd.http.fleet import SSE, Ask, Control, fronting, node, post
+from tests.herd.http.fleet import SSE, Ask, Control, fronting, header, node, post
 from tests.herd.http.sockets import client
 
 PATH = "/v1/messages"
@@ -418,5 +418,29 @@ def test_whatever_nests_deep_is_served_or_refused(path: str, run: Run) -> None:
                     assert head[9:12] == b"200" or b"deep" in answer or b"depth" in answer
         assert statuses <= {b"200", b"400", b"502"}
         assert b"400" in statuses
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        (b"x-api-key: secret", b"Bearer secret"),
+        (b"X-API-Key: secret\r\nAuthorization: Bearer other", b"Bearer other"),
+        (b"Accept: */*", b""),
+    ],
+)
+def test_a_node_is_shown_the_clients_key_where_openais_servers_look_for_it(
+    shown: bytes, told: bytes, run: Run
+) -> None:
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(here.url)
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, PATH, BODY % b"false", shown)
+                await one.answer()
+            head = next(ask.head for ask in here.asks if b"/v1/chat/completions" in ask.head)
+            assert head.count(b"\r\nAuthorization: ") == bool(told)
+            assert not told or header(head, b"Authorization") == told
 
     run(main())
