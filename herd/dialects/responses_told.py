@@ -53,7 +53,8 @@ _AS_ASKED: Final[Json] = {
     "user": None,
 }
 """What of the request comes back, and what it is where nobody asked."""
-_decode = msgspec.json.Decoder(Json).decode
+_AsAsked = msgspec.defstruct("_AsAsked", [(name, Any, None) for name in _AS_ASKED], gc=False)
+_decode = msgspec.json.Decoder(_AsAsked).decode
 
 
 def whole(body: bytes, asking: Asking) -> bytes:
@@ -333,8 +334,10 @@ def _response(answer: Completion, asking: Asking) -> Json:
 
 
 def _as_asked(body: bytes) -> Json:
-    asked = _decode(body)
-    told = {name: asked.get(name) for name in _AS_ASKED}
+    try:
+        told = msgspec.structs.asdict(_decode(body))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # what was passed over
+        return _AS_ASKED
     return {name: _AS_ASKED[name] if value is None else value for name, value in told.items()}
 
 

@@ -216,3 +216,12 @@ def test_garbage_raises_the_own_error_only(data: bytes) -> None:
             told()
         except GarbledError:
             continue
+
+
+@pytest.mark.parametrize("more", [b'"metadata":{"a":%b}' % (b"1" * 5_000), b'"user":"\xff"'])
+def test_what_a_translation_passes_over_spoils_no_answer(more: bytes) -> None:
+    """It was not looked at when the request was translated."""
+    asking = Asking("M", b'{"model":"M","input":"Hi",%b}' % more)
+    answer = b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}'
+    told = msgspec.json.decode(responses_told.whole(answer, asking))
+    assert (told["status"], told["metadata"], told["user"]) == ("completed", {}, None)

@@ -444,3 +444,20 @@ def test_a_node_is_shown_the_clients_key_where_openais_servers_look_for_it(
             assert not told or header(head, b"Authorization") == told
 
     run(main())
+
+
+@pytest.mark.parametrize("stream", [b"false", b"true"])
+def test_what_is_no_utf_8_is_taken_as_go_takes_it(stream: bytes, run: Run) -> None:
+    body = b'{"model":"m","input":"Hi \xff","metadata":{"a":"\xfe"},"stream":%b}' % stream
+
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(here.url)
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, "/v1/responses", body)
+                head = await one.head()
+                assert head.startswith(b"HTTP/1.1 200 ")
+            asked = msgspec.json.decode(here.asks[-1].body)
+            assert asked["messages"] == [{"role": "user", "content": "Hi \ufffd"}]
+
+    run(main())
