@@ -13,7 +13,7 @@ Rules
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from herd import clock
@@ -21,13 +21,12 @@ from herd.dialects import refused
 from herd.dialects.asking import Asking
 from herd.dialects.errors import GarbledError, UntranslatableError
 from herd.dialects.plain import plain
-from herd.http import problems, wire
+from herd.http import problems, recast, wire
 from herd.http.exchange import Request
 from herd.http.translations import SSE, Stream, Translation
 from herd.http.unpacking import unpacked
 from herd.http.upstream import Pool
 from herd.http.ways import Carrier, Receiver, Way
-from herd.http.wire import Header
 
 KNOWN_S: Final = 600.0
 """A node may be updated meanwhile."""
@@ -37,19 +36,6 @@ _OK: Final = 200
 _NO_ROUTE: Final = (404, 405)
 _LACKED: Final = b'{"error":"Unexpected endpoint'
 """How LM Studio answers on a route that it lacks: with a good status."""
-_OF_BODY: Final = frozenset(
-    {
-        b"content-type",
-        b"content-encoding",
-        b"content-digest",
-        b"content-md5",
-        b"digest",
-        b"repr-digest",
-        b"etag",
-        b"last-modified",
-    }
-)
-"""Headers of the node's body, which the client gets in other words."""
 _NODE_ERROR: Final = 500
 _BAD_REQUEST: Final = 400
 
@@ -67,6 +53,7 @@ class Crossing:
         "_length",
         "_model",
         "_now_s",
+        "_passes",
         "_path",
         "_plain",
         "_pool",
@@ -100,6 +87,8 @@ class Crossing:
         self._body = b""
         self._began_s = self._wall_s = 0.0
         self._kept: list[bytes] = []
+        self._passes = False
+        """An answer of the client's own route, known as one."""
         self._size_bytes = 0
         self._length: int | None = None
         """Of an answer that was translated in one piece."""
@@ -174,15 +163,7 @@ class Crossing:
         lines = b"" if self._connection is None else self._connection.lines()
         if self._plain:
             return lines
-        kept = [
-            line
-            for line in lines.splitlines(keepends=True)
-            if line.partition(b":")[0].lower() not in _OF_BODY
-        ]
-        if self._left_out:
-            names = ", ".join(self._left_out).encode("ascii", "replace")
-            kept.append(b"X-Herd-Left-Out: %b\r\n" % names)
-        return b"".join((*kept, b"Content-Type: %b\r\n" % self.content_type))
+        return recast.told(lines, self.content_type, self._left_out)
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -228,12 +209,14 @@ class Crossing:
             receiver.heard(body, ended=ended)
         elif not self._plain:
             self._translate(receiver, body, ended=ended)
-        elif status in _NO_ROUTE or self._kept or body.lstrip().startswith(_LACKED):
+        elif self._may_lack(status, body):
             self._sound(receiver, body, ended=ended)
         else:
-            if status == _OK:
+            if status == _OK and not self._passes:
                 self._note(has=True)
-            receiver.heard(body, ended=ended)
+            self._passes = True
+            kept, self._kept = self._kept, []
+            receiver.heard(b"".join((*kept, body)), ended=ended)
 
     def lost(self, error: str) -> None:
         """Pass it on."""
@@ -256,6 +239,7 @@ class Crossing:
     ) -> asyncio.Task[None] | None:
         self._receiver = receiver
         self._kept, self._size_bytes, self._length = [], 0, None
+        self._passes = False
         self._stream = None
         self._body = body
         if not self._plain:
@@ -268,7 +252,7 @@ class Crossing:
                 return None
             body, self._left_out = question.body, question.left_out
             target = self._pool.prefix + self._translation.target
-            headers, hops = _as_openai(self._request.headers), wire.hops(self._request.connection)
+            headers, hops = recast.asked(self._request.headers), wire.hops(self._request.connection)
             head = wire.request_head(target, self._pool.host, headers, hops, len(body))
             self._began_s, self._wall_s = self._now_s(), clock.wall_s()
         self._dialing = send(head, body, self)
@@ -293,11 +277,18 @@ class Crossing:
             self._length = len(body)
             receiver.heard(body, ended=True)
 
+    def _may_lack(self, status: int, body: bytes) -> bool:
+        """Whether an answer may yet say that there is no such route, however it comes."""
+        if status in _NO_ROUTE or self._passes:
+            return not self._passes
+        return _LACKED.startswith(_beginning((*self._kept, body)))
+
     def _sound(self, receiver: Receiver, body: bytes, *, ended: bool) -> None:
         """Find out whether it is the route that the node does not know, or the model."""
         if not self._keep(receiver, body, REFUSAL_BYTES) or not ended:
             return
-        if b"model" in (self._said(REFUSAL_BYTES) or b"").lower():
+        lacks = self.status in _NO_ROUTE or _beginning(self._kept) == _LACKED
+        if not lacks or b"model" in (self._said(REFUSAL_BYTES) or b"").lower():
             receiver.heard(b"".join(self._kept), ended=True)
             return
         self._note(has=False)
@@ -366,19 +357,11 @@ class Crossing:
         receiver.lost(error)
 
 
+def _beginning(pieces: Iterable[bytes]) -> bytes:
+    return b"".join(pieces).lstrip()[: len(_LACKED)]
+
+
 def _streams(connection: Carrier) -> bool:
     """Whether an answer is a stream that can be read as it comes."""
     events = connection.content_type.lower().startswith(SSE)
     return events and connection.status == _OK and not connection.coding
-
-
-def _as_openai(headers: Sequence[Header]) -> list[Header]:
-    """Return the headers of a body that herd wrote, with the client's key where OpenAI has it.
-
-    Ollama takes any type of body, vLLM only JSON's.
-    """
-    named = {name.lower(): value for name, value in headers}
-    kept = [header for header in headers if header[0].lower() != b"content-type"]
-    if b"authorization" not in named and (key := named.get(b"x-api-key")):
-        kept.append((b"Authorization", b"Bearer " + key))
-    return [*kept, (b"Content-Type", b"application/json")]

@@ -122,7 +122,7 @@ def test_what_cannot_be_translated_is_a_400(run: Run) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("cut", [99, 34])
+@pytest.mark.parametrize("cut", [99, 34, 10, 1])
 def test_a_route_that_is_missed_with_a_good_status_is_missed(cut: int, run: Run) -> None:
     said = b'{"error":"Unexpected endpoint or method. (POST /v1/messages)"}'  # LM Studio's
 
@@ -459,5 +459,29 @@ def test_what_is_no_utf_8_is_taken_as_go_takes_it(stream: bytes, run: Run) -> No
                 assert head.startswith(b"HTTP/1.1 200 ")
             asked = msgspec.json.decode(here.asks[-1].body)
             assert asked["messages"] == [{"role": "user", "content": "Hi \ufffd"}]
+
+    run(main())
+
+
+@pytest.mark.parametrize("cut", [1, 9, 20, 40])
+@pytest.mark.parametrize("said", [b'{"error":"Unexpected end of input"}', b'{"type":"message"}'])
+def test_what_only_begins_as_a_missing_route_passes(said: bytes, cut: int, run: Run) -> None:
+    said += b" " * 100_000
+
+    async def main() -> None:
+        async def script(ask: Ask) -> None:
+            ask.begin(b"application/json")
+            for piece in (said[:cut], said[cut:]):
+                ask.chunk(piece)
+                await ask.writer.drain()
+                await asyncio.sleep(0.01)
+            ask.end()
+
+        async with node(script) as here:
+            async with fronting(Control(here.url)) as listener, client(listener.port) as one:
+                post(one, PATH, BODY % b"false")
+                head, answer = await one.answer()
+            assert (head[9:12], answer) == (b"200", said)
+            assert len(here.asks) == 1
 
     run(main())
