@@ -75,7 +75,7 @@ class Crossing:
         model: str,
         now_s: Callable[[], float],
     ) -> None:
-        """Know the node, and what is asked of it; `model` is the name as the client spells it."""
+        """Know the node, and what is asked of it; `model` is what the answer calls the model."""
         self._pool = pool
         self._path = path.partition(b"?")[0]
         self._translation = translation
