@@ -5,6 +5,8 @@ Rules
    told in one go, or before the next may begin, that has to be undone: a call waits until the
    arguments of the one before are whole, or nothing more comes.
 2. Most servers end a call before they begin the next: then nothing waits.
+3. Some give several calls one `index` and ids of their own; some, a new id to each piece of a call.
+   Only a piece with a name begins one.
 """
 
 from collections import deque
@@ -54,7 +56,7 @@ class Calls:
         for position, piece in enumerate(pieces or ()):
             index = position if piece.index is None else piece.index
             call = self._by_index.get(index)
-            if call is None or (piece.id and piece.id != call.id):
+            if call is None or (piece.named and piece.id and piece.id != call.id):
                 call = self._by_index[index] = _Call(piece.id or "", Nesting())
                 self._line.append(call)
             arguments = piece.arguments

@@ -30,6 +30,11 @@ class ToolCall(msgspec.Struct, gc=False):
     function: Function | None = None
 
     @property
+    def named(self) -> bool:
+        """Whether it says what is called."""
+        return self.function is not None and bool(self.function.name)
+
+    @property
     def name(self) -> str:
         """What is called; `GarbledError` if nobody says so."""
         if self.function is None or not self.function.name:

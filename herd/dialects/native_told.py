@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from herd.dialects import completions, refused
+from herd.dialects import completions, lines, refused
 from herd.dialects.asking import Asking
 from herd.dialects.calls import Calls
 from herd.dialects.completions import Completion, Message, ToolCall
@@ -185,7 +185,7 @@ class Chat:
             if not self._begun:
                 raise GarbledError(text)
             self._ended = True
-            return msgspec.json.encode({"error": text}) + b"\n"
+            return lines.one_line({"error": text}) + b"\n"
         if chunk.usage is not None:
             self._last.usage = chunk.usage
         if chunk.timings is not None:
@@ -212,7 +212,7 @@ class Chat:
         return self._line(delta, calls, {"done": False})
 
     def _line(self, message: Message, calls: list[Json], end: Json) -> bytes:
-        return msgspec.json.encode(self.line(message, calls) | end) + b"\n"
+        return lines.one_line(self.line(message, calls) | end) + b"\n"
 
     def _calls_on(self, pieces: list[tuple[ToolCall, bool]]) -> None:
         for call, begins in pieces:

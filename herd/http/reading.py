@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
+from herd.dialects.lines import one_line
 from herd.dialects.nesting import Nesting
 from herd.dialects.numbers import count
 from herd.http.answers import Event, Timings, Tokens
@@ -139,7 +140,7 @@ class Ndjson:
     def last_words(self, name: str, error: Error) -> bytes:
         """End the line, if one is open, and say so in the next."""
         del name
-        return (b"\n" if self._open else b"") + msgspec.json.encode(error) + b"\n"
+        return (b"\n" if self._open else b"") + one_line(error) + b"\n"
 
 
 class Sse:
@@ -282,7 +283,7 @@ class Sse:
         if "sequence_number" in error and (numbers := _NUMBER.findall(tail)):
             error = error | {"sequence_number": int(numbers[-1]) + 1}
         named = b"event: %b\n" % name.encode("ascii") if name else b""
-        return start + named + b"data: " + msgspec.json.encode(error) + b"\n\n"
+        return start + named + b"data: " + one_line(error) + b"\n\n"
 
 
 class Json:

@@ -121,6 +121,17 @@ def test_a_call_that_ends_before_the_next_begins_is_told_as_it_comes() -> None:
     assert not calls.rest()
 
 
+@pytest.mark.parametrize("ids", ["aab", "axb", "a b"])
+def test_calls_of_one_index_are_told_apart_by_names_and_ids(ids: str) -> None:
+    pieces = [
+        {"index": 0, "id": ids[0], "function": {"name": "f", "arguments": '{"x":'}},
+        {"index": 0, "id": ids[1].strip(), "function": {"arguments": "1}"}},
+        {"index": 0, "id": ids[2], "function": {"name": "g", "arguments": "{}"}},
+    ]
+    data = stream([[piece] for piece in pieces])
+    assert in_messages(data) == in_responses(data) == [("f", '{"x":1}'), ("g", "{}")]
+
+
 def test_a_call_goes_not_on_after_its_end() -> None:
     first, more = ToolCall(0, "a", Function("f", "{}")), ToolCall(0, None, Function(None, " "))
     for last in (ToolCall(1, "b", Function("g", "")), None):
