@@ -9,6 +9,8 @@ from herd.dialects.errors import GarbledError
 from herd.dialects.lines import one_line
 
 EVENT_BYTES: Final = 8 * 1024 * 1024
+_MARK: Final = b"\xef\xbb\xbf"
+"""What may stand before all text in UTF-8, and says nothing."""
 
 
 class Events:
@@ -42,6 +44,7 @@ class Events:
         return found
 
     def _take(self, line: bytes, found: list[bytes]) -> None:
+        line = line.removeprefix(_MARK)
         if line.startswith(b"data:"):
             self._data.append(line[5:].removeprefix(b" "))
             self._data_bytes += len(line)

@@ -36,6 +36,8 @@ _OK: Final = 200
 _NO_ROUTE: Final = (404, 405)
 _LACKED: Final = b'{"error":"Unexpected endpoint'
 """How LM Studio answers on a route that it lacks: with a good status."""
+_LAST_LINE: Final = b"\n\n"
+"""The end of a stream ends its last event: some servers send one line break behind `[DONE]`."""
 _NODE_ERROR: Final = 500
 _BAD_REQUEST: Final = 400
 
@@ -304,7 +306,7 @@ class Crossing:
             if _streams(connection):
                 if self._stream is None:
                     self._stream = self._translation.stream(self._asking())
-                told = self._stream.feed(body)
+                told = self._stream.feed(body + _LAST_LINE if ended else body)
             elif self._keep(receiver, body, WHOLE_BYTES) and ended:
                 told = self._whole(connection.status, self._said(WHOLE_BYTES))
                 self._length = len(told)

@@ -83,7 +83,10 @@ _LAST_EVENTS: Final = {"message_stop", "response.completed", "response.incomplet
 _TRANSCRIBED: Final = b"transcript.text.done"
 """The last event of a recording that is written down: it has no name, and nothing need follow."""
 _BAD_EVENTS: Final = {"error", "response.failed"}
-_NAMED: Final = re.compile(rb"(?:^|\n)event: ?([a-z_.]{1,40})\r?\n")
+_NAMED: Final = re.compile(
+    rb"(?:^|\n)event: ?((?:response\.|message_|content_block_)[a-z_.]{1,40}|error|ping)\r?\n"
+)
+"""Those of `/v1/messages` and `/v1/responses`: some name all others, too (`message`)."""
 _NUMBER: Final = re.compile(rb'"sequence_number": ?(\d{1,9})')
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n")
 _COMMENT: Final = re.compile(rb"(?m)^:[^\n]*\n\r?\n")

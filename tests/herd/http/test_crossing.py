@@ -485,3 +485,28 @@ def test_what_only_begins_as_a_missing_route_passes(said: bytes, cut: int, run: 
             assert len(here.asks) == 1
 
     run(main())
+
+
+@pytest.mark.parametrize("said", [b"".join(SSE)[:-1], b"\xef\xbb\xbf" + b"".join(SSE)])
+@pytest.mark.parametrize("cut", [1, 40, 1_000])
+def test_the_first_and_the_last_event_of_a_stream_are_read(said: bytes, cut: int, run: Run) -> None:
+    async def script(ask: Ask) -> None:
+        if b"/v1/chat" not in ask.head:
+            await old(ask)
+            return
+        ask.begin(b"text/event-stream")
+        for at in range(0, len(said), cut):
+            ask.chunk(said[at : at + cut])
+        ask.end()
+
+    async def main() -> None:
+        async with node(script) as here:
+            control = Control(here.url)
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, PATH, BODY % b"true")
+                _, told = await one.answer()
+            assert told.count(b'"type":"text_delta"') == 2
+            assert b"event: message_stop" in told
+            await control.heard(RequestCompleted)
+
+    run(main())

@@ -195,6 +195,8 @@ def test_a_small_body_is_read_whole(body: bytes, usage: Usage) -> None:
         (Sse, b'data: {"choices":[{"delta":{"content":"hi"}}],"error":null}\n\n', False, False),
         (Sse, b'data: {"choices":[],"error": null}\n\n' + SSE[3], True, False),
         (Sse, SSE[0] + b": ping\n\n" + SSE[3], True, False),
+        (Sse, b"".join(b"event: message\n" + event for event in SSE), True, False),
+        (Sse, b"".join(b"event: message\n" + event for event in SSE[:3]), False, False),
         (Sse, SSE[0] + b'data: {"error":{"message":"x"}}\n\n', False, True),
         (Sse, SSE[0] + b'data: {"error":{"message":"x"}}\n\ndata: [DONE]\n\n', False, True),
         (Sse, SSE[0] + b'data: {"choices":[],"error":""}\n\ndata: [DONE]\n\n', True, False),
