@@ -18,8 +18,8 @@ class Function(msgspec.Struct, gc=False):
     """A call, or the next piece of one."""
 
     name: str | None = None
-    arguments: str | None = None
-    """JSON, as a text."""
+    arguments: str | Json | None = None
+    """JSON, as a text; from some servers (text-generation-inference) an object."""
 
 
 class ToolCall(msgspec.Struct, gc=False):
@@ -43,8 +43,9 @@ class ToolCall(msgspec.Struct, gc=False):
 
     @property
     def arguments(self) -> str:
-        """What was said of its arguments."""
-        return ("" if self.function is None else self.function.arguments) or ""
+        """What was said of its arguments, as a text."""
+        said = None if self.function is None else self.function.arguments
+        return msgspec.json.encode(said).decode() if isinstance(said, dict) else said or ""
 
 
 class Message(msgspec.Struct, gc=False):

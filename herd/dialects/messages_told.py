@@ -3,8 +3,8 @@
 Rules
 1. Events come in Anthropic's order: `message_start`, `ping`, the blocks one after another, each
    with its start, deltas and stop, `message_delta`, `message_stop`.
-2. A stream is whole only if the node's was: without `[DONE]` there is no `message_stop`. An error of
-   the node's before the first event raises, so that another may try; later it is an event.
+2. A stream is whole only if the node's was: without `[DONE]` there is no `message_stop`. An error
+   of the node's before the first event raises, so that another may try; later it is an event.
 3. Thoughts become a `thinking` block where the node tells them apart. Clients drop blocks that
    nobody signed, so there is a signature that says so; it proves nothing, and herd asks for none.
    A client that wants no thoughts gets none; one that wants them `omitted`, the block alone.

@@ -221,3 +221,9 @@ def test_calls_without_ids_get_some_that_no_other_answer_has() -> None:
 
     assert ident("chatcmpl-1").startswith("toolu_")
     assert ident("chatcmpl-1") != ident("chatcmpl-2")
+
+
+def test_arguments_may_be_an_object_at_once() -> None:
+    data = stream([[{"index": 0, "id": "a", "function": {"name": "f", "arguments": {"x": [1]}}}]])
+    assert in_messages(data) == in_responses(data) == [("f", '{"x":[1]}')]
+    assert in_chat(data) == [("f", '{"x": [1]}')]
