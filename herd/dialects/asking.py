@@ -17,7 +17,7 @@ class Asking(msgspec.Struct, frozen=True, gc=False):
     """A request that went to its node translated."""
 
     model: str
-    """As the client spells it."""
+    """As the client spells it; of another model that serves in its place, the fleet's name."""
     body: bytes = b"{}"
     """In the client's words."""
     began_s: float = 0.0

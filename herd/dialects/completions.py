@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from herd.dialects import refused
 from herd.dialects.errors import GarbledError
 
 Json: TypeAlias = dict[str, Any]
@@ -17,8 +18,8 @@ class Function(msgspec.Struct, gc=False):
     """A call, or the next piece of one."""
 
     name: str | None = None
-    arguments: str | None = None
-    """JSON, as a text."""
+    arguments: str | Json | None = None
+    """JSON, as a text; from some servers (text-generation-inference) an object."""
 
 
 class ToolCall(msgspec.Struct, gc=False):
@@ -29,6 +30,11 @@ class ToolCall(msgspec.Struct, gc=False):
     function: Function | None = None
 
     @property
+    def named(self) -> bool:
+        """Whether it says what is called."""
+        return self.function is not None and bool(self.function.name)
+
+    @property
     def name(self) -> str:
         """What is called; `GarbledError` if nobody says so."""
         if self.function is None or not self.function.name:
@@ -37,27 +43,9 @@ class ToolCall(msgspec.Struct, gc=False):
 
     @property
     def arguments(self) -> str:
-        """What was said of its arguments."""
-        return ("" if self.function is None else self.function.arguments) or ""
-
-
-class Calls:
-    """Which call a piece of a stream belongs to, of those that come one after another."""
-
-    __slots__ = ("_id", "_index")
-
-    def __init__(self) -> None:
-        """Begin without one."""
-        self._index: int | None = None
-        self._id = ""
-
-    def begins(self, call: ToolCall, position: int) -> bool:
-        """Return whether a piece is of another call than the last; `position` is in its list."""
-        index = position if call.index is None else call.index
-        if index == self._index and (call.id or self._id) == self._id:
-            return False
-        self._index, self._id = index, call.id or ""
-        return True
+        """What was said of its arguments, as a text."""
+        said = None if self.function is None else self.function.arguments
+        return msgspec.json.encode(said).decode() if isinstance(said, dict) else said or ""
 
 
 class Message(msgspec.Struct, gc=False):
@@ -139,21 +127,10 @@ class Completion(msgspec.Struct, gc=False):
         return word, self.choices[0].stop_reason, self.choices[0].matched_stop
 
 
-class _Error(msgspec.Struct, gc=False):
-    message: str = ""
-
-
-class _Said(msgspec.Struct, gc=False):
-    error: str | _Error = ""
-    message: str | None = None
-    detail: msgspec.Raw = msgspec.Raw(b"")
-
-
 DONE: Final = b"[DONE]"
+NO_JSON: Final = "INVALID_JSON"
+"""Anthropic's name for arguments that are none: its client shows the model what it wrote."""
 _decode = msgspec.json.Decoder(Completion).decode
-_decode_error = msgspec.json.Decoder(str | _Error).decode
-_decode_said = msgspec.json.Decoder(_Said).decode
-_decode_text = msgspec.json.Decoder(str).decode
 _decode_arguments = msgspec.json.Decoder(Json).decode
 _MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -169,7 +146,7 @@ def read(text: bytes) -> Completion:
 def whole(text: bytes) -> tuple[Completion, Message, str | None]:
     """Read an answer in one piece: all of it, what was said, why it ended; or `GarbledError`."""
     answer = read(text)
-    if said := error_text(answer.error):
+    if said := refused.error_words(answer.error):
         raise GarbledError(said)
     if not answer.choices or answer.choices[0].message is None:
         raise GarbledError("an answer that is no chat completion")
@@ -177,37 +154,8 @@ def whole(text: bytes) -> tuple[Completion, Message, str | None]:
 
 
 def arguments(text: str) -> Json:
-    """Read the arguments of a call; `GarbledError` if they are no object."""
+    """Read the arguments of a call; what the model wrote, if that is no object, under one name."""
     try:
         return _decode_arguments(text or "{}")
-    except _MALFORMED as error:
-        raise GarbledError("a call of a tool whose arguments are no JSON object") from error
-
-
-def error_text(raw: msgspec.Raw) -> str:
-    """Return what the `error` of an answer says; nothing where there is none."""
-    if not raw or bytes(raw) == b"null":
-        return ""
-    try:
-        error = _decode_error(raw)
     except _MALFORMED:
-        return "the node ended it with an error"
-    return (error if isinstance(error, str) else error.message) or "the node ended it with an error"
-
-
-def refusal_text(body: bytes, status: int) -> str:
-    """Return what a node says in an answer that is an error."""
-    try:
-        said = _decode_said(body)
-    except _MALFORMED:
-        return f"the node answered {status}"
-    error = said.error if isinstance(said.error, str) else said.error.message
-    return error or said.message or _detail(said.detail) or f"the node answered {status}"
-
-
-def _detail(raw: msgspec.Raw) -> str:
-    """Return what FastAPI's servers say: a text, or what they found wrong, as JSON."""
-    try:
-        return _decode_text(raw)
-    except _MALFORMED:
-        return bytes(raw).decode("utf-8", "replace")
+        return {NO_JSON: text}

@@ -114,6 +114,7 @@ class Tool(msgspec.Struct, gc=False):
     type: str | None = None
     description: str | None = None
     input_schema: Json | None = None
+    strict: bool | None = None
 
 
 class Choice(msgspec.Struct, gc=False):

@@ -3,12 +3,15 @@
 Rules
 1. Events come in Anthropic's order: `message_start`, `ping`, the blocks one after another, each
    with its start, deltas and stop, `message_delta`, `message_stop`.
-2. A stream is whole only if the node's was: without `[DONE]` there is no `message_stop`.
+2. A stream is whole only if the node's was: without `[DONE]` there is no `message_stop`. An error
+   of the node's before the first event raises, so that another may try; later it is an event.
 3. Thoughts become a `thinking` block where the node tells them apart. Clients drop blocks that
    nobody signed, so there is a signature that says so; it proves nothing, and herd asks for none.
    A client that wants no thoughts gets none; one that wants them `omitted`, the block alone.
 4. Tokens are those the node counted; without a count, its chunks with content are counted.
-5. `stop_sequence` is told where the node says which of them ended the answer. Most say `stop` only,
+5. The arguments of a call in a stream are what the model wrote. In one piece they are an object:
+   what is none, as in a call that was cut by its length, is put into one, as Anthropic has it.
+6. `stop_sequence` is told where the node says which of them ended the answer. Most say `stop` only,
    for that and for the model's own end: that is `end_turn`.
 """
 
@@ -16,8 +19,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from herd.dialects import completions, messages_body
+from herd.dialects import completions, messages_body, refused
 from herd.dialects.asking import Asking
+from herd.dialects.calls import Calls
 from herd.dialects.completions import Completion, Message, Tokens, ToolCall
 from herd.dialects.errors import GarbledError
 from herd.dialects.numbers import count
@@ -35,15 +39,11 @@ _REASONS: Final = {
 }
 
 
-def error(status: int, body: bytes) -> str:
-    """Return what a node's refusal says."""
-    return completions.refusal_text(body, status)
-
-
 def whole(body: bytes, asking: Asking) -> bytes:
     """Return the message; `GarbledError` if the body is no chat completion."""
     answer, message, finish = completions.whole(body)
-    content: list[Json] = []
+    told = _message(answer, asking.model)
+    content: list[Json] = told["content"]
     shows = _shows(asking)
     if message.thought and shows != "nothing":
         thought = message.thought if shows == "all" else ""
@@ -52,9 +52,8 @@ def whole(body: bytes, asking: Asking) -> bytes:
         content.append({"type": "text", "text": text})
     calls = message.tool_calls or []
     for position, call in enumerate(calls):
-        content.append(_call(call, position) | {"input": completions.arguments(call.arguments)})
-    told = _message(answer, asking.model)
-    told["content"] = content
+        block = _call(call, told["id"], position)
+        content.append(block | {"input": completions.arguments(call.arguments)})
     stop = _stop(answer, messages_body.read_stops(asking.body))
     told |= _ending(finish, stop, called=bool(calls))
     told["usage"] = _usage(answer.usage or Tokens())
@@ -81,6 +80,7 @@ class Stream:
         "_chunks",
         "_ended",
         "_events",
+        "_id",
         "_model",
         "_reason",
         "_shows",
@@ -94,13 +94,15 @@ class Stream:
         self._model = asking.model
         self._shows = _shows(asking)
         self._events = Events()
+        self._id = ""
+        """Of the message."""
         self._begun = False
         self._ended = False
         self._block = ""
         """The kind of the block that is open."""
         self._blocks = 0
         """Blocks so far, the open one among them."""
-        self._calls = completions.Calls()
+        self._calls = Calls()
         self._called = False
         self._chunks = 0
         self._reason: str | None = None
@@ -120,7 +122,9 @@ class Stream:
         if data == completions.DONE:
             return self._end()
         chunk = completions.read(data)
-        if text := completions.error_text(chunk.error):
+        if text := refused.error_words(chunk.error):
+            if not self._begun:
+                raise GarbledError(text)
             self._ended = True
             told = {"type": "api_error", "message": text}
             return event("error", {"type": "error", "error": told})
@@ -139,34 +143,35 @@ class Stream:
     def _start(self, chunk: Completion) -> bytes:
         self._begun = True
         told = _message(chunk, self._model)
+        self._id = told["id"]
         told["usage"] = _usage(Tokens(completion_tokens=0))
         start = event("message_start", {"type": "message_start", "message": told})
         return start + event("ping", {"type": "ping"})
 
     def _delta(self, delta: Message) -> bytes:
-        out = b""
+        text = delta.content or delta.refusal
+        out = self._calls_on(self._calls.rest()) if text or delta.thought else b""
         if delta.thought:
             self._chunks += 1
         if (thought := delta.thought) and self._shows != "nothing":
             out += self._open("thinking", {"type": "thinking", "thinking": "", "signature": ""})
             if self._shows == "all":
                 out += self._piece({"type": "thinking_delta", "thinking": thought})
-        if text := delta.content or delta.refusal:
+        if text:
             self._chunks += 1
             out += self._open("text", {"type": "text", "text": ""})
             out += self._piece({"type": "text_delta", "text": text})
-        for position, call in enumerate(delta.tool_calls or ()):
-            out += self._call(call, position)
-        return out
+        return out + self._calls_on(self._calls.take(delta.tool_calls))
 
-    def _call(self, call: ToolCall, position: int) -> bytes:
+    def _calls_on(self, pieces: list[tuple[ToolCall, bool]]) -> bytes:
         out = b""
-        if self._calls.begins(call, position) or self._block != "tool_use":
-            self._called = True
-            out = self._open("tool_use", _call(call, self._blocks), anew=True)
-        if arguments := call.arguments:
-            self._chunks += 1
-            out += self._piece({"type": "input_json_delta", "partial_json": arguments})
+        for call, begins in pieces:
+            if begins:
+                self._called = True
+                out += self._open("tool_use", _call(call, self._id, self._blocks), anew=True)
+            if arguments := call.arguments:
+                self._chunks += 1
+                out += self._piece({"type": "input_json_delta", "partial_json": arguments})
         return out
 
     def _open(self, kind: str, block: Json, *, anew: bool = False) -> bytes:
@@ -198,10 +203,11 @@ class Stream:
         self._ended = True
         if not self._begun or self._reason is None:
             raise GarbledError("a stream without a reason for its end")
+        waiting = self._calls_on(self._calls.rest())
         usage = self._usage or Tokens(completion_tokens=self._chunks)
         delta = _ending(self._reason, self._stop, called=self._called)
         told = {"type": "message_delta", "delta": delta, "usage": _usage(usage)}
-        out = self._close() + event("message_delta", told)
+        out = waiting + self._close() + event("message_delta", told)
         return out + event("message_stop", {"type": "message_stop"})
 
 
@@ -239,6 +245,6 @@ def _ending(reason: str | None, stop: str | None, *, called: bool) -> Json:
     return {"stop_reason": _REASONS.get(reason or "", "end_turn"), "stop_sequence": None}
 
 
-def _call(call: ToolCall, position: int) -> Json:
-    ident = call.id or f"toolu_{position}"
+def _call(call: ToolCall, message: str, position: int) -> Json:
+    ident = call.id or f"toolu_{message.removeprefix('msg_')}_{position}"
     return {"type": "tool_use", "id": ident, "name": call.name, "input": {}}

@@ -83,4 +83,6 @@ def _function(tool: Tool) -> Json:
     }
     if description is not None:
         function["description"] = description
+    if tool.strict is not None:
+        function["strict"] = tool.strict
     return {"type": "function", "function": function}

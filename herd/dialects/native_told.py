@@ -3,7 +3,8 @@
 Rules
 1. A stream is whole only if the node's was: without `[DONE]` there is no `"done":true`. An error of
    the node's before the first line raises, so that another may try; later it is Ollama's own line.
-2. A call comes in one line, when all of it is known: its arguments are an object.
+2. A call comes in one line, when all of it is known: its arguments are an object, into which what
+   is none is put. One in which the answer was cut by its length is left out, as Ollama has it.
 3. Counts are those the node told; without them there are none. Durations are the node's own where
    it tells them (llama.cpp); else what herd has measured: `prompt_eval_duration` until the first
    word, `eval_duration` from there to the end. Of loading nobody knows, so nothing is said.
@@ -16,8 +17,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from herd.dialects import completions
+from herd.dialects import completions, lines, refused
 from herd.dialects.asking import Asking
+from herd.dialects.calls import Calls
 from herd.dialects.completions import Completion, Message, ToolCall
 from herd.dialects.errors import GarbledError
 from herd.dialects.numbers import count
@@ -49,11 +51,6 @@ class _Vectors(msgspec.Struct, gc=False):
 
 
 _decode_vectors = msgspec.json.Decoder(_Vectors).decode
-
-
-def error(status: int, body: bytes) -> str:
-    """Return what a node's refusal says."""
-    return completions.refusal_text(body, status)
 
 
 def chat(body: bytes, asking: Asking) -> bytes:
@@ -129,7 +126,7 @@ class Chat:
         self._begun = self._ended = False
         self._calls: list[_Call] = []
         """At most the one that is open, and those that ended with this chunk."""
-        self._open = completions.Calls()
+        self._open = Calls()
         self._sent = 0
         """Calls so far."""
         self._size_chars = 0
@@ -184,11 +181,11 @@ class Chat:
         if data == completions.DONE:
             return self._end()
         chunk = completions.read(data)
-        if text := completions.error_text(chunk.error):
+        if text := refused.error_words(chunk.error):
             if not self._begun:
                 raise GarbledError(text)
             self._ended = True
-            return msgspec.json.encode({"error": text}) + b"\n"
+            return lines.one_line({"error": text}) + b"\n"
         if chunk.usage is not None:
             self._last.usage = chunk.usage
         if chunk.timings is not None:
@@ -203,25 +200,28 @@ class Chat:
         said = delta.content or delta.refusal or self.thought(delta)
         if (said or delta.tool_calls) and not self._first_ns:
             self._first_ns = self._asking.age_ns()
-        for position, call in enumerate(delta.tool_calls or ()):
-            self._call_on(call, position)
-        calls = self._shown(keep=0 if said else 1)
+        calls: list[Json] = []
+        if said:
+            self._calls_on(self._open.rest())
+            calls += self._shown(keep=0)
+        self._calls_on(self._open.take(delta.tool_calls))
+        calls += self._shown(keep=1)
         if not said and not calls:
             return b""
         self._begun = True
         return self._line(delta, calls, {"done": False})
 
     def _line(self, message: Message, calls: list[Json], end: Json) -> bytes:
-        return msgspec.json.encode(self.line(message, calls) | end) + b"\n"
+        return lines.one_line(self.line(message, calls) | end) + b"\n"
 
-    def _call_on(self, call: ToolCall, position: int) -> None:
-        if self._open.begins(call, position) or not self._calls:
-            self._calls.append(_Call(call.id or "", call.name))
-        if arguments := call.arguments:
-            self._size_chars += len(arguments)
+    def _calls_on(self, pieces: list[tuple[ToolCall, bool]]) -> None:
+        for call, begins in pieces:
+            if begins:
+                self._calls.append(_Call(call.id or "", call.name))
+            self._size_chars += len(call.arguments)
             if self._size_chars > CALLS_CHARS:
                 raise GarbledError("an answer that is too large to translate")
-            self._calls[-1].arguments.append(arguments)
+            self._calls[-1].arguments.append(call.arguments)
 
     def _shown(self, *, keep: int) -> list[Json]:
         """Take the calls that are whole."""
@@ -236,6 +236,8 @@ class Chat:
         if self._finish is None:
             raise GarbledError("a stream without a reason for its end")
         self._ended = True
+        self._calls_on(self._open.rest())
+        self._calls = _uncut(self._calls, self._finish)
         calls = self._shown(keep=0)
         out = self._line(Message(), calls, {"done": False}) if calls else b""
         return out + self._line(
@@ -261,16 +263,25 @@ class _Call(msgspec.Struct, gc=False):
     name: str
     arguments: list[str] = []
 
+    def read(self) -> Json:
+        return completions.arguments("".join(self.arguments))
+
     def shown(self, index: int) -> Json:
-        arguments = completions.arguments("".join(self.arguments))
-        function = {"index": index, "name": self.name, "arguments": arguments}
+        function = {"index": index, "name": self.name, "arguments": self.read()}
         return {"id": self.id, "function": function} if self.id else {"function": function}
+
+
+def _uncut(calls: list[_Call], finish: str | None) -> list[_Call]:
+    """Leave out a call in which the answer was cut by its length."""
+    if finish != "length" or not calls:
+        return calls
+    last = calls[-1]
+    cut = not any(last.arguments) or completions.NO_JSON in last.read()
+    return calls[:-1] if cut else calls
 
 
 def _whole(body: bytes, words: Chat) -> bytes:
     answer, message, finish = completions.whole(body)
-    calls = [
-        _Call(call.id or "", call.name, [call.arguments]).shown(position)
-        for position, call in enumerate(message.tool_calls or ())
-    ]
+    made = [_Call(call.id or "", call.name, [call.arguments]) for call in message.tool_calls or ()]
+    calls = [call.shown(position) for position, call in enumerate(_uncut(made, finish))]
     return msgspec.json.encode(words.line(message, calls) | words.ending(finish, answer, 0))

@@ -1,7 +1,8 @@
 """Bodies of requests in plain writing: what Go reads kindly, and strict readers refuse. Pure.
 
 Ollama is written in Go, which takes the keys at the top of a body in any case, and puts U+FFFD in
-the place of half a surrogate pair: JavaScript writes one where it cut a text inside an emoji.
+the place of what is no UTF-8, and of half a surrogate pair: JavaScript writes one where it cut a
+text inside an emoji.
 """
 
 import re
@@ -18,6 +19,8 @@ _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 def plain(body: bytes) -> bytes:
     """Return the same body, written so that everybody reads it alike; what is no JSON stays."""
+    if not body.isascii():
+        body = body.decode("utf-8", "replace").encode()
     if rb"\ud" in body or rb"\uD" in body:
         body = _ESCAPE.sub(_whole, body)
     try:

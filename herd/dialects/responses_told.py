@@ -17,8 +17,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from herd.dialects import completions, responses_tools
+from herd.dialects import completions, refused, responses_tools
 from herd.dialects.asking import Asking
+from herd.dialects.calls import Calls
 from herd.dialects.completions import Completion, Message, Tokens, ToolCall
 from herd.dialects.errors import GarbledError
 from herd.dialects.numbers import count
@@ -52,12 +53,8 @@ _AS_ASKED: Final[Json] = {
     "user": None,
 }
 """What of the request comes back, and what it is where nobody asked."""
-_decode = msgspec.json.Decoder(Json).decode
-
-
-def error(status: int, body: bytes) -> str:
-    """Return what a node's refusal says."""
-    return completions.refusal_text(body, status)
+_AsAsked = msgspec.defstruct("_AsAsked", [(name, Any, None) for name in _AS_ASKED], gc=False)
+_decode = msgspec.json.Decoder(_AsAsked).decode
 
 
 def whole(body: bytes, asking: Asking) -> bytes:
@@ -121,9 +118,10 @@ class _Item(msgspec.Struct, gc=False):
 
     def _call(self, status: str) -> Json:
         if self.kind == "local_shell_call":
-            begun = status != "completed"
-            action = responses_tools.action_of('{"command":[]}' if begun else self.text)
-            return {"call_id": self.call_id, "action": action}
+            action = responses_tools.action_of(self.text if status == "completed" else "")
+            told: Json = {"call_id": self.call_id, "action": action}
+            unread = status == "completed" and not action["command"]
+            return told | ({"status": "incomplete"} if unread else {})
         told = {"call_id": self.call_id, "name": self.name}
         if self.namespace:
             told["namespace"] = self.namespace
@@ -169,7 +167,7 @@ class Stream:
         self._items: list[_Item] = []
         self._open: _Item | None = None
         """The last of them, while more may be said."""
-        self._calls = completions.Calls()
+        self._calls = Calls()
         self._tools = responses_tools.known(asking.body)
         self._number = 0
         self._size_chars = 0
@@ -187,7 +185,7 @@ class Stream:
         if data == completions.DONE:
             return self._end()
         chunk = completions.read(data)
-        if text := completions.error_text(chunk.error):
+        if text := refused.error_words(chunk.error):
             return self._fail(text)
         out = b"" if self._response else self._begin(chunk)
         if chunk.usage is not None:
@@ -207,22 +205,23 @@ class Stream:
         return created + self._event("response.in_progress", response=self._response)
 
     def _delta(self, delta: Message) -> bytes:
-        out = b""
-        if (thought := delta.thought) and not _thoughtless(self._response):
+        thought = "" if _thoughtless(self._response) else delta.thought
+        text = delta.content or delta.refusal
+        out = self._calls_on(self._calls.rest()) if thought or text else b""
+        if thought:
             out += self._say("reasoning", thought)
-        if text := delta.content or delta.refusal:
+        if text:
             out += self._say("message", text)
-        for position, call in enumerate(delta.tool_calls or ()):
-            out += self._call_on(call, position)
-        return out
+        return out + self._calls_on(self._calls.take(delta.tool_calls))
 
     def _end(self) -> bytes:
         """End well, if the node said why it ended."""
         if not self._response or self._finish is None:
             raise GarbledError("a stream without a reason for its end")
         self._ended = True
+        waiting = self._calls_on(self._calls.rest())
         ending = _ending(self._finish, self._items, self._usage)
-        out = self._close(ending["status"])
+        out = waiting + self._close(ending["status"])
         return out + self._event(f"response.{ending['status']}", response=self._response | ending)
 
     def _fail(self, text: str) -> bytes:
@@ -246,17 +245,17 @@ class Stream:
             return out + self._of(item, "reasoning_summary_text.delta", summary_index=0, delta=text)
         return out + self._of(item, "output_text.delta", content_index=0, delta=text, logprobs=[])
 
-    def _call_on(self, call: ToolCall, position: int) -> bytes:
-        item, out = self._open, b""
-        new = self._calls.begins(call, position)
-        if new or item is None or item.kind not in _PREFIXES:
-            response, index = self._response["id"], len(self._items)
-            item = _Item.called(call, self._tools, response, index)
-            out = self._start(item)
-        if arguments := call.arguments:
-            self._keep(item, arguments)
-            if item.kind == "function_call":
-                out += self._of(item, "function_call_arguments.delta", delta=arguments)
+    def _calls_on(self, pieces: list[tuple[ToolCall, bool]]) -> bytes:
+        out = b""
+        for call, begins in pieces:
+            if begins:
+                response, index = self._response["id"], len(self._items)
+                out += self._start(_Item.called(call, self._tools, response, index))
+            item = self._items[-1]
+            if arguments := call.arguments:
+                self._keep(item, arguments)
+                if item.kind == "function_call":
+                    out += self._of(item, "function_call_arguments.delta", delta=arguments)
         return out
 
     def _start(self, item: _Item) -> bytes:
@@ -335,8 +334,10 @@ def _response(answer: Completion, asking: Asking) -> Json:
 
 
 def _as_asked(body: bytes) -> Json:
-    asked = _decode(body)
-    told = {name: asked.get(name) for name in _AS_ASKED}
+    try:
+        told = msgspec.structs.asdict(_decode(body))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # what was passed over
+        return _AS_ASKED
     return {name: _AS_ASKED[name] if value is None else value for name, value in told.items()}
 
 
@@ -344,9 +345,8 @@ def _ending(finish: str | None, items: list[_Item], tokens: Tokens | None) -> Js
     """Return what is known of a response at its end."""
     why = _INCOMPLETE.get(finish or "")
     status = "incomplete" if why else "completed"
-    output = [item.shown("completed") for item in items]
-    if output:
-        output[-1]["status"] = status
+    output = [item.shown("completed") for item in items[:-1]]
+    output += [item.shown(status) for item in items[-1:]]
     return {
         "status": status,
         "incomplete_details": {"reason": why} if why else None,
@@ -361,7 +361,8 @@ def _usage(tokens: Tokens) -> Json:
     return {
         "input_tokens": told,
         "input_tokens_details": {
-            "cached_tokens": count(None if cached is None else cached.cached_tokens)
+            "cached_tokens": count(None if cached is None else cached.cached_tokens),
+            "cache_write_tokens": 0,
         },
         "output_tokens": said,
         "output_tokens_details": {

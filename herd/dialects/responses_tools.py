@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from herd.dialects import completions
-from herd.dialects.errors import GarbledError, UntranslatableError
+from herd.dialects.errors import UntranslatableError
 
 Json: TypeAlias = dict[str, Any]
 Kind: TypeAlias = Literal["function_call", "custom_tool_call", "local_shell_call"]
@@ -134,11 +134,11 @@ def arguments_of(text: str) -> str:
 
 
 def action_of(arguments: str) -> Json:
-    """Return the action of a shell; `GarbledError` if there is no command."""
+    """Return the action of a shell; its command is empty where the model wrote none."""
     try:
         said = _decode_command(arguments)
-    except _MALFORMED as error:
-        raise GarbledError("a call of a shell without a command") from error
+    except _MALFORMED:
+        said = _Command([])
     line = said.command
     return {
         "type": "exec",

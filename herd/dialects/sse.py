@@ -5,23 +5,25 @@ Lines end with LF or CRLF. Names, ids and comments are skipped. Memory is bounde
 
 from typing import Final
 
-import msgspec
-
 from herd.dialects.errors import GarbledError
+from herd.dialects.lines import one_line
 
 EVENT_BYTES: Final = 8 * 1024 * 1024
+_MARK: Final = b"\xef\xbb\xbf"
+"""What may stand before all text in UTF-8, and says nothing."""
 
 
 class Events:
     """The reader of one stream."""
 
-    __slots__ = ("_data", "_line", "_size_bytes")
+    __slots__ = ("_data", "_data_bytes", "_line", "_size_bytes")
 
     def __init__(self) -> None:
         """Begin at the start of an event."""
         self._line: list[bytes] = []
         """The pieces of a line without its end."""
         self._data: list[bytes] = []
+        self._data_bytes = 0
         self._size_bytes = 0
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -37,16 +39,18 @@ class Events:
         for line in (b"".join(self._line), *lines[:-1]):
             self._take(line.removesuffix(b"\r"), found)
         self._line = [lines[-1]]
-        self._size_bytes = len(lines[-1]) + sum(len(piece) for piece in self._data)
+        self._size_bytes = len(lines[-1]) + self._data_bytes
         self._check()
         return found
 
     def _take(self, line: bytes, found: list[bytes]) -> None:
+        line = line.removeprefix(_MARK)
         if line.startswith(b"data:"):
             self._data.append(line[5:].removeprefix(b" "))
+            self._data_bytes += len(line)
         elif not line and self._data:
             found.append(b"\n".join(self._data))
-            self._data = []
+            self._data, self._data_bytes = [], 0
 
     def _check(self) -> None:
         if self._size_bytes > EVENT_BYTES:
@@ -55,4 +59,4 @@ class Events:
 
 def event(name: str, data: object) -> bytes:
     """Write an event that has a name."""
-    return b"event: %b\ndata: %b\n\n" % (name.encode("ascii"), msgspec.json.encode(data))
+    return b"event: %b\ndata: %b\n\n" % (name.encode("ascii"), one_line(data))

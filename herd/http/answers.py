@@ -3,11 +3,9 @@
 Everything may be missing, and whatever else there is, is left alone.
 """
 
-from typing import Final
-
 import msgspec
 
-_NO_ERRORS: Final = (b"", b"null")
+from herd.dialects.refused import NOTHING
 
 
 class Details(msgspec.Struct, gc=False):
@@ -107,4 +105,4 @@ class Answer(msgspec.Struct, gc=False):
     @property
     def failed(self) -> bool:
         """Whether its node says that it went wrong: `"error":null` says that it did not."""
-        return bytes(self.error) not in _NO_ERRORS
+        return bytes(self.error) not in NOTHING

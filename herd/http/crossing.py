@@ -13,19 +13,20 @@ Rules
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from herd import clock
+from herd.dialects import refused
 from herd.dialects.asking import Asking
 from herd.dialects.errors import GarbledError, UntranslatableError
 from herd.dialects.plain import plain
-from herd.http import problems, wire
+from herd.http import problems, recast, wire
 from herd.http.exchange import Request
 from herd.http.translations import SSE, Stream, Translation
+from herd.http.unpacking import unpacked
 from herd.http.upstream import Pool
 from herd.http.ways import Carrier, Receiver, Way
-from herd.http.wire import Header
 
 KNOWN_S: Final = 600.0
 """A node may be updated meanwhile."""
@@ -35,19 +36,8 @@ _OK: Final = 200
 _NO_ROUTE: Final = (404, 405)
 _LACKED: Final = b'{"error":"Unexpected endpoint'
 """How LM Studio answers on a route that it lacks: with a good status."""
-_OF_BODY: Final = frozenset(
-    {
-        b"content-type",
-        b"content-encoding",
-        b"content-digest",
-        b"content-md5",
-        b"digest",
-        b"repr-digest",
-        b"etag",
-        b"last-modified",
-    }
-)
-"""Headers of the node's body, which the client gets in other words."""
+_LAST_LINE: Final = b"\n\n"
+"""The end of a stream ends its last event: some servers send one line break behind `[DONE]`."""
 _NODE_ERROR: Final = 500
 _BAD_REQUEST: Final = 400
 
@@ -65,6 +55,7 @@ class Crossing:
         "_length",
         "_model",
         "_now_s",
+        "_passes",
         "_path",
         "_plain",
         "_pool",
@@ -86,7 +77,7 @@ class Crossing:
         model: str,
         now_s: Callable[[], float],
     ) -> None:
-        """Know the node, and what is asked of it; `model` is the name as the client spells it."""
+        """Know the node, and what is asked of it; `model` is what the answer calls the model."""
         self._pool = pool
         self._path = path.partition(b"?")[0]
         self._translation = translation
@@ -98,6 +89,8 @@ class Crossing:
         self._body = b""
         self._began_s = self._wall_s = 0.0
         self._kept: list[bytes] = []
+        self._passes = False
+        """An answer of the client's own route, known as one."""
         self._size_bytes = 0
         self._length: int | None = None
         """Of an answer that was translated in one piece."""
@@ -143,9 +136,12 @@ class Crossing:
         return problems.content_type(self._translation.family)[1]
 
     @property
-    def coded(self) -> bool:
-        """The node's answer is compressed: passed on as it is, or garbled for a translation."""
-        return self._plain and self._connection is not None and self._connection.coded
+    def coding(self) -> bytes:
+        """Of what is passed on as it is; what is translated has none any more."""
+        connection = self._connection
+        if connection is None or not (self._plain or connection.status >= _NODE_ERROR):
+            return b""
+        return connection.coding
 
     @property
     def length(self) -> int | None:
@@ -169,15 +165,7 @@ class Crossing:
         lines = b"" if self._connection is None else self._connection.lines()
         if self._plain:
             return lines
-        kept = [
-            line
-            for line in lines.splitlines(keepends=True)
-            if line.partition(b":")[0].lower() not in _OF_BODY
-        ]
-        if self._left_out:
-            names = ", ".join(self._left_out).encode("ascii", "replace")
-            kept.append(b"X-Herd-Left-Out: %b\r\n" % names)
-        return b"".join((*kept, b"Content-Type: %b\r\n" % self.content_type))
+        return recast.told(lines, self.content_type, self._left_out)
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -223,12 +211,14 @@ class Crossing:
             receiver.heard(body, ended=ended)
         elif not self._plain:
             self._translate(receiver, body, ended=ended)
-        elif status in _NO_ROUTE or self._kept or body.lstrip().startswith(_LACKED):
+        elif self._may_lack(status, body):
             self._sound(receiver, body, ended=ended)
         else:
-            if status == _OK:
+            if status == _OK and not self._passes:
                 self._note(has=True)
-            receiver.heard(body, ended=ended)
+            self._passes = True
+            kept, self._kept = self._kept, []
+            receiver.heard(b"".join((*kept, body)), ended=ended)
 
     def lost(self, error: str) -> None:
         """Pass it on."""
@@ -251,19 +241,20 @@ class Crossing:
     ) -> asyncio.Task[None] | None:
         self._receiver = receiver
         self._kept, self._size_bytes, self._length = [], 0, None
+        self._passes = False
         self._stream = None
         self._body = body
         if not self._plain:
             self._body = body = plain(body)
             try:
-                question = self._translation.asked(body, self._pool.known)
+                question = self._translation.question(body, self._pool.known)
             except UntranslatableError as error:
                 self._refusal = error.what
                 asyncio.get_running_loop().call_soon(self._refuse)
                 return None
             body, self._left_out = question.body, question.left_out
             target = self._pool.prefix + self._translation.target
-            headers, hops = _as_json(self._request.headers), wire.hops(self._request.connection)
+            headers, hops = recast.asked(self._request.headers), wire.hops(self._request.connection)
             head = wire.request_head(target, self._pool.host, headers, hops, len(body))
             self._began_s, self._wall_s = self._now_s(), clock.wall_s()
         self._dialing = send(head, body, self)
@@ -288,13 +279,19 @@ class Crossing:
             self._length = len(body)
             receiver.heard(body, ended=True)
 
+    def _may_lack(self, status: int, body: bytes) -> bool:
+        """Whether an answer may yet say that there is no such route, however it comes."""
+        if status in _NO_ROUTE or self._passes:
+            return not self._passes
+        return _LACKED.startswith(_beginning((*self._kept, body)))
+
     def _sound(self, receiver: Receiver, body: bytes, *, ended: bool) -> None:
         """Find out whether it is the route that the node does not know, or the model."""
         if not self._keep(receiver, body, REFUSAL_BYTES) or not ended:
             return
-        said = b"".join(self._kept)
-        if b"model" in said.lower():
-            receiver.heard(said, ended=True)
+        lacks = self.status in _NO_ROUTE or _beginning(self._kept) == _LACKED
+        if not lacks or b"model" in (self._said(REFUSAL_BYTES) or b"").lower():
+            receiver.heard(b"".join(self._kept), ended=True)
             return
         self._note(has=False)
         self._plain = False
@@ -306,25 +303,35 @@ class Crossing:
         if connection is None:
             return
         try:
-            if connection.status == _OK and connection.content_type.lower().startswith(SSE):
+            if _streams(connection):
                 if self._stream is None:
                     self._stream = self._translation.stream(self._asking())
-                told = self._stream.feed(body)
+                told = self._stream.feed(body + _LAST_LINE if ended else body)
             elif self._keep(receiver, body, WHOLE_BYTES) and ended:
-                told = self._whole(connection.status, b"".join(self._kept))
+                told = self._whole(connection.status, self._said(WHOLE_BYTES))
                 self._length = len(told)
             else:
                 return
         except GarbledError as error:
             self._fail(receiver, error.what, ended=ended)
+        except RecursionError:
+            self._fail(receiver, "an answer that nests too deep", ended=ended)
         else:
             if told or ended:
                 receiver.heard(told, ended=ended)
 
-    def _whole(self, status: int, body: bytes) -> bytes:
+    def _said(self, most_bytes: int) -> bytes | None:
+        """Return what the answer says that was kept; None if it cannot be read."""
+        coding = b"" if self._connection is None else self._connection.coding
+        return unpacked(coding, b"".join(self._kept), most_bytes)
+
+    def _whole(self, status: int, body: bytes | None) -> bytes:
         if status == _OK:
+            if body is None:
+                raise GarbledError("an answer in a coding that cannot be read")
             return self._translation.whole(body, self._asking())
-        text = self._translation.error(status, body)
+        body = body or b""
+        text = refused.words(body) or f"the node answered {status}"
         said = body.lower()
         if status in _NO_ROUTE and b"not found" in said and b"model" not in said:
             text = f"this node has no {self._translation.target.decode()}"
@@ -352,7 +359,11 @@ class Crossing:
         receiver.lost(error)
 
 
-def _as_json(headers: Sequence[Header]) -> list[Header]:
-    """Return the headers of a body that herd wrote: Ollama takes any type, vLLM only JSON's."""
-    kept = [header for header in headers if header[0].lower() != b"content-type"]
-    return [*kept, (b"Content-Type", b"application/json")]
+def _beginning(pieces: Iterable[bytes]) -> bytes:
+    return b"".join(pieces).lstrip()[: len(_LACKED)]
+
+
+def _streams(connection: Carrier) -> bool:
+    """Whether an answer is a stream that can be read as it comes."""
+    events = connection.content_type.lower().startswith(SSE)
+    return events and connection.status == _OK and not connection.coding

@@ -26,7 +26,7 @@ from herd.http.asked import Asked
 from herd.http.client import FetchError
 from herd.http.crossing import Crossing
 from herd.http.exchange import Exchange
-from herd.http.granted import body_for, lines_before, lines_of
+from herd.http.granted import body_for, lines_before, lines_of, named
 from herd.http.problems import Family
 from herd.http.refusals import Refusal, may_speak_of_node
 from herd.http.relay import Attempt
@@ -151,7 +151,7 @@ class Flight:
         way: Way = pool
         other = self._translation
         if other is not None and (not pool.known.ollama or not other.native):
-            model, now_s = self.asked.model, self._tower.now_s
+            model, now_s = named(grant, self.asked), self._tower.now_s
             way = Crossing(pool, self.path, other, asked, model, now_s).way()
         self.attempt = Attempt(self._exchange, self, way, head, body)
 
@@ -176,9 +176,11 @@ class Flight:
         if not self._exchange.started:
             self.answer(problems.CANCELS.get(cancel.reason, 500), cancel.reason, "", 0)
             return
-        reading = None if attempt is None else attempt.reading
         text = problems.refusal(cancel.reason, model=self.asked.model, detail="", online=True)
-        self._exchange.cut(reading.last_words(text) if reading else b"")
+        if attempt is None:
+            self._exchange.cut()
+        else:
+            attempt.cut(text)
         self._close()
 
     def give_up(self, phase: Phase, status: int, reason: str) -> None:

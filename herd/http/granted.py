@@ -32,12 +32,17 @@ _PREDICTED_LINES: Final = (
 _log = logging.getLogger("herd.http.granted")
 
 
+def named(grant: Grant, asked: Asked) -> str:
+    """Return the model that a node is asked for: in the client's spelling, if it is that one."""
+    return grant.model if grant.reason else asked.model
+
+
 def body_for(grant: Grant, body: bytes, asked: Asked, node: Node, *, native: bool) -> bytes:
     """Return the body that goes to the node.
 
     Only on Ollama's own routes (`native`) does a body say how long its model stays in memory.
     """
-    model = node.called(grant.model if grant.reason else asked.model)
+    model = node.called(named(grant, asked))
     if model != asked.model:
         form = asked.form
         body = multipart.with_model(body, form, model) if form else with_model(body, model)

@@ -20,6 +20,7 @@ from herd.http.problems import BadRequestError
 MOST: Final = 1_024
 """Of one object; the largest request of any API has some dozens."""
 
+_MALFORMED: Final = "JSON is malformed"
 _PLAIN: Final = bytes(range(0x80)) + b"_" * 0x80
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _BLANKS: Final = re.compile(rb"[ \t\r\n]*")
@@ -94,8 +95,10 @@ def shallow(text: bytes) -> object:
 def malformed(error: Exception, text: bytes) -> BadRequestError:
     """Say what is wrong with a text, and where."""
     if isinstance(error, RecursionError):
-        return BadRequestError("JSON is malformed: exceeded max depth")
+        return BadRequestError(f"{_MALFORMED}: exceeded max depth")
     said = str(error)
+    if not said.startswith(_MALFORMED):
+        said = f"{_MALFORMED}: {said[:1].lower()}{said[1:]}"
     return BadRequestError(said if "(byte " in said else f"{said} (byte {len(text)})")
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from herd.http import unmarshal
 from herd.http.exchange import Request
+from herd.http.members import malformed
 from herd.http.opening import open_any
 from herd.http.problems import BadRequestError
 
@@ -66,8 +67,7 @@ def read(request: Request) -> Order:
         lowered = {name.casefold(): value for name, value in pairs.items()}
         found = msgspec.json.decode(msgspec.json.encode(lowered), type=_Fields)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        told = _mistaken(request) or BadRequestError(f"JSON is malformed: {error}")
-        raise told from error
+        raise (_mistaken(request) or _unread(body, error)) from error
     if _OWN & lowered.keys():
         kept = {name: value for name, value in pairs.items() if name.casefold() not in _OWN}
         body = msgspec.json.encode(kept)
@@ -96,6 +96,16 @@ def _mistaken(request: Request) -> BadRequestError | None:
         return unmarshal.no_object(said, kind)
     pairs = {str(name).casefold(): value for name, value in cast("Pairs", said).items()}
     return unmarshal.first_wrong(pairs, kind, _TYPES)
+
+
+def _unread(body: bytes, error: Exception) -> BadRequestError:
+    """Say why a body is not JSON, and where."""
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError) as wrong:
+        return malformed(wrong, body)
+    why = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    return BadRequestError(f"JSON is malformed: {why}")
 
 
 def wanted_node(request: Request) -> str:

@@ -12,8 +12,7 @@ Rules
 import asyncio
 from typing import Final, Protocol
 
-import msgspec
-
+from herd.dialects.lines import one_line
 from herd.http import problems
 from herd.http.exchange import Exchange
 from herd.http.upload import Upload
@@ -126,9 +125,7 @@ class Passing:
             self._refuse(error)
             return
         self._end(error)
-        self._exchange.cut(
-            self._kept + msgspec.json.encode({"error": f"node failed: {error}"}) + b"\n"
-        )
+        self._exchange.cut(self._kept + one_line({"error": f"node failed: {error}"}) + b"\n")
 
     def failed(self) -> None:
         """End it: the log has why."""

@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from herd.dialects import refused
 from herd.errors import HerdError
 from herd.http.wire import Header
 
@@ -45,6 +46,7 @@ _ANTHROPIC_TYPES: Final[dict[int, str]] = {
     529: "overloaded_error",
 }
 _CLIENTS_FAULT: Final = range(400, 500)
+_NODE_FAILED: Final = 502
 
 
 class BadRequestError(HerdError):
@@ -106,9 +108,17 @@ def refusal(reason: str, *, model: str, detail: str, online: bool) -> str:
 
 def family_of(target: bytes) -> Family:
     """Return the API family of a request's target, for errors before any route was found."""
+    target = _path(target)
     if target.startswith(b"/v1/messages"):
         return "anthropic"
     return "openai" if target.startswith(b"/v1/") else "ollama"
+
+
+def _path(target: bytes) -> bytes:
+    """Return it as a path: one that was sent as to a proxy names a server before it."""
+    if target.startswith(b"/"):
+        return target
+    return b"/" + target.partition(b"://")[2].partition(b"/")[2]
 
 
 def id_header(target: bytes) -> bytes:
@@ -118,18 +128,36 @@ def id_header(target: bytes) -> bytes:
 
 def body(family: Family, status: int, text: str, request_id: str = "", reason: str = "") -> bytes:
     """Return an error's body in the shape of its family, which may have room for the id."""
+    return msgspec.json.encode(_told(family, status, text, request_id, reason))
+
+
+def last_event(target: bytes, text: str, request_id: str = "") -> tuple[str, dict[str, object]]:
+    """Return what ends a stream that breaks off: the event's name, if it has one, and its data."""
+    family = family_of(target)
+    told = _told(family, _NODE_FAILED, text, request_id, "")
+    if family == "anthropic":
+        return "error", told
+    if not _path(target).startswith(b"/v1/responses"):
+        return "", told
+    # flat in OpenAI's documents, beside it as its packages read it
+    flat = {"type": "error", "code": "server_error", "message": text, "param": None}
+    return "error", flat | {"sequence_number": 0} | told
+
+
+def _told(
+    family: Family, status: int, text: str, request_id: str, reason: str
+) -> dict[str, object]:
     if family == "ollama":
-        return msgspec.json.encode({"error": text})
+        return {"error": text}
     other = "invalid_request_error" if status in _CLIENTS_FAULT else "api_error"
     if family == "anthropic":
         named = {"type": _ANTHROPIC_TYPES.get(status, other), "message": text}
         told: dict[str, object] = {"type": "error", "error": named}
-        return msgspec.json.encode(told | ({"request_id": request_id} if request_id else {}))
+        return told | ({"request_id": request_id} if request_id else {})
     kind, code = _OPENAI_TYPES.get(status, other), _OPENAI_CODES.get(status)
     if reason in _OPENAI_LIMITS:
         kind, code = _OPENAI_LIMITS[reason], "rate_limit_exceeded"
-    error = {"message": text, "type": kind, "param": None, "code": code}
-    return msgspec.json.encode({"error": error})
+    return {"error": {"message": text, "type": kind, "param": None, "code": code}}
 
 
 def content_type(family: Family) -> Header:
@@ -152,14 +180,6 @@ _KNOWN: Final = (
 )
 
 
-class _Error(msgspec.Struct, gc=False):
-    message: str = ""
-
-
-class _Said(msgspec.Struct, gc=False):
-    error: str | _Error = ""
-
-
 def short_error(status: int, said: bytes) -> str:
     """Name a node's error by its status and a known kind; never quote it."""
     for pattern, name in _KNOWN:
@@ -170,9 +190,5 @@ def short_error(status: int, said: bytes) -> str:
 
 def whole_error(status: int, said: bytes) -> str:
     """Return what a node said, for the eyes of the client who made it say so."""
-    try:
-        error = msgspec.json.decode(said, type=_Said).error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return f"answered {status}"
-    text = error if isinstance(error, str) else error.message
+    text = refused.words(said)
     return f"answered {status}: {text[:TEXT_BYTES]}" if text else f"answered {status}"

@@ -10,15 +10,19 @@ Rules
 import contextlib
 import re
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
+from herd.dialects.lines import one_line
+from herd.dialects.nesting import Nesting
 from herd.dialects.numbers import count
 from herd.http.answers import Event, Timings, Tokens
 from herd.http.usage import Usage, decoded, from_tail, usage_in, usage_of_json
 
 KEPT_BYTES: Final = 64 * 1024
+Error: TypeAlias = dict[str, object]
+"""As the route that was asked has it (`problems.last_event`)."""
 _LINE_KEPT_BYTES: Final = 1024 * 1024
 _SSE_KEPT_BYTES: Final = 8 * 1024
 
@@ -41,8 +45,11 @@ class Reading(Protocol):
         """Tell what was found if the last event of a stream has come; None for other answers."""
         ...
 
-    def last_words(self, error: str) -> bytes:
-        """Return what tells the client that this answer broke off; nothing if nothing can."""
+    def last_words(self, name: str, error: Error) -> bytes:
+        """Return what tells the client that this answer broke off; nothing if nothing can.
+
+        The name is that of an event, where events have names.
+        """
         ...
 
 
@@ -76,13 +83,15 @@ _LAST_EVENTS: Final = {"message_stop", "response.completed", "response.incomplet
 _TRANSCRIBED: Final = b"transcript.text.done"
 """The last event of a recording that is written down: it has no name, and nothing need follow."""
 _BAD_EVENTS: Final = {"error", "response.failed"}
-_NAMED: Final = re.compile(rb"(?:^|\n)event: ?([a-z_.]{1,40})\r?\n")
-_DATA: Final = re.compile(rb"(?m)^data:")
+_NAMED: Final = re.compile(
+    rb"(?:^|\n)event: ?((?:response\.|message_|content_block_)[a-z_.]{1,40}|error|ping)\r?\n"
+)
+"""Those of `/v1/messages` and `/v1/responses`: some name all others, too (`message`)."""
+_NUMBER: Final = re.compile(rb'"sequence_number": ?(\d{1,9})')
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n")
 _COMMENT: Final = re.compile(rb"(?m)^:[^\n]*\n\r?\n")
 """What keeps a connection alive and says nothing: mlx-lm's, llama.cpp's while a prompt is read."""
 _HEAD_BYTES: Final = 2048
-_BRACKETS: Final = {b"{": b"}", b"[": b"]"}
 
 
 class Ndjson:
@@ -131,10 +140,10 @@ class Ndjson:
         found = None if self._open else self.usage()
         return found if found is not None and (found.whole or found.failed) else None
 
-    def last_words(self, error: str) -> bytes:
+    def last_words(self, name: str, error: Error) -> bytes:
         """End the line, if one is open, and say so in the next."""
-        start = b"\n" if self._open else b""
-        return start + msgspec.json.encode({"error": error}) + b"\n"
+        del name
+        return (b"\n" if self._open else b"") + one_line(error) + b"\n"
 
 
 class Sse:
@@ -206,7 +215,7 @@ class Sse:
             if _TRANSCRIBED in text and _named(line).type == _TRANSCRIBED.decode():
                 whole = True
             event = decoded(text)
-            if event.failed and not whole:
+            if event.failed:  # vLLM says `[DONE]` behind it
                 return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
             tokens = tokens or event.usage
             timings = timings or event.timings
@@ -229,10 +238,6 @@ class Sse:
         """Return the name of the last event; nothing where events have none."""
         names = _NAMED.findall(self._tail) if b"event:" in self._tail else ()
         return names[-1].decode("ascii") if names else self._name
-
-    def _may_have_names(self) -> bool:
-        """Whether its events have names, or none has come yet: clients without take one, too."""
-        return bool(self._last_name()) or not (self.tokens or _DATA.search(self._tail))
 
     def _named_usage(self, name: str) -> Usage:
         """Read a stream whose events have names."""
@@ -274,37 +279,34 @@ class Sse:
         found = self.usage() if self._tail.endswith(_EVENT_ENDS) else None
         return found if found is not None and (found.whole or found.failed) else None
 
-    def last_words(self, error: str) -> bytes:
-        """End the event, if one is open, and send an error as the next."""
+    def last_words(self, name: str, error: Error) -> bytes:
+        """End the event, if one is open, and send an error as the next; numbered as they were."""
         tail = self._tail
         start = b"" if not tail or tail.endswith(_EVENT_ENDS) else b"\n\n"
-        if self._may_have_names():  # the keys of all kinds: none minds those of the others
-            told = {"type": "api_error", "message": error}
-            event = {"type": "error", "error": told, "code": "server_error", "message": error}
-            return start + b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
-        body = {"error": {"message": error, "type": "api_error", "param": None, "code": None}}
-        return start + b"data: " + msgspec.json.encode(body) + b"\n\n"
+        if "sequence_number" in error and (numbers := _NUMBER.findall(tail)):
+            error = error | {"sequence_number": int(numbers[-1]) + 1}
+        named = b"event: %b\n" % name.encode("ascii") if name else b""
+        return start + named + b"data: " + one_line(error) + b"\n\n"
 
 
 class Json:
-    """One JSON value, whole at its end: a large one, too large to look at, if it ends as it began.
+    """One JSON value, whole at its end: a large one, too large to look at, if all is closed in it.
 
     Where only the end of the connection ends it, nothing else tells whether it broke off.
     """
 
-    __slots__ = ("_began", "_parts", "_size_bytes", "tokens")
+    __slots__ = ("_nesting", "_parts", "_size_bytes", "tokens")
 
     def __init__(self) -> None:
         """Begin."""
         self.tokens = 0
-        self._began = b""
-        """Its first bracket."""
+        self._nesting = Nesting()
         self._parts: list[bytes] = []
         self._size_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Keep all of a small body, the end of a large one."""
-        self._began = self._began or data.lstrip()[:1]
+        self._nesting.feed(data)
         self._parts.append(data)
         self._size_bytes += len(data)
         if self._size_bytes > 2 * KEPT_BYTES and len(self._parts) > 1:
@@ -316,17 +318,15 @@ class Json:
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         if self._size_bytes <= KEPT_BYTES:
             return usage_of_json(body)
-        tail = body[-KEPT_BYTES:]
-        whole = tail.rstrip()[-1:] == _BRACKETS.get(self._began)
-        return usage_in(from_tail(tail), whole=whole)
+        return usage_in(from_tail(body[-KEPT_BYTES:]), whole=self._nesting.whole)
 
     def last_event(self) -> Usage | None:
         """Know of none: only its framing ends it."""
         return None
 
-    def last_words(self, error: str) -> bytes:
+    def last_words(self, name: str, error: Error) -> bytes:
         """Say nothing: an unfinished JSON value cannot take a message."""
-        del error
+        del name, error
         return b""
 
 
@@ -350,9 +350,9 @@ class Coded:
         """Know of none: only its framing ends it."""
         return None
 
-    def last_words(self, error: str) -> bytes:
+    def last_words(self, name: str, error: Error) -> bytes:
         """Say nothing: it would be taken for a part of the answer."""
-        del error
+        del name, error
         return b""
 
 

@@ -16,10 +16,11 @@ Rules
 from typing import Final, Protocol
 
 from events import Phase
+from herd.http import problems
 from herd.http.exchange import Exchange
-from herd.http.problems import short_error, whole_error
 from herd.http.reading import Reading, reading_of, usage_of
 from herd.http.refusals import MOST_BYTES, Refusal, may_speak_of_node, speaks_of_node
+from herd.http.unpacking import unpacked
 from herd.http.usage import Usage
 from herd.http.ways import Carrier, Way
 
@@ -137,6 +138,12 @@ class Attempt:
         self._finish(usage)
         return True
 
+    def cut(self, text: str) -> None:
+        """Tell the client in what has come of the answer why no more comes, and end it so."""
+        request, reading = self._exchange.request, self.reading
+        error = problems.last_event(request.target, text, request.id)
+        self._exchange.cut(b"" if reading is None else reading.last_words(*error))
+
     # What the pool and the connection tell
 
     def connected(self, connection: Carrier) -> None:
@@ -198,13 +205,13 @@ class Attempt:
             return
         status = self._status = connection.status
         if status >= _NODE_ERROR:
-            self._refused(body, ended=ended)
+            self._refused(connection, body, ended=ended)
             return
         if self._said or self._may_refuse(status):
             body = self._said = self._said + body
             if self._kept_back(connection, ended=ended):
                 return
-        coded = connection.coded or self._is_transcript(connection.content_type)
+        coded = bool(connection.coding) or self._is_transcript(connection.content_type)
         if status == _OK and not coded and not _may_begin(connection.content_type, body):
             self._detach()
             if not ended:
@@ -257,8 +264,7 @@ class Attempt:
 
     def _break(self, error: str) -> None:
         self._stopped = True
-        text = f"node failed: {error}, after the answer had begun"
-        self._exchange.cut(b"" if self.reading is None else self.reading.last_words(text))
+        self.cut(f"node failed: {error}, after the answer had begun")
         self._outcome.broken(self._status, error, self.tokens)
 
     def _is_transcript(self, content_type: bytes) -> bool:
@@ -267,15 +273,15 @@ class Attempt:
             return False
         return self._exchange.request.header(b"content-type").lower().startswith(b"multipart/")
 
-    def _refused(self, body: bytes, *, ended: bool) -> None:
+    def _refused(self, connection: Carrier, body: bytes, *, ended: bool) -> None:
         """Read what a node says of its failure, as far as it is worth it."""
         self._said += body
-        if ended:
-            self._connection = None
-        elif len(self._said) < ERROR_BYTES:
+        if not ended and len(self._said) < ERROR_BYTES:
             return
-        elif (connection := self._detach()) is not None:
+        self._detach()
+        if not ended:
             connection.abort()
+        self._said = unpacked(connection.coding, self._said, ERROR_BYTES) or b""
         self._fail(self._status, "")
 
     def _may_refuse(self, status: int) -> bool:
@@ -286,7 +292,8 @@ class Attempt:
         """Keep an answer until it is known what it speaks of; False if it passes."""
         if len(self._said) >= MOST_BYTES:
             return False
-        if ended and not speaks_of_node(self._status, self._said):
+        readable = unpacked(connection.coding, self._said, MOST_BYTES) or b""
+        if ended and not speaks_of_node(self._status, readable):
             return False
         if ended:
             self._connection = None
@@ -297,8 +304,8 @@ class Attempt:
 
     def _fail(self, status: int, error: str, refusal: Refusal | None = None) -> None:
         self._stopped = True
-        short = error or short_error(status, self._said)
-        said = error or whole_error(status, self._said)
+        short = error or problems.short_error(status, self._said)
+        said = error or problems.whole_error(status, self._said)
         self._outcome.attempt_failed("first_byte", status, short, said, refusal)
 
     def _detach(self) -> Carrier | None:

@@ -55,7 +55,7 @@ class Spoken:
         if translation is None or not translation.native or key(model) not in self._translated:
             return ""
         try:
-            translation.asked(plain(body), Node(ollama=False))
+            translation.question(plain(body), Node(ollama=False))
         except UntranslatableError as error:
             return error.what
         return ""

@@ -14,6 +14,7 @@ from herd.dialects import (
     responses_told,
 )
 from herd.dialects.asking import Asking, Node, Question
+from herd.dialects.errors import UntranslatableError
 from herd.http.problems import Family
 
 SSE: Final = b"text/event-stream"
@@ -38,9 +39,18 @@ class Translation(msgspec.Struct, frozen=True):
     whole: Callable[[bytes, Asking], bytes]
     """An answer in one piece."""
     stream: Callable[[Asking], Stream]
-    error: Callable[[int, bytes], str]
     streamed: bytes = SSE
     """The type of its streams."""
+
+    def question(self, body: bytes, node: Node) -> Question:
+        """Return a request in the words of the other route; `UntranslatableError` if it has none.
+
+        What can just be read may nest too deep to be written in another place.
+        """
+        try:
+            return self.asked(body, node)
+        except RecursionError as error:
+            raise UntranslatableError("JSON that nests too deep") from error
 
     @property
     def native(self) -> bool:
@@ -54,8 +64,7 @@ def _native(
     stream: Callable[[Asking], Stream] = native_told.Chat,
     target: bytes = b"/v1/chat/completions",
 ) -> Translation:
-    error = native_told.error
-    return Translation(target, "ollama", asked, whole, stream, error, NDJSON)
+    return Translation(target, "ollama", asked, whole, stream, NDJSON)
 
 
 TRANSLATIONS: Final = {
@@ -65,7 +74,6 @@ TRANSLATIONS: Final = {
         asked=messages_asked.translate,
         whole=messages_told.whole,
         stream=messages_told.Stream,
-        error=messages_told.error,
     ),
     "/v1/responses": Translation(
         target=b"/v1/chat/completions",
@@ -73,7 +81,6 @@ TRANSLATIONS: Final = {
         asked=responses_asked.translate,
         whole=responses_told.whole,
         stream=responses_told.Stream,
-        error=responses_told.error,
     ),
     "/api/chat": _native(native_asked.chat, native_told.chat),
     "/api/generate": _native(native_asked.generate, native_told.generate, native_told.Generate),

@@ -29,8 +29,8 @@ IDLE_S: Final = 60.0
 MOST_IDLE: Final = 256
 HEAD_BYTES: Final = 64 * 1024
 WRITE_APART_BYTES: Final = 16 * 1024
-_CODING: Final = b"content-encoding"
-_CODING_BYTES: Final = len(_CODING)
+_CODING_BYTES: Final = len(b"content-encoding")
+"""No other header that is noted is as long."""
 
 _log = logging.getLogger("herd.http.upstream")
 
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         "_spoiled",
         "_transport",
         "_upload",
-        "coded",
+        "coding",
         "content_type",
         "idle_s",
         "length",
@@ -93,8 +93,8 @@ class Connection(asyncio.Protocol):
         self._headers: list[Header] = []
         self._hops: frozenset[bytes] = frozenset()
         self.content_type = b""
-        self.coded = False
-        """Its body is compressed, or in another coding: it cannot be read here."""
+        self.coding = b""
+        """Of its body, if it is compressed or the like; empty where it can be read."""
         self.length: int | None = None
 
     @property
@@ -239,7 +239,7 @@ class Connection(asyncio.Protocol):
             if kind == wire.CONTENT_TYPE:
                 self.content_type = value
             elif kind == wire.NOTED and len(name) == _CODING_BYTES:
-                self.coded = name.lower() == _CODING and value.lower() != b"identity"
+                self.coding = b"" if value.lower() == b"identity" else value
         elif kind == wire.CONTENT_LENGTH and value.isdigit():
             self.length = int(value)
             self._delimited = True
@@ -280,7 +280,7 @@ class Connection(asyncio.Protocol):
         self._headers = []
         self._hops = frozenset()
         self.content_type = b""
-        self.coded = False
+        self.coding = b""
         self.length = None
 
     def _pass_on(self, failed: str) -> None:

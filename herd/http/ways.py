@@ -45,8 +45,8 @@ class Carrier(Protocol):
         ...
 
     @property
-    def coded(self) -> bool:
-        """Its body is compressed, or in another coding: it cannot be read here."""
+    def coding(self) -> bytes:
+        """Of its body, if it is compressed or the like; empty where it can be read."""
         ...
 
     @property

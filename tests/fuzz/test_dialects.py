@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herd.agent.payload import parse_heartbeat
-from herd.dialects import completions, messages_asked, sse
+from herd.dialects import completions, messages_asked, refused, sse
 from herd.dialects.asking import Asking, Node
 from herd.dialects.errors import GarbledError, UntranslatableError
 from herd.dialects.progress import Progress
@@ -171,9 +171,8 @@ def test_what_nodes_tell_is_translated_or_garbled(
     told = may(GarbledError, lambda: translation.whole(body, Asking("m", asked)))
     if told is not None:
         assert isinstance(json.loads(told), dict)
-    assert isinstance(translation.error(400, body), str)
     may(GarbledError, lambda: completions.read(body))
-    assert isinstance(completions.refusal_text(body, 400), str)
+    assert isinstance(refused.words(body), str)
     assert isinstance(problems.whole_error(500, body), str)
     assert isinstance(problems.short_error(500, body), str)
 
@@ -206,7 +205,8 @@ def test_usage_is_read_of_anything_the_same_in_any_pieces(
         cut_up.feed(piece)
     at_once.feed(b"".join(pieces))
     assert _reported(cut_up.usage()) == _reported(at_once.usage())
-    assert cut_up.last_words("x") == at_once.last_words("x")
+    last = ("error", {"error": "x", "sequence_number": 0})
+    assert cut_up.last_words(*last) == at_once.last_words(*last)
     usage_of(content_type, b"".join(pieces))
 
 

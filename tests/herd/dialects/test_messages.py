@@ -113,6 +113,12 @@ def test_null_is_as_good_as_absent() -> None:
     assert "parallel_tool_calls" not in told
 
 
+@pytest.mark.parametrize("strict", [True, False, None])
+def test_a_tool_is_as_strict_as_it_was(strict: bool | None) -> None:  # noqa: FBT001 (a case)
+    told = asked(tools=[{"name": "f", "input_schema": {}, "strict": strict}])
+    assert told["tools"][0]["function"].get("strict") is strict
+
+
 def test_a_schema_is_kept_by_both_of_its_names() -> None:
     wanted = {"type": "json_schema", "schema": {"type": "object"}}
     for more in ({"output_config": {"format": wanted}}, {"output_format": wanted}):
@@ -238,6 +244,11 @@ def test_an_error_in_a_stream_is_an_error() -> None:
     assert told[-1] == {"type": "error", "error": error}
 
 
+def test_an_error_before_anything_was_said_lets_another_node_try() -> None:
+    with pytest.raises(GarbledError, match="boom"):
+        messages_told.Stream(ASKING).feed(b'data: {"error":{"message":"boom"}}\n\n')
+
+
 def test_an_end_without_a_reason_is_no_end() -> None:
     with pytest.raises(GarbledError):
         messages_told.Stream(ASKING).feed(b'data: {"choices":[]}\n\ndata: [DONE]\n\n')
@@ -331,7 +342,6 @@ def test_garbage_raises_the_own_errors_only(data: bytes) -> None:
         lambda: messages_told.whole(data, ASKING),
         lambda: messages_asked.translate(data, Node()),
         lambda: messages_asked.estimate_tokens(data),
-        lambda: messages_told.error(400, data),
     ):
         try:
             told()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from herd.dialects import native_told
+from herd.dialects import messages_told, native_told, refused, responses_told
 from herd.dialects.asking import Asking
 from herd.dialects.errors import GarbledError
 from tests.herd.dialects.test_messages import STREAM
@@ -16,10 +16,6 @@ from tests.herd.dialects.test_responses_told import CHUNKS
 
 DATE = "2026-11-26T00:00:0{}.000000Z"
 TIMED = b'{"choices":[],"usage":null,"timings":{"prompt_ms":1.5,"predicted_ms":3.0}}'
-BAD_CALL = (
-    b'{"choices":[{"finish_reason":"x","delta":{"tool_calls":[{"function":{"name":"f",'
-    b'"arguments":"["}}]}}]}'
-)
 WHOLE = (
     b'{"choices":[{"message":{"content":"Hi","reasoning_content":"Hm","tool_calls":[{"id":"a",'
     b'"function":{"name":"f","arguments":"{\\"x\\":1}"}}]},"finish_reason":"tool_calls"}],'
@@ -58,6 +54,19 @@ def test_a_stream_is_lines_and_calls_come_whole() -> None:
     assert [each["done"] for each in told] == [False] * 4 + [True]
     last = told[-1]
     assert (last["done_reason"], last["prompt_eval_count"], last["eval_count"]) == ("stop", 9, 4)
+
+
+@pytest.mark.parametrize("end", ["\u0085", "\u2028", "\u2029", "\r", "\n", "\v", "\f", "\x1c"])
+def test_no_text_ends_a_line(end: str) -> None:
+    """Ollama's package reads lines by `str.splitlines`, which knows more ends than others do."""
+    said = f"a{end}b"
+    data = b'data: {"choices":[{"delta":{"content":%b}}]}\n\n' % msgspec.json.encode(said)
+    told = native_told.Chat(asking()).feed(data).decode()
+    (line,) = told.splitlines()
+    assert msgspec.json.decode(line)["message"]["content"] == said
+    for stream in (messages_told.Stream(asking()), responses_told.Stream(asking())):
+        for line in stream.feed(data).decode().splitlines():
+            assert line.startswith(("event: ", "data: ")) or not line
 
 
 def test_times_are_measured_where_the_node_tells_none() -> None:
@@ -128,7 +137,6 @@ def test_an_error_after_the_first_word_is_a_line_and_before_it_raises() -> None:
     [
         b'{"choices":[]}',
         b'{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":"{"}}]}}]}',
-        BAD_CALL,
     ],
 )
 def test_what_is_no_answer_raises(chunk: bytes) -> None:
@@ -187,7 +195,7 @@ def test_garbage_raises_the_own_error_only(data: bytes) -> None:
         lambda: native_told.chat(data, still()),
         lambda: native_told.embed(data, still()),
         lambda: native_told.embeddings(data, still()),
-        lambda: native_told.error(400, data),
+        lambda: refused.words(data),
     ):
         try:
             told()

@@ -24,13 +24,20 @@ def test_half_a_character_becomes_a_mark(said: bytes, told: str) -> None:
     assert json.loads(plain(b'{"a":%b}' % said)) == {"a": told}
 
 
+def test_what_is_no_utf_8_becomes_a_mark() -> None:
+    assert plain(b'{"a":"\xc3\xa9\xff"}') == '{"a":"é\ufffd"}'.encode()
+    assert json.loads(plain(b'{"\xff":{"\xfe":"\xed\xa0\x80"}}')) == {
+        "\ufffd": {"\ufffd": "\ufffd" * 3}
+    }
+
+
 def test_keys_at_the_top_are_taken_in_any_case_the_last_one_counts() -> None:
     body = b'{"Model":"x","MESSAGES":[{"Role":"user"}],"model":"m","Stream":null,"stream":true}'
     told = {"model": "m", "messages": [{"Role": "user"}], "stream": True}
     assert json.loads(plain(body)) == told
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"a": 1.0 }', b'{"\xff":1}'])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"a": 1.0 }', "{'é'".encode()])
 def test_what_is_plain_or_no_object_stays(body: bytes) -> None:
     assert plain(body) == body
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from herd.dialects import responses_told
+from herd.dialects import refused, responses_told
 from herd.dialects.asking import Asking
 from herd.dialects.errors import GarbledError
 from tests.herd.dialects.test_messages import STREAM, events
@@ -58,7 +58,7 @@ OUTPUT: list[dict[str, Any]] = [
 ]
 USAGE = {
     "input_tokens": 9,
-    "input_tokens_details": {"cached_tokens": 0},
+    "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
     "output_tokens": 4,
     "output_tokens_details": {"reasoning_tokens": 0},
     "total_tokens": 13,
@@ -168,7 +168,7 @@ def test_an_answer_in_one_piece() -> None:
     told: dict[str, Any] = msgspec.json.decode(responses_told.whole(body, ASKING))
     assert (told["status"], told["created_at"], told["output"]) == ("completed", 5, OUTPUT)
     assert told["usage"] == USAGE | {
-        "input_tokens_details": {"cached_tokens": 6},
+        "input_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 0},
         "output_tokens_details": {"reasoning_tokens": 2},
     }
 
@@ -210,9 +210,18 @@ def test_garbage_raises_the_own_error_only(data: bytes) -> None:
     for told in (
         lambda: responses_told.Stream(ASKING).feed(b"data: " + data + b"\n\n"),
         lambda: responses_told.whole(data, ASKING),
-        lambda: responses_told.error(400, data),
+        lambda: refused.words(data),
     ):
         try:
             told()
         except GarbledError:
             continue
+
+
+@pytest.mark.parametrize("more", [b'"metadata":{"a":%b}' % (b"1" * 5_000), b'"user":"\xff"'])
+def test_what_a_translation_passes_over_spoils_no_answer(more: bytes) -> None:
+    """It was not looked at when the request was translated."""
+    asking = Asking("M", b'{"model":"M","input":"Hi",%b}' % more)
+    answer = b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}'
+    told = msgspec.json.decode(responses_told.whole(answer, asking))
+    assert (told["status"], told["metadata"], told["user"]) == ("completed", {}, None)

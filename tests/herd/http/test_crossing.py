@@ -122,7 +122,7 @@ def test_what_cannot_be_translated_is_a_400(run: Run) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("cut", [99, 34])
+@pytest.mark.parametrize("cut", [99, 34, 10, 1])
 def test_a_route_that_is_missed_with_a_good_status_is_missed(cut: int, run: Run) -> None:
     said = b'{"error":"Unexpected endpoint or method. (POST /v1/messages)"}'  # LM Studio's
 

@@ -44,7 +44,7 @@ BARE = ModelFacts(name="org/Mixed-Case:latest")
 
 BAD_BODIES = [
     ("/api/chat", b"", 400, "missing request body"),
-    ("/api/chat", b"{", 400, "Input data was truncated (byte 1)"),
+    ("/api/chat", b"{", 400, "JSON is malformed: input data was truncated (byte 1)"),
     ("/api/chat", b'{"model": x}', 400, "JSON is malformed: invalid character (byte 10)"),
     (
         "/api/chat",

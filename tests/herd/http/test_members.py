@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from herd.dialects import completions
+from herd.dialects import refused
 from herd.http.asked import read
 from herd.http.members import MOST, members
 from herd.http.problems import BadRequestError
@@ -93,4 +93,4 @@ def test_what_is_no_utf_8_in_a_key_is_passed_on(odd: bytes) -> None:
 
 
 def test_a_refusal_that_is_no_utf_8_is_told() -> None:
-    assert completions.refusal_text(b'{"detail":[{"msg":"\xff"}]}', 422) == '[{"msg":"\ufffd"}]'
+    assert refused.words(b'{"detail":[{"msg":"\xff"}]}') == '[{"msg":"\ufffd"}]'

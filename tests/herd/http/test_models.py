@@ -139,7 +139,10 @@ def _connections(herd: Fleet) -> list[Any]:
     ("body", "status", "text"),
     [
         (b"", 400, "missing request body"),
-        (b"{", 400, "JSON is malformed"),
+        (b"{", 400, "JSON is malformed: input data was truncated (byte 1)"),
+        (b"5 ducks", 400, "JSON is malformed: trailing characters (byte 3)"),
+        (b'{"a" 1}', 400, "JSON is malformed: expected ':' (byte 5)"),
+        (b'{"model":"\xff"}', 400, "JSON is malformed: not UTF-8"),
         (b"[]", 400, "json: cannot unmarshal array into Go value of type api."),
         (b'{"Model":7}', 400, "json: cannot unmarshal number into Go struct field "),
         (b'{"model":"x","stream":1}', 400, "Request.stream of type bool"),

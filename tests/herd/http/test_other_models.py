@@ -11,6 +11,8 @@ from herd.http.noted import MOST_TAGS, cleaned
 from tests.herd.http.conftest import Run
 from tests.herd.http.fleet import Ask, Control, fronting, header, node, node_view, post, view
 from tests.herd.http.sockets import client
+from tests.herd.http.test_crossing import old, seen
+from tests.herd.http.test_crossing import view as in_translation
 
 ANSWER = b'{"model":"b:1","done":true,"done_reason":"stop"}\n'
 
@@ -108,6 +110,33 @@ def test_another_models_name_goes_to_the_node_and_into_headers_and_facts(
         assert header(head, b"X-Fleet-Fallback") == fallback
         assert (b"X-Fleet-Fallback-Reason: " + reason.encode() in head) is (fallback == b"true")
         assert (done.model, body) == ("b:1", ANSWER)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("predicted", "named"),
+    [
+        ({}, "A"),
+        *[({"model": "b:1", "reason": reason}, "b:1") for reason in ("alias", "vram", "anthropic")],
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses", "/api/chat"])
+def test_an_answer_that_was_translated_names_the_model_that_serves(
+    path: str, predicted: dict[str, str], named: str, run: Run
+) -> None:
+    """As the answer of a node that has the route does: it names the model that it was asked for."""
+    body = b'{"model":"A","input":"Hi","max_tokens":5,"messages":[{"role":"user","content":"Hi"}],'
+
+    async def main() -> None:
+        async with node(old) as here:
+            control = Control(here.url)
+            control.view = in_translation(seen("a", here.url, "openai"))
+            control.predicted = predicted
+            async with fronting(control) as listener, client(listener.port) as one:
+                post(one, path, body + b'"stream":false}')
+                _, answer = await one.answer()
+        assert msgspec.json.decode(answer)["model"] == named
 
     run(main())
 

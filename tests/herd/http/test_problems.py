@@ -49,7 +49,23 @@ def test_a_target_has_its_family_and_its_header() -> None:
         (b"/v1/messages?beta=true", "anthropic", b"request-id"),
         (b"/v1/messages/count_tokens", "anthropic", b"request-id"),
         (b"/v1/models/a/b", "openai", b"x-request-id"),
+        (b"http://herd:11435/v1/messages", "anthropic", b"request-id"),
     ):
         assert problems.family_of(target) == family
         assert problems.id_header(target) == header
     assert problems.family_of(b"/api/chat") == "ollama"
+
+
+def test_a_stream_that_breaks_off_ends_as_its_route_has_it() -> None:
+    """Not as its events look: those of `/v1/messages` are no more than their names."""
+    openai = {"message": "why", "type": "api_error", "param": None, "code": None}
+    name, told = problems.last_event(b"/v1/messages?beta=true", "why", ID)
+    assert (name, told["type"], told["request_id"]) == ("error", "error", ID)
+    assert told.keys() == {"type", "error", "request_id"}
+    assert told["error"] == {"type": "api_error", "message": "why"}
+    for target in (b"/v1/chat/completions", b"/v1/completions"):
+        assert problems.last_event(target, "why", ID) == ("", {"error": openai})
+    name, told = problems.last_event(b"/v1/responses", "why", ID)
+    assert (name, told["type"], told["message"], told["error"]) == ("error", "error", "why", openai)
+    assert (told["code"], told["param"], told["sequence_number"]) == ("server_error", None, 0)
+    assert problems.last_event(b"/api/chat", "why") == ("", {"error": "why"})

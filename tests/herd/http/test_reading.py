@@ -82,7 +82,7 @@ def test_blank_lines_are_no_lines(cuts: list[int], blank: bytes) -> None:
     assert in_pieces(reading, told, cuts) == in_pieces(plain, b"".join(NDJSON), [])
     assert reading.tokens == plain.tokens
     assert reading.last_event() == plain.last_event() == plain.usage()
-    assert reading.last_words("x") == b'{"error":"x"}\n'
+    assert reading.last_words("", {"error": "x"}) == b'{"error":"x"}\n'
 
 
 @given(cuts, st.sampled_from([b"\n", b"\r\n"]))
@@ -135,12 +135,14 @@ def test_a_large_body_is_read_at_its_end(cuts: list[int]) -> None:
 
 
 @given(st.lists(st.integers(min_value=1, max_value=200_000)))
-def test_a_large_body_is_whole_if_it_ends_as_it_began(cuts: list[int]) -> None:
+def test_a_large_body_is_whole_if_all_is_closed_in_it(cuts: list[int]) -> None:
     vector = b"[" + b",".join([b"0.123456"] * 20_000) + b"]"
+    inside = b'{"data":[{"embedding":' + vector + b"}"
     answer = b'{"embeddings":[' + vector + b"," + vector + b"]}"
     for body in (answer, b" [" + answer + b"]", answer + b" \r\n"):
         assert in_pieces(Json(), body, cuts).whole
-    for body in (answer[:-3], answer[:-2], answer[:-1], answer[: len(vector) + 15], b"[" + answer):
+    cut = (answer[:-3], answer[:-2], answer[:-1], answer[: len(vector) + 15], b"[" + answer, inside)
+    for body in cut:
         assert not in_pieces(Json(), body, cuts).whole
 
 
@@ -193,7 +195,11 @@ def test_a_small_body_is_read_whole(body: bytes, usage: Usage) -> None:
         (Sse, b'data: {"choices":[{"delta":{"content":"hi"}}],"error":null}\n\n', False, False),
         (Sse, b'data: {"choices":[],"error": null}\n\n' + SSE[3], True, False),
         (Sse, SSE[0] + b": ping\n\n" + SSE[3], True, False),
+        (Sse, b"".join(b"event: message\n" + event for event in SSE), True, False),
+        (Sse, b"".join(b"event: message\n" + event for event in SSE[:3]), False, False),
         (Sse, SSE[0] + b'data: {"error":{"message":"x"}}\n\n', False, True),
+        (Sse, SSE[0] + b'data: {"error":{"message":"x"}}\n\ndata: [DONE]\n\n', False, True),
+        (Sse, SSE[0] + b'data: {"choices":[],"error":""}\n\ndata: [DONE]\n\n', True, False),
         (Sse, SSE[0] + b'data: {"choices":[{"delta":{"content":"[DONE]"}}]}\n\n', False, False),
     ],
 )
@@ -276,30 +282,26 @@ def test_events_with_names_that_stop_early_are_not_whole(events: tuple[bytes, ..
         for event in events[:count]:
             reading.feed(event)
         assert not reading.usage().whole
-        words = reading.last_words("it broke")
-        assert words.startswith(b"event: error\ndata: {")
-        error = msgspec.json.decode(words.partition(b"data: ")[2])
-        assert (error["type"], error["message"]) == ("error", "it broke")
-        assert error["error"] == {"type": "api_error", "message": "it broke"}
 
 
-@pytest.mark.parametrize("begun", [b"", b": ping\n\n", b": pi", b"event: message_sta"])
-def test_a_stream_without_an_event_ends_in_one_that_all_kinds_take(begun: bytes) -> None:
-    """`/v1/messages` and `/v1/responses` need the name, chunks the `error` without a type."""
+@pytest.mark.parametrize("begun", [b"", b": ping\n\n", b": pi", b"event: message_sta", SSE[0][:9]])
+@pytest.mark.parametrize("name", ["", "error"])
+def test_an_event_that_is_open_ends_before_the_last_words(begun: bytes, name: str) -> None:
     reading = Sse()
     reading.feed(begun)
-    before, _, words = reading.last_words("it broke").partition(b"event: error\ndata: ")
+    named = b"event: error\n" if name else b""
+    before, found, words = reading.last_words(name, {"error": "x"}).partition(named + b"data: ")
+    assert found
     assert (begun + before)[-2:] in {b"", b"\n\n"}
-    told = msgspec.json.decode(words)
-    assert (told["type"], told["message"]) == ("error", "it broke")
-    assert told["error"] == {"type": "api_error", "message": "it broke"}
+    assert words == b'{"error":"x"}\n\n'
 
 
-@pytest.mark.parametrize("begun", [b": ping\n\n" + SSE[0], b": ping\n\n" + SSE[0][:9]])
-def test_a_stream_without_names_ends_in_an_error_without_one(begun: bytes) -> None:
+@pytest.mark.parametrize("told", [b'"sequence_number":41', b'"sequence_number": 41'])
+def test_the_last_words_are_numbered_as_the_events_before(told: bytes) -> None:
     reading = Sse()
-    reading.feed(begun)
-    assert reading.last_words("it broke").lstrip().startswith(b'data: {"error":{')
+    reading.feed(b'event: response.created\ndata: {"type":"response.created",%b}\n\n' % told)
+    words = reading.last_words("error", {"type": "error", "sequence_number": 0})
+    assert words == b'event: error\ndata: {"type":"error","sequence_number":42}\n\n'
 
 
 def test_a_stream_of_names_that_ends_in_an_error_has_failed() -> None:

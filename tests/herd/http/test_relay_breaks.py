@@ -65,6 +65,11 @@ BROKEN = {
         NAMED[1] + b"event: error\n",
         ENDLESS,
     ),
+    "named SSE before its first event": (
+        _cut(EVENTS, b": ping\n\n", clean=False),
+        b": ping\n\nevent: error\n",
+        LOST,
+    ),
 }
 
 
@@ -78,14 +83,15 @@ def test_an_answer_that_breaks_off_ends_with_an_error_and_never_cleanly(
         async with node(script) as bad:
             control = Control(bad.url)
             async with fronting(control) as listener, client(listener.port) as one:
-                post(one, "/api/chat", CHAT)
+                post(one, _route(case), CHAT)
                 heard = await one.rest()
             failed = await control.heard(RequestFailed)
         body = _dechunked(heard.partition(b"\r\n\r\n")[2])
         said, _, last = body.rpartition(before)
-        assert said.startswith((b'{"model"', b"data: {", b"event: "))
+        assert said.startswith((b'{"model"', b"data: {", b"event: ")) or not said
         if case.startswith("named"):
             told = msgspec.json.decode(last.removeprefix(b"data: "))
+            assert told.keys() == {"type", "error", "request_id"}
             assert told["error"] == {"type": "api_error", "message": text}
         elif case.startswith("SSE"):
             error = msgspec.json.decode(last.removeprefix(b"data: "))["error"]
@@ -100,6 +106,12 @@ def test_an_answer_that_breaks_off_ends_with_an_error_and_never_cleanly(
         assert control.kinds[-1] == "RequestFailed"
 
     run(main())
+
+
+def _route(case: str) -> str:
+    if case.startswith("named"):
+        return "/v1/messages"
+    return "/v1/chat/completions" if case.startswith("SSE") else "/api/chat"
 
 
 def _dechunked(data: bytes) -> bytes:
