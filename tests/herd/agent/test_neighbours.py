@@ -32,12 +32,14 @@ LIMITS = Limits(
 )
 WAKE = msgspec.structs.replace(LIMITS, macs=("02:00:00:00:00:01",))
 GPU = Gpu("RTX 4090", 24 << 30, 1 << 30, 0.25, 41.0, 72.5)
-DISK = msgspec.structs.replace(FACTS, disk_bytes=512 * 1024**3, disk_free_bytes=100_000_000_000)
+OLD = msgspec.structs.replace(FACTS, context_tokens=0)
+DISK = msgspec.structs.replace(OLD, disk_bytes=512 * 1024**3, disk_free_bytes=100_000_000_000)
 MAC = msgspec.structs.replace(DISK, unified_memory=True)
+SET = msgspec.structs.replace(MAC, context_tokens=FACTS.context_tokens)
 FIRST = HeartbeatReceived(
     node_id=NodeId("studio"),
     url="http://192.168.1.20:11434",
-    facts=FACTS,
+    facts=OLD,
     resident=RESIDENT,
     models=MODELS[:2],
 )
@@ -53,6 +55,7 @@ MEANT: list[dict[str, Any]] = [
     {"facts": MAC, "limits": WAKE, "gpus": (GPU,)},
     {"facts": MAC, "limits": WAKE, "gpus": (GPU,), "models": MODELS},
     {"facts": MAC, "limits": WAKE, "gpus": (GPU,), "models": MODELS},
+    {"facts": SET, "limits": WAKE, "gpus": (GPU,), "models": MODELS},
 ]
 """Of each line: what it tells beside the first."""
 
@@ -63,7 +66,7 @@ def test_what_an_older_agent_said_means_what_it_meant(number: int) -> None:
 
 
 def test_the_last_line_says_all_that_an_agent_can_say_now() -> None:
-    now = msgspec.json.decode(built(gpus=(GPU,), limits=WAKE, facts=MAC))
+    now = msgspec.json.decode(built(gpus=(GPU,), limits=WAKE, facts=SET))
     assert len(SENT) == len(MEANT)
     assert _keys(now) == _keys(msgspec.json.decode(SENT[-1])), "append what is sent now"
 

@@ -38,7 +38,10 @@ def test_no_shape_of_a_body_takes_long(shape: str, odd: bytes) -> None:
     took_s = time.process_time() - began
     assert (asked.model, asked.fallbacks) == ("m", ("y",))
     assert changed == (
-        b'{"keep_alive":-1,"model":"b",' + odd.replace(b'"m"', b'"b"') + SHAPES[shape] + b"}"
+        b'{"keep_alive":-1,"options":{"num_ctx":4096},"model":"b",'
+        + odd.replace(b'"m"', b'"b"')
+        + SHAPES[shape]
+        + b"}"
     )
     assert took_s < 2.0, "it was seven seconds"
 
