@@ -17,7 +17,7 @@ class Clock:
 
     def __init__(self, not_before_us: int = 0) -> None:
         """Start at the wall clock, or just after `not_before_us` if that is later."""
-        start_us = max(_wall_us(), not_before_us + 1)
+        start_us = max(wall_us(), not_before_us + 1)
         self._offset_us = start_us - time.monotonic_ns() // 1000
 
     def now_us(self) -> int:
@@ -30,7 +30,7 @@ class Clock:
         It is for times when nothing is under way: to all that is, it would have taken so much
         longer.
         """
-        ahead_us = _wall_us() - self.now_us()
+        ahead_us = wall_us() - self.now_us()
         if ahead_us < LEAST_AHEAD_US:
             return 0
         self._offset_us += ahead_us
@@ -42,5 +42,6 @@ def wall_s() -> float:
     return time.time()  # noqa: TID251 (this is the port)
 
 
-def _wall_us() -> int:
+def wall_us() -> int:
+    """Return microseconds since the epoch, as the machine's clock has them."""
     return time.time_ns() // 1000  # noqa: TID251 (this is the port)

@@ -205,8 +205,10 @@ def test_usage_is_read_of_anything_the_same_in_any_pieces(
         cut_up.feed(piece)
     at_once.feed(b"".join(pieces))
     assert _reported(cut_up.usage()) == _reported(at_once.usage())
-    last = ("error", {"error": "x", "sequence_number": 0})
-    assert cut_up.last_words(*last) == at_once.last_words(*last)
+    last = [
+        each.last_words("error", {"error": "x", "sequence_number": 0}) for each in (cut_up, at_once)
+    ]
+    assert last[0] == last[1]
     usage_of(content_type, b"".join(pieces))
 
 

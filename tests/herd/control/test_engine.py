@@ -3,121 +3,42 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actors.core.commands import Grant, Send
+from actors.core.commands import Grant
 from actors.core.state import State, dump
 from events import (
-    CONTROL,
-    KINDS,
     ControlStarted,
     Event,
     FrontConnected,
-    Recorded,
     RecordingResumed,
     RecoveryEnded,
     RequestReceived,
-    Source,
     StateSnapshotted,
     TimerFired,
 )
 from herd import clock as clock_module
-from herd.clock import Clock
 from herd.control import engine as engine_module
-from herd.control.engine import Engine
 from herd.control.restore import restore
 from herd.journal import snapshots
 from herd.journal.files import segments
-from herd.journal.reader import records
-from herd.journal.segments import Journal, Limits
-from herd.link.server import NONE, LinkServer
-from herd.paths import DataDir
+from herd.journal.segments import Limits
 from herd.replay.check import check
 from tests.actors.cast import attempt_failed, completed, node, received
 from tests.conftest import Run
+from tests.herd.control.rig import SRC, Rig, until
 
-SRC = Source("f1-aaaaaa")
 HOUR_US = 3_600_000_000
-SMALL = Limits(reserve_bytes=0)
 START: tuple[Event, ...] = (
     ControlStarted(epoch=1, version="test"),
     FrontConnected(front=1),
     RecoveryEnded(fronts=1),
     *node("studio", slots=1),
 )
-
-
-class Link(LinkServer):
-    """Notes what is said to fronts, and what stands in the journal at that moment."""
-
-    def __init__(self, directory: DataDir) -> None:
-        super().__init__(1, {}, self.nobody)
-        self.directory = directory
-        self.sent: list[tuple[Send, int]] = []
-        self.acknowledged: list[tuple[int, int]] = []
-        self.lost: list[tuple[bool, int]] = []
-        """Whether it was recorded, and how many of that front's facts were not."""
-
-    @staticmethod
-    def nobody(event: Event, src: Source, n: int) -> None:
-        raise AssertionError((event, src, n))
-
-    def written(self) -> int:
-        return max((record.seq for record in records(self.directory.journal)), default=0)
-
-    def send(self, sends: Any) -> None:
-        self.sent += [(send, self.written()) for send in sends]
-
-    def acknowledge(
-        self, upto: dict[Source, int], *, recorded: bool = True, lost: Mapping[Source, int] = NONE
-    ) -> None:
-        self.acknowledged += [(n, self.written()) for n in upto.values()]
-        self.lost += [(recorded, lost.get(src, 0)) for src in upto]
-
-
-class Rig:
-    """An engine on a data directory; made again, it is a restart."""
-
-    def __init__(self, root: Path, limits: Limits = SMALL) -> None:
-        self.directory = DataDir(root)
-        self.directory.create()
-        journal = Journal.open(self.directory.journal, self.directory.snapshots, limits)
-        self.state = restore(self.directory)
-        clock = Clock(max(self.state.recorded_at, journal.last_recorded_at))
-        self.engine = Engine(self.state, journal, clock, self.directory)
-        self.engine.link = self.link = Link(self.directory)
-        self.observed: list[Recorded] = []
-        self.engine.observe(self.observed.append, KINDS.values())
-        self.engine.start()
-        self.n = 0
-
-    async def play(self, *facts: Event) -> None:
-        for fact in facts:
-            self.engine.put(fact, SRC if isinstance(fact, FrontConnected) else CONTROL)
-        await self.rest()
-
-    async def tell(self, *facts: Event) -> None:
-        """Let a front report facts."""
-        for fact in facts:
-            self.n += 1
-            self.engine.put(fact, SRC, self.n)
-        await self.rest()
-
-    async def rest(self) -> None:
-        await until(lambda: not self.engine.busy)
-
-    def log(self) -> list[Recorded]:
-        return list(records(self.directory.journal))
-
-
-async def until(reached: Callable[[], object]) -> None:
-    async with asyncio.timeout(5.0):
-        while not reached():  # noqa: ASYNC110 (all of it runs on this loop: a turn is enough)
-            await asyncio.sleep(0.001)
 
 
 def requests(count: int, first: int = 0) -> list[Event]:
@@ -140,13 +61,13 @@ def breaks(monkeypatch: pytest.MonkeyPatch, root: Path) -> Callable[[], None]:
 def test_its_clock_follows_the_machines_once_nothing_is_under_way(
     on_each_loop: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wall_us = clock_module._wall_us
+    wall_us = clock_module.wall_us
 
     async def play() -> None:
         rig = Rig(tmp_path)
         await rig.play(*START)
         await rig.tell(received("a"))
-        monkeypatch.setattr(clock_module, "_wall_us", lambda: wall_us() + HOUR_US)
+        monkeypatch.setattr(clock_module, "wall_us", lambda: wall_us() + HOUR_US)
         await rig.tell(completed("a", "studio", "1.1"))
         await rig.tell(received("b"))
         began, ended, after = (each.recorded_at for each in rig.log() if each.src == SRC and each.n)
