@@ -60,6 +60,11 @@ def command(query: str, data_dir: str | None, *, as_json: bool, as_csv: bool) ->
 
 
 def _refused(error: duckdb.Error) -> HerdError:
+    if isinstance(error, duckdb.IOException):  # in the middle of rows: `ask` asked again before
+        return HerdError(
+            str(error).strip(),
+            "if that is a file of the log, logd just sealed or dropped it: ask again",
+        )
     return HerdError(
         str(error).strip(),
         f'the tables are {", ".join(VIEWS)}; `herd sql "DESCRIBE requests"` shows one\'s columns',

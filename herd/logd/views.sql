@@ -182,12 +182,14 @@ SELECT
     model,
     request_id,
     (term ->> 4)::DOUBLE AS predicted_wait_s,
-    load_s,
+    told.load_s AS load_s,
     told.ttft_s AS ttft_s,
-    ended_at,
-    coalesce(replace(told.kind, 'request_', ''), 'in_flight') AS ended
+    coalesce(told.ended_at, left_early.ended_at) AS ended_at,
+    coalesce(replace(coalesce(told.kind, left_early.kind), 'request_', ''), 'in_flight') AS ended
 FROM colds
-LEFT JOIN told USING (request_id, lease);
+LEFT JOIN told USING (request_id, lease)
+-- Who left before his front knew where it ran names no lease.
+LEFT JOIN (FROM told WHERE lease IS NULL) AS left_early USING (request_id);
 COMMENT ON VIEW model_loads IS 'One row a load of a model that a request had to wait for.';
 
 CREATE OR REPLACE TEMP VIEW carried AS

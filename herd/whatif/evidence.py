@@ -1,11 +1,11 @@
 """What a log shows: each run of a request on a node, each request, each fact about the fleet."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
 from actors.core.slots import START
-from actors.core.state import US, State, dump, load
+from actors.core.state import US, Node, State, dump, load
 from events import (
     AttemptFailed,
     ConfigurationLoaded,
@@ -29,6 +29,7 @@ from events import (
     RequestReaped,
     RequestReceived,
     RequestRejected,
+    ResidentModel,
     SettingsChanged,
     SlotsChanged,
     StreamStarted,
@@ -135,7 +136,7 @@ def gather(
     found = Evidence(start=load(dump(start)), end=start, start_us=start.recorded_at)
     gatherer = _Gatherer(found)
     for node in start.nodes.values():
-        gatherer.look(node.node_id, start.recorded_at)
+        gatherer.begin(node, start.recorded_at)
     for record in records:
         apply(found.end, record)
         found.end_us = record.recorded_at
@@ -174,7 +175,8 @@ class _Gatherer:
                 self._ended(event, at_us)
             case _ if isinstance(event, FLEET):
                 self._found.happenings.append(Happening(at_us=at_us, fact=event))
-                self._memory(event)
+                if isinstance(event, NodeProbed | HeartbeatReceived):
+                    self._memory(event.node_id, event.resident or ())
                 if (node_id := getattr(event, "node_id", None)) is not None:
                     self.look(node_id, at_us)
             case _:
@@ -192,6 +194,15 @@ class _Gatherer:
                     self._found.proven[node_id, model] = good
             case _:
                 pass
+
+    def begin(self, node: Node, at_us: int) -> None:
+        """Take what is known of a node before the first record."""
+        self.look(node.node_id, at_us)
+        self._memory(node.node_id, node.resident.values())
+        for model, slots in node.slots.items():
+            if not slots.told:
+                self._limits[node.node_id, model] = slots.limit
+                self._found.proven[node.node_id, model] = slots.held
 
     def look(self, node_id: NodeId, at_us: int) -> None:
         """Take note of how a node stands."""
@@ -245,14 +256,13 @@ class _Gatherer:
         run.completion_tokens = event.completion_tokens
         run.whole = event.status < CLIENT_ERROR and event.usage_source != "none"
 
-    def _memory(self, event: Event) -> None:
-        if not isinstance(event, NodeProbed | HeartbeatReceived) or not event.resident:
-            return
+    def _memory(self, node_id: NodeId, resident: Collection[ResidentModel]) -> None:
+        """Take note of what a node has in its memory."""
         found = self._found
-        for model in event.resident:
-            found.sizes[event.node_id, model.name] = model.size_bytes
-        total = sum(model.size_vram_bytes for model in event.resident)
-        found.together[event.node_id] = max(found.together.get(event.node_id, 0), total)
+        for model in resident:
+            found.sizes[node_id, model.name] = model.size_bytes
+        total = sum(model.size_vram_bytes for model in resident)
+        found.together[node_id] = max(found.together.get(node_id, 0), total)
 
 
 def _how(event: Event) -> str:

@@ -91,3 +91,9 @@ def test_where_no_log_is_yet_it_says_so(tmp_path: Path) -> None:
         run(tmp_path, "SELECT 1")
     assert "herd run" in error.value.next_step
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_logd_took_away_is_told_as_that(log: Path) -> None:
+    with pytest.raises(HerdError, match="No files found") as error:
+        run(log, f"FROM read_parquet('{log}/log/sealed/dropped.parquet')")
+    assert "ask again" in error.value.next_step

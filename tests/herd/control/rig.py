@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from actors.core.commands import Send
-from events import CONTROL, KINDS, Event, FrontConnected, Recorded, Source
+from events import (
+    CONTROL,
+    KINDS,
+    ControlStarted,
+    Event,
+    FrontConnected,
+    Recorded,
+    RecoveryEnded,
+    Source,
+)
 from herd.clock import Clock
 from herd.control.engine import Engine
 from herd.control.restore import restore
@@ -14,9 +23,16 @@ from herd.journal.reader import records
 from herd.journal.segments import Journal, Limits
 from herd.link.server import NONE, LinkServer
 from herd.paths import DataDir
+from tests.actors.cast import node
 
 SRC = Source("f1-aaaaaa")
 SMALL = Limits(reserve_bytes=0)
+START: tuple[Event, ...] = (
+    ControlStarted(epoch=1, version="test"),
+    FrontConnected(front=1),
+    RecoveryEnded(fronts=1),
+    *node("studio", slots=1),
+)
 
 
 class Link(LinkServer):

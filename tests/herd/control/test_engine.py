@@ -14,14 +14,12 @@ from actors.core.state import State, dump
 from events import (
     ControlStarted,
     Event,
-    FrontConnected,
     RecordingResumed,
     RecoveryEnded,
     RequestReceived,
     StateSnapshotted,
     TimerFired,
 )
-from herd import clock as clock_module
 from herd.control import engine as engine_module
 from herd.control.restore import restore
 from herd.journal import snapshots
@@ -30,15 +28,7 @@ from herd.journal.segments import Limits
 from herd.replay.check import check
 from tests.actors.cast import attempt_failed, completed, node, received
 from tests.conftest import Run
-from tests.herd.control.rig import SRC, Rig, until
-
-HOUR_US = 3_600_000_000
-START: tuple[Event, ...] = (
-    ControlStarted(epoch=1, version="test"),
-    FrontConnected(front=1),
-    RecoveryEnded(fronts=1),
-    *node("studio", slots=1),
-)
+from tests.herd.control.rig import SRC, START, Rig, until
 
 
 def requests(count: int, first: int = 0) -> list[Event]:
@@ -56,27 +46,6 @@ def breaks(monkeypatch: pytest.MonkeyPatch, root: Path) -> Callable[[], None]:
 
     monkeypatch.setattr(os, "write", write)
     return broken.clear
-
-
-def test_its_clock_follows_the_machines_once_nothing_is_under_way(
-    on_each_loop: Run[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wall_us = clock_module.wall_us
-
-    async def play() -> None:
-        rig = Rig(tmp_path)
-        await rig.play(*START)
-        await rig.tell(received("a"))
-        monkeypatch.setattr(clock_module, "wall_us", lambda: wall_us() + HOUR_US)
-        await rig.tell(completed("a", "studio", "1.1"))
-        await rig.tell(received("b"))
-        began, ended, after = (each.recorded_at for each in rig.log() if each.src == SRC and each.n)
-        assert ended - began < HOUR_US
-        assert HOUR_US <= after - ended < 2 * HOUR_US
-        rig.engine.finish()
-        assert check(rig.log()).divergences == []
-
-    on_each_loop(play())
 
 
 def test_everything_is_in_the_journal_before_anybody_hears_of_it(

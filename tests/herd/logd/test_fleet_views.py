@@ -102,6 +102,8 @@ def test_model_loads_say_what_was_predicted_and_what_came(tmp_path: Path) -> Non
         dispatched("retried", BUSY, attempt=2),
         RequestCompleted(**ended("retried", 2), ttft_s=0.5),
         RequestCancelled(**ended("gone"), phase="first_byte"),
+        dispatched("early", COLD, cold=True),
+        RequestCancelled(request_id=RequestId("early"), model=MODEL, phase="queue"),
     ]
     assert asked(
         tmp_path,
@@ -112,6 +114,7 @@ def test_model_loads_say_what_was_predicted_and_what_came(tmp_path: Path) -> Non
         (4, "mini", MODEL, "retried", 12.5, None, None, "attempt_failed", False),
         (5, "mini", MODEL, "gone", 12.5, None, None, "cancelled", False),
         (6, "mini", MODEL, "running", None, None, None, "in_flight", True),
+        (13, "mini", MODEL, "early", 12.5, None, None, "cancelled", False),
     ]
 
 

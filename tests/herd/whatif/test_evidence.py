@@ -1,6 +1,8 @@
 """What a log shows is what happened."""
 
-from actors.core.state import State
+from actors.core.slots import Slots
+from actors.core.state import State, dump, load
+from events import NodeId
 from herd.whatif.evidence import gather
 from tests.herd.virtual.small import busy
 
@@ -35,3 +37,27 @@ def test_the_fleet_and_its_memory_are_there() -> None:
     assert len(found.happenings) >= 7
     assert found.end.nodes.keys() == {"studio", "tower", "mini"}
     assert found.start.nodes == {}
+
+
+def test_what_is_in_memory_when_it_begins_is_known_though_nothing_of_it_changes() -> None:
+    _, log = busy(count=50)
+    whole = gather(State(), log)
+    later = gather(load(dump(whole.end)), [])
+    resident = {(node.node_id, name) for node in whole.end.nodes.values() for name in node.resident}
+    assert resident
+    assert later.sizes == {pair: whole.sizes[pair] for pair in resident}
+    assert later.together.keys() == {node_id for node_id, _ in resident}
+    assert all(later.together.values())
+
+
+def test_so_are_the_slots_that_had_proved_good() -> None:
+    _, log = busy(count=50)
+    begun = gather(State(), log).end
+    slots = begun.nodes[NodeId("tower")].slots
+    slots["learned"] = Slots(limit=16, held=8)
+    slots["told"] = Slots(limit=16, held=8, told=True)
+    proven = gather(begun, []).proven
+    assert {model: proven.get((NodeId("tower"), model)) for model in ("learned", "told")} == {
+        "learned": 8,
+        "told": None,
+    }
