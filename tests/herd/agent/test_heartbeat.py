@@ -253,7 +253,11 @@ def test_what_is_no_balancer_is_not_taken_for_one(answer: tuple[int, bytes], rea
 def test_who_is_refused_relays_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(stage: Stage) -> None:
         paused = asyncio.Event()
-        monkeypatch.setattr(Tunnel, "pause", lambda _tunnel: paused.set())
+
+        def pause(_tunnel: Tunnel) -> None:
+            paused.set()
+
+        monkeypatch.setattr(Tunnel, "pause", pause)
         async with stage.living():
             await stage.hears("connected")
             assert not paused.is_set()

@@ -29,7 +29,8 @@ def test_one_that_cannot_be_read_is_said_and_left_alone(tmp_path: Path) -> None:
 def test_a_key_is_on_the_disk_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, synced = tmp_path / "node.key", []
+    path = tmp_path / "node.key"
+    synced: list[tuple[int, bool]] = []
 
     def fsync(file: int) -> None:
         synced.append((os.fstat(file).st_size, path.exists()))

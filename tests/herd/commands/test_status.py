@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class Answer(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(kind: type[Answer]) -> Iterator[str]:
+def serving(kind: type[Answer]) -> Generator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
