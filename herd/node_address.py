@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from ipaddress import ip_address
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
@@ -74,9 +75,9 @@ def refuse_itself(nodes: Iterable[NodeAddress], port: int) -> None:
 def normalised_url(text: str, *, named: str) -> str:
     """Return `scheme://host:port` of a node's address as people write it."""
     wrong = HerdError(f"{named} {text}: no address of a node", "write http://host:11434")
-    address = text.strip()
-    parts = urlsplit(address if "://" in address else f"http://{address}")
+    address = bracketed(text.strip())
     try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
         port = parts.port
     except ValueError as error:
         raise wrong from error
@@ -87,6 +88,14 @@ def normalised_url(text: str, *, named: str) -> str:
     if port is None:
         port = 443 if parts.scheme == "https" else OLLAMA_PORT
     return f"{parts.scheme}://{host}:{port}"
+
+
+def bracketed(address: str) -> str:
+    """Return an address as it stands in a URL: a bare one of IPv6 is put into brackets."""
+    try:
+        return f"[{address}]" if ip_address(address).version == 6 else address  # noqa: PLR2004 (IPv6)
+    except ValueError:
+        return address
 
 
 def _socket_url(text: str, named: str) -> str:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from events import Gpu, NodeFacts
 from herd.agent.gpus import DRM, Cards
 from herd.agent.payload import GIB, Cpu, Memory
-from herd.node_address import OLLAMA_PORT, normalised_url
+from herd.node_address import OLLAMA_PORT, bracketed, normalised_url
 from herd.platform import name as system_name
 from herd.version import version
 
@@ -27,6 +27,7 @@ ASK_S = 5.0
 TIGHT_PCT, CRITICAL_PCT = 85.0, 95.0
 
 _MIB = 1024**2
+_PORT = re.compile(r":\d+$")
 _DRM = DRM
 _CPUINFO = Path("/proc/cpuinfo")
 _SERVICE = Path("/usr/share/ollama")
@@ -98,9 +99,10 @@ def ollama_url(given: str, environment: Mapping[str, str] = os.environ) -> str:
     if not text:
         return DEFAULT_OLLAMA
     named = named or "OLLAMA_HOST"
+    text = bracketed(text)
     if text.startswith(":"):
         text = f"localhost{text}"
-    if named == "OLLAMA_HOST" and text.startswith("http://") and urlsplit(text).port is None:
+    if named == "OLLAMA_HOST" and text.startswith("http://") and not _PORT.search(text.rstrip("/")):
         text = f"{text.rstrip('/')}:80"
     url = normalised_url(text, named=named)
     parts = urlsplit(url)

@@ -26,7 +26,7 @@ from herd.http.client import FetchError, Response, fetch
 from herd.interfaces import address_towards, card_of
 from herd.survey import Kind, Survey, survey
 
-OK, REDIRECTED, UNAUTHORIZED = 200, 300, 401
+OK, REDIRECTED, UNAUTHORIZED, FORBIDDEN = 200, 300, 401, 403
 MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -318,6 +318,8 @@ class Agent:
 
     def _refusal(self, answer: Response) -> None:
         self._connected = False
+        if answer.status == FORBIDDEN:  # another agent may speak for the node, and relay
+            self._tunnel.pause()
         refusal, what = _refusal(answer), f"the balancer at {self._router} refuses this node: "
         reason = refusal.error or refusal.detail
         if not reason:  # a web server, the page of a router: not what was meant

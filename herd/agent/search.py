@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from herd.errors import HerdError
 from herd.http.client import FetchError, Target, fetch
 from herd.interfaces import own_addresses
+from herd.node_address import bracketed
 from herd.tasks import spawn
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ KNOCK_S = 1.5
 def router_address(text: str) -> str:
     """Return the URL of a balancer as people write it; the usual port unless a scheme says so."""
     given = text.strip()
-    given = given if given.endswith("://") else given.rstrip("/")
+    given = given if given.endswith("://") else bracketed(given.rstrip("/"))
     url = given if "://" in given else f"http://{given}"
     try:
         target = Target(url)

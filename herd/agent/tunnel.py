@@ -119,17 +119,24 @@ class Tunnel:
         router = router if self.relays else ""
         if router == self._router:
             return
-        self.close()
+        if self._router:
+            self.close()
         self._router, self._wanted = router, 1
         self._pause_s, self._failed_s = CROWDED_S, FAILED_S
         self._top_up()
 
-    def close(self) -> None:
-        """End all connections."""
+    def pause(self) -> None:
+        """Open no more, and end those that nobody uses; what runs on the others goes on."""
         self._router = ""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        for line in tuple(self.unused):
+            line.transport.abort()
+
+    def close(self) -> None:
+        """End all connections."""
+        self.pause()
         for transport in tuple(self.connections):
             transport.abort()
 

@@ -168,7 +168,7 @@ async def _node(node: Node) -> list[Finding]:
             bad(
                 f"node {node.node_id}",
                 f"offline; last known at {node.ollama_url or 'no address'}",
-                "look whether that machine and its `herd node` run",
+                "look whether that machine runs, and Ollama and its `herd node` there",
             )
         ]
     seen = await survey(node.ollama_url, want_models=False)

@@ -62,7 +62,8 @@ def offline(picture: Picture) -> Iterator[Finding]:
     for node in picture.view.nodes:
         if node.status == "offline" and not node.draining:
             went = picture.at_node(node.node_id, "node_went_offline")
-            vain = bool(went) and went[0].phase == DID_NOT_WAKE
+            reason = went[0].phase if went else ""
+            vain = reason == DID_NOT_WAKE
             agent = node.origin == "agent"
             forget = f"`herd nodes revoke {node.node_id}`" if agent else "start herd without it"
             yield Finding(
@@ -72,12 +73,13 @@ def offline(picture: Picture) -> Iterator[Finding]:
                 description=f"It was taken to sleep, and nothing is heard of it after {TRIES} "
                 "magic packets: it gets no requests."
                 if vain
-                else f"Nothing is heard of {node.node_id} at {node.url}: it gets no requests.",
+                else f"{node.node_id} at {node.url} gets no requests: "
+                f"{reason or 'nothing is heard of it'}.",
                 fix="Look whether the machine is on, and Ollama and the agent run there "
                 f"(`herd doctor` there); if it is gone for good, {forget}."
                 + (" To be woken, its firmware and network card must have Wake-on-LAN." * vain),
                 node_id=node.node_id,
-                data={"url": node.url, "reason": went[0].phase if went else ""},
+                data={"url": node.url, "reason": reason},
                 seqs=newest(*(each.seqs for each in went)),
             )
 

@@ -34,7 +34,8 @@ from herd.signing import Signed, fingerprint, join_proof, signed_by
 
 MOST_NODES: Final = 1_024
 MOST_BYTES: Final = 2 * 1024 * 1024
-"""Of a heartbeat: some 3,000 models. Each front is shown all of it several times a second."""
+MOST_MODELS: Final = 4_096
+"""Of a heartbeat. Control keeps each name, and shows each front all of it ten times a second."""
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
 TOO_LARGE: Final = 413
@@ -70,15 +71,11 @@ class Door:
     def admitted(self, exchange: Exchange, view: View) -> tuple[NodeId, list[Event]]:
         """Return the node, and what control is to hear. Raises `ValueError`, `NotAdmittedError`."""
         request, peer = exchange.request, exchange.peer
-        if len(request.body) > MOST_BYTES:
-            text = (
-                f"a heartbeat has {MOST_BYTES:,} bytes at most, some 3,000 models, and this one "
-                f"{len(request.body):,}: delete models on that machine"
-            )
-            raise NotAdmittedError(TOO_LARGE, text)
+        _not_too_much(len(request.body), MOST_BYTES, "bytes")
         fact = parse_heartbeat(request.body, peer)
         signed = signed_by(request)
         if isinstance(fact, HeartbeatReceived):
+            _not_too_much(len(fact.models) + len(fact.resident), MOST_MODELS, "models")
             _not_a_trap(fact.url, peer)
         _not_a_named_one(fact, view, here=_is_own(peer) and not forwarded(request))
         if signed is None:
@@ -190,6 +187,12 @@ def _taken(node_id: NodeId, view: View) -> str:
         f"another key speaks for '{node_id}': choose another --node-id, or, if its key was lost, "
         f"`herd nodes revoke {node_id}` on the balancer's machine, then approve the new one"
     )
+
+
+def _not_too_much(found: int, most: int, of: str) -> None:
+    if found > most:
+        text = f"a heartbeat has {most:,} {of} at most, this one {found:,}: delete models there"
+        raise NotAdmittedError(TOO_LARGE, text)
 
 
 def _not_too_many(node_id: NodeId, view: View) -> None:

@@ -118,6 +118,7 @@ def test_offline_before_degraded_is_refused() -> None:
         ("http://[fd00::7]:1", "http://[fd00::7]:1", 0),
         ("http+unix:///run/My Ollama.sock,slots=2", "http+unix://%2Frun%2FMy%20Ollama.sock", 2),
         ("http+unix://%2Frun%2Follama.sock", "http+unix://%2Frun%2Follama.sock", 0),
+        ("fd00::1", "http://[fd00::1]:11434", 0),
     ],
 )
 def test_a_node_is_written_as_people_do(text: str, url: str, slots: int) -> None:
@@ -129,6 +130,7 @@ def test_a_node_is_written_as_people_do(text: str, url: str, slots: int) -> None
     [
         "",
         "http://x/v1",
+        "http://[::1",
         "http://x:port",
         "http://me@x",
         "x,slots=0",

@@ -94,6 +94,9 @@ def test_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", ":8080", "http://localhost:8080"),
         ("", "[::]:8080", "http://localhost:8080"),
         ("", "[::1]:8080", "http://[::1]:8080"),
+        ("", "::", "http://localhost:11434"),
+        ("", "::1", "http://[::1]:11434"),
+        ("", "http://[::1]", "http://[::1]:80"),
         ("", '"10.0.0.5"', "http://10.0.0.5:11434"),
         ("", "http://10.0.0.5", "http://10.0.0.5:80"),
         ("", "https://ollama.lan", "https://ollama.lan:443"),
@@ -108,7 +111,12 @@ def test_where_ollama_is(given: str, variable: str | None, url: str) -> None:
 
 @pytest.mark.parametrize(
     ("given", "variable", "named"),
-    [("ftp://x", "", "--ollama-host"), ("", "http://x/prefix", "OLLAMA_HOST")],
+    [
+        ("ftp://x", "", "--ollama-host"),
+        ("", "http://x/prefix", "OLLAMA_HOST"),
+        ("http://[::1", "", "--ollama-host"),
+        ("", "http://x:99999", "OLLAMA_HOST"),
+    ],
 )
 def test_what_is_no_address_is_refused(given: str, variable: str, named: str) -> None:
     with pytest.raises(HerdError, match=named):

@@ -7,6 +7,7 @@ import pytest
 
 from events import Limits
 from herd.agent import heartbeat
+from herd.agent.tunnel import Tunnel
 from herd.mdns import Balancer
 from tests.herd.agent.stage import MACHINE, QUICK, Stage, play
 from tests.herd.small_server import DEEP, OLLAMA_PS, SmallServer
@@ -245,6 +246,24 @@ def test_what_is_no_balancer_is_not_taken_for_one(answer: tuple[int, bytes], rea
             f"what answers at {stage.balancer.url} is no balancer; name one with --router-url: "
             + reason
         )
+
+    play(scene)
+
+
+def test_who_is_refused_relays_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(stage: Stage) -> None:
+        paused = asyncio.Event()
+
+        def pause(_tunnel: Tunnel) -> None:
+            paused.set()
+
+        monkeypatch.setattr(Tunnel, "pause", pause)
+        async with stage.living():
+            await stage.hears("connected")
+            assert not paused.is_set()
+            stage.balancer.answers["/heartbeat"] = (403, {"error": "another agent speaks"})
+            await stage.hears("refuses this node")
+        assert paused.is_set()
 
     play(scene)
 

@@ -23,6 +23,7 @@ NOWHERE = "http://127.0.0.1:1"
         ("http://studio", "http://studio"),
         ("https://herd.lan/x", "https://herd.lan/x"),
         ("[fd00::1]", "http://[fd00::1]:11435"),
+        ("fd00::1", "http://[fd00::1]:11435"),
     ],
 )
 def test_addresses_as_people_write_them(text: str, url: str) -> None:

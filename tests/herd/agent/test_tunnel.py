@@ -229,6 +229,34 @@ def test_it_follows_its_balancer_and_relays_for_no_other(
     on_each_loop(main())
 
 
+def test_paused_it_opens_none_and_what_runs_goes_on(
+    on_each_loop: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        paused = asyncio.Event()
+
+        async def script(ask: Ask) -> None:
+            await begun(ask)
+            await paused.wait()
+            ask.chunk(NDJSON[-1])
+            ask.end()
+
+        async with relayed(tmp_path, script, monkeypatch) as it, client(it.port) as one:
+            await it.opens()
+            post(one, CHAT, b'{"model":"m:latest"}')
+            await one.until(NDJSON[0])
+            await until(lambda: spares(it) == SPARES)
+            it.tunnel.pause()
+            await until(lambda: spares(it) == 0)
+            await it.opens()
+            await until(lambda: spares(it) == SPARES)
+            paused.set()
+            await one.until(NDJSON[-1])
+            await it.control.heard(RequestCompleted)
+
+    on_each_loop(main())
+
+
 @pytest.mark.parametrize(
     "answer",
     [b"\r\n\r\n", b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%b" % (len(DEEP), DEEP)],

@@ -34,6 +34,16 @@ def test_one_that_did_not_wake_is_told_of_as_that(reason: str, check_id: str, wo
     assert words in finding.fix
 
 
+def test_why_one_is_offline_is_what_was_seen() -> None:
+    gone = trouble("node_went_offline", phase="its agent cannot reach Ollama")
+    view = fleet(node_view("a", status="offline"), node_view("b")).view
+    (finding,) = report.findings(msgspec.structs.replace(gone, view=view))
+    told = "a at http://a:11434 gets no requests: its agent cannot reach Ollama."
+    assert finding.description == told
+    (finding,) = report.findings(fleet(node_view("a", status="offline"), node_view("b")))
+    assert finding.description.endswith("gets no requests: nothing is heard of it.")
+
+
 def test_one_that_is_gone_for_good_is_forgotten_as_it_came() -> None:
     node = msgspec.structs.replace(node_view("a", status="offline"), origin="agent")
     (finding,) = report.findings(fleet(node, node_view("b")))

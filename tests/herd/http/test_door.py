@@ -298,20 +298,22 @@ def test_there_is_an_end_to_names(stage: Stage, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_there_is_an_end_to_what_a_heartbeat_names(stage: Stage) -> None:
-    def naming(models: int) -> bytes:
+    def naming(models: int, digest: str = "") -> bytes:
         names = [f"model-{number}:latest" for number in range(models)]
-        meta = {name: {"digest": "0" * 64, "details": {"family": "llama"}} for name in names}
+        meta = {name: {"digest": digest} for name in names if digest}
         ollama = {"models_available": names, "models_available_meta": meta}
         return msgspec.json.encode({"node_id": "studio", "protocol": 1, "ollama": ollama})
 
-    body = naming(4_000)
+    def refused(body: bytes) -> NotAdmittedError:
+        return stage.refused(*stage.signed(body=body), body=body)
+
+    body = naming(4_000, "0" * 64)
     [_, beat] = stage.heard(*stage.signed(body=body), body=body)
     assert isinstance(beat, HeartbeatReceived)
     assert len(beat.models) == 4_000
-    body = naming(40_000)
-    refused = stage.refused(*stage.signed(body=body), body=body)
-    assert refused.status == 413
-    assert "2,097,152 bytes at most" in str(refused)
+    many, large = refused(naming(100_000)), refused(naming(3, "0" * 1_000_000))
+    assert (many.status, "4,096 models at most, this one 100,000" in str(many)) == (413, True)
+    assert (large.status, "2,097,152 bytes at most" in str(large)) == (413, True)
 
 
 def test_a_front_that_never_heard_from_control_takes_nobody_s_word(stage: Stage) -> None:
