@@ -45,6 +45,17 @@ def test_how_many_of_many_slots_are_taken_is_told_without_a_pointer(
     page.sees_in('[aria-label="studio"]', "7 of 32")
 
 
+def test_a_request_of_100_s_is_not_said_to_take_as_long_as_one_of_140(
+    mock: Mock, on_tab: OnTab
+) -> None:
+    first, second, *_ = mock.answers["/dashboard/api/traces"]["traces"]
+    first["latency_ms"], second["latency_ms"] = 100_000, 140_000
+
+    page = on_tab("overview")
+
+    page.sees("1.7 min", "2.3 min")
+
+
 def test_memory_that_nobody_told_is_not_known_and_not_0(mock: Mock, on_tab: OnTab) -> None:
     studio: Any = mock.answers["/fleet/status"]["nodes"][0]
     studio["hardware"] |= {"memory_total_gb": None, "vram_total_gb": None}

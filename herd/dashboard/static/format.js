@@ -22,6 +22,7 @@ export function seconds(value) {
   if (value < 0.0995) return `${Math.round(value * 1000)} ms`;
   if (value < 10) return `${value.toFixed(2)} s`;
   if (value < 100) return `${value.toFixed(1)} s`;
+  if (value < 600) return `${trimmed(value / 60)} min`;
   if (value < 5400) return `${Math.round(value / 60)} min`;
   if (value < 172_800) return `${trimmed(value / 3600)} h`;
   return `${Math.round(value / 86_400)} days`;
@@ -75,7 +76,8 @@ export function utcTick(epochS) {
 export function ago(epochS, nowS = Date.now() / 1000) {
   if (!known(epochS) || epochS <= 0) return NONE;
   const passed = Math.max(0, nowS - epochS);
-  return passed < 5 ? "just now" : `${passed < 100 ? `${Math.round(passed)} s` : seconds(passed)} ago`;
+  if (passed < 5) return "just now";
+  return `${passed < 100 ? `${Math.round(passed)} s` : passed < 600 ? `${Math.round(passed / 60)} min` : seconds(passed)} ago`;
 }
 
 export const words = (text) => String(text ?? "").replaceAll("_", " ");
