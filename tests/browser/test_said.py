@@ -56,6 +56,21 @@ def test_a_request_of_100_s_is_not_said_to_take_as_long_as_one_of_140(
     page.sees("1.7 min", "2.3 min")
 
 
+FAST = "const now = Date.now.bind(Date); Date.now = () => now() + 3_600_000"
+
+
+def test_how_long_ago_it_was_is_told_by_the_clock_of_herd(on_tab: OnTab) -> None:
+    page = on_tab("overview")
+    told = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": FAST})
+    try:
+        page.driver.refresh()
+        page.go("models")
+        page.sees("Last used", "60 min ago")
+        assert "h ago" not in page.text()
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", told)
+
+
 def test_memory_that_nobody_told_is_not_known_and_not_0(mock: Mock, on_tab: OnTab) -> None:
     studio: Any = mock.answers["/fleet/status"]["nodes"][0]
     studio["hardware"] |= {"memory_total_gb": None, "vram_total_gb": None}

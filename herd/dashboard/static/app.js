@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { h, render } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Fleet } from "./fleet.js";
-import { clock, plural } from "./format.js";
+import { clock, plural, set as setClock } from "./format.js";
 import { prose } from "./parts.js";
 import { toast } from "./toast.js";
 import { apps } from "./views/apps.js";
@@ -283,6 +283,7 @@ const LINK = {
 const feed = new Feed({
   snapshot: (status) => {
     fleet.snapshot(status);
+    setClock(fleet.timestamp);
     changed();
   },
   delta: (delta) => {

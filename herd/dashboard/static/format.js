@@ -73,7 +73,18 @@ export function utcTick(epochS) {
   return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
 }
 
-export function ago(epochS, nowS = Date.now() / 1000) {
+// How far this machine's clock is before herd's, by which all instants are: seconds under way do not count.
+const UNDER_WAY_S = 5;
+let ahead = 0;
+
+export function set(herdS) {
+  const found = Date.now() / 1000 - herdS;
+  ahead = Math.abs(found) < UNDER_WAY_S ? 0 : found;
+}
+
+export const now = () => Date.now() / 1000 - ahead;
+
+export function ago(epochS, nowS = now()) {
   if (!known(epochS) || epochS <= 0) return NONE;
   const passed = Math.max(0, nowS - epochS);
   if (passed < 5) return "just now";
