@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { h, render } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Fleet } from "./fleet.js";
-import { clock, plural, set as setClock } from "./format.js";
+import { clock, plural, setClock } from "./format.js";
 import { prose } from "./parts.js";
 import { toast } from "./toast.js";
 import { apps } from "./views/apps.js";

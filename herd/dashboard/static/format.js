@@ -77,7 +77,7 @@ export function utcTick(epochS) {
 const UNDER_WAY_S = 5;
 let ahead = 0;
 
-export function set(herdS) {
+export function setClock(herdS) {
   const found = Date.now() / 1000 - herdS;
   ahead = Math.abs(found) < UNDER_WAY_S ? 0 : found;
 }
