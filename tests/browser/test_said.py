@@ -218,6 +218,22 @@ def test_the_marks_of_a_chart_have_the_room_that_they_need(on_tab: OnTab, mock: 
     assert width >= len("300,000,000") * 7
 
 
+MARKS = "return [...document.querySelectorAll('.plot')].at(-1).herdPlot.axes[1]._values"
+
+
+def test_small_shares_have_marks_that_differ(on_tab: OnTab, mock: Mock) -> None:
+    few = {"request_count": 1500, "failed_count": 1, "rejected_count": 0}
+    for row in mock.answers["/dashboard/api/trends"]["data"]:
+        row |= few
+
+    page = on_tab("trends")
+    page.sees("Share that failed")
+
+    marks: Any = page.script(MARKS)
+    assert len(marks) > 2
+    assert len(set(marks)) == len(marks), marks
+
+
 def test_that_no_node_is_online_is_said_first(on_tab: OnTab, mock: Mock) -> None:
     health = mock.answers["/dashboard/api/health"]["recommendations"]
     health.insert(0, health[0] | {"check_id": "no_node", "title": "Nobody", "node_id": None})

@@ -85,7 +85,7 @@ function failures(xs, at, redraw) {
     { label: "failed", values: share("failed_count") },
     { label: "never sent to a node", values: share("rejected_count") },
   ];
-  return chart({ key: "failed", title: "Share that failed", xs, kind: "stack", show: (value) => percent(value, 1), redraw, series });
+  return chart({ key: "failed", title: "Share that failed", xs, kind: "stack", show: (value) => percent(value, value < 1 ? 2 : 1), redraw, series });
 }
 
 // Hours without a request are hours too: the line of time has no holes. Long periods by the day would
