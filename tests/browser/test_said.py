@@ -224,7 +224,7 @@ MARKS = "return [...document.querySelectorAll('.plot')].at(-1).herdPlot.axes[1].
 def test_small_shares_have_marks_that_differ(on_tab: OnTab, mock: Mock) -> None:
     few = {"request_count": 1500, "failed_count": 1, "rejected_count": 0}
     for row in mock.answers["/dashboard/api/trends"]["data"]:
-        row |= few
+        row.update(few)
 
     page = on_tab("trends")
     page.sees("Share that failed")
