@@ -86,6 +86,34 @@ def test_what_gets_the_focus_is_not_below_the_bar_on_top(on_tab: OnTab) -> None:
     assert before < 0 < after
 
 
+GROUNDS = """
+return arguments[0].map((each) =>
+  getComputedStyle(document.querySelector(each)).backgroundColor)"""
+UNLIKE = {
+    "overview": (".slots i.used", ".slots i:not(.used)"),
+    "settings": ("input.switch:checked", "input.switch:not(:checked)"),
+    "apps": ('.choice [aria-pressed="true"]', '.choice [aria-pressed="false"]'),
+}
+
+
+def test_what_is_on_or_taken_is_seen_in_high_contrast(on_tab: OnTab, mock: Mock) -> None:
+    switch = mock.answers["/dashboard/api/settings"]["settings"][0]
+    mock.answers["/dashboard/api/settings"]["settings"].append(
+        switch | {"key": "auto_pull", "value": False}
+    )
+    page = on_tab("overview")
+    forced = {"features": [{"name": "forced-colors", "value": "active"}]}
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", forced)
+    try:
+        for tab, pair in UNLIKE.items():
+            page.go(tab)
+            page.sees(SHOWN[tab][0])
+            on, off = cast("list[str]", page.script(GROUNDS, list(pair)))
+            assert on not in {off, "rgb(0, 0, 0)", "rgb(255, 255, 255)"}, tab
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
 @pytest.mark.parametrize("width", [320, 390])
 def test_nothing_is_wider_than_a_phone(width: int, on_tab: OnTab) -> None:
     page = on_tab("overview")

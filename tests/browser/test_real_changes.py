@@ -85,7 +85,7 @@ def _set(herd: Herd) -> str:
 TABS: dict[str, tuple[str, Happens]] = {
     "overview": ("Just ended", _tagged("a-new-app")),
     "trends": ("Requests an hour", _counted),
-    "models": ("Requests a day", _asked_for(MIDDLE, "/api/chat", f"{MIDDLE}\t1\t")),
+    "models": ("Answers a day", _asked_for(MIDDLE, "/api/chat", f"{MIDDLE}\t1\t")),
     "apps": ("Requests a day", _tagged("my-app")),
     "health": ("100 of 100", _counted_today),
     "recommendations": ("Room on each node", _asked_for(EMBED, "/api/embed", EMBED)),

@@ -45,6 +45,32 @@ def test_how_many_of_many_slots_are_taken_is_told_without_a_pointer(
     page.sees_in('[aria-label="studio"]', "7 of 32")
 
 
+def test_a_request_of_100_s_is_not_said_to_take_as_long_as_one_of_140(
+    mock: Mock, on_tab: OnTab
+) -> None:
+    first, second, *_ = mock.answers["/dashboard/api/traces"]["traces"]
+    first["latency_ms"], second["latency_ms"] = 100_000, 140_000
+
+    page = on_tab("overview")
+
+    page.sees("1.7 min", "2.3 min")
+
+
+FAST = "const now = Date.now.bind(Date); Date.now = () => now() + 3_600_000"
+
+
+def test_how_long_ago_it_was_is_told_by_the_clock_of_herd(on_tab: OnTab) -> None:
+    page = on_tab("overview")
+    told = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": FAST})
+    try:
+        page.driver.refresh()
+        page.go("models")
+        page.sees("Last used", "60 min ago")
+        assert "h ago" not in page.text()
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", told)
+
+
 def test_memory_that_nobody_told_is_not_known_and_not_0(mock: Mock, on_tab: OnTab) -> None:
     studio: Any = mock.answers["/fleet/status"]["nodes"][0]
     studio["hardware"] |= {"memory_total_gb": None, "vram_total_gb": None}
@@ -190,6 +216,22 @@ def test_the_marks_of_a_chart_have_the_room_that_they_need(on_tab: OnTab, mock: 
 
     width: Any = page.script(WIDTH)
     assert width >= len("300,000,000") * 7
+
+
+MARKS = "return [...document.querySelectorAll('.plot')].at(-1).herdPlot.axes[1]._values"
+
+
+def test_small_shares_have_marks_that_differ(on_tab: OnTab, mock: Mock) -> None:
+    few = {"request_count": 1500, "failed_count": 1, "rejected_count": 0}
+    for row in mock.answers["/dashboard/api/trends"]["data"]:
+        row.update(few)
+
+    page = on_tab("trends")
+    page.sees("Share that failed")
+
+    marks: Any = page.script(MARKS)
+    assert len(marks) > 2
+    assert len(set(marks)) == len(marks), marks
 
 
 def test_that_no_node_is_online_is_said_first(on_tab: OnTab, mock: Mock) -> None:

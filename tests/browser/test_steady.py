@@ -147,6 +147,34 @@ def test_a_herd_that_was_started_again_takes_nothing_from_the_strip(
     page.sees_in(".pulse", "last 3 minutes", "running, at most 9")
 
 
+WATCHED = """
+window.plots = [];
+window.uPlot = new Proxy(window.uPlot, {
+  construct(made, given) {
+    const plot = new made(...given);
+    const destroy = plot.destroy;
+    plot.destroy = () => { plot.gone = true; destroy(); };
+    window.plots.push(plot);
+    return plot;
+  },
+});"""
+GONE = "return window.plots.map((each) => Boolean(each.gone))"
+
+
+def test_charts_of_a_tab_that_was_left_are_not_kept(on_tab: OnTab) -> None:
+    page = on_tab("overview")
+    page.script(WATCHED)
+    page.go("trends")
+    page.sees("Requests an hour")
+    drawn = len(cast("list[bool]", page.script(GONE)))
+    assert drawn > 1
+
+    page.go("apps")
+    page.sees("Tokens a day")
+
+    assert page.script(GONE) == [True] * drawn + [False] * 2
+
+
 def test_who_follows_a_link_comes_to_the_new_page(on_tab: OnTab) -> None:
     page = on_tab("overview")
     page.sees("Just ended")

@@ -2,6 +2,8 @@
 // wants the token, the person is asked for it; it is kept for this tab only, until it is closed.
 
 import { order, Refused } from "./api.js";
+import { render } from "./dom.js";
+import { prose } from "./parts.js";
 
 const KEPT = "herd-admin-token";
 const HEADER = "X-Herd-Admin-Token";
@@ -43,7 +45,7 @@ export async function signIn(why) {
 function asked(why) {
   const dialog = document.getElementById("admin");
   const field = document.getElementById("admin-token");
-  document.getElementById("admin-why").textContent = why;
+  render(document.getElementById("admin-why"), prose(why));
   field.value = "";
   dialog.showModal();
   return new Promise((done) => {

@@ -5,7 +5,8 @@ import { get } from "./api.js";
 import { h, render } from "./dom.js";
 import { Feed } from "./feed.js";
 import { Fleet } from "./fleet.js";
-import { clock, plural } from "./format.js";
+import { clock, plural, setClock } from "./format.js";
+import { prose } from "./parts.js";
 import { toast } from "./toast.js";
 import { apps } from "./views/apps.js";
 import { benchmarks } from "./views/benchmarks.js";
@@ -149,7 +150,8 @@ function now() {
   drawn = performance.now();
   if (document.visibilityState === "hidden") return;
   ctx.away = at("link").dataset.state === "reconnecting";
-  render(panel, [away(), route.view.draw(ctx, states.get(route.view.id), route.argument)]);
+  ctx.closed = at("link").dataset.state === "closed";
+  render(panel, [ctx.closed ? closed() : away(), route.view.draw(ctx, states.get(route.view.id), route.argument)]);
   at("foot").textContent = fleet.known ? `as of ${clock(fleet.timestamp)}` : "";
 }
 
@@ -158,6 +160,14 @@ function away() {
   if (!ctx.away || !fleet.known) return null;
   return h("p", { key: "away", class: "away", role: "status" }, `herd does not answer. What you see is of ${clock(fleet.timestamp)}; the page asks on by itself.`);
 }
+
+const closed = () =>
+  h(
+    "div",
+    { key: "closed", class: "empty" },
+    h("p", null, prose("You are signed out. The admin token opens this page, and so does a link that `herd dashboard` makes on the balancer.")),
+    h("p", { class: "bar" }, h("button", { type: "button", class: "main", onclick: () => enter("Its file is named by `herd where`, on the balancer.") }, "Sign in…")),
+  );
 
 // Loading: at most once a second for each view; what comes meanwhile is asked for once more after it.
 
@@ -254,6 +264,15 @@ function changed() {
   finished = sum;
 }
 
+// Who is not let in is asked for the token, until he has it or leaves that; then the page offers it.
+async function enter(why) {
+  try {
+    if (await signIn(why)) location.reload();
+  } catch (refused) {
+    enter(refused.message);
+  }
+}
+
 const LINK = {
   live: "live",
   polling: "asked every 2 s",
@@ -264,6 +283,7 @@ const LINK = {
 const feed = new Feed({
   snapshot: (status) => {
     fleet.snapshot(status);
+    setClock(fleet.timestamp);
     changed();
   },
   delta: (delta) => {
@@ -272,13 +292,7 @@ const feed = new Feed({
     changed();
   },
   changed: heard,
-  closed: async (why) => {
-    try {
-      if (await signIn(why)) location.reload();
-    } catch (refused) {
-      toast(refused.message);
-    }
-  },
+  closed: enter,
   state: (word) => {
     const link = at("link");
     if (link.dataset.state === "reconnecting" && word !== "reconnecting") reload(0);

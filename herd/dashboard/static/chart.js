@@ -40,10 +40,24 @@ const figures = (title, xs, series, show, daily) =>
     xs.map((x, index) => ({ x, index, key: x })).reverse(),
   );
 
+// A plot listens to the window, and so outlives its place in the page until it is told to go.
+const plotted = new Set();
+
+function sweep() {
+  for (const node of plotted) {
+    if (node.isConnected) continue;
+    node.herdPlot?.destroy();
+    node.herdWatch?.disconnect();
+    plotted.delete(node);
+  }
+}
+
 function plot(node, wanted) {
   const said = JSON.stringify([wanted.xs, wanted.series, wanted.redraw]);
   if (node.herdSaid === said) return;
   node.herdSaid = said;
+  sweep();
+  plotted.add(node);
   node.herdPlot?.destroy();
   node.herdPlot = null;
   if (wanted.xs.length === 0) return;

@@ -22,6 +22,7 @@ export function seconds(value) {
   if (value < 0.0995) return `${Math.round(value * 1000)} ms`;
   if (value < 10) return `${value.toFixed(2)} s`;
   if (value < 100) return `${value.toFixed(1)} s`;
+  if (value < 600) return `${trimmed(value / 60)} min`;
   if (value < 5400) return `${Math.round(value / 60)} min`;
   if (value < 172_800) return `${trimmed(value / 3600)} h`;
   return `${Math.round(value / 86_400)} days`;
@@ -72,10 +73,22 @@ export function utcTick(epochS) {
   return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
 }
 
-export function ago(epochS, nowS = Date.now() / 1000) {
+// How far this machine's clock is before herd's, by which all instants are: seconds under way do not count.
+const UNDER_WAY_S = 5;
+let ahead = 0;
+
+export function setClock(herdS) {
+  const found = Date.now() / 1000 - herdS;
+  ahead = Math.abs(found) < UNDER_WAY_S ? 0 : found;
+}
+
+export const now = () => Date.now() / 1000 - ahead;
+
+export function ago(epochS, nowS = now()) {
   if (!known(epochS) || epochS <= 0) return NONE;
   const passed = Math.max(0, nowS - epochS);
-  return passed < 5 ? "just now" : `${passed < 100 ? `${Math.round(passed)} s` : seconds(passed)} ago`;
+  if (passed < 5) return "just now";
+  return `${passed < 100 ? `${Math.round(passed)} s` : passed < 600 ? `${Math.round(passed / 60)} min` : seconds(passed)} ago`;
 }
 
 export const words = (text) => String(text ?? "").replaceAll("_", " ");

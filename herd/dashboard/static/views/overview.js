@@ -14,7 +14,7 @@ export const overview = {
   paths: () => ({ span: past.PATH, decisions: "/dashboard/api/decisions?limit=8", traces: "/dashboard/api/traces?limit=20" }),
   opened: past.linked,
   draw(live, state) {
-    if (!live.fleet.known) return h("p", { class: "note" }, "Waiting for the first word from herd…");
+    if (!live.fleet.known) return live.closed ? null : h("p", { class: "note" }, "Waiting for the first word from herd…");
     const ctx = past.shown(live, state);
     const { fleet } = ctx;
     return [

@@ -2,7 +2,7 @@
 
 import { PAST_MS } from "../api.js";
 import { h, name } from "../dom.js";
-import { clock, count, seconds } from "../format.js";
+import { clock, count, now, seconds } from "../format.js";
 import { command, failed, outcome, section, slots, table } from "../parts.js";
 
 const WORDS = {
@@ -49,7 +49,7 @@ const head = (story) =>
   );
 
 function line(story) {
-  const nowS = Math.max(Date.now() / 1000 - story.began_at, 0);
+  const nowS = Math.max(now() - story.began_at, 0);
   const spans = story.spans.map((each) => ({ ...each, end: each.to_s ?? Math.max(nowS, each.from_s) }));
   if (spans.length === 0) return null;
   const all = Math.max(...spans.map((each) => each.end), story.total_s ?? 0, 0.001);

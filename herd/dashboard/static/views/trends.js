@@ -2,7 +2,7 @@
 
 import { chart } from "../chart.js";
 import { h } from "../dom.js";
-import { count, many, millis, percent } from "../format.js";
+import { count, many, millis, now, percent } from "../format.js";
 import { choice, empty, figure, figures, loaded, section } from "../parts.js";
 
 const HOURS = [
@@ -85,7 +85,7 @@ function failures(xs, at, redraw) {
     { label: "failed", values: share("failed_count") },
     { label: "never sent to a node", values: share("rejected_count") },
   ];
-  return chart({ key: "failed", title: "Share that failed", xs, kind: "stack", show: (value) => percent(value, 1), redraw, series });
+  return chart({ key: "failed", title: "Share that failed", xs, kind: "stack", show: (value) => percent(value, value < 1 ? 2 : 1), redraw, series });
 }
 
 // Hours without a request are hours too: the line of time has no holes. Long periods by the day would
@@ -93,7 +93,7 @@ function failures(xs, at, redraw) {
 function hourly(rows, hours) {
   const known = new Map(rows.map((row) => [row.hour_bucket, row]));
   const buckets = rows.map((row) => row.hour_bucket);
-  const last = Math.max(...buckets, Math.floor(Date.now() / 3_600_000) * 3600);
+  const last = Math.max(...buckets, Math.floor(now() / 3600) * 3600);
   const first = Math.max(Math.min(...buckets) - 3 * 3600, last - (hours - 1) * 3600);
   const xs = [];
   for (let x = first; x <= last; x += 3600) xs.push(x);
