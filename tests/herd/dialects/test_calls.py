@@ -144,6 +144,16 @@ def test_a_call_goes_not_on_after_its_end() -> None:
             calls.take([ToolCall(0, None, Function(None, "{"))])
 
 
+def test_what_waited_is_told_in_two_pieces() -> None:
+    """However many there were: the loop of a front stands still meanwhile."""
+    calls = Calls()
+    calls.take([ToolCall(0, "a", Function("f", "{")), ToolCall(1, "b", Function("g", "{"))])
+    for _ in range(100):
+        assert not calls.take([ToolCall(1, None, Function(None, " "))])
+    told = [(piece.arguments, begins) for piece, begins in calls.rest()]
+    assert told == [("{", True), (" " * 100, False)]
+
+
 def test_no_more_waits_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls_module, "HELD_CHARS", 10)
     calls = Calls()
