@@ -215,7 +215,7 @@ class Sse:
             if _TRANSCRIBED in text and _named(line).type == _TRANSCRIBED.decode():
                 whole = True
             event = decoded(text)
-            if event.failed:  # vLLM says `[DONE]` behind it
+            if event.failed and not (whole and event.refused):  # vLLM says `[DONE]` behind both
                 return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
             tokens = tokens or event.usage
             timings = timings or event.timings
