@@ -144,7 +144,7 @@ class Front:
     def __call__(self, exchange: Exchange) -> None:
         """Answer a request."""
         request = exchange.request
-        if request.target.startswith(b"/v1/"):
+        if problems.family_of(request.target) != "ollama":
             request.id = self._ids.next()
         if self._gate.lets(exchange):
             self.routes(exchange)
