@@ -42,7 +42,7 @@ def pieces_of(index: int, call: Call, cuts: list[int], *, named: bool) -> list[P
 def stream(deltas: list[list[Piece]], finish: str = "tool_calls") -> bytes:
     """Return a whole stream of chat completions."""
     choices = [{"delta": {"tool_calls": delta}} for delta in deltas]
-    chunks = [{"id": "chatcmpl-1", "choices": [choice]} for choice in choices]
+    chunks: list[dict[str, Any]] = [{"id": "chatcmpl-1", "choices": [it]} for it in choices]
     chunks.append({"choices": [{"delta": {}, "finish_reason": finish}]})
     return b"".join(b"data: %b\n\n" % json.dumps(c).encode() for c in chunks) + b"data: [DONE]\n\n"
 
