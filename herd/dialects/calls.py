@@ -10,12 +10,12 @@ Rules
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
-from herd.dialects.completions import ToolCall
+from herd.dialects.completions import Function, ToolCall
 from herd.dialects.errors import GarbledError
 from herd.dialects.nesting import Nesting
 
@@ -30,11 +30,16 @@ class _Call(msgspec.Struct, gc=False):
     begun: bool = False
     over: bool = False
 
-    def told(self) -> Iterator[tuple[ToolCall, bool]]:
+    def told(self) -> list[tuple[ToolCall, bool]]:
+        """Take what waits: the piece that begins it, and the others as one."""
         pieces, self.waiting = self.waiting, []
-        for piece in pieces:
-            begins, self.begun = not self.begun, True
-            yield piece, begins
+        told: list[tuple[ToolCall, bool]] = []
+        if pieces and not self.begun:
+            self.begun = True
+            told.append((pieces.pop(0), True))
+        if arguments := "".join([piece.arguments for piece in pieces]):
+            told.append((ToolCall(function=Function(arguments=arguments)), False))
+        return told
 
 
 class Calls:
@@ -82,7 +87,7 @@ class Calls:
 
     def _next(self) -> list[tuple[ToolCall, bool]]:
         line = self._line
-        told = list(line[0].told())
+        told = line[0].told()
         while len(line) > 1 and line[0].nesting.whole:
             line.popleft().over = True
             told += line[0].told()

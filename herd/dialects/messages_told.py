@@ -164,15 +164,15 @@ class Stream:
         return out + self._calls_on(self._calls.take(delta.tool_calls))
 
     def _calls_on(self, pieces: list[tuple[ToolCall, bool]]) -> bytes:
-        out = b""
+        out: list[bytes] = []
         for call, begins in pieces:
             if begins:
                 self._called = True
-                out += self._open("tool_use", _call(call, self._id, self._blocks), anew=True)
+                out.append(self._open("tool_use", _call(call, self._id, self._blocks), anew=True))
             if arguments := call.arguments:
                 self._chunks += 1
-                out += self._piece({"type": "input_json_delta", "partial_json": arguments})
-        return out
+                out.append(self._piece({"type": "input_json_delta", "partial_json": arguments}))
+        return b"".join(out)
 
     def _open(self, kind: str, block: Json, *, anew: bool = False) -> bytes:
         if self._block == kind and not anew:

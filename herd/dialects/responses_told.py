@@ -246,17 +246,17 @@ class Stream:
         return out + self._of(item, "output_text.delta", content_index=0, delta=text, logprobs=[])
 
     def _calls_on(self, pieces: list[tuple[ToolCall, bool]]) -> bytes:
-        out = b""
+        out: list[bytes] = []
         for call, begins in pieces:
             if begins:
                 response, index = self._response["id"], len(self._items)
-                out += self._start(_Item.called(call, self._tools, response, index))
+                out.append(self._start(_Item.called(call, self._tools, response, index)))
             item = self._items[-1]
             if arguments := call.arguments:
                 self._keep(item, arguments)
                 if item.kind == "function_call":
-                    out += self._of(item, "function_call_arguments.delta", delta=arguments)
-        return out
+                    out.append(self._of(item, "function_call_arguments.delta", delta=arguments))
+        return b"".join(out)
 
     def _start(self, item: _Item) -> bytes:
         out = self._close("completed")

@@ -3,6 +3,8 @@
 Everything may be missing, and whatever else there is, is left alone.
 """
 
+from typing import Final
+
 import msgspec
 
 from herd.dialects.refused import NOTHING
@@ -88,6 +90,14 @@ class Event(msgspec.Struct, gc=False):
     response: Response | None = None
 
 
+class _Fault(msgspec.Struct, gc=False):
+    code: int | None = None
+
+
+_CLIENTS_FAULT: Final = range(400, 500)
+_decode_fault = msgspec.json.Decoder(_Fault).decode
+
+
 class Answer(msgspec.Struct, gc=False):
     """The keys of all families at once: they do not collide."""
 
@@ -106,3 +116,11 @@ class Answer(msgspec.Struct, gc=False):
     def failed(self) -> bool:
         """Whether its node says that it went wrong: `"error":null` says that it did not."""
         return bytes(self.error) not in NOTHING
+
+    @property
+    def refused(self) -> bool:
+        """Whether that is the request's fault: vLLM says the status that it would have had."""
+        try:
+            return _decode_fault(self.error).code in _CLIENTS_FAULT
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False

@@ -14,7 +14,7 @@ import msgspec
 from events import CarriedRequest, RequestId
 from herd.clock import wall_s
 from herd.config import Settings
-from herd.http import limited, openapi, places, tunnels
+from herd.http import limited, openapi, places, problems, tunnels
 from herd.http.door import Door
 from herd.http.endpoints import assets, catalogue, counting, fleet, pins, request_page, stored
 from herd.http.endpoints.benchmarks import Benchmarks
@@ -196,7 +196,7 @@ class Front:
     # Inside
 
     def _name(self, request: Request) -> None:
-        if not request.id and request.target.startswith(b"/v1/"):
+        if not request.id and problems.family_of(request.target) != "ollama":
             request.id = self._ids.next()
 
     def _table(self) -> Routes:

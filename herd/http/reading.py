@@ -9,6 +9,7 @@ Rules
 
 import contextlib
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, Protocol, TypeAlias
 
@@ -21,7 +22,7 @@ from herd.http.answers import Event, Timings, Tokens
 from herd.http.usage import Usage, decoded, from_tail, usage_in, usage_of_json
 
 KEPT_BYTES: Final = 64 * 1024
-Error: TypeAlias = dict[str, object]
+Error: TypeAlias = Mapping[str, object]
 """As the route that was asked has it (`problems.last_event`)."""
 _LINE_KEPT_BYTES: Final = 1024 * 1024
 _SSE_KEPT_BYTES: Final = 8 * 1024
@@ -215,7 +216,7 @@ class Sse:
             if _TRANSCRIBED in text and _named(line).type == _TRANSCRIBED.decode():
                 whole = True
             event = decoded(text)
-            if event.failed:  # vLLM says `[DONE]` behind it
+            if event.failed and not (whole and event.refused):  # vLLM says `[DONE]` behind both
                 return Usage(whole=False, failed=True, completion_tokens=max(0, self.tokens - 1))
             tokens = tokens or event.usage
             timings = timings or event.timings
@@ -284,7 +285,7 @@ class Sse:
         tail = self._tail
         start = b"" if not tail or tail.endswith(_EVENT_ENDS) else b"\n\n"
         if "sequence_number" in error and (numbers := _NUMBER.findall(tail)):
-            error = error | {"sequence_number": int(numbers[-1]) + 1}
+            error = {**error, "sequence_number": int(numbers[-1]) + 1}
         named = b"event: %b\n" % name.encode("ascii") if name else b""
         return start + named + b"data: " + one_line(error) + b"\n\n"
 

@@ -42,7 +42,7 @@ def pieces_of(index: int, call: Call, cuts: list[int], *, named: bool) -> list[P
 def stream(deltas: list[list[Piece]], finish: str = "tool_calls") -> bytes:
     """Return a whole stream of chat completions."""
     choices = [{"delta": {"tool_calls": delta}} for delta in deltas]
-    chunks: list[dict[str, Any]] = [{"id": "chatcmpl-1", "choices": [choice]} for choice in choices]
+    chunks: list[dict[str, Any]] = [{"id": "chatcmpl-1", "choices": [it]} for it in choices]
     chunks.append({"choices": [{"delta": {}, "finish_reason": finish}]})
     return b"".join(b"data: %b\n\n" % json.dumps(c).encode() for c in chunks) + b"data: [DONE]\n\n"
 
@@ -142,6 +142,16 @@ def test_a_call_goes_not_on_after_its_end() -> None:
         assert not calls.take([more])
         with pytest.raises(GarbledError, match="after its end"):
             calls.take([ToolCall(0, None, Function(None, "{"))])
+
+
+def test_what_waited_is_told_in_two_pieces() -> None:
+    """However many there were: the loop of a front stands still meanwhile."""
+    calls = Calls()
+    calls.take([ToolCall(0, "a", Function("f", "{")), ToolCall(1, "b", Function("g", "{"))])
+    for _ in range(100):
+        assert not calls.take([ToolCall(1, None, Function(None, " "))])
+    told = [(piece.arguments, begins) for piece, begins in calls.rest()]
+    assert told == [("{", True), (" " * 100, False)]
 
 
 def test_no_more_waits_than_may(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,14 @@ async def named(ask: Ask) -> None:
 
 @pytest.mark.parametrize(
     ("path", "own", "other"),
-    [(CHAT, b"x-request-id", b"request-id"), (MESSAGES, b"request-id", b"x-request-id")],
+    [
+        (at + path, own, other)
+        for at in ("", "http://localhost:11435")
+        for path, own, other in (
+            (CHAT, b"x-request-id", b"request-id"),
+            (MESSAGES, b"request-id", b"x-request-id"),
+        )
+    ],
 )
 def test_an_answer_has_it_in_its_familys_header(
     run: Run, path: str, own: bytes, other: bytes
