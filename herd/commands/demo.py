@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from herd.commands.numbers import Finite
 from herd.config import load
 from herd.demo.demo import Outcome, Plan, run_demo
 from herd.demo.screen import MODEL
+from herd.finite import Finite
 from herd.processes.port import claim
 from herd.processes.run_file import local_url
 from herd.real.node import MODEL as REAL_MODEL

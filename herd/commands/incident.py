@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from herd.commands.numbers import Finite
+from herd.finite import Finite
 from herd.progress import watched
 from herd.replay.check import Report
 from herd.replay.incident import Content, content, save, window

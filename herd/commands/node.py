@@ -23,8 +23,8 @@ from herd.agent.owner import Wishes
 from herd.agent.past import Past
 from herd.agent.payload import GB, GIB
 from herd.agent.search import Search, router_address
-from herd.commands.numbers import Finite
 from herd.errors import HerdError
+from herd.finite import Finite
 from herd.http import tls
 from herd.paths import DEFAULT_ROOT, DataDir
 from herd.services.asked import NODE

@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from herd import admin_token
-from herd.commands.numbers import Finite
 from herd.commands.status import AWAY, OK, PATIENCE_S, balancer_url, refusal
 from herd.errors import HerdError
+from herd.finite import Finite
 from herd.http.client import FetchError, fetch
 from herd.tables import printable
 

@@ -71,7 +71,8 @@ def test_a_load_takes_the_weights_from_disk_and_a_fixed_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("vram_gib", "context"), [(16, 4096), (24, 32_768), (47, 32_768), (48, 262_144)]
+    ("vram_gib", "context"),
+    [(16, 4096), (22, 4096), (23, 32_768), (46, 32_768), (47, 262_144)],
 )
 def test_the_default_context_follows_the_video_memory_as_in_ollama(
     vram_gib: int, context: int

@@ -1,4 +1,4 @@
-"""Numbers on the command line."""
+"""Finite numbers of the command line: `inf` and `nan` pass the bounds of click."""
 
 import math
 
