@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 import zeroconf
-from zeroconf import IPVersion, ServiceStateChange
+from zeroconf import DNSQuestionType, IPVersion, ServiceStateChange
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from herd.errors import HerdError
@@ -23,10 +23,13 @@ SERVICE = "_fleet-manager._tcp.local."
 PROTOCOL = "1"
 DETAILS_S = 2.0
 """How long a balancer that was seen may take to say its addresses."""
-SETTLE_S = 0.5
-"""After the first balancer, how long others are waited for."""
+SETTLE_S = 1.5
+"""After the first balancer, how long others are waited for: each answers once a second at most."""
 STOP_S = 3.0
 """How long saying goodbye may take."""
+TO_ALL = DNSQuestionType.QM
+"""Answers are wanted by multicast: those to us alone go to the balancer of this machine, which has
+the same port, so that beside it all were found but that one."""
 
 USUAL_PORT = 11435
 LOOPBACK = "127.0.0.1"
@@ -161,7 +164,9 @@ async def _browsing(
 
     network = _network(interfaces)
     try:
-        browser = AsyncServiceBrowser(network.zeroconf, SERVICE, handlers=[changed])
+        browser = AsyncServiceBrowser(
+            network.zeroconf, SERVICE, handlers=[changed], question_type=TO_ALL
+        )
         try:
             yield network, names
         finally:
@@ -175,7 +180,8 @@ async def _details(network: AsyncZeroconf, name: str) -> Balancer | None:
         info = AsyncServiceInfo(SERVICE, name)
     except zeroconf.BadTypeInNameException:
         return None  # whoever says such a name keeps nobody else from being found
-    if not await info.async_request(network.zeroconf, DETAILS_S * 1000) or not info.port:
+    answered = await info.async_request(network.zeroconf, DETAILS_S * 1000, question_type=TO_ALL)
+    if not answered or not info.port:
         return None
     texts = info.decoded_properties
     protocol = texts.get("protocol") or ""

@@ -88,7 +88,8 @@ class Search:
                 f"or name one: --router-url http://HOST:{USUAL_PORT}"
             )
             return ""
-        for balancer in sorted(found, key=lambda each: each.name != self.name):
+        own = own_addresses()
+        for balancer in sorted(found, key=lambda it: (it.name != self.name, not _is_of(own, it))):
             if url := await first_that_answers(balancer.urls):
                 others = sorted(each.name for each in found if each.name != balancer.name)
                 if others:
@@ -116,6 +117,11 @@ class Search:
         if line not in self._said:
             self._said.add(line)
             self._say(line)
+
+
+def _is_of(addresses: tuple[str, ...], balancer: "Balancer") -> bool:
+    """Whether a balancer is at one of these addresses: that of this machine comes before others."""
+    return any((urlsplit(url).hostname or "") in addresses for url in balancer.urls)
 
 
 def _why_not(urls: tuple[str, ...]) -> str:

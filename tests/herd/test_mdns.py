@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import socket
 import struct
+from typing import Any
 
 import pytest
-from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+from zeroconf import DNSQuestionType
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from herd import mdns
 from herd.mdns import LOOPBACK, Balancer, MdnsError, advertise, balancer_name, browse
@@ -101,6 +103,21 @@ def test_a_taken_name_is_changed() -> None:
         assert ours.name == "same-2"
 
     asyncio.run(play())
+
+
+@real
+def test_all_are_to_hear_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One to the asker alone goes to whichever process of this machine has the port."""
+    asked: list[object] = []
+
+    class Browser(AsyncServiceBrowser):
+        def __init__(self, *words: Any, **more: Any) -> None:
+            asked.append(more.get("question_type"))
+            super().__init__(*words, **more)  # pyright: ignore[reportUnknownMemberType] (zeroconf's list is open)
+
+    monkeypatch.setattr(mdns, "AsyncServiceBrowser", Browser)
+    asyncio.run(browse(0.1, interfaces=ONLY_HERE))
+    assert asked == [DNSQuestionType.QM]
 
 
 def _pointer(label: bytes) -> bytes:

@@ -117,6 +117,20 @@ def test_among_several_the_first_and_then_always_the_same() -> None:
     assert network.said == ["joining two; also here: one (choose one with --router-url)"]
 
 
+def test_among_several_that_of_this_machine_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "own_addresses", lambda: ("192.0.2.1",))
+    network = Network()
+
+    async def play() -> None:
+        async with SmallServer().running() as far, SmallServer().running() as near:
+            here = Balancer("here", (f"http://192.0.2.1:{near.port}",))
+            network.balancers = [Balancer("there", (far.url,)), here]
+            assert await network.search.find(0.01) == near.url
+
+    asyncio.run(play())
+    assert network.search.name == "here"
+
+
 def test_one_out_of_reach_is_named_and_passed_over() -> None:
     network = Network()
 
