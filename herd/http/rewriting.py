@@ -57,7 +57,9 @@ def staying(body: bytes) -> bytes:
 
 
 def _begun(text: bytes, member: bytes) -> bytes:
-    """Put one more member in, as the first."""
+    """Put one more member in, as the first; what is no object stays as it is."""
+    if not text.lstrip().startswith(b"{"):
+        return text
     begins = text.index(b"{") + 1
     comma = b"," if members(text) else b""
     return text[:begins] + member + comma + text[begins:]
