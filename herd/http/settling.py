@@ -1,8 +1,8 @@
 """Waits until the fleet is seen as what was just done to it has made it.
 
 An answer says that a model is there, or gone; the client's next request is answered from the view.
-So the answer's end waits for a view that shows it, on all fronts at once, but never for long: the
-node has done it, whatever is seen of it.
+So the answer's end waits for a view that shows it, and until other fronts have it as well, but
+never for long: the node has done it, whatever is seen of it.
 """
 
 import asyncio
@@ -15,6 +15,8 @@ from herd.link.client import Control
 from herd.link.messages import NodeView, View
 
 LONGEST_S: Final = 2.0
+OTHERS_S: Final = 0.05
+"""Until other fronts, which control tells at the same time, have read it, too."""
 
 
 class Settling:
@@ -33,11 +35,12 @@ class Settling:
     async def stocked(self, model: str, nodes: Sequence[NodeView], *, there: bool) -> None:
         """Return once a model is seen on all of these nodes, or on none of them."""
         names = {node.node_id for node in nodes}
-        await self.seen(
+        if await self.seen(
             lambda view: all(
                 places.has(node, model) is there for node in view.nodes if node.node_id in names
             )
-        )
+        ):
+            await asyncio.sleep(OTHERS_S)
 
     async def measuring(self) -> None:
         """Return once a benchmark is seen to be under way."""
