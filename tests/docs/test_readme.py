@@ -21,7 +21,7 @@ EXPECTED = {
     "curl": "simulated",
     "OLLAMA_HOST": "simulated",
     "herd log": "request_",
-    "herd sql": "llama",
+    "herd sql": "llama|qwen|nomic",
     "herd status": "studio",
     "herd replay --check": " 0 divergences",
     "herd replay --at": "models on nodes",
@@ -29,7 +29,7 @@ EXPECTED = {
     "herd incident": " 0 divergences",
     "herd whatif": "RE-RUN",
 }
-"""What an answer has in it, by how the command begins."""
+"""What an answer has in it, as a pattern, by how the command begins."""
 
 
 @pytest.mark.parametrize("text", RUN)
@@ -41,7 +41,7 @@ def test_a_command_does_what_it_promises(demo: Demo, text: str) -> None:
 
     expected = [word for begin, word in EXPECTED.items() if text.startswith(begin)]
     assert len(expected) == 1, "EXPECTED must know it, or STARTS_SOMETHING"
-    assert expected[0] in said
+    assert re.search(expected[0], said)
 
 
 def test_the_example_in_python_streams(demo: Demo) -> None:
